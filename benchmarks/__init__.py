@@ -1,0 +1,1 @@
+"""Benchmarks of kernels, training steps and models, and the tables written from them."""

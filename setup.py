@@ -1,0 +1,24 @@
+"""Packaging: three packages live in top-level folders of the checkout and are installed inside `tinygen`.
+
+`kernels/` is `tinygen.kernels`, `models/` is `tinygen.models`, `benchmarks/` is `tinygen.benchmarks`: a top-level
+`kernels` would collide with a package of that name on the index. The links `tinygen/kernels -> ../kernels` (and
+likewise for the other two) are for editors and type checkers; they are not packaged.
+"""
+
+from setuptools import find_packages, setup
+
+TOP_LEVEL = ("kernels", "models", "benchmarks")
+
+packages = [name for name in find_packages(include=["tinygen", "tinygen.*"]) if name.split(".")[1:2] not in [[t] for t in TOP_LEVEL]]
+for folder in TOP_LEVEL:
+    packages += [f"tinygen.{name}" for name in find_packages(include=[folder, f"{folder}.*"])]
+
+setup(
+    packages=packages,
+    package_dir={f"tinygen.{folder}": folder for folder in TOP_LEVEL},
+    package_data={
+        "tinygen.kernels": ["*.cu", "*.cuh", "*.h"],
+        "tinygen.metrics": ["*.safetensors"],
+        "tinygen.benchmarks": ["results/*.json"],
+    },
+)
