@@ -1,0 +1,144 @@
+"""Philox4x32-10: random words as a pure function of a counter, and the numbers made from them.
+
+Salmon et al. 2011, "Parallel Random Numbers: As Easy as 1, 2, 3".  Block i of a stream needs only i,
+so a CPU loop, a vectorised numpy call and a GPU thread produce the same words in any order.
+
+    key      seed low, seed high
+    counter  block index, purpose, step low, step high
+    block    four 32-bit words; word j of a stream is word j % 4 of block j // 4
+
+The numbers made from words are defined by their bits:
+
+    uniform    float32 (a >> 8) 2^-24, float64 ((a >> 5) 2^26 + (b >> 6)) 2^-53, both in [0, 1)
+    normal     r cos(2 pi u2) and r sin(2 pi u2), where r = sqrt(-2 ln u1)  (Box-Muller)
+               u1 = (a + 1) 2^-32, u2 = b 2^-32, in float64 and rounded once
+    bernoulli  1 where the float32 uniform is below p, else 0
+
+Words a, b are neighbours: pair k gives the float64 uniform k, or the normals 2k (cos) and 2k + 1 (sin).
+"""
+
+from math import factorial
+
+import numpy as np
+
+MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
+KEY_STEPS = 0x9E3779B9, 0xBB67AE85  # golden ratio, sqrt(3) - 1
+ROUNDS = 10
+SMALL = 256  # words; below this numpy answers before numba would have been imported
+ANGLE = 2 * np.pi * 2.0**-32
+SERIES = tuple(((-1) ** k / factorial(2 * k), (-1) ** k / factorial(2 * k + 1)) for k in range(8, -1, -1))
+_LOW = 0xFFFFFFFF
+
+
+def philox(seed: int, purpose: int, step: int, first_block: int, n_words: int) -> np.ndarray:
+    """n words counted from `first_block`, by whichever variant suits the size.  -> (n_words,) uint32"""
+    variant = philox_reference if n_words <= SMALL else philox_numba
+    return variant(seed, purpose, step, first_block, n_words)
+
+
+def philox_reference(seed: int, purpose: int, step: int, first_block: int, n_words: int) -> np.ndarray:
+    """The definition: ten rounds on four vectors of counters, in uint64 so that products are exact."""
+    blocks = _check(seed, purpose, step, first_block, n_words)
+    low, shift = np.uint64(_LOW), np.uint64(32)
+    m0, m1 = (np.uint64(m) for m in MULTIPLIERS)
+    c0 = np.arange(first_block, first_block + blocks, dtype=np.uint64)
+    c1, c2, c3 = (np.full(blocks, word, np.uint64) for word in (purpose, step & _LOW, step >> 32))
+    k0, k1 = seed & _LOW, seed >> 32
+    for _ in range(ROUNDS):
+        p0, p1 = c0 * m0, c2 * m1
+        c0, c1 = (p1 >> shift) ^ c1 ^ np.uint64(k0), p1 & low
+        c2, c3 = (p0 >> shift) ^ c3 ^ np.uint64(k1), p0 & low
+        k0, k1 = (k0 + KEY_STEPS[0]) & _LOW, (k1 + KEY_STEPS[1]) & _LOW
+    return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32).reshape(-1)[:n_words]
+
+
+def philox_numba(seed: int, purpose: int, step: int, first_block: int, n_words: int) -> np.ndarray:
+    """One loop over blocks: ten rounds in registers, 16 bytes written a block, several blocks a vector."""
+    blocks = _check(seed, purpose, step, first_block, n_words)
+    out = np.empty(4 * blocks, np.uint32)
+    _loops().words(*_args(seed, purpose, step, first_block), out)
+    return out[:n_words]
+
+
+def uniform32(seed: int, purpose: int, step: int, first_block: int, n: int) -> np.ndarray:
+    """n uniforms in [0, 1), one word each, multiples of 2^-24.  -> (n,) float32"""
+    if n <= SMALL:
+        return uniform32_from_words(philox_reference(seed, purpose, step, first_block, n))
+    out = np.empty(4 * _check(seed, purpose, step, first_block, n), np.float32)
+    _loops().uniforms(*_args(seed, purpose, step, first_block), out)
+    return out[:n]
+
+
+def bernoulli32(seed: int, purpose: int, step: int, first_block: int, p: np.ndarray) -> np.ndarray:
+    """Compare the stream's float32 uniforms with p.  p (n,) float32 -> (n,) float32 of 0 and 1"""
+    if p.size <= SMALL:
+        return (uniform32(seed, purpose, step, first_block, p.size) < p).astype(np.float32)
+    _check(seed, purpose, step, first_block, p.size)
+    out = np.empty(p.size, np.float32)
+    _loops().bernoullis(*_args(seed, purpose, step, first_block), p, out)
+    return out
+
+
+def uniform32_from_words(words: np.ndarray) -> np.ndarray:
+    """(n,) uint32 -> (n,) float32 in [0, 1): the upper 24 bits, all that float32 holds."""
+    return (words >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
+
+
+def uniform64_from_words(words: np.ndarray) -> np.ndarray:
+    """(2n,) uint32 -> (n,) float64 in [0, 1) with 53 bits."""
+    a, b = (words[0::2] >> np.uint32(5)).astype(np.float64), (words[1::2] >> np.uint32(6)).astype(np.float64)
+    return (a * 2.0**26 + b) * 2.0**-53
+
+
+def normal64_from_words(words: np.ndarray) -> np.ndarray:
+    """(2n,) uint32 -> (2n,) float64 standard normals; |x| <= sqrt(64 ln 2) = 6.66 because u1 >= 2^-32."""
+    radius = np.sqrt(-2.0 * np.log((words[0::2] + 1.0) * 2.0**-32))
+    out = np.empty(words.size)
+    if words.size > SMALL:
+        _loops().on_circles(words, radius, out)
+    else:
+        cosine, sine = cos_sin_of_turn(words[1::2])
+        out[0::2], out[1::2] = radius * cosine, radius * sine
+    return out
+
+
+def cos_sin_of_turn(b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """cos and sin of 2 pi b 2^-32 to about 1e-16.  (n,) uint32 -> two of (n,) float64
+
+    The nearest quarter turn exactly, the rest, |t| <= pi/4, by its Taylor series: products and sums only, so
+    variants and machines round alike, which a libm does not promise.  With it a normal costs a ninth of what
+    numpy's sin and cos would make it cost."""
+    quarter = (b + np.uint32(1 << 29)) >> np.uint32(30)  # wraps: b near a full turn counts as quarter 0
+    t = (b - (quarter << np.uint32(30))).view(np.int32) * ANGLE
+    tt, cosine, sine = t * t, np.zeros(b.shape), np.zeros(b.shape)
+    for c, s in SERIES:
+        cosine, sine = cosine * tt + c, sine * tt + s
+    sine = sine * t
+    odd, flip_cosine, flip_sine = quarter & 1 == 1, (quarter + 1) & 2 == 2, quarter & 2 == 2
+    cosine, sine = np.where(odd, sine, cosine), np.where(odd, cosine, sine)
+    return np.where(flip_cosine, -cosine, cosine), np.where(flip_sine, -sine, sine)
+
+
+def _args(seed, purpose, step, first_block):
+    return tuple(
+        np.uint64(x) for x in (seed & _LOW, seed >> 32, first_block, purpose, step & _LOW, step >> 32)
+    )
+
+
+def _check(seed, purpose, step, first_block, n_words):
+    """Refuse what does not fit the counter, instead of repeating a stream.  -> number of blocks"""
+    blocks = -(-n_words // 4)
+    for name, value, bits in ("seed", seed, 64), ("purpose", purpose, 32), ("step", step, 64):
+        if not 0 <= value < 1 << bits:
+            raise ValueError(f"philox: {name} is {value}, expected an integer of {bits} bits, 0 or more")
+    if n_words < 0 or first_block < 0 or first_block + blocks > 1 << 32:
+        raise ValueError(
+            f"philox: {n_words} words from block {first_block} leave the 2^32 blocks of a stream"
+        )
+    return blocks
+
+
+def _loops():
+    from tinygen.kernels import philox_loops  # imports numba
+
+    return philox_loops

@@ -1,0 +1,127 @@
+"""Counter-based randomness: every number is a function of seed, purpose, step and the draws before it.
+
+    rng = Generator(seed).at("noise", step)      # a Stream
+    rng.normal((8, 784))
+
+Nothing is shared between purposes or steps, so a resumed run needs only its step to draw the same numbers,
+and an extra draw in one place shifts nothing elsewhere.  Words come from Philox (`kernels/philox.py`).
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+
+import numpy as np
+
+from tinygen.kernels import philox
+
+
+class Stream:
+    """Numbers drawn one call after another.  Each call starts on a fresh block of four words, and its first n
+    numbers do not depend on how many more it asks for."""
+
+    def __init__(self, seed: int, purpose: str, step: int = 0) -> None:
+        self._key = seed, zlib.crc32(purpose.encode()), step
+        self._block = 0
+
+    def uniform(self, shape=(), dtype=np.float32) -> np.ndarray:
+        """Uniform in [0, 1): multiples of 2^-24 in float32, of 2^-53 in float64.  -> shape"""
+        n = _size(shape)
+        if _float(dtype) == np.float32:
+            return philox.uniform32(*self._key, self._advance(n), n).reshape(shape)
+        return philox.uniform64_from_words(self._words(2 * n)).reshape(shape)
+
+    def normal(self, shape=(), dtype=np.float32) -> np.ndarray:
+        """Standard normal by Box-Muller in float64, rounded once; at most 6.66 from zero.  -> shape"""
+        n, dtype = _size(shape), _float(dtype)
+        values = philox.normal64_from_words(self._words(n + n % 2))[:n]
+        return values.astype(dtype, copy=False).reshape(shape)
+
+    def bernoulli(self, p) -> np.ndarray:
+        """1 with probability p (rounded to float32), else 0; 0 and 1 are exact.  p shape -> shape, float32"""
+        p = np.ascontiguousarray(p, np.float32)
+        return philox.bernoulli32(*self._key, self._advance(p.size), p.reshape(-1)).reshape(p.shape)
+
+    def integers(self, low: int, high: int, shape=()) -> np.ndarray:
+        """Integers low <= i < high, at most 2^32 different ones.  -> shape, int64
+
+        The upper 64 bits of (64-bit word) x (high - low); no probability is off by more than a factor
+        1 ± (high - low) 2^-64, which is at most 1 ± 2^-32."""
+        if not (-(2**63) <= low < high <= 2**63 and high - low <= 2**32):
+            raise ValueError(f"integers: low {low}, high {high}; expected int64 with 0 < high - low <= 2^32")
+        words = self._words(2 * _size(shape)).astype(np.uint64)
+        width, half = np.uint64(high - low), np.uint64(32)
+        upper, lower = words[0::2], words[1::2]
+        # exact: (2^32 - 1) 2^32 + 2^32 - 1 still fits 64 bits
+        offset = upper if high - low == 2**32 else (upper * width + ((lower * width) >> half)) >> half
+        return (offset.astype(np.int64) + low).reshape(shape)
+
+    def permutation(self, n: int) -> np.ndarray:
+        """0..n-1 in random order.  -> (n,) int64
+
+        A stable sort by 64-bit keys: two of n are equal, and then not swapped, with probability n^2 2^-65."""
+        words = self._words(2 * n).astype(np.uint64)
+        return np.argsort((words[0::2] << np.uint64(32)) | words[1::2], kind="stable").astype(np.int64)
+
+    def _words(self, n):
+        return philox.philox(*self._key, self._advance(n), n)
+
+    def _advance(self, words):
+        first = self._block
+        self._block += -(-words // 4)
+        return first
+
+
+class Generator:
+    """A seed; `at(purpose, step)` is the stream of that purpose at that step, from its beginning."""
+
+    def __init__(self, seed: int = 0) -> None:
+        if not -(2**63) <= seed < 2**64:
+            raise ValueError(f"seed {seed} does not fit 64 bits")
+        self.seed = int(seed) % 2**64
+
+    def at(self, purpose: str, step: int = 0) -> Stream:
+        return Stream(self.seed, purpose, step)
+
+
+_default = Generator(0)
+_counter = 0
+
+
+def manual_seed(seed: int) -> None:
+    """Seed the default generator.  At import its seed is 0: unlike PyTorch, unseeded runs repeat."""
+    global _default, _counter
+    _default, _counter = Generator(seed), 0
+
+
+def default_stream() -> Stream:
+    """A fresh stream of the default generator, a different one at every call."""
+    global _counter
+    _counter += 1
+    return _default.at("default", _counter - 1)
+
+
+def get_state() -> dict[str, int]:
+    """What a checkpoint keeps of the default generator."""
+    return {"seed": _default.seed, "counter": _counter}
+
+
+def set_state(state: dict[str, int]) -> None:
+    """Continue where `get_state` was called."""
+    global _default, _counter
+    seed, counter = int(state["seed"]), int(state["counter"])
+    if counter < 0:
+        raise ValueError(f"set_state: counter {counter}, expected 0 or more")
+    _default, _counter = Generator(seed), counter
+
+
+def _size(shape):
+    return math.prod(shape) if isinstance(shape, (tuple, list)) else int(shape)
+
+
+def _float(dtype):
+    dtype = np.dtype(dtype)
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"random: dtype {dtype}, expected float32 or float64")
+    return dtype
