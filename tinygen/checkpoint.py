@@ -1,0 +1,271 @@
+"""Checkpoints: safetensors files in which one flipped bit is noticed, replaced as a whole or not at all.
+
+The bytes are written here, not by the safetensors package, because its header comes out in a random order:
+ours has one possible form, so a reader rebuilds it from what it read and compares. The package checks the
+files when reading.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+DTYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "|i1",
+    "U64": "<u8",
+    "U32": "<u4",
+    "U16": "<u2",
+    "U8": "|u1",
+    "BOOL": "|b1",
+}
+CODES = {np.dtype(kind): code for code, kind in DTYPES.items()}
+LONGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors format
+NOT_SAFETENSORS = {b"\x80": "a Python pickle", b"PK\x03\x04": "a zip archive, as of torch.save or np.savez"}
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be written, read or trusted: the file, what was found, what was expected."""
+
+
+def write(path, arrays: dict, meta: dict) -> None:
+    """Write named arrays and a JSON-able `meta` to `path`: flushed, then renamed over what was there.
+
+    Raises CheckpointError when that fails; the file that was there is then untouched.
+    """
+    arrays = {name: _plain(name, value) for name, value in arrays.items()}
+    metadata = {"format": "pt", "tinygen": json.dumps(meta)}
+    metadata["sha256"] = _digest(arrays, metadata)
+    try:
+        replace_file(path, [_header(arrays, metadata), *(_bytes(arrays[name]) for name in _order(arrays))])
+    except OSError as e:
+        raise CheckpointError(f"{path}: cannot write the checkpoint: {e.strerror or e}") from e
+
+
+def read(path) -> tuple[dict, dict]:
+    """Read a file of `write` and check every bit of it.  path -> (arrays, meta)"""
+    arrays, metadata, header = _load(path)
+    if "tinygen" not in metadata or "sha256" not in metadata:
+        raise CheckpointError(
+            f"{path}: found a safetensors file without tinygen's sha256, expected a run's checkpoint"
+        )
+    _verify(path, arrays, metadata, header)
+    return arrays, json.loads(metadata["tinygen"])
+
+
+def save_state(state_dict: dict, path) -> None:
+    """Write a state dict as safetensors under PyTorch's keys; `safetensors.torch.load_file` reads it."""
+    write(path, state_dict, {})
+
+
+def load_state(path) -> dict:
+    """Read a state dict from safetensors: tinygen's, checked to the bit, or PyTorch's.
+
+    bfloat16 becomes float32.  Raises CheckpointError.
+    """
+    arrays, metadata, header = _load(path)
+    if "tinygen" in metadata or "sha256" in metadata:
+        _verify(path, arrays, metadata, header)
+    return arrays
+
+
+def replace_file(path, chunks) -> None:
+    """Write `chunks` of bytes to a temporary file beside `path`, flush it to disk, rename.  Raises OSError."""
+    path = Path(path)
+    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "wb") as f:
+            for chunk in chunks:
+                f.write(chunk)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def flatten(nested) -> tuple[dict, object]:
+    """Split nested dicts, lists and tuples into arrays and JSON.
+
+    {"a": [1, x]} -> {"a.1": x}, {"a": [1, {"$array": "a.1"}]}
+
+    Leaves are arrays, Tensors, numpy scalars, numbers, strings, bools and None.
+    """
+    arrays: dict = {}
+    return arrays, _flatten(nested, "", arrays)
+
+
+def unflatten(arrays: dict, json_part):
+    """The inverse of `flatten`; Tensors come back as arrays."""
+    if isinstance(json_part, list):
+        return [unflatten(arrays, item) for item in json_part]
+    if not isinstance(json_part, dict):
+        return json_part
+    for tag, restore in _RESTORE.items():
+        if tag in json_part:
+            return restore(arrays, json_part[tag])
+    return {key: unflatten(arrays, value) for key, value in json_part.items()}
+
+
+_RESTORE = {
+    "$array": lambda arrays, name: arrays[name],
+    "$scalar": lambda arrays, name: arrays[name][()],
+    "$tuple": lambda arrays, items: tuple(unflatten(arrays, item) for item in items),
+    "$items": lambda arrays, items: {key: unflatten(arrays, value) for key, value in items},
+}
+
+
+def _flatten(value, path, arrays):
+    def inside(key, item):
+        return _flatten(item, f"{path}.{key}" if path else str(key), arrays)
+
+    if isinstance(value, dict):
+        if all(isinstance(key, str) and not key.startswith("$") for key in value):
+            return {key: inside(key, item) for key, item in value.items()}
+        if not all(isinstance(key, str | int) for key in value):
+            raise TypeError(
+                f"checkpoint: {path or 'the state'} has keys that are neither str nor int: {list(value)}"
+            )
+        return {"$items": [[key, inside(key, item)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        items = [inside(i, item) for i, item in enumerate(value)]
+        return {"$tuple": items} if isinstance(value, tuple) else items
+    if isinstance(value, np.ndarray | np.generic) or hasattr(value, "_data"):
+        while path in arrays or not path:  # {"a": {"b": x}, "a.b": y}
+            path += "_"
+        arrays[path] = _plain(path, value)
+        return {"$scalar" if isinstance(value, np.generic) else "$array": path}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"checkpoint: {path or 'the state'} is a {type(value).__name__}, which cannot be stored")
+
+
+def _plain(name, value) -> np.ndarray:
+    """An array or Tensor as a contiguous little-endian numpy array."""
+    value = getattr(value, "_data", value)
+    array = np.asarray(value.get() if hasattr(value, "get") else value)
+    array = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(array.shape)
+    if array.dtype not in CODES or name == "__metadata__":
+        raise TypeError(f"checkpoint: {name} of type {array.dtype} cannot be stored in safetensors")
+    return array
+
+
+def _bytes(array):
+    return memoryview(array.reshape(-1).view(np.uint8))
+
+
+def _order(arrays):
+    """Widest elements first, so that every array is aligned; then by name."""
+    return sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+
+
+def _header(arrays, metadata) -> bytes:
+    entries: dict = {"__metadata__": dict(sorted(metadata.items()))}
+    at = 0
+    for name in _order(arrays):
+        array = arrays[name]
+        offsets = [at, at := at + array.nbytes]
+        entries[name] = {"dtype": CODES[array.dtype], "shape": list(array.shape), "data_offsets": offsets}
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _digest(arrays, metadata) -> str:
+    """sha256 over the metadata but the digest itself, and the sorted (name, dtype, shape, bytes)."""
+    rest = sorted((key, value) for key, value in metadata.items() if key != "sha256")
+    h = hashlib.sha256(json.dumps(rest).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        h.update(json.dumps([name, CODES[array.dtype], array.shape]).encode())
+        h.update(_bytes(array))
+    return h.hexdigest()
+
+
+def _verify(path, arrays, metadata, header) -> None:
+    found, expected = _digest(arrays, metadata), metadata.get("sha256")
+    if found != expected:
+        raise CheckpointError(f"{path}: damaged: found contents of sha256 {found}, expected {expected}")
+    if _header(arrays, metadata) != header:
+        raise CheckpointError(f"{path}: damaged: found a header that differs from the one its contents have")
+
+
+def _load(path) -> tuple[dict, dict, bytes]:
+    """Read and check the format.  path -> arrays, metadata, the file's bytes up to the data"""
+    import safetensors
+
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            raise CheckpointError(f"{path}: found a folder or device, expected a safetensors file")
+        with open(path, "rb") as f:
+            header = _read_header(path, f)
+            entries = _parse_header(path, header, path.stat().st_size)
+            data = header + f.read()
+    except OSError as e:
+        raise CheckpointError(f"{path}: cannot read the checkpoint: {e.strerror or e}") from e
+    try:
+        tensors = safetensors.deserialize(data)
+        arrays = {name: _array(tensor) for name, tensor in tensors}
+    except (safetensors.SafetensorError, ValueError) as e:
+        raise CheckpointError(f"{path}: damaged: {e}; expected a safetensors file") from e
+    return arrays, entries.get("__metadata__") or {}, header
+
+
+def _read_header(path, f) -> bytes:
+    """The length (8 bytes, little-endian) and the JSON text, as they stand in the file."""
+    size = path.stat().st_size
+    start = f.read(9)
+    length = int.from_bytes(start[:8], "little")
+    if len(start) == 9 and start[8:] == b"{" and length <= min(LONGEST_HEADER, size - 8):
+        return start + f.read(length - 1)
+    for mark, what in NOT_SAFETENSORS.items():
+        if start.startswith(mark):
+            raise CheckpointError(f"{path}: found {what}, expected a safetensors file; refused, not loaded")
+    if len(start) < 9:
+        raise CheckpointError(f"{path}: cut short: found {size} bytes, expected a safetensors file")
+    if start[8:] == b"{" and length <= LONGEST_HEADER:
+        raise CheckpointError(
+            f"{path}: cut short: found {size} bytes, expected a header of {length} and data"
+        )
+    raise CheckpointError(f"{path}: found bytes {start[:8].hex()}, expected the start of a safetensors file")
+
+
+def _parse_header(path, header, size) -> dict:
+    try:
+        entries = json.loads(header[8:])
+        ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
+        expected = len(header) + max(ends, default=0)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as e:
+        raise CheckpointError(f"{path}: damaged: its header cannot be read ({type(e).__name__})") from e
+    if size < expected:
+        raise CheckpointError(f"{path}: cut short: found {size} bytes, expected {expected}")
+    if size > expected:
+        raise CheckpointError(f"{path}: damaged: found {size} bytes, expected {expected}")
+    return entries
+
+
+def _array(tensor) -> np.ndarray:
+    code, data = tensor["dtype"], tensor["data"]
+    if code == "BF16":  # the upper half of a float32
+        array = (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
+    elif code in DTYPES:
+        array = np.frombuffer(data, DTYPES[code]).copy()
+    else:
+        raise ValueError(f"elements of type {code} are not supported")
+    return array.reshape(tensor["shape"])
