@@ -1,3 +1,35 @@
-"""A minimal autograd engine and the generative models on top of it."""
+"""A minimal autograd engine with hand-written kernels, and generative models on top of it.
+
+Names, argument order, defaults and meaning are PyTorch's: a reader who knows PyTorch knows tinygen.
+"""
+
+from math import inf, nan, pi
+
+from tinygen import autograd, dtypes, nn, optim, random
+from tinygen.autograd import enable_grad, is_grad_enabled, no_grad
+from tinygen.dtypes import (
+    DtypeError,
+    ShapeError,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    set_default_dtype,
+    uint8,
+)
+from tinygen.dtypes import bool_ as bool
+from tinygen.dtypes import float16 as half
+from tinygen.dtypes import float32 as float
+from tinygen.dtypes import float64 as double
+from tinygen.dtypes import int64 as long
+from tinygen.ops import FUNCTIONS as _FUNCTIONS
+from tinygen.random import manual_seed
+from tinygen.tensor import Tensor, as_tensor, device, from_numpy, tensor
+
+globals().update(_FUNCTIONS)
 
 __version__ = "0.1.0"

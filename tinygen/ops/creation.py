@@ -1,0 +1,158 @@
+"""New Tensors: filled, counted, random.  Random ones come from `tinygen.random`'s default generator."""
+
+from __future__ import annotations
+
+import builtins
+import math
+
+import numpy as np
+
+from tinygen import dtypes
+from tinygen.dtypes import DtypeError
+from tinygen.tensor import Tensor, as_tensor, check_device
+
+
+def _finish(array, requires_grad: bool) -> Tensor:
+    dtypes.category(array.dtype)
+    result = Tensor._wrap(array)
+    return result.requires_grad_() if requires_grad else result
+
+
+def _shape(size: tuple) -> tuple[int, ...]:
+    if len(size) == 1 and not isinstance(size[0], (int, np.integer, Tensor)):
+        size = size[0]
+    return tuple(int(n) for n in size)
+
+
+def zeros(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """Zeros of shape `size`"""
+    check_device(device)
+    return _finish(np.zeros(_shape(size), dtype or dtypes.get_default_dtype()), requires_grad)
+
+
+def ones(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """Ones of shape `size`"""
+    check_device(device)
+    return _finish(np.ones(_shape(size), dtype or dtypes.get_default_dtype()), requires_grad)
+
+
+def empty(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """A Tensor of shape `size` to be filled; zeros here, so that a run repeats"""
+    return zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """`fill_value` in shape `size`, in the dtype of its category"""
+    check_device(device)
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    return _finish(np.full(_shape((size,)), value, dtype or dtypes.scalar_dtype(value)), requires_grad)
+
+
+def eye(n, m=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """The unit matrix"""
+    check_device(device)
+    return _finish(np.eye(n, m, dtype=dtype or dtypes.get_default_dtype()), requires_grad)
+
+
+def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """start, start + step, … below `end`; int64 where all three are whole numbers"""
+    check_device(device)
+    if end is None:
+        start, end = 0, start
+    start, end, step = (x.item() if isinstance(x, (Tensor, np.generic)) else x for x in (start, end, step))
+    if step == 0 or (end - start) * step < 0:
+        raise RuntimeError(f"arange: from {start} to {end} in steps of {step} leads nowhere")
+    whole = builtins.all(isinstance(x, int) for x in (start, end, step))
+    dtype = np.dtype(dtype) if dtype else (dtypes.int64 if whole else dtypes.get_default_dtype())
+    count = -((start - end) // step) if whole else math.ceil((end - start) / step)
+    return _finish((start + step * np.arange(count)).astype(dtype), requires_grad)
+
+
+def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """`steps` numbers from start to end inclusive, counted from both ends in the result's dtype, as PyTorch does"""
+    check_device(device)
+    dtype = np.dtype(dtype or dtypes.get_default_dtype())
+    if steps < 2:
+        return _finish(np.full(steps, start, dtype), requires_grad)
+    first, last = dtype.type(start), dtype.type(end)
+    step = (last - first) / dtype.type(steps - 1)
+    index = np.arange(steps)
+    below = first + step * index.astype(dtype)
+    above = last - step * (steps - 1 - index).astype(dtype)
+    return _finish(np.where(index < steps // 2, below, above).astype(dtype), requires_grad)
+
+
+def _stream():
+    from tinygen import random
+
+    return random.default_stream()
+
+
+def _random_dtype(dtype, operation: str) -> np.dtype:
+    dtype = np.dtype(dtype or dtypes.get_default_dtype())
+    if not dtypes.is_floating(dtype):
+        raise DtypeError(f"{operation}: found dtype {dtype}, expected a floating dtype")
+    return dtype
+
+
+def _draw(kind: str, shape: tuple, dtype: np.dtype):
+    wide = dtype if dtype != dtypes.float16 else dtypes.float32
+    return getattr(_stream(), kind)(shape, dtype=wide).astype(dtype, copy=False)
+
+
+def rand(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """Uniform on [0, 1)"""
+    check_device(device)
+    return _finish(_draw("uniform", _shape(size), _random_dtype(dtype, "rand")), requires_grad)
+
+
+def randn(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """Standard normal"""
+    check_device(device)
+    return _finish(_draw("normal", _shape(size), _random_dtype(dtype, "randn")), requires_grad)
+
+
+def randint(low, high=None, size=None, *, dtype=dtypes.int64, device=None) -> Tensor:
+    """Whole numbers low..high-1, uniform: randint(high, size) or randint(low, high, size)"""
+    check_device(device)
+    if size is None:
+        low, high, size = 0, low, high
+    if high <= low:
+        raise RuntimeError(f"randint: found the range {low}..{high}, expected low < high")
+    return _finish(_stream().integers(low, high, _shape((size,))).astype(dtype, copy=False), False)
+
+
+def randperm(n, *, dtype=dtypes.int64, device=None) -> Tensor:
+    """The numbers 0..n-1 in random order"""
+    check_device(device)
+    return _finish(_stream().permutation(n).astype(dtype, copy=False), False)
+
+
+def bernoulli(x) -> Tensor:
+    """1 with the probability given by x, else 0, in x's dtype"""
+    return _finish((_draw("uniform", x.shape, x.dtype) < x._data).astype(x.dtype), False)
+
+
+def _like(name: str, make):
+    def like(x, *args, dtype=None, device=None, requires_grad=False) -> Tensor:
+        return make(x.shape, *args, dtype=dtype or x.dtype, device=device, requires_grad=requires_grad)
+
+    like.__name__ = like.__qualname__ = name
+    like.__doc__ = f"`{make.__name__}` in the shape and dtype of x"
+    return like
+
+
+zeros_like, ones_like, empty_like, full_like, rand_like, randn_like = (
+    _like(f"{make.__name__}_like", make) for make in (zeros, ones, empty, full, rand, randn)
+)
+
+
+def one_hot(x, num_classes=-1) -> Tensor:
+    """Class numbers (...) as int64 rows (..., num_classes) with one 1"""
+    labels = as_tensor(x)._data
+    if labels.dtype.kind not in "iu":
+        raise DtypeError(f"one_hot: found dtype {labels.dtype}, expected an integer dtype")
+    count = int(labels.max()) + 1 if num_classes == -1 else num_classes
+    if labels.size and not (0 <= labels.min() and labels.max() < count):
+        raise ValueError(f"one_hot: a class is outside 0..{count - 1}")
+    return Tensor._wrap((labels[..., None] == np.arange(count)).astype(np.int64))

@@ -1,0 +1,545 @@
+"""Elementwise operations.  A row never mentions broadcasting: the tape sums over broadcast axes."""
+
+from __future__ import annotations
+
+import math
+import numbers
+
+import numpy as np
+
+from tinygen import dtypes, kernels
+from tinygen.autograd import primitive
+from tinygen.tensor import Tensor
+
+# arithmetic
+
+
+@primitive(promote="same")
+def _add(x, other):
+    return kernels.add(x, other)
+
+
+_add.vjp(lambda g: g, lambda g: g)
+
+
+def add(x, other, *, alpha=1):
+    """x + alpha * other"""
+    return _add(x, other if alpha == 1 else mul(other, alpha))
+
+
+@primitive(promote="same")
+def _sub(x, other):
+    return kernels.subtract(x, other)
+
+
+_sub.vjp(lambda g: g, lambda g: -g)
+
+
+def sub(x, other, *, alpha=1):
+    """x - alpha * other"""
+    return _sub(x, other if alpha == 1 else mul(other, alpha))
+
+
+@primitive(promote="same")
+def mul(x, other):
+    """x * other"""
+    return kernels.multiply(x, other)
+
+
+mul.vjp(lambda g, other: g * other, lambda g, x: g * x)
+
+
+@primitive(promote="float")
+def _div(x, other):
+    return kernels.divide(x, other)
+
+
+_div.vjp(lambda g, other: g / other, lambda g, y, other: -(g * y / other))
+
+
+def div(x, other, *, rounding_mode=None):
+    """x / other; integers give the default dtype.  rounding_mode: None, "floor" or "trunc"."""
+    if rounding_mode is None:
+        return _div(x, other)
+    if rounding_mode == "floor":
+        return floor_divide(x, other)
+    if rounding_mode == "trunc":
+        return trunc(_div(x, other))
+    raise ValueError(f"div: found rounding_mode {rounding_mode!r}, expected None, 'floor' or 'trunc'")
+
+
+def _zeros(g):
+    """The gradient of what is flat: zeros, also where g is inf or nan."""
+    return Tensor._wrap(kernels.array_module(g._data).zeros_like(g._data))
+
+
+@primitive(promote="same")
+def neg(x):
+    """-x"""
+    return -x
+
+
+neg.vjp(lambda g: -g)
+
+
+@primitive(promote="same")
+def _pow(x, exponent):
+    return kernels.power(x, exponent)
+
+
+_pow.vjp(
+    lambda g, x, exponent: g * exponent * where(exponent == 0, 1.0, _pow(x, exponent - 1)),
+    lambda g, x, y: g * where((x == 0) & (y == 0), 0.0, y * log(where((x == 0) & (y == 0), 1.0, x))),
+)
+
+
+@primitive(promote="same")
+def _power(x, *, n):
+    """x ** n for a fixed number n."""
+    return x * x if n == 2 else kernels.power(x, np.asarray(n, x.dtype))
+
+
+_power.vjp(lambda g, x, n: _zeros(g) if n == 0 else g * (n * x if n == 2 else n * pow(x, n - 1)))
+
+
+def pow(x, exponent):
+    """x ** exponent; the derivative in a zero base or for a zero exponent is PyTorch's."""
+    if isinstance(x, Tensor) and isinstance(exponent, numbers.Real) and not isinstance(exponent, np.generic):
+        if x.is_floating_point():
+            return x.clone() if exponent == 1 else _power(x, n=exponent)
+        if isinstance(exponent, int) and exponent < 0:
+            raise RuntimeError(
+                f"pow: integers to the negative power {exponent} are not integers; use x.float()"
+            )
+    return _pow(x, exponent)
+
+
+@primitive(promote="same")
+def floor_divide(x, other):
+    """floor(x / other); no gradient."""
+    return kernels.floor_divide(x, other)
+
+
+@primitive(promote="same")
+def remainder(x, other):
+    """x - other * floor(x / other): the sign is the divisor's."""
+    return kernels.remainder(x, other)
+
+
+remainder.vjp(lambda g: g, lambda g, x, other: -g * floor_divide(x, other))
+
+# one argument
+
+
+@primitive(promote="float")
+def exp(x):
+    """e ** x"""
+    return kernels.exp(x)
+
+
+exp.vjp(lambda g, y: g * y)
+
+
+@primitive(promote="float")
+def expm1(x):
+    """e ** x - 1, exact near 0"""
+    return kernels.expm1(x)
+
+
+expm1.vjp(lambda g, y: g * (y + 1))
+
+
+@primitive(promote="float")
+def log(x):
+    """Natural logarithm"""
+    return kernels.log(x)
+
+
+log.vjp(lambda g, x: g / x)
+
+
+@primitive(promote="float")
+def log1p(x):
+    """log(1 + x), exact near 0"""
+    return kernels.log1p(x)
+
+
+log1p.vjp(lambda g, x: g / (1 + x))
+
+
+@primitive(promote="float")
+def sqrt(x):
+    """Square root; its derivative at 0 is inf"""
+    return kernels.sqrt(x)
+
+
+sqrt.vjp(lambda g, y: g / (2 * y))
+
+
+@primitive(promote="float")
+def rsqrt(x):
+    """1 / sqrt(x)"""
+    return kernels.divide(np.asarray(1, x.dtype), kernels.sqrt(x))
+
+
+rsqrt.vjp(lambda g, y: -0.5 * g * y * y * y)
+
+
+@primitive(promote="float")
+def reciprocal(x):
+    """1 / x"""
+    return kernels.divide(np.asarray(1, x.dtype), x)
+
+
+reciprocal.vjp(lambda g, y: -g * y * y)
+
+
+@primitive(promote="same")
+def square(x):
+    """x * x"""
+    return x * x
+
+
+square.vjp(lambda g, x: 2 * g * x)
+
+
+@primitive(promote="float")
+def sin(x):
+    """Sine of an angle in radians"""
+    return kernels.sin(x)
+
+
+sin.vjp(lambda g, x: g * cos(x))
+
+
+@primitive(promote="float")
+def cos(x):
+    """Cosine of an angle in radians"""
+    return kernels.cos(x)
+
+
+cos.vjp(lambda g, x: -g * sin(x))
+
+
+@primitive(promote="float")
+def erf(x):
+    """2/sqrt(pi) * integral of exp(-t^2) from 0 to x"""
+    return kernels.erf(x)
+
+
+erf.vjp(lambda g, x: g * (2 / math.sqrt(math.pi)) * exp(-(x * x)))
+
+
+@primitive(promote="same")
+def abs(x):
+    """|x|; its derivative at 0 is 0"""
+    return kernels.array_module(x).abs(x)
+
+
+abs.vjp(lambda g, x: g * sign(x))
+
+
+@primitive(promote="same")
+def sign(x):
+    """-1, 0 or 1; the gradient is 0"""
+    return kernels.array_module(x).sign(x)
+
+
+sign.vjp(lambda g: _zeros(g))
+
+
+@primitive(promote="same")
+def floor(x):
+    """The largest whole number not above x; the gradient is 0"""
+    return kernels.array_module(x).floor(x)
+
+
+floor.vjp(lambda g: _zeros(g))
+
+
+@primitive(promote="same")
+def ceil(x):
+    """The smallest whole number not below x; the gradient is 0"""
+    return kernels.array_module(x).ceil(x)
+
+
+ceil.vjp(lambda g: _zeros(g))
+
+
+@primitive(promote="same")
+def round(x):
+    """The nearest whole number, ties to even; the gradient is 0"""
+    return kernels.array_module(x).rint(x)
+
+
+round.vjp(lambda g: _zeros(g))
+
+
+@primitive(promote="same")
+def trunc(x):
+    """x without its fraction; the gradient is 0"""
+    return kernels.array_module(x).trunc(x)
+
+
+trunc.vjp(lambda g: _zeros(g))
+
+# activations
+
+
+@primitive(promote="float")
+def sigmoid(x):
+    """1 / (1 + exp(-x))"""
+    return kernels.sigmoid(x)
+
+
+sigmoid.vjp(lambda g, y: g * (y * (1 - y)))
+
+
+@primitive(promote="float")
+def tanh(x):
+    """Hyperbolic tangent"""
+    return kernels.tanh(x)
+
+
+tanh.vjp(lambda g, y: g * (1 - y * y))
+
+
+@primitive
+def relu(x):
+    """max(x, 0); its derivative at 0 is 0"""
+    return kernels.relu(x)
+
+
+relu.vjp(lambda g, y: g * (y > 0))
+relu.fused(lambda g, y: (kernels.relu_grad(g, y),))
+
+
+@primitive
+def leaky_relu(x, *, negative_slope=0.01):
+    """x where x > 0, else negative_slope * x"""
+    return kernels.leaky_relu(x, negative_slope)
+
+
+leaky_relu.vjp(lambda g, x, negative_slope: where(x > 0, g, g * negative_slope))
+leaky_relu.fused(lambda g, x, negative_slope: (kernels.leaky_relu_grad(g, x, negative_slope),))
+
+
+@primitive
+def elu(x, *, alpha=1.0):
+    """x where x > 0, else alpha * (exp(x) - 1)"""
+    xp = kernels.array_module(x)
+    return xp.where(x > 0, x, x.dtype.type(alpha) * kernels.expm1(xp.minimum(x, 0)))
+
+
+elu.vjp(lambda g, x, alpha: g * where(x > 0, 1.0, alpha * exp(clamp(x, max=0.0))))
+
+
+@primitive
+def softplus(x, *, beta=1.0, threshold=20.0):
+    """log(1 + exp(beta x)) / beta; x itself where beta x > threshold"""
+    xp = kernels.array_module(x)
+    scaled = x * x.dtype.type(beta)
+    return xp.where(scaled > threshold, x, kernels.softplus(scaled) / x.dtype.type(beta))
+
+
+softplus.vjp(lambda g, x, beta, threshold: g * where(x * beta > threshold, 1.0, sigmoid(x * beta)))
+
+
+def silu(x):
+    """x * sigmoid(x)  (Hendrycks & Gimpel 2016, arXiv 1606.08415)"""
+    return x * sigmoid(x)
+
+
+def logsigmoid(x):
+    """log(sigmoid(x)), without overflow"""
+    return -softplus(-x)
+
+
+def gelu(x, *, approximate="none"):
+    """x * Phi(x), Phi the normal distribution function; "tanh" for its approximation  (arXiv 1606.08415)"""
+    if approximate == "tanh":
+        return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+    if approximate != "none":
+        raise ValueError(f"gelu: found approximate={approximate!r}, expected 'none' or 'tanh'")
+    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
+
+
+def prelu(x, weight):
+    """max(x, 0) + weight * min(x, 0), one weight for all or one per channel (dimension 1)"""
+    if weight.numel() != 1:
+        if x.ndim < 2 or weight.shape != (x.shape[1],):
+            raise dtypes.ShapeError(
+                f"prelu: found {weight.shape} weights, expected 1 or one per channel of x {x.shape}"
+            )
+        weight = weight.reshape(-1, *[1] * (x.ndim - 2))
+    return where(x > 0, x, weight * x)
+
+
+# choosing and comparing
+
+
+@primitive(promote="same")
+def maximum(x, other):
+    """The larger of the two; ties share the gradient"""
+    return kernels.maximum(x, other)
+
+
+maximum.vjp(
+    lambda g, x, other: g * _share(x > other, x == other),
+    lambda g, x, other: g * _share(x < other, x == other),
+)
+
+
+@primitive(promote="same")
+def minimum(x, other):
+    """The smaller of the two; ties share the gradient"""
+    return kernels.minimum(x, other)
+
+
+minimum.vjp(
+    lambda g, x, other: g * _share(x < other, x == other),
+    lambda g, x, other: g * _share(x > other, x == other),
+)
+
+
+def _share(wins, ties):
+    return wins + 0.5 * ties
+
+
+@primitive(promote="same")
+def logaddexp(x, other):
+    """log(exp(x) + exp(other)), without overflow"""
+    return kernels.logaddexp(x, other)
+
+
+logaddexp.vjp(lambda g, x, y: g * exp(x - y), lambda g, other, y: g * exp(other - y))
+
+
+@primitive
+def _clamp(x, *, min, max):
+    """x limited to [min, max]; the gradient passes where min <= x <= max"""
+    return kernels.array_module(x).clip(x, min, max)
+
+
+_clamp.vjp(lambda g, x, min, max: g * _inside(x, min, max))
+
+
+def _inside(x, min, max):
+    lower = x >= (-math.inf if min is None else min)
+    return lower & (x <= (math.inf if max is None else max))
+
+
+def clamp(x, min=None, max=None):
+    """x limited to [min, max]; bounds are numbers, Tensors or None"""
+    if min is None and max is None:
+        raise ValueError("clamp: found neither min nor max, expected at least one")
+    if isinstance(min, Tensor) or isinstance(max, Tensor):
+        x = x if min is None else maximum(x, min)
+        return x if max is None else minimum(x, max)
+    if not x.is_floating_point() and (isinstance(min, float) or isinstance(max, float)):
+        x = cast(x, dtype=dtypes.get_default_dtype())
+    return _clamp(x, min=min, max=max)
+
+
+@primitive(promote="same")
+def _where(condition_x, condition_y, *, condition):
+    return kernels.array_module(condition).where(condition, condition_x, condition_y)
+
+
+_where.vjp(
+    lambda g, condition: _where(g, 0.0, condition=condition),
+    lambda g, condition: _where(0.0, g, condition=condition),
+)
+
+
+def where(condition, x=None, y=None):
+    """x where condition holds, else y, with broadcasting; with one argument the indices where it holds"""
+    condition = condition._data if isinstance(condition, Tensor) else np.asarray(condition)
+    if x is None and y is None:
+        return tuple(Tensor._wrap(i) for i in condition.nonzero())
+    if condition.dtype != np.bool_:
+        raise dtypes.DtypeError(f"where: found a condition of dtype {condition.dtype}, expected bool")
+    return _where(x, y, condition=condition)
+
+
+def masked_fill(x, mask, value):
+    """value where mask holds, else x; the result keeps x's dtype"""
+    value = value if isinstance(value, Tensor) else Tensor(value, x.dtype)
+    return where(mask, cast(value, dtype=x.dtype), x)
+
+
+@primitive
+def cast(x, *, dtype):
+    """x in another dtype; the gradient comes back in x's"""
+    dtypes.category(np.dtype(dtype))
+    return x.astype(dtype, copy=False)
+
+
+cast.vjp(lambda g: g)
+
+
+@primitive
+def clone(x):
+    """A copy, inside the graph"""
+    return x.copy()
+
+
+clone.vjp(lambda g: g)
+
+
+def _comparison(name: str, symbol: str):
+    function = getattr(np, name)
+
+    def compare(x, other):
+        return function(x, other)
+
+    compare.__name__ = compare.__qualname__ = {
+        "equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge"
+    }.get(name, name)  # fmt: skip
+    compare.__doc__ = f"x {symbol} other, elementwise"
+    return primitive(compare, promote="same")
+
+
+eq, ne, lt, le, gt, ge = (
+    _comparison(name, symbol)
+    for name, symbol in (
+        ("equal", "=="), ("not_equal", "!="), ("less", "<"), ("less_equal", "<="), ("greater", ">"), ("greater_equal", ">=")
+    )
+)  # fmt: skip
+bitwise_and, bitwise_or, bitwise_xor = (
+    _comparison(name, symbol)
+    for name, symbol in (("bitwise_and", "&"), ("bitwise_or", "|"), ("bitwise_xor", "^"))
+)
+logical_and, logical_or, logical_xor = (
+    _comparison(name, name.removeprefix("logical_")) for name in ("logical_and", "logical_or", "logical_xor")
+)
+
+
+@primitive
+def logical_not(x):
+    """not x, elementwise"""
+    return kernels.array_module(x).logical_not(x)
+
+
+@primitive
+def bitwise_not(x):
+    """~x, elementwise"""
+    return ~x
+
+
+@primitive
+def isnan(x):
+    """Whether x is nan"""
+    return kernels.array_module(x).isnan(x)
+
+
+@primitive
+def isinf(x):
+    """Whether x is inf or -inf"""
+    return kernels.array_module(x).isinf(x)
+
+
+@primitive
+def isfinite(x):
+    """Whether x is neither inf nor nan"""
+    return kernels.array_module(x).isfinite(x)

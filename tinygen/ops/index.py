@@ -1,0 +1,149 @@
+"""Indexing: x[i, 2:, None, ..., mask, list], with PyTorch's meaning where NumPy's differs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygen import dtypes, kernels
+from tinygen.autograd import primitive
+from tinygen.tensor import Tensor
+
+
+@primitive
+def _getitem(x, *, index):
+    return x[index]
+
+
+@primitive
+def _putitem(x, *, index, shape):
+    """Zeros of `shape` to which x is added at `index`: the transpose of x[index]."""
+    return kernels.put(x, index, shape)
+
+
+_getitem.vjp(lambda g, x_shape, index: _putitem(g, index=index, shape=x_shape))
+_putitem.vjp(lambda g, index: _getitem(g, index=index))
+
+
+def getitem(x, index):
+    """x[index]; a view unless an array (or a list, or a mask) is among the indices"""
+    for step in steps(index, x.shape):
+        x = _getitem(x, index=step)
+    return x
+
+
+def assign(array, index, value) -> None:
+    """array[index] = value under the same meaning of the index."""
+    *views, last = steps(index, array.shape) or [...]
+    for step in views:
+        array = array[step]
+    array[last] = value
+
+
+def steps(index, shape: tuple) -> list:
+    """`index` as at most two NumPy indices applied in turn: the plain part (a view), then the arrays.
+
+    PyTorch takes numbers as plain selection even beside arrays (x[0, :, [1, 2]] has its array dimension last);
+    NumPy would treat the number as one more array and move dimensions to the front.
+    """
+    items = list(index) if isinstance(index, tuple) else [index]
+    items = [_item(i) for i in items]
+    used = sum(i.ndim if _is_mask(i) else 1 for i in items if i is not None and i is not Ellipsis)
+    if used > len(shape):
+        raise IndexError(f"x[...]: found {used} indices for {len(shape)} dimensions of x {shape}")
+    if not any(i is Ellipsis for i in items):
+        items.append(Ellipsis)
+    if sum(i is Ellipsis for i in items) > 1:
+        raise IndexError("x[...]: found ... more than once")
+    at = next(n for n, i in enumerate(items) if i is Ellipsis)
+    items[at : at + 1] = [slice(None)] * (len(shape) - used)
+    plain, arrays, axis = [], [], 0
+    for item in items:
+        if isinstance(item, np.ndarray):
+            arrays += _array_indices(item, shape, axis)
+            plain += [slice(None)] * (item.ndim if _is_mask(item) else 1)
+            axis += item.ndim if _is_mask(item) else 1
+            continue
+        plain.append(item)
+        if not isinstance(item, int):
+            arrays.append(slice(None))
+        axis += item is not None
+    result = []
+    if any(not (isinstance(i, slice) and i == slice(None)) for i in plain):
+        result.append(tuple(plain))
+    if any(isinstance(i, np.ndarray) for i in arrays):
+        while isinstance(arrays[-1], slice):
+            arrays.pop()
+        result.append(tuple(arrays))
+    return result
+
+
+def _is_mask(item) -> bool:
+    return isinstance(item, np.ndarray) and item.dtype == np.bool_
+
+
+def _item(item):
+    """One index as None, ..., a slice, an int, or an array of integers or bools."""
+    if item is None or item is Ellipsis:
+        return item
+    if isinstance(item, slice):
+        return slice(*(None if n is None else int(n) for n in (item.start, item.stop, item.step)))
+    if isinstance(item, Tensor):
+        item = item._data
+    if isinstance(item, (bool, np.bool_)):
+        raise IndexError("x[...]: found a single bool as an index, expected a mask with dimensions")
+    if isinstance(item, (int, np.integer)):
+        return int(item)
+    if isinstance(item, (list, tuple, range)):
+        item = np.asarray([i._data if isinstance(i, Tensor) else i for i in item])
+        item = item.astype(np.int64) if item.size == 0 else item
+    if not isinstance(item, np.ndarray) or item.dtype.kind not in "iub":
+        found = item.dtype if isinstance(item, np.ndarray) else type(item).__name__
+        raise IndexError(
+            f"x[...]: found an index of type {found}, expected numbers, slices, None, ..., integers or bools"
+        )
+    return int(item) if item.ndim == 0 and item.dtype != np.bool_ else item
+
+
+def _array_indices(item, shape: tuple, axis: int) -> list:
+    """Integer arrays for the dimensions an array index takes; a mask takes as many as it has."""
+    if item.dtype != np.bool_:
+        n = shape[axis]
+        if item.size and not (-n <= item.min() and item.max() < n):
+            raise IndexError(f"x[...]: an index is outside {-n}..{n - 1}, dimension {axis} of x {shape}")
+        return [item]
+    if item.shape != shape[axis : axis + item.ndim]:
+        raise IndexError(f"x[mask]: the mask {item.shape} does not fit x {shape} from dimension {axis}")
+    return list(item.nonzero())
+
+
+def index_select(x, dim, index):
+    """The slices at `index` (integers, 1-d) along `dim`"""
+    if x.ndim == 0:
+        return getitem(x[None], index)[0]
+    dim = dim % x.ndim
+    return getitem(x, (slice(None),) * dim + (index,))
+
+
+def masked_select(x, mask):
+    """The elements where the mask holds, 1-d"""
+    shape = np.broadcast_shapes(x.shape, mask.shape)
+    return getitem(x.expand(shape), mask.expand(shape))
+
+
+def embedding(input, weight, padding_idx=None):
+    """Row weight[i] for every integer i.  input (...), weight (V, D) -> (..., D); no gradient at padding_idx"""
+    if input.dtype.kind not in "iu":
+        raise dtypes.DtypeError(f"embedding: found indices of dtype {input.dtype}, expected an integer dtype")
+    if weight.ndim != 2:
+        raise dtypes.ShapeError(f"embedding: found weight {weight.shape}, expected 2 dimensions")
+    indices, rows = input._data, weight.shape[0]
+    if indices.size and not (0 <= indices.min() and indices.max() < rows):
+        raise IndexError(f"embedding: an index is outside 0..{rows - 1}; weight {weight.shape}")
+    out = _getitem(weight, index=(indices,))
+    if padding_idx is None:
+        return out
+    padding_idx = padding_idx % rows
+    keep = (indices != padding_idx)[..., None]
+    from tinygen.ops.elementwise import where
+
+    return where(keep, out, out.detach())

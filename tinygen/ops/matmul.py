@@ -1,0 +1,122 @@
+"""Products of matrices and vectors at every rank."""
+
+from __future__ import annotations
+
+from tinygen import kernels
+from tinygen.autograd import primitive
+from tinygen.dtypes import ShapeError
+from tinygen.ops.reduce import sum_to
+from tinygen.ops.shape import reshape, transpose
+
+
+@primitive
+def _matmul(x, w):
+    """out = x w.  (..., M, K), (..., K, N) -> (..., M, N)"""
+    return kernels.matmul(x, w)
+
+
+def _summed_product(a, b, shape):
+    """a b, summed over the batch dimensions that `shape` does not have: as one large product where it can be."""
+    if len(shape) == 2 and a.ndim > 2 and b.ndim == a.ndim and a.shape[:-2] == b.shape[:-2]:
+        flat_a = reshape(transpose(a, -1, -2), -1, a.shape[-2])
+        return _matmul(transpose(flat_a, 0, 1), reshape(b, -1, b.shape[-1]))
+    return sum_to(_matmul(a, b), shape=shape)
+
+
+_matmul.vjp(
+    lambda g, w, x_shape: _summed_product(g, transpose(w, -1, -2), x_shape),
+    lambda g, x, w_shape: _summed_product(transpose(x, -1, -2), g, w_shape),
+)
+
+
+def matmul(x, other):
+    """Matrix product; vectors count as one row (left) or one column (right), leading dimensions broadcast"""
+    if x.ndim == 0 or other.ndim == 0:
+        raise ShapeError(
+            f"matmul: found x {x.shape}, other {other.shape}, expected at least one dimension each"
+        )
+    inner = other.shape[-2] if other.ndim > 1 else other.shape[0]
+    if x.shape[-1] != inner:
+        raise ShapeError(
+            f"matmul: x has {x.shape[-1]} columns, other has {inner} rows; x {x.shape}, other {other.shape}"
+        )
+    left, right = x.ndim == 1, other.ndim == 1
+    a = reshape(x, 1, -1) if left else x
+    b = reshape(other, -1, 1) if right else other
+    if a.ndim > 2 and b.ndim == 2:  # one product of a tall matrix instead of a batch of small ones
+        out = reshape(_matmul(reshape(a, -1, a.shape[-1]) if a.numel() else a, b), *a.shape[:-1], b.shape[-1])
+    else:
+        out = _matmul(a, b)
+    if not (left or right):
+        return out
+    lead = out.shape[:-2]
+    return reshape(out, *lead, *([] if left else [out.shape[-2]]), *([] if right else [out.shape[-1]]))
+
+
+def mm(x, mat2):
+    """Product of two matrices"""
+    if x.ndim != 2 or mat2.ndim != 2:
+        raise ShapeError(f"mm: found x {x.shape}, mat2 {mat2.shape}, expected two matrices")
+    return matmul(x, mat2)
+
+
+def bmm(x, mat2):
+    """Products of two batches of matrices: (B, M, K), (B, K, N) -> (B, M, N)"""
+    if x.ndim != 3 or mat2.ndim != 3 or x.shape[0] != mat2.shape[0]:
+        raise ShapeError(
+            f"bmm: found x {x.shape}, mat2 {mat2.shape}, expected two batches of equally many matrices"
+        )
+    return matmul(x, mat2)
+
+
+def dot(x, other):
+    """Inner product of two vectors"""
+    if x.ndim != 1 or other.ndim != 1:
+        raise ShapeError(f"dot: found x {x.shape}, other {other.shape}, expected two vectors")
+    return matmul(x, other)
+
+
+def outer(x, vec2):
+    """All products of the elements of two vectors: (M,), (N,) -> (M, N)"""
+    return reshape(x, -1, 1) * reshape(vec2, 1, -1)
+
+
+@primitive
+def _linear(x, weight, bias=None):
+    """y = x weightᵀ + bias for rows x: (M, K), (N, K), (N,) -> (M, N)"""
+    y = kernels.matmul(x, weight.T)
+    if bias is not None:
+        y += bias
+    return y
+
+
+_linear.vjp(
+    lambda g, weight: _matmul(g, weight),
+    lambda g, x: _matmul(transpose(g, 0, 1), x),
+    lambda g, weight_shape: sum_to(g, shape=weight_shape[:1]),
+)
+
+
+def linear(input, weight, bias=None):
+    """x weightᵀ + bias.  input (..., K), weight (N, K), bias (N,) -> (..., N)"""
+    if weight.ndim != 2 or not input.ndim or input.shape[-1] != weight.shape[1]:
+        found = f"input {input.shape}, weight {weight.shape}"
+        raise ShapeError(f"linear: the last dimension of input must be weight's second; {found}")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ShapeError(
+            f"linear: found bias {bias.shape}, expected {weight.shape[:1]} for weight {weight.shape}"
+        )
+    if input.ndim == 2:
+        return _linear(input, weight, bias)
+    lead = input.shape[:-1]
+    rows = (
+        reshape(input, -1, input.shape[-1]) if input.numel() else reshape(input, _rows(lead), input.shape[-1])
+    )
+    return reshape(_linear(rows, weight, bias), *lead, weight.shape[0])
+
+
+def _rows(lead: tuple) -> int:
+    count = 1
+    for n in lead:
+        count *= n
+    return count

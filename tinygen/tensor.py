@@ -1,0 +1,535 @@
+"""Tensor: an array, its gradient, and where it stands in the graph.  Names and meaning are PyTorch's.
+
+Operators are spelled out here; the methods that are operations (`x.sum(dim)`, `x.exp()` …) are attached by
+`tinygen/ops/__init__.py`, where each is defined once.
+"""
+
+from __future__ import annotations
+
+import weakref
+
+import numpy as np
+
+from tinygen import dtypes
+from tinygen.dtypes import DtypeError
+
+
+class device(str):
+    """'cpu' or 'cuda'; compares like the string, `.type` as in PyTorch."""
+
+    @property
+    def type(self) -> str:
+        return self.partition(":")[0]
+
+
+CPU = device("cpu")
+
+
+class Tensor:
+    """A multi-dimensional array that records what is done with it.
+
+    data           the array, as a Tensor outside the graph that shares its memory
+    grad           the accumulated gradient (a Tensor), or None
+    requires_grad  whether backward should reach it
+    """
+
+    __slots__ = ("__weakref__", "_data", "_edge", "_guard", "grad", "requires_grad")
+    __array_priority__ = 1000  # numpy_array * tensor comes to Tensor.__rmul__
+
+    def __init__(self, data, dtype=None, requires_grad: bool = False) -> None:
+        self._data = _to_array(data, dtype)
+        self._edge = self._guard = self.grad = None
+        self.requires_grad = False
+        if requires_grad:
+            self.requires_grad_()
+
+    @classmethod
+    def _wrap(cls, array) -> Tensor:
+        """A Tensor around an array that nobody else writes to."""
+        tensor = _new(Tensor)
+        tensor._data = array
+        tensor._edge = tensor._guard = tensor.grad = None
+        tensor.requires_grad = False
+        return tensor
+
+    @classmethod
+    def _from_outside(cls, array: np.ndarray) -> Tensor:
+        """A Tensor that shares the memory of an array somebody else holds."""
+        dtypes.category(array.dtype)
+        tensor = cls._wrap(array)
+        tensor._guard = autograd.Guard()
+        tensor._guard.exposed = True
+        return tensor
+
+    # what it is
+
+    @property
+    def shape(self) -> tuple:
+        return self._data.shape
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._data.dtype
+
+    @property
+    def device(self) -> device:
+        return CPU
+
+    @property
+    def is_leaf(self) -> bool:
+        return self._edge is None
+
+    @property
+    def grad_fn(self):
+        """The recorded operation this Tensor came from, or None for a leaf."""
+        return self._edge
+
+    @property
+    def T(self) -> Tensor:
+        return ops.permute(self, tuple(reversed(range(self.ndim))))
+
+    @property
+    def mT(self) -> Tensor:
+        return ops.transpose(self, -2, -1)
+
+    @property
+    def data(self) -> Tensor:
+        return self.detach()
+
+    @data.setter
+    def data(self, value) -> None:
+        """Point at other memory.  Harmless to a recorded graph, which keeps the array it saved."""
+        array = value._data if isinstance(value, Tensor) else np.asarray(value)
+        if array.dtype != self._data.dtype:
+            raise DtypeError(f"data: found {array.dtype}, expected {self._data.dtype}")
+        self._data = array
+        self._guard = None
+        if isinstance(value, Tensor):
+            autograd._alias(self, value)
+        else:
+            self._guard = autograd.Guard()
+            self._guard.exposed = True
+
+    def dim(self) -> int:
+        return self._data.ndim
+
+    def size(self, dim: int | None = None):
+        return self._data.shape if dim is None else self._data.shape[dim]
+
+    def numel(self) -> int:
+        return self._data.size
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        return self._data.itemsize
+
+    def is_floating_point(self) -> bool:
+        return self._data.dtype.kind == "f"
+
+    def is_contiguous(self) -> bool:
+        return self._data.flags.c_contiguous
+
+    # out of the graph
+
+    def detach(self) -> Tensor:
+        """The same memory outside the graph.  Writing to either is seen by both, and by backward."""
+        tensor = Tensor._wrap(self._data)
+        autograd._alias(tensor, self)
+        return tensor
+
+    def numpy(self) -> np.ndarray:
+        """The values as a NumPy array sharing this memory: read-only while a recorded graph still needs them."""
+        if self.requires_grad:
+            raise RuntimeError("numpy: this Tensor requires a gradient; use x.detach().numpy()")
+        if self._guard is None:
+            self._guard = autograd.Guard()
+        view = self._data.view()
+        if self._guard.saves:
+            view.flags.writeable = False
+        elif view.flags.writeable:
+            self._guard.exposed = True
+        return view
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        array = self._data.view()
+        array.flags.writeable = False
+        if dtype is not None and dtype != array.dtype:
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def item(self):
+        """The only element as a Python number."""
+        if self._data.size != 1:
+            raise RuntimeError(f"item: found shape {self.shape}, expected one element")
+        return self._data.item()
+
+    def tolist(self):
+        return self._data.tolist()
+
+    # dtype and device
+
+    def to(self, *targets, dtype=None, device=None, copy: bool = False) -> Tensor:
+        """In another dtype or on another device, given by name or position, or as another Tensor is"""
+        for target in targets:
+            if isinstance(target, Tensor):
+                dtype, device = target.dtype, target.device
+            elif isinstance(target, str) and not isinstance(target, np.dtype):
+                device = target
+            else:
+                dtype = target
+        check_device(device)
+        result = (
+            self if dtype is None or np.dtype(dtype) == self.dtype else ops.cast(self, dtype=np.dtype(dtype))
+        )
+        return result.clone() if copy and result is self else result
+
+    def type_as(self, other: Tensor) -> Tensor:
+        return self.to(other)
+
+    def half(self) -> Tensor:
+        return self.to(dtypes.float16)
+
+    def float(self) -> Tensor:
+        return self.to(dtypes.float32)
+
+    def double(self) -> Tensor:
+        return self.to(dtypes.float64)
+
+    def int(self) -> Tensor:
+        return self.to(dtypes.int32)
+
+    def long(self) -> Tensor:
+        return self.to(dtypes.int64)
+
+    def bool(self) -> Tensor:
+        return self.to(dtypes.bool_)
+
+    def cpu(self) -> Tensor:
+        return self
+
+    # the graph
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        if self._edge is not None:
+            raise RuntimeError("requires_grad_: only leaf Tensors can be changed; use detach()")
+        if requires_grad and self._data.dtype.kind != "f":
+            raise RuntimeError(f"requires_grad_: found dtype {self.dtype}, expected a floating dtype")
+        self.requires_grad = requires_grad
+        return self
+
+    def backward(self, gradient=None, retain_graph=None, create_graph: bool = False, inputs=None) -> None:
+        """Add the derivative of this Tensor to `.grad` of every leaf it came from."""
+        autograd.backward(self, gradient, retain_graph, create_graph, inputs)
+
+    def retain_grad(self) -> None:
+        """Keep `.grad` of this intermediate result at the next backward."""
+        if self._edge is not None:
+            self._edge.retained = weakref.ref(self)
+
+    # writing
+
+    def _write(self, array) -> Tensor:
+        """Overwrite the values in place, seen by everything over this memory; a graph that saved them will say so."""
+        if self._guard is None:
+            self._guard = autograd.Guard()
+        self._guard.version += 1
+        self._data[...] = array
+        return self
+
+    def _in_place(self, operation: str, result: Tensor) -> Tensor:
+        """Take over `result`, which is `operation` on self computed out of place."""
+        if result.shape != self.shape:
+            raise dtypes.ShapeError(
+                f"{operation}: the result {result.shape} does not fit into x {self.shape}"
+            )
+        if dtypes.category(result.dtype) > dtypes.category(self.dtype):
+            raise DtypeError(
+                f"{operation}: a result of dtype {result.dtype} cannot be stored in x {self.dtype}"
+            )
+        recorded = autograd.is_grad_enabled() and (self.requires_grad or result.requires_grad)
+        if not recorded:
+            return self._write(result._data)
+        if self._edge is None and self.requires_grad:
+            raise RuntimeError(
+                f"{operation}: a leaf that requires a gradient cannot be changed in place; use no_grad()"
+            )
+        if self._guard is not None and self._guard.aliased:
+            raise NotImplementedError(
+                f"{operation}: in place on a Tensor whose memory another Tensor shares is not recorded; "
+                "write x = x + … instead"
+            )
+        result = ops.cast(result, dtype=self.dtype)
+        self._data, self._edge, self._guard = result._data, result._edge, result._guard
+        self.requires_grad = result.requires_grad
+        return self
+
+    def __setitem__(self, index, value) -> None:
+        if self.requires_grad and autograd.is_grad_enabled():
+            raise RuntimeError(
+                f"x[...] = value: x {self.shape} requires a gradient; build the result with where or cat, "
+                "or write under no_grad()"
+            )
+        if self._guard is not None and self._guard.saves:
+            raise RuntimeError(
+                f"x[...] = value: x {self.shape} is saved for the backward of a recorded operation; write to x.clone()"
+            )
+        if isinstance(value, Tensor) and value.requires_grad and autograd.is_grad_enabled():
+            raise RuntimeError(
+                "x[...] = value: the value requires a gradient; use where or cat, or value.detach()"
+            )
+        if self._guard is not None:
+            self._guard.version += 1
+        ops.index.assign(self._data, index, value._data if isinstance(value, Tensor) else value)
+
+    def copy_(self, source) -> Tensor:
+        return self._in_place("copy_", ops.expand(ops.cast(as_tensor(source), dtype=self.dtype), self.shape))
+
+    def fill_(self, value) -> Tensor:
+        return self._in_place("fill_", as_tensor(np.full(self.shape, value, self.dtype)))
+
+    def zero_(self) -> Tensor:
+        return self.fill_(0)
+
+    def add_(self, other, *, alpha=1) -> Tensor:
+        return self._in_place("add_", ops.add(self, other if alpha == 1 else ops.mul(other, alpha)))
+
+    def sub_(self, other, *, alpha=1) -> Tensor:
+        return self._in_place("sub_", ops.sub(self, other if alpha == 1 else ops.mul(other, alpha)))
+
+    def mul_(self, other) -> Tensor:
+        return self._in_place("mul_", ops.mul(self, other))
+
+    def div_(self, other) -> Tensor:
+        return self._in_place("div_", ops.div(self, other))
+
+    def clamp_(self, min=None, max=None) -> Tensor:
+        return self._in_place("clamp_", ops.clamp(self, min, max))
+
+    # operators
+
+    def __add__(self, other):
+        return _binary(ops.add, self, other)
+
+    def __radd__(self, other):
+        return _binary(ops.add, other, self)
+
+    def __sub__(self, other):
+        return _binary(ops.sub, self, other)
+
+    def __rsub__(self, other):
+        return _binary(ops.sub, other, self)
+
+    def __mul__(self, other):
+        return _binary(ops.mul, self, other)
+
+    def __rmul__(self, other):
+        return _binary(ops.mul, other, self)
+
+    def __truediv__(self, other):
+        return _binary(ops.div, self, other)
+
+    def __rtruediv__(self, other):
+        return _binary(ops.div, other, self)
+
+    def __floordiv__(self, other):
+        return _binary(ops.floor_divide, self, other)
+
+    def __rfloordiv__(self, other):
+        return _binary(ops.floor_divide, other, self)
+
+    def __mod__(self, other):
+        return _binary(ops.remainder, self, other)
+
+    def __rmod__(self, other):
+        return _binary(ops.remainder, other, self)
+
+    def __pow__(self, other):
+        return _binary(ops.pow, self, other)
+
+    def __rpow__(self, other):
+        return _binary(ops.pow, other, self)
+
+    def __matmul__(self, other):
+        return _binary(ops.matmul, self, other)
+
+    def __rmatmul__(self, other):
+        return _binary(ops.matmul, other, self)
+
+    def __neg__(self):
+        return ops.neg(self)
+
+    def __pos__(self):
+        return self
+
+    def __abs__(self):
+        return ops.abs(self)
+
+    def __invert__(self):
+        return ops.logical_not(self) if self.dtype == dtypes.bool_ else ops.bitwise_not(self)
+
+    def __and__(self, other):
+        return _binary(ops.bitwise_and, self, other)
+
+    def __or__(self, other):
+        return _binary(ops.bitwise_or, self, other)
+
+    def __xor__(self, other):
+        return _binary(ops.bitwise_xor, self, other)
+
+    def __eq__(self, other):
+        return _binary(ops.eq, self, other)
+
+    def __ne__(self, other):
+        return _binary(ops.ne, self, other)
+
+    def __lt__(self, other):
+        return _binary(ops.lt, self, other)
+
+    def __le__(self, other):
+        return _binary(ops.le, self, other)
+
+    def __gt__(self, other):
+        return _binary(ops.gt, self, other)
+
+    def __ge__(self, other):
+        return _binary(ops.ge, self, other)
+
+    def __iadd__(self, other):
+        return self.add_(other)
+
+    def __isub__(self, other):
+        return self.sub_(other)
+
+    def __imul__(self, other):
+        return self.mul_(other)
+
+    def __itruediv__(self, other):
+        return self.div_(other)
+
+    __hash__ = object.__hash__
+
+    def __getitem__(self, index):
+        return ops.getitem(self, index)
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("len: found a 0-d Tensor, expected at least one dimension")
+        return len(self._data)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value) -> bool:
+        return bool((self._data == (value._data if isinstance(value, Tensor) else value)).any())
+
+    def __bool__(self) -> bool:
+        if self._data.size != 1:
+            raise RuntimeError(f"bool: found shape {self.shape}, expected one element; use .any() or .all()")
+        return bool(self._data.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self._data.dtype.kind not in "iub":
+            raise TypeError(f"index: found dtype {self.dtype}, expected an integer dtype")
+        return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and self._data.size == 1 else format(repr(self), spec)
+
+    def __repr__(self) -> str:
+        body = np.array2string(self._data, separator=", ", prefix="tensor(", precision=4, threshold=1000)
+        if self._data.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_):
+            body += f", dtype={self._data.dtype}"
+        if self._edge is not None:
+            body += f", grad_fn={self._edge!r}"
+        elif self.requires_grad:
+            body += ", requires_grad=True"
+        return f"tensor({body})"
+
+    def __deepcopy__(self, memo):
+        if self._edge is not None:
+            raise RuntimeError("deepcopy: only leaf Tensors can be copied; use detach().clone()")
+        copy = _new(type(self))
+        copy._data, copy._edge, copy._guard = self._data.copy(), None, None
+        copy.requires_grad = self.requires_grad
+        copy.grad = None if self.grad is None else self.grad.detach().clone()
+        memo[id(self)] = copy
+        return copy
+
+
+_new = object.__new__
+_OPERANDS = (Tensor, int, float, bool, np.ndarray, np.generic)
+
+
+def _binary(op, a, b):
+    """Python's protocol for operators: an operand of a foreign type may bring its own."""
+    if not isinstance(a, _OPERANDS) or not isinstance(b, _OPERANDS):
+        return NotImplemented
+    return op(a, b)
+
+
+def _to_array(data, dtype=None) -> np.ndarray:
+    """A fresh array of numbers, lists, NumPy arrays or Tensors; Python floats become the default dtype."""
+    if isinstance(data, Tensor):
+        data = data._data
+    if isinstance(data, (np.ndarray, np.generic)):
+        array = np.array(data, dtype)
+    else:
+        array = np.array(_plain(data), dtype)
+        if dtype is None and array.dtype == np.float64:
+            array = array.astype(dtypes.get_default_dtype())
+        elif dtype is None and array.dtype.kind in "iu":
+            array = array.astype(np.int64, copy=False)
+    dtypes.category(array.dtype)
+    return array
+
+
+def _plain(data):
+    """Nested lists with Tensors in them as nested lists of numbers."""
+    if isinstance(data, Tensor):
+        return data._data
+    if isinstance(data, (list, tuple)):
+        return [_plain(x) for x in data]
+    return data
+
+
+def tensor(data, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+    """A new Tensor with a copy of `data` (numbers, nested lists, a NumPy array, a Tensor)."""
+    check_device(device)
+    return Tensor(data, dtype, requires_grad)
+
+
+def as_tensor(data, dtype=None, device=None) -> Tensor:
+    """`data` itself where it is a Tensor of that dtype; NumPy arrays share their memory; else a copy."""
+    check_device(device)
+    if isinstance(data, Tensor):
+        return data if dtype is None or data.dtype == dtype else ops.cast(data, dtype=np.dtype(dtype))
+    if isinstance(data, np.ndarray) and (dtype is None or data.dtype == dtype):
+        return Tensor._from_outside(data)
+    return Tensor(data, dtype)
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A Tensor that shares the array's memory."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"from_numpy: found a {type(array).__name__}, expected a NumPy array")
+    return Tensor._from_outside(array)
+
+
+def check_device(name) -> None:
+    """Only the CPU exists so far."""
+    if name is not None and device(name).type != "cpu":
+        raise NotImplementedError(f"device {name}: only 'cpu' is supported so far")
+
+
+from tinygen import autograd, ops  # noqa: E402  (they need Tensor to be defined first)
