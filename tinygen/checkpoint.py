@@ -78,7 +78,7 @@ def load_state(path) -> dict:
 
 
 def replace_file(path, chunks) -> None:
-    """Write `chunks` of bytes to a temporary file beside `path`, flush it to disk, rename.  Raises OSError."""
+    """Write `chunks` of bytes to a temporary file beside `path`, flush it, rename.  Raises OSError."""
     path = Path(path)
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
@@ -120,6 +120,21 @@ def unflatten(arrays: dict, json_part):
         if tag in json_part:
             return restore(arrays, json_part[tag])
     return {key: unflatten(arrays, value) for key, value in json_part.items()}
+
+
+def first_non_finite(tracked: dict) -> str | None:
+    """The name of the first parameter (or moment, or nan buffer) that is not finite."""
+    for name, object in tracked.items():
+        arrays, _ = flatten(object.state_dict())
+        # a module's buffers may hold infinities on purpose, as attention masks do
+        parameters = {
+            key for key, _ in getattr(object, "named_parameters", lambda: [(k, 0) for k in arrays])()
+        }
+        for key, array in arrays.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                if key in parameters or np.isnan(array).any():
+                    return f"{name}.{key}"
+    return None
 
 
 _RESTORE = {

@@ -1,0 +1,351 @@
+"""The run folder: config, metrics, checkpoint and pictures of one training run, and how it stops and resumes.
+
+    run = Run.create("vae", config)
+    run.track(net=net, optimizer=optimizer)
+    for step in run.steps(config.steps):
+        ...
+        run.log(loss=loss, kl=kl)
+
+Nothing here knows a model: the folder is a contract that other programs read.
+"""
+
+import contextlib
+import json
+import math
+import os
+import platform
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+
+from tinygen import checkpoint, flags, pictures
+from tinygen.checkpoint import CheckpointError
+from tinygen.folder import ROOT, RunError, lock, metric_lines, newest, numbered, read_config
+from tinygen.progress import Bar, caught_signals, say
+
+MAY_CHANGE = {"data_dir", "checkpoint_every"}  # where and how often: the numbers do not depend on them
+
+
+class NonFiniteLoss(ArithmeticError):
+    """A loss or a parameter became inf or nan.  Names the step and the first non-finite parameter."""
+
+
+class Stopped(SystemExit):
+    """SIGINT or SIGTERM arrived; the step was finished and checkpointed.  Exit code 130 or 143."""
+
+
+class Run:
+    """One run folder.  `step` is the number of finished steps, which is the index of the step in progress."""
+
+    def __init__(self, folder, model: str, config) -> None:
+        """Not for callers: see `Run.create` and `Run.open`."""
+        self.folder, self.model, self.config = Path(folder), model, config
+        self.step = 0
+        self.seconds = 0.0  # of training, over all resumes
+        self._facts: dict = {}  # what config.json holds beside model and config
+        self._tracked: dict = {}
+        self._saved = None  # (state, meta) of the checkpoint to resume from
+        self._saved_step = None
+        self.last = "loss", math.nan  # logged, for the progress bar
+        self._sums: dict = {}  # name -> [sum, count] since the last line of metrics.jsonl
+        self._in_step = self._checkpoint_due = False
+        self._lock = None
+
+    @classmethod
+    def create(cls, model: str, config, out=None, *, resume: bool = False, free=frozenset()) -> "Run":
+        """Make a folder to train in: `out`, or else a fresh runs/MODEL-DATA-001.
+
+        With `resume`, continue in `out`, or else in the newest run of this model and data; fields named in
+        `free` may differ from the ones it was started with (`steps` only upwards).
+        Raises RunError, FlagError, CheckpointError.
+        """
+        data = getattr(config, "data", None)
+        if out is None:
+            out = newest(model, data) if resume else numbered(ROOT, f"{model}-{data}" if data else model)
+        run = cls(out, model, config)
+        with run._errors("cannot make the run folder"):
+            run.folder.mkdir(parents=True, exist_ok=True)
+            visible = [name for name in os.listdir(run.folder) if not name.startswith(".")]
+            known = "config.json" in visible
+            if visible and not resume:
+                what = (
+                    "already holds a run; add --resume, or choose another --out" if known else "is not empty"
+                )
+                raise RunError(f"{run.folder}: {what}")
+            if visible and not known:
+                raise RunError(f"{run.folder}: found files but no config.json, expected a run")
+            run._acquire()
+            for stale in run.folder.glob(".*.tmp"):
+                stale.unlink()
+        if known:
+            run._adopt(free)
+        else:
+            run._facts = {"seed": getattr(config, "seed", None), "versions": _versions()}
+            run._write_config()
+        return run
+
+    @classmethod
+    def open(cls, folder, Config) -> "Run":
+        """Open a finished or running run to look at, with the Config of its model (see `read_config`)."""
+        saved = read_config(folder)
+        try:
+            config = flags.make_config(Config, saved["config"])
+        except ValueError as e:
+            raise RunError(f"{Path(folder, 'config.json')}: {e}") from e
+        run = cls(folder, saved["model"], config)
+        run._facts = {key: value for key, value in saved.items() if key not in ("model", "config")}
+        return run
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    @property
+    def done(self) -> int:
+        """Finished steps, counting the one in progress: the number in messages and file names."""
+        return self.step + self._in_step
+
+    def every(self, n: int) -> bool:
+        """Whether the step in progress completes a multiple of n."""
+        return self.done % n == 0
+
+    def record(self, **facts) -> None:
+        """Add facts, such as the data's hash, to config.json.  A resumed run must find the same ones."""
+        for name, value in facts.items():
+            if self._facts.get(name, value) != value:
+                raise RunError(
+                    f"{self.folder}: {name} was {self._facts[name]}, now {value}; not the same run"
+                )
+        if any(name not in self._facts for name in facts):
+            self._facts |= facts
+            self._write_config()
+
+    # Training
+
+    def track(self, **objects) -> None:
+        """Name the objects whose state_dict a checkpoint holds; a resumed run fills them here."""
+        self._tracked |= objects
+        if self._saved:
+            self._fill(objects, self._saved[0])
+
+    def load(self, **objects) -> None:
+        """Fill objects (by the names they were tracked under) from the checkpoint, to sample or evaluate."""
+        state, meta = self._read_checkpoint()
+        self.step, self.seconds = meta["step"], meta["seconds"]
+        self._fill(objects, state)
+
+    def steps(self, total: int, *, log_every: int = 100, checkpoint_every: int | None = None):
+        """Yield the indices of the steps from here to `total`; after each, log, checkpoint and heed signals.
+
+        Draws a progress bar when stderr is a terminal.  Raises Stopped after SIGINT and SIGTERM.
+        """
+        checkpoint_every = checkpoint_every or getattr(self.config, "checkpoint_every", 1000)
+        self._begin(total, log_every)
+        if self.step >= total:
+            say(f"{self.folder}: holds step {self.step} of {total}, nothing left to do")
+            self._lock.close()
+            return
+        with (
+            contextlib.ExitStack() as stack,
+            self._errors("cannot write"),
+            open(self.path("metrics.jsonl"), "a") as metrics,
+        ):
+            stack.enter_context(self._lock)
+            caught = stack.enter_context(caught_signals())
+            bar = stack.enter_context(Bar(self, total))
+            started = time.perf_counter() - self.seconds
+            for step in range(self.step, total):
+                self._in_step = True
+                yield step
+                self.step, self._in_step = step + 1, False
+                self.seconds = time.perf_counter() - started
+                if self.step % log_every == 0 or self.step == total:
+                    self._write_line(metrics, keep=self.step % log_every)
+                if self.step % checkpoint_every == 0 or self.step == total or caught or self._checkpoint_due:
+                    self.checkpoint()
+                bar.update()
+                if caught:
+                    bar.close()
+                    say(f"stopped by {signal.Signals(caught[0]).name}; {self._kept()}; go on with --resume")
+                    raise Stopped(128 + caught[0])
+
+    def log(self, **values) -> None:
+        """Take this step's losses, Tensors or numbers; metrics.jsonl gets their means.
+
+        Raises NonFiniteLoss at once for inf and nan.
+        """
+        for name, value in values.items():
+            value = getattr(value, "_data", value)
+            value = float(value.item() if hasattr(value, "item") else value)
+            if not math.isfinite(value):
+                bad = checkpoint.first_non_finite(self._tracked)
+                where = f"the first non-finite parameter is {bad}" if bad else "all parameters are finite"
+                raise NonFiniteLoss(f"{name} is {value} at step {self.done}; {where}; {self._kept()}")
+            sums = self._sums.setdefault(name, [0.0, 0])
+            sums[0] += value
+            sums[1] += 1
+            self.last = name, value
+
+    def checkpoint(self) -> None:
+        """Write the checkpoint; within a step, when the step is finished."""
+        self._checkpoint_due = self._in_step
+        if self._in_step:
+            return
+        if bad := checkpoint.first_non_finite(self._tracked):
+            raise NonFiniteLoss(f"{bad} is not finite after step {self.step}; {self._kept()}")
+        arrays, state = checkpoint.flatten(
+            {name: object.state_dict() for name, object in self._tracked.items()}
+        )
+        meta = {
+            "model": self.model,
+            "config": flags.to_json(self.config),
+            "step": self.step,
+            "seconds": self.seconds,
+            "sums": self._sums,
+            "random": _random().get_state(),
+            "state": state,
+        }
+        checkpoint.write(self.path("checkpoint.safetensors"), arrays, meta)
+        self._saved_step = self.step
+
+    # Pictures and numbers
+
+    def image(self, name: str, images, columns: int | None = None) -> Path:
+        """Write images in [0, 1] as one grid to samples/NAME-STEP.png.  (N, H, W) or (N, 1 or 3, H, W)"""
+        file = f"samples/{name}-{self.done:06d}.png"
+        return self._write(file, pictures.png(pictures.grid(images, columns)))
+
+    def plot_losses(self) -> Path:
+        """Draw metrics.jsonl as loss.png."""
+        return self._write("loss.png", pictures.curves(self.metrics()))
+
+    def metrics(self) -> list[dict]:
+        """The lines of metrics.jsonl; a torn last one is left out."""
+        return [record for _, record in metric_lines(self.path("metrics.jsonl"))]
+
+    def write_json(self, name: str, value) -> Path:
+        return self._write(name, (json.dumps(value, indent=2) + "\n").encode())
+
+    # Inside
+
+    def _write(self, name, data) -> Path:
+        path = self.path(name)
+        with self._errors("cannot write"):
+            path.parent.mkdir(exist_ok=True)
+            checkpoint.replace_file(path, [data])
+        return path
+
+    def _write_config(self):
+        self.write_json(
+            "config.json", {"model": self.model, "config": flags.to_json(self.config), **self._facts}
+        )
+
+    @contextlib.contextmanager
+    def _errors(self, what):
+        try:
+            yield
+        except OSError as e:
+            raise RunError(f"{e.filename or self.folder}: {what}: {e.strerror or e}") from e
+
+    def _adopt(self, free):
+        """Become the run in this folder: compare its flags with ours, read its checkpoint."""
+        saved = Run.open(self.folder, type(self.config))
+        if saved.model != self.model:
+            raise RunError(f"{self.folder}: found a run of {saved.model}, expected one of {self.model}")
+        old, new = flags.to_json(saved.config), flags.to_json(self.config)
+        for name in new:
+            grows = name != "steps" or new[name] >= old[name]
+            if old[name] != new[name] and name not in MAY_CHANGE and not (name in free and grows):
+                raise RunError(
+                    f"{self.folder}: --{name.replace('_', '-')} was {old[name]}, now {new[name]}; "
+                    "a resumed run keeps its flags"
+                )
+        self._facts = saved._facts
+        changed = {k: v for k, v in _versions().items() if v != saved._facts.get("versions", {}).get(k, v)}
+        if changed:
+            say(f"{self.folder}: resumed with other versions, {changed}: not to the same bits")
+        self._write_config()
+        if self.path("checkpoint.safetensors").exists():
+            self._saved = self._read_checkpoint()
+            meta = self._saved[1]
+            self.step = self._saved_step = meta["step"]
+            self.seconds, self._sums = meta["seconds"], meta["sums"]
+
+    def _read_checkpoint(self):
+        path = self.path("checkpoint.safetensors")
+        if not path.exists():
+            raise RunError(f"{self.folder}: no checkpoint yet")
+        arrays, meta = checkpoint.read(path)
+        if meta.get("model") != self.model:
+            found = meta.get("model", "no model")
+            raise CheckpointError(
+                f"{path}: checkpoint of another model: found {found}, expected {self.model}"
+            )
+        for name, value in flags.to_json(self.config).items():
+            found = meta["config"].get(name, value)
+            if name not in MAY_CHANGE | {"steps"} and found != value:
+                raise CheckpointError(
+                    f"{path}: checkpoint of another run: found {name} {found}, expected {value}"
+                )
+        return checkpoint.unflatten(arrays, meta["state"]), meta
+
+    def _fill(self, objects, state):
+        path = self.path("checkpoint.safetensors")
+        for name, object in objects.items():
+            if name not in state:
+                raise CheckpointError(
+                    f"{path}: checkpoint of another model: {flags.unknown('part', name, state)}"
+                )
+            try:
+                object.load_state_dict(state[name])
+            except (KeyError, ValueError, RuntimeError, TypeError) as e:
+                reason = " ".join(str(e).split())
+                raise CheckpointError(f"{path}: checkpoint of another model: {name}: {reason}") from e
+
+    def _begin(self, total, log_every):
+        if self._lock is None or self._lock.closed:
+            self._lock = lock(self.folder)
+        if self._saved:
+            if missing := self._saved[0].keys() - self._tracked.keys():
+                raise CheckpointError(
+                    f"{self.folder}: the checkpoint also holds {', '.join(sorted(missing))}"
+                )
+            _random().set_state(self._saved[1]["random"])
+            self._saved = None
+        # a line at the end of a run that now goes on is not one of the `log_every` lines
+        stray = log_every if self.step < total else 1
+        kept = [
+            line
+            for line, r in metric_lines(self.path("metrics.jsonl"))
+            if r["step"] <= self.step and r["step"] % stray == 0
+        ]
+        self._write("metrics.jsonl", b"".join(kept))
+        if self.step < total:
+            say(f"{self.folder}: steps {self.step} to {total}")
+
+    def _write_line(self, metrics, keep):
+        """One line of metrics.jsonl.  `keep` the sums of a line that is only there as the last."""
+        if self._sums:
+            means = {name: total / count for name, (total, count) in self._sums.items()}
+            metrics.write(json.dumps({"step": self.step, "seconds": round(self.seconds, 3), **means}) + "\n")
+            metrics.flush()
+        if not keep:
+            self._sums = {}
+
+    def _kept(self):
+        if self._saved_step is None:
+            return "there is no checkpoint yet"
+        return f"{self.path('checkpoint.safetensors')} holds step {self._saved_step}"
+
+
+def _random():
+    from tinygen import random
+
+    return random
+
+
+def _versions():
+    from tinygen import __version__
+
+    return {"tinygen": __version__, "python": platform.python_version(), "numpy": np.__version__}
