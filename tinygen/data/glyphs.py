@@ -1,22 +1,26 @@
 """Glyphs: an MNIST that needs no download, drawn from the fonts matplotlib ships.
 
-Each (font, digit) outline becomes a signed distance field once.  Each image samples one field under a random affine
-map, moves its zero line for the stroke width, and turns distance into grey:  pixel = clip(1/2 + d / softness, 0, 1).
-The test fonts never occur in the training set.
+Each (font, digit) outline becomes a signed distance field once.  Each image samples one field under a random
+affine map, moves its zero line for the stroke width, and turns distance d into grey:
 
-Everything after the outlines is sums, products and square roots of Philox numbers, so the same outlines give the same
-bytes on every machine.  The outlines come from matplotlib and its FreeType: another version of these may move them
-by a rounding, and `Dataset.sha256` tells.
+    pixel = clip(1/2 + d / softness, 0, 1)
+
+The test fonts never occur in the training set.  After the outlines there are only sums, products and square
+roots of Philox numbers: the same outlines give the same bytes on any machine.  Outlines come from matplotlib
+and its FreeType; another version of these may move them by a rounding, and then `Dataset.sha256` differs.
 """
 
 from __future__ import annotations
+
+from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
 from tinygen.random import Generator, Stream
 
-# All shipped fonts whose digits stand upright at full height, judged from their picture.  Not here: symbol and size
-# variants (no digits), cmmi10 (old-style digits), italics and obliques (the random shear makes those).
+# All shipped fonts whose digits stand upright at full height, judged from their picture.  Not here:
+# symbol and size variants (no digits), cmmi10 (old-style digits), obliques and italics (there is a shear).
 TRAIN_FONTS = (
     "DejaVuSans",
     "DejaVuSans-Bold",
@@ -35,7 +39,7 @@ CHUNK = 128  # images at a time: their temporaries stay in the cache
 
 
 def generate(n_train: int = 60_000, n_test: int = 10_000, seed: int = 0) -> tuple[np.ndarray, ...]:
-    """Draw both splits.  -> train images (n, 28, 28) uint8, train labels (n,) uint8, test images, test labels"""
+    """Draw both splits.  -> images (n, 28, 28) uint8, labels (n,) uint8 of train, then of test"""
     rng = Generator(seed)
     train = render(n_train, TRAIN_FONTS, rng.at("glyphs-train"))
     return train + render(n_test, TEST_FONTS, rng.at("glyphs-test"))
@@ -48,8 +52,7 @@ def render(n: int, fonts: tuple[str, ...], stream: Stream) -> tuple[np.ndarray, 
     images = np.empty((n, SIDE, SIDE), np.uint8)
     for f, name in enumerate(fonts):
         for digit in range(10):
-            points, polygons = _outline(name, digit)
-            field = _distance_field(polygons)
+            points, field = _glyph(name, digit)
             chosen = np.flatnonzero((font == f) & (labels == digit))
             for start in range(0, chosen.size, CHUNK):
                 some = chosen[start : start + CHUNK]
@@ -63,7 +66,7 @@ def _poses(n, stream):
     half_tan = between(-0.1, 0.1)  # of the rotation, ±11°; this way sin and cos need no libm
     cosine, sine = (1 - half_tan**2) / (1 + half_tan**2), 2 * half_tan / (1 + half_tan**2)
     shear, width = between(-0.25, 0.25), between(0.8, 1.2)
-    # rotation · shear · widening, applied to (x right, y up)
+    # rotation · shear · widening, on (x right, y up)
     linear = np.stack([cosine * width, cosine * shear - sine, sine * width, sine * shear + cosine], axis=1)
     return {
         "linear": linear.reshape(n, 2, 2),
@@ -75,14 +78,14 @@ def _poses(n, stream):
 
 
 def _draw(points, field, pose):
-    """Images of one (font, digit): points (K, 2), field (GRID, GRID), pose of n images -> (n, 28, 28) uint8"""
+    """Images of one (font, digit).  points (K, 2), field (GRID, GRID), n poses -> (n, 28, 28) uint8"""
     linear = pose["linear"]
     placed = (linear[:, None] * points[None, :, None, :]).sum(-1)  # (n, K, 2)
     low, high = placed.min(axis=1), placed.max(axis=1)
     thicken = np.clip(pose["half_stroke"] - 10 * field.max(), -0.35, 0.9)  # a unit is about 10 pixels
     scale = (pose["size"] - 2 * thicken) / (high - low).max(axis=1)
 
-    # from pixels back to the field's grid: column and row = linear⁻¹ ((pixel - middle - shift) / scale + centre)
+    # from pixels back to the grid: (column, row) = linear⁻¹ ((pixel - middle - shift) / scale + centre)
     determinant = linear[:, 0, 0] * linear[:, 1, 1] - linear[:, 0, 1] * linear[:, 1, 0]
     back = np.stack([linear[:, 1, 1], -linear[:, 0, 1], -linear[:, 1, 0], linear[:, 0, 0]], axis=1)
     back = back.reshape(-1, 2, 2) / determinant[:, None, None]
@@ -91,7 +94,8 @@ def _draw(points, field, pose):
     y = (-pixel - pose["shift"][:, 1:]) / scale[:, None] + ((low + high) / 2)[:, 1:]
     per_unit = (GRID - 1) / (2 * REACH)
     column, row = (
-        (back[:, i, 0, None, None] * x[:, None, :] + back[:, i, 1, None, None] * y[:, :, None] + REACH) * per_unit
+        (back[:, i, 0, None, None] * x[:, None, :] + back[:, i, 1, None, None] * y[:, :, None] + REACH)
+        * per_unit
         for i in (0, 1)
     )
     distance = _bilinear(field, column.astype(np.float32), row.astype(np.float32))
@@ -110,8 +114,14 @@ def _bilinear(field, column, row):
     return upper + (lower - upper) * low_part
 
 
+@cache  # 120 of them are 5 MB and a second's work
+def _glyph(font, digit):
+    points, polygons = _outline(font, digit)
+    return points, _distance_field(polygons)
+
+
 def _outline(font, digit):
-    """The digit's polygons, centred, larger side [-1, 1], y up.  -> all points (K, 2), list of closed (k, 2)"""
+    """The digit's polygons, centred, larger side [-1, 1], y up.  -> points (K, 2), closed polygons"""
     from matplotlib import get_data_path
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
@@ -131,7 +141,7 @@ def _distance_field(polygons):
     x, y = axis[None, :], axis[:, None]
     nearest, winding = np.full((GRID, GRID), np.inf), np.zeros((GRID, GRID), np.int64)
     for polygon in polygons:
-        for (ax, ay), (bx, by) in zip(polygon[:-1], polygon[1:]):
+        for (ax, ay), (bx, by) in pairwise(polygon):
             dx, dy = bx - ax, by - ay
             length = dx * dx + dy * dy
             if length == 0:
