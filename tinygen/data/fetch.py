@@ -51,8 +51,8 @@ def find_or_fetch(name: str, data_dir: str | Path | None = None) -> list[Path]:
     """The four IDX files of a dataset, in the order of `PARTS`; downloaded into the cache if need be."""
     named = [("data folder", data_dir), ("TINYGEN_DATA", os.environ.get("TINYGEN_DATA") or None)]
     for origin, folder in named:
-        if folder is not None and not Path(folder).is_dir():
-            state = "is not a folder" if Path(folder).exists() else "does not exist"
+        if folder is not None and not os.path.isdir(folder):
+            state = "is not a folder" if os.path.exists(folder) else "does not exist or cannot be reached"
             raise DataError(f"{name}: the {origin} {folder} {state}")
     bases = [Path(folder) for _, folder in named if folder is not None] + [cache_dir()]
     for base in bases:
@@ -79,9 +79,9 @@ def _files_in(folder):
 
 def _refuse_another_dataset(name, labels):
     """MNIST and Fashion-MNIST use the same file names; the small label file tells them apart."""
-    if not labels.is_file() or labels.stat().st_size > 1 << 20:
-        return  # the reader will say what is wrong with it
     try:
+        if not labels.is_file() or labels.stat().st_size > 1 << 20:
+            return  # the reader will say what is wrong with it
         digest = hashlib.sha256(labels.read_bytes()).hexdigest()
     except OSError:
         return

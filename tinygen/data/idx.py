@@ -37,9 +37,9 @@ def read_labels(path: Path) -> np.ndarray:
 
 
 def _read_idx(path, rank):
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path}: not a file")  # a folder, or a pipe that would block
     try:
+        if not path.is_file():
+            raise DataError(f"{path}: not a file")  # a folder, or a pipe that would block
         with path.open("rb") as raw:
             size = path.stat().st_size
             if not path.name.endswith(".gz"):
