@@ -65,20 +65,7 @@ class Run:
         if out is None:
             out = newest(model, data) if resume else numbered(ROOT, f"{model}-{data}" if data else model)
         run = cls(out, model, config)
-        with run._errors("cannot make the run folder"):
-            run.folder.mkdir(parents=True, exist_ok=True)
-            visible = [name for name in os.listdir(run.folder) if not name.startswith(".")]
-            known = "config.json" in visible
-            if visible and not resume:
-                what = (
-                    "already holds a run; add --resume, or choose another --out" if known else "is not empty"
-                )
-                raise RunError(f"{run.folder}: {what}")
-            if visible and not known:
-                raise RunError(f"{run.folder}: found files but no config.json, expected a run")
-            run._acquire()
-            for stale in run.folder.glob(".*.tmp"):
-                stale.unlink()
+        known = run._occupy(resume)
         if known:
             run._adopt(free)
         else:
@@ -247,6 +234,21 @@ class Run:
             yield
         except OSError as e:
             raise RunError(f"{e.filename or self.folder}: {what}: {e.strerror or e}") from e
+
+    def _occupy(self, resume) -> bool:
+        """Make, check, lock and tidy the folder.  -> whether it already holds a run"""
+        with self._errors("cannot make the run folder"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            visible = [name for name in os.listdir(self.folder) if not name.startswith(".")]
+            known = "config.json" in visible
+            if known and not resume:
+                raise RunError(f"{self.folder}: already holds a run; add --resume, or choose another --out")
+            if visible and not known:
+                raise RunError(f"{self.folder}: found files but no config.json, expected a run or no files")
+            self._lock = lock(self.folder)
+            for stale in self.folder.glob(".*.tmp"):
+                stale.unlink()
+        return known
 
     def _adopt(self, free):
         """Become the run in this folder: compare its flags with ours, read its checkpoint."""

@@ -1,0 +1,295 @@
+"""The `tinygen` command: train, sample and evaluate models, and say what is here.
+
+    tinygen train vae --steps 1000;  tinygen sample runs/vae-glyphs-001;  tinygen eval runs/vae-glyphs-001
+
+A bad flag, file or folder is one line on stderr and exit code 2; TINYGEN_DEBUG=1 shows where it was noticed.
+"""
+
+import argparse
+import ast
+import importlib
+import importlib.util
+import json
+import math
+import os
+import pkgutil
+import sys
+from pathlib import Path
+
+from tinygen.flags import FlagError, add_flags, flags_of, flags_of_function, make_config, unknown
+
+COMMANDS = {
+    "train": "train a model in a fresh run folder:  tinygen train MODEL [flags]",
+    "sample": "draw pictures from a trained run:  tinygen sample RUN [-n 64] [-o grid.png]",
+    "eval": "measure a trained run, as one JSON object:  tinygen eval RUN",
+    "list": "models, datasets and kernels",
+    "doctor": "what this machine has, and what each missing piece would enable",
+}
+BROKEN_PIPE = 128 + 13
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command.  Returns the exit code: 0, 1 failed, 2 bad input, 128 + signal."""
+    try:
+        code = _dispatch(sys.argv[1:] if argv is None else list(argv))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        return 130
+    except (Exception, SystemExit) as e:
+        if isinstance(e, SystemExit) and isinstance(e.code, int | None):
+            return e.code or 0  # --help, or a run stopped by a signal
+        if os.environ.get("TINYGEN_DEBUG"):
+            raise
+        print(f"tinygen: error: {_one_line(e)}", file=sys.stderr)
+        return 2 if isinstance(e, ValueError | OSError | NotImplementedError) else 1
+
+
+def _one_line(e):
+    text = " ".join(str(e).split())
+    if isinstance(e, OSError) and e.strerror:
+        return f"{e.filename}: {e.strerror}" if e.filename else e.strerror
+    if isinstance(e, MemoryError):
+        return f"out of memory {text}".strip()
+    if isinstance(e, ValueError | ArithmeticError | NotImplementedError) and text:
+        return text
+    return f"{type(e).__name__}: {text} (TINYGEN_DEBUG=1 shows where)"
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with errors as exceptions, and a suggestion for an unknown flag."""
+
+    def __init__(self, **options) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=_Formatter, **options)
+
+    def error(self, message):
+        raise FlagError(message)
+
+    def parse(self, argv) -> dict:
+        """The flags that were given, by name."""
+        args, rest = self.parse_known_args(argv)
+        if rest:
+            known = [s for action in self._actions for s in action.option_strings if s.startswith("--")]
+            flag = next((word for word in rest if word.startswith("-")), None)
+            raise FlagError(
+                unknown("flag", flag.split("=")[0], known) if flag else f"unexpected argument {rest[0]!r}"
+            )
+        return vars(args)
+
+
+class _Formatter(argparse.HelpFormatter):
+    def __init__(self, prog):
+        super().__init__(prog, max_help_position=34)
+
+
+def _dispatch(argv) -> int:
+    from tinygen import __version__
+
+    parser = Parser(prog="tinygen", description=__doc__.splitlines()[0])
+    parser.add_argument("--version", action="version", version=f"tinygen {__version__}")
+    commands = parser.add_argument_group("commands")
+    for name, what in COMMANDS.items():
+        commands.add_argument(name, nargs="?", help=what, default=argparse.SUPPRESS)
+    parser.usage = "tinygen COMMAND ..., and tinygen COMMAND --help"
+    if not argv or argv[0].startswith("-"):
+        parser.parse(argv)
+        parser.print_help()
+        return 2
+    command, *rest = argv
+    if command not in COMMANDS:
+        raise FlagError(unknown("command", command, COMMANDS))
+    return globals()[f"_{command}"](rest)
+
+
+def models() -> dict[str, str]:
+    """The modules of tinygen.models that define Config and train, and their first docstring lines.
+
+    Reads the files, imports none of them.
+    """
+    import tinygen.models
+
+    found = {}
+    for module in pkgutil.iter_modules(tinygen.models.__path__):
+        spec = importlib.util.find_spec(f"tinygen.models.{module.name}")
+        if module.ispkg or not spec or not spec.origin:
+            continue
+        tree = ast.parse(Path(spec.origin).read_bytes())
+        names = {getattr(node, "name", None) for node in tree.body}
+        if {"Config", "train"} <= names:
+            doc = ast.get_docstring(tree) or ""
+            found[module.name.replace("_", "-")] = doc.split("\n")[0]
+    return found
+
+
+def _module(model):
+    """The module of a model's name."""
+    known = models()
+    if model not in known:
+        raise FlagError(unknown("model", model, known))
+    return importlib.import_module(f"tinygen.models.{model.replace('-', '_')}")
+
+
+def _subject(command, what, known, argv):
+    """The first word after the command: flags depend on it."""
+    if argv and not argv[0].startswith("-"):
+        return argv[0]
+    usage = f"usage: tinygen {command} {what} [flags]; {known}"
+    if argv and argv[0] in ("-h", "--help"):
+        print(f"{usage}\ntinygen {command} {what} --help lists the flags that one takes.")
+        raise SystemExit(0)
+    raise FlagError(f"{command}: name the {what} first; {usage}")
+
+
+def _train(argv) -> int:
+    from tinygen.run import Run, newest, read_config
+
+    name = _subject("train", "MODEL", f"models: {', '.join(models()) or 'none'}", argv)
+    module = _module(name)
+    parser = Parser(prog=f"tinygen train {name}", description=(module.__doc__ or "").split("\n")[0])
+    parser.add_argument("--out", help="the run folder (default a fresh runs/MODEL-DATA-001)")
+    parser.add_argument("--resume", action="store_true", help="go on with --out, or with the newest run")
+    _add_device(parser)
+    add_flags(parser, flags_of(module.Config))
+    given = parser.parse(argv[1:])
+    out, resume = given.pop("out"), given.pop("resume")
+    _check_device(given.pop("device"))
+    _check_data(given.get("data"))
+    if resume and out is None:
+        out = newest(name, given.get("data"))
+    if resume and Path(out, "config.json").exists():
+        given = read_config(out)["config"] | given  # what is not given stays; Run.create refuses what changed
+    config = make_config(module.Config, given)
+    free = getattr(module, "resumable_changes", lambda config: set())(config)
+    run = Run.create(name, config, out, resume=resume, free=free)
+    module.train(config, run)
+    print(run.folder)
+    return 0
+
+
+def _sample(argv) -> int:
+    from tinygen import pictures
+    from tinygen.checkpoint import replace_file
+
+    run, module = _open("sample", argv)
+    flags = flags_of_function(module.sample)
+    parser = Parser(prog=f"tinygen sample {argv[0]}", description=f"Draw pictures from a run of {run.model}.")
+    parser.add_argument("-n", type=int, default=64, help="how many (default 64)")
+    parser.add_argument("-o", metavar="FILE.png", help="where to (default: in the run's samples folder)")
+    _add_device(parser)
+    add_flags(parser, flags)
+    if "label" not in [flag.name for flag in flags]:
+        parser.add_argument("--label", help=argparse.SUPPRESS)
+    given = parser.parse(argv[1:])
+    n, out = given.pop("n"), given.pop("o")
+    _check_device(given.pop("device"))
+    if "label" not in [flag.name for flag in flags] and given.pop("label") is not None:
+        raise FlagError(f"--label: {run.model} has no labels")
+    if n < 1:
+        raise FlagError(f"-n: found {n}, expected 1 or more")
+    if out is not None:
+        _check_picture_path(Path(out))
+    images = module.sample(run, n, **given)
+    if out is None:
+        out = run.image(f"sample-seed{given.get('seed', 0)}", images)
+    else:
+        replace_file(out, [pictures.png(pictures.grid(images))])
+    print(out)
+    return 0
+
+
+def _eval(argv) -> int:
+    run, module = _open("eval", argv)
+    parser = Parser(prog=f"tinygen eval {argv[0]}", description=f"Measure a run of {run.model}.")
+    _add_device(parser)
+    add_flags(parser, flags_of_function(module.evaluate))
+    given = parser.parse(argv[1:])
+    _check_device(given.pop("device"))
+    _check_data(given.get("data"))
+    measures = _plain(module.evaluate(run, **given))
+    result = {"model": run.model, "data": getattr(run.config, "data", None), "split": None, "images": None}
+    result |= {"step": run.step}
+    result |= measures
+    run.write_json("eval.json", result)
+    print(json.dumps(result))
+    return 0
+
+
+def _open(command, argv):
+    """The run named by the first word, and its model's module."""
+    from tinygen.run import Run, read_config
+
+    folder = _subject(command, "RUN", "RUN is the folder that tinygen train made", argv)
+    model = read_config(folder)["model"]
+    if model not in models():
+        raise FlagError(f"{folder}/config.json: {unknown('model', model, models())}")
+    module = _module(model)
+    if not hasattr(module, {"eval": "evaluate"}.get(command, command)):
+        raise FlagError(f"{model} has no {command}")
+    return Run.open(folder, module.Config), module
+
+
+def _list(argv) -> int:
+    Parser(prog="tinygen list", description=COMMANDS["list"]).parse(argv)
+    import tinygen.kernels
+    from tinygen.data import DATASETS, TOYS
+    from tinygen.kernels.dispatch import registry
+
+    for module in pkgutil.iter_modules(tinygen.kernels.__path__):  # importing one registers its variants
+        importlib.import_module(f"tinygen.kernels.{module.name}")
+    kernels = {
+        name: ";  ".join(f"{device}: {', '.join(variants)}" for device, variants in ladders.items())
+        for name, ladders in registry().items()
+    }
+    for title, entries in ("models", models()), ("data", DATASETS | TOYS), ("kernels", kernels):
+        print(title)
+        for name, what in entries.items():
+            print(f"  {name:<16} {what}")
+    return 0
+
+
+def _doctor(argv) -> int:
+    Parser(prog="tinygen doctor", description=COMMANDS["doctor"]).parse(argv)
+    from tinygen.doctor import report
+
+    for line in report():
+        print(line)
+    return 0
+
+
+def _add_device(parser):
+    parser.add_argument("--device", default="cpu", metavar="cpu|cuda", help="where to compute (default cpu)")
+
+
+def _check_device(device):
+    if device not in ("cpu", "cuda"):
+        raise FlagError(f"--device: {unknown('device', device, ('cpu', 'cuda'))}")
+    if device == "cuda":
+        raise FlagError("--device: cuda is not available yet in this version; known: cpu")
+
+
+def _check_data(name):
+    from tinygen.data import DATASETS, TOYS
+
+    if name is not None and name not in DATASETS | TOYS:
+        raise FlagError(f"--data: {unknown('data', name, DATASETS | TOYS)}")
+
+
+def _check_picture_path(path):
+    """Refuse before the work what would fail after it."""
+    if path.suffix.lower() != ".png":
+        raise FlagError(f"-o: found {path}, expected a name that ends in .png")
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise FlagError(f"-o: {path} cannot be written")
+
+
+def _plain(value):
+    """Measures as JSON: numpy scalars as numbers, inf and nan, which JSON lacks, as null."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

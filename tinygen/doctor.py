@@ -1,0 +1,118 @@
+"""What this machine has, and what each missing piece would enable and how to install it."""
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+PACKAGES = {  # what it enables, how to install it
+    "numba": ("compiled CPU kernels", "pip install numba"),
+    "matplotlib": ("loss curves, and the fonts of the glyphs data", "pip install matplotlib"),
+    "safetensors": ("checkpoints", "pip install safetensors"),
+    "tqdm": ("progress bars", "pip install tqdm"),
+    "cupy": ("arrays and kernels on an NVIDIA GPU", "pip install 'tinygen[cuda12]' or 'tinygen[cuda13]'"),
+    "torch": ("parity tests and benchmarks; never used otherwise", "pip install torch"),
+    "pytest": ("the tests", "pip install 'tinygen[test]'"),
+}
+THREADS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"
+
+
+def report() -> Iterator[str]:
+    """One line per fact; a check that fails says so on its line."""
+    checks: dict[str, Callable[[], str]] = {
+        "python": lambda: f"{platform.python_version()} at {sys.executable}",
+        "system": lambda: f"{platform.system()} {platform.release()} {platform.machine()}",
+        "numpy": lambda: f"{np.__version__}, BLAS {_blas()}",
+        "threads": _threads,
+        "cpu": _cpu,
+        **{name: lambda name=name: _package(name) for name in PACKAGES},
+        "cuda": _cuda,
+        "cache": _cache,
+    }
+    for name, check in checks.items():
+        yield f"{name:<14} {_try(check)}"
+    yield from _data()
+
+
+def _try(check):
+    try:
+        return check()
+    except Exception as e:  # a doctor reports what ails it
+        return f"cannot tell ({type(e).__name__}: {e})"
+
+
+def _blas():
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return f"{blas.get('name')} {blas.get('version')}"
+
+
+def _threads():
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    variables = ", ".join(f"{name}={os.environ[name]}" for name in THREADS if name in os.environ)
+    return f"{usable} usable of {os.cpu_count()}; {variables or 'no *_NUM_THREADS is set'}"
+
+
+def _cpu():
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    lines = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
+    facts = {key.strip(): value.strip() for key, value in lines.items()}
+    flags = facts.get("flags", facts.get("Features", "")).split()
+    wide = [flag for flag in ("avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "asimd") if flag in flags]
+    return (
+        f"{facts.get('model name', platform.processor() or 'unknown')}; {' '.join(wide) or 'no flags known'}"
+    )
+
+
+def _package(name):
+    enables, command = PACKAGES[name]
+    if importlib.util.find_spec(name) is None:
+        return f"missing; would enable {enables}:  {command}"
+    distributions = importlib.metadata.packages_distributions().get(name, []) if name == "cupy" else [name]
+    return " ".join(f"{importlib.metadata.version(d)} ({enables})" for d in distributions[:1])
+
+
+def _cuda():
+    driver = Path("/proc/driver/nvidia/version")
+    if driver.exists():
+        return driver.read_text().splitlines()[0]
+    if shutil.which("nvidia-smi") or Path("/dev/nvidia0").exists():
+        return "an NVIDIA device is here; nvidia-smi says more"
+    return "no NVIDIA driver found; a GPU would enable the CUDA kernels"
+
+
+def _cache():
+    from tinygen.data import cache_dir
+
+    folder = cache_dir()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    writable = (
+        "writable" if os.access(there, os.W_OK) and there.is_dir() else "NOT writable; set XDG_CACHE_HOME"
+    )
+    return f"{folder}, {shutil.disk_usage(there).free / 2**30:.1f} GiB free, {writable}"
+
+
+def _data():
+    """Where each dataset would come from; nothing is read or downloaded."""
+    from tinygen.data import DATASETS, cache_dir
+
+    folders = [Path(p) for p in (os.environ.get("TINYGEN_DATA"), cache_dir()) if p]
+    for name in DATASETS:
+        yield f"{name:<14} {_try(lambda name=name: _dataset(name, folders))}"
+
+
+def _dataset(name, folders):
+    if name == "glyphs":
+        return "always here (drawn from fonts on first use, then cached)"
+    from tinygen.data.fetch import FOLDERS, PARTS
+
+    for base in folders:
+        for folder in (*(base / sub for sub in FOLDERS[name]), base):
+            if all(any((folder / f"{part}-ubyte{end}").exists() for end in ("", ".gz")) for part in PARTS):
+                return f"found in {folder}"
+    return f"not here; --data {name} downloads it, or put its four IDX files into {folders[-1] / name}"
