@@ -1,6 +1,7 @@
 """What a long job says and hears: a progress bar on terminals, lines elsewhere, signals between steps."""
 
 import contextlib
+import shutil
 import signal
 import sys
 import threading
@@ -65,4 +66,5 @@ def caught_signals():
 def _tqdm(*args, **kwargs):
     from tqdm import tqdm
 
-    return tqdm(*args, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False, **kwargs)
+    columns = shutil.get_terminal_size().columns  # tqdm draws nothing on a terminal that says it has none
+    return tqdm(*args, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False, ncols=columns, **kwargs)
