@@ -66,5 +66,7 @@ def caught_signals():
 def _tqdm(*args, **kwargs):
     from tqdm import tqdm
 
-    columns = shutil.get_terminal_size().columns  # tqdm draws nothing on a terminal that says it has none
-    return tqdm(*args, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False, ncols=columns, **kwargs)
+    # tqdm draws nothing on a terminal of size 0 x 0, as some containers and scripts give it
+    size = shutil.get_terminal_size()
+    options = {"ncols": size.columns, "nrows": size.lines, "disable": not sys.stderr.isatty()}
+    return tqdm(*args, file=sys.stderr, leave=False, **options, **kwargs)

@@ -172,7 +172,8 @@ class Run:
             sums = self._sums.setdefault(name, [0.0, 0])
             sums[0] += value
             sums[1] += 1
-            self.last = name, value
+            if name == "loss" or "loss" not in values:
+                self.last = name, value
 
     def checkpoint(self) -> None:
         """Write the checkpoint; within a step, when the step is finished."""
