@@ -81,6 +81,9 @@ def test_a_line_is_the_mean_since_the_last_one(fake):
         (8, 5.5, 6),
         (10, 8.5, 9),
     ]
+    with open(run.path("metrics.jsonl"), "a") as f:
+        f.write('{"step": 12, "loss": 1}')  # cut before its end
+    assert run.metrics()[-1]["step"] == 10
 
 
 def test_folders_are_numbered_and_never_overwritten(fake):

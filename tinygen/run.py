@@ -247,7 +247,7 @@ class Run:
             if visible and not known:
                 raise RunError(f"{self.folder}: found files but no config.json, expected a run or no files")
             self._lock = lock(self.folder)
-            for stale in self.folder.glob(".*.tmp"):
+            for stale in self.folder.rglob(".*.tmp"):
                 stale.unlink()
         return known
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from tinygen import random
 from tinygen.run import Run
 
 
@@ -59,11 +60,13 @@ class Momentum:
 
 def train(config, run=None):
     run = run or Run.create("fake", config)
+    random.manual_seed(config.seed)
     net, optimizer = Net(5), Momentum()
     run.track(net=net, optimizer=optimizer)
     run.record(data_sha256="0" * 64)
     for step in run.steps(config.steps, log_every=4):
         x = np.random.default_rng((config.seed, step)).normal(size=(config.batch, 5))
+        x[0] += random.default_stream().uniform(5)  # whose counter a checkpoint must keep
         error = x @ (net.weight - np.arange(5))
         run.log(loss=(error**2).mean(), weight=np.abs(net.weight).sum())
         slot = optimizer.state[0]
