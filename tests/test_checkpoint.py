@@ -198,6 +198,25 @@ def test_state_dicts_go_to_pytorch_and_back(tmp_path):
         checkpoint.load_state(tmp_path / "low")
 
 
+def test_the_first_parameter_that_is_not_finite():
+    class Part:
+        def __init__(self, **arrays):
+            self.state_dict = lambda: arrays
+
+    class Net(Part):
+        def named_parameters(self):
+            yield "w", None
+
+    inf, nan, good = np.array([0, np.inf]), np.array([0, np.nan]), np.zeros(2)
+    assert checkpoint.first_non_finite({"net": Net(w=good, mask=-inf), "ema": Part(mask=inf, n=good)}) is None
+    assert checkpoint.first_non_finite({"net": Net(mask=inf, w=inf)}) == "net.w"
+    assert checkpoint.first_non_finite({"net": Net(w=good, mean=nan)}) == "net.mean"
+    assert (
+        checkpoint.first_non_finite({"net": Net(w=good), "adam": Part(state={0: {"v": nan}})})
+        == "adam.state.0.v"
+    )
+
+
 @pytest.mark.parametrize("where", ["file/c", "/proc/c", "none/c", "folder"])
 def test_a_path_that_cannot_be_written(tmp_path, where):
     (tmp_path / "file").write_text("")

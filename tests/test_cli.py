@@ -69,6 +69,8 @@ def test_train_writes_a_numbered_run_and_prints_it(tinygen_):
             "train fake --data minst",
             "--data: unknown data 'minst'; did you mean 'mnist'? known: glyphs, mnist",
         ),
+        ("train fake --data moons", "fake: moons are not images"),
+        ("train fake --data moons --out new", "fake: moons are not images"),
         ("train fake --device cuda", "--device: cuda is not available yet"),
         ("train fake --device gpu", "--device: unknown device 'gpu'; did you mean 'cpu'? known: cpu, cuda"),
         ("train fake --out file/run", "file/run: cannot make the run folder: Not a directory"),
@@ -103,7 +105,7 @@ def test_bad_input_is_one_line_and_exit_2(tinygen_, trained, line, words):
     code, out, err = tinygen_(line)
     assert code == 2 and out == ""
     assert err.startswith("tinygen: error: " + words) and err.count("\n") == 1
-    assert sorted(os.listdir()) == ["file", "run"]
+    assert sorted(set(os.listdir()) - {"runs"}) == ["file", "run"] and not list(Path().glob("runs/*"))
 
 
 def test_resume_keeps_the_flags_that_are_not_given(tinygen_):

@@ -123,13 +123,13 @@ def unflatten(arrays: dict, json_part):
 
 
 def first_non_finite(tracked: dict) -> str | None:
-    """The name of the first parameter (or moment, or nan buffer) that is not finite."""
-    for name, object in tracked.items():
-        arrays, _ = flatten(object.state_dict())
-        # a module's buffers may hold infinities on purpose, as attention masks do
-        parameters = {
-            key for key, _ in getattr(object, "named_parameters", lambda: [(k, 0) for k in arrays])()
-        }
+    """The name of the first parameter that is inf or nan, or moment or buffer that is nan.
+
+    Buffers may hold infinities on purpose, as attention masks do.
+    """
+    for name, part in tracked.items():
+        arrays, _ = flatten(part.state_dict())
+        parameters = {key for key, _ in part.named_parameters()} if hasattr(part, "named_parameters") else ()
         for key, array in arrays.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 if key in parameters or np.isnan(array).any():

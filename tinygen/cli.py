@@ -164,7 +164,11 @@ def _train(argv) -> int:
     config = make_config(module.Config, given)
     free = getattr(module, "resumable_changes", lambda config: set())(config)
     run = Run.create(name, config, out, resume=resume, free=free)
-    module.train(config, run)
+    try:
+        module.train(config, run)
+    except BaseException:
+        run.discard()  # data that is not there must not leave a run behind
+        raise
     print(run.folder)
     return 0
 

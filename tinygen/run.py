@@ -43,6 +43,7 @@ class Run:
         """Not for callers: see `Run.create` and `Run.open`."""
         self.folder, self.model, self.config = Path(folder), model, config
         self.step = 0
+        self.fresh = False  # whether the folder was made for this run object
         self.seconds = 0.0  # of training, over all resumes
         self._facts: dict = {}  # what config.json holds beside model and config
         self._tracked: dict = {}
@@ -65,8 +66,8 @@ class Run:
         if out is None:
             out = newest(model, data) if resume else numbered(ROOT, f"{model}-{data}" if data else model)
         run = cls(out, model, config)
-        known = run._occupy(resume)
-        if known:
+        run.fresh = not run._occupy(resume)
+        if not run.fresh:
             run._adopt(free)
         else:
             run._facts = {"seed": getattr(config, "seed", None), "versions": _versions()}
@@ -107,6 +108,13 @@ class Run:
         if any(name not in self._facts for name in facts):
             self._facts |= facts
             self._write_config()
+
+    def discard(self) -> None:
+        """Remove a fresh folder in which training never began."""
+        if self.fresh and set(os.listdir(self.folder)) == {"config.json", ".lock"}:
+            self.path("config.json").unlink()
+            self.path(".lock").unlink()
+            self.folder.rmdir()
 
     # Training
 

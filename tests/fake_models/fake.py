@@ -60,6 +60,8 @@ class Momentum:
 
 def train(config, run=None):
     run = run or Run.create("fake", config)
+    if config.data == "moons":
+        raise ValueError("fake: moons are not images")
     random.manual_seed(config.seed)
     net, optimizer = Net(5), Momentum()
     run.track(net=net, optimizer=optimizer)
