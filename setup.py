@@ -9,7 +9,11 @@ from setuptools import find_packages, setup
 
 TOP_LEVEL = ("kernels", "models", "benchmarks")
 
-packages = [name for name in find_packages(include=["tinygen", "tinygen.*"]) if name.split(".")[1:2] not in [[t] for t in TOP_LEVEL]]
+packages = [
+    name
+    for name in find_packages(include=["tinygen", "tinygen.*"])
+    if name.split(".")[1:2] not in [[t] for t in TOP_LEVEL]
+]
 for folder in TOP_LEVEL:
     packages += [f"tinygen.{name}" for name in find_packages(include=[folder, f"{folder}.*"])]
 

@@ -28,6 +28,7 @@ from tinygen.dtypes import float64 as double
 from tinygen.dtypes import int64 as long
 from tinygen.ops import FUNCTIONS as _FUNCTIONS
 from tinygen.random import manual_seed
+from tinygen.serialization import load, save
 from tinygen.tensor import Tensor, as_tensor, device, from_numpy, tensor
 
 globals().update(_FUNCTIONS)

@@ -33,13 +33,13 @@ class Tensor:
     requires_grad  whether backward should reach it
     """
 
-    __slots__ = ("__weakref__", "_data", "_edge", "_guard", "grad", "requires_grad")
+    __slots__ = ("__weakref__", "_data", "_edge", "_guard", "_requires_grad", "grad")
     __array_priority__ = 1000  # numpy_array * tensor comes to Tensor.__rmul__
 
     def __init__(self, data, dtype=None, requires_grad: bool = False) -> None:
         self._data = _to_array(data, dtype)
         self._edge = self._guard = self.grad = None
-        self.requires_grad = False
+        self._requires_grad = False
         if requires_grad:
             self.requires_grad_()
 
@@ -49,7 +49,7 @@ class Tensor:
         tensor = _new(Tensor)
         tensor._data = array
         tensor._edge = tensor._guard = tensor.grad = None
-        tensor.requires_grad = False
+        tensor._requires_grad = False
         return tensor
 
     @classmethod
@@ -78,6 +78,14 @@ class Tensor:
     @property
     def device(self) -> device:
         return CPU
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
 
     @property
     def is_leaf(self) -> bool:
@@ -156,6 +164,8 @@ class Tensor:
         return view
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        if self.requires_grad:
+            raise RuntimeError("numpy: this Tensor requires a gradient; use x.detach().numpy()")
         array = self._data.view()
         array.flags.writeable = False
         if dtype is not None and dtype != array.dtype:
@@ -215,11 +225,11 @@ class Tensor:
     # the graph
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        if self._edge is not None:
-            raise RuntimeError("requires_grad_: only leaf Tensors can be changed; use detach()")
+        if self._edge is not None and not requires_grad:
+            raise RuntimeError("requires_grad_: only leaf Tensors can be taken out of the graph; use detach()")
         if requires_grad and self._data.dtype.kind != "f":
             raise RuntimeError(f"requires_grad_: found dtype {self.dtype}, expected a floating dtype")
-        self.requires_grad = requires_grad
+        self._requires_grad = bool(requires_grad)
         return self
 
     def backward(self, gradient=None, retain_graph=None, create_graph: bool = False, inputs=None) -> None:
@@ -235,11 +245,14 @@ class Tensor:
 
     def _write(self, array) -> Tensor:
         """Overwrite the values in place, seen by everything over this memory; a graph that saved them will say so."""
-        if self._guard is None:
-            self._guard = autograd.Guard()
-        self._guard.version += 1
+        self._touch()
         self._data[...] = array
         return self
+
+    def _touch(self) -> None:
+        """Say that the memory is about to be written in place."""
+        if self._guard is not None:
+            self._guard.version += 1
 
     def _in_place(self, operation: str, result: Tensor) -> Tensor:
         """Take over `result`, which is `operation` on self computed out of place."""
@@ -258,14 +271,19 @@ class Tensor:
             raise RuntimeError(
                 f"{operation}: a leaf that requires a gradient cannot be changed in place; use no_grad()"
             )
-        if self._guard is not None and self._guard.aliased:
+        if self._guard is not None and (self._guard.aliased or self._guard.exposed):
             raise NotImplementedError(
-                f"{operation}: in place on a Tensor whose memory another Tensor shares is not recorded; "
+                f"{operation}: in place on memory that another Tensor or a NumPy array shares is not recorded; "
                 "write x = x + … instead"
             )
-        result = ops.cast(result, dtype=self.dtype)
+        if result.dtype != self.dtype:
+            result = ops.cast(result, dtype=self.dtype)
+        elif result._guard is not None and result._guard.aliased:
+            result = ops.clone(result)
+        if self._edge is not None and self._edge.retained is not None and result._edge is not None:
+            self._edge.retained, result._edge.retained = None, weakref.ref(self)
         self._data, self._edge, self._guard = result._data, result._edge, result._guard
-        self.requires_grad = result.requires_grad
+        self._requires_grad = result._requires_grad
         return self
 
     def __setitem__(self, index, value) -> None:
@@ -461,7 +479,7 @@ class Tensor:
             raise RuntimeError("deepcopy: only leaf Tensors can be copied; use detach().clone()")
         copy = _new(type(self))
         copy._data, copy._edge, copy._guard = self._data.copy(), None, None
-        copy.requires_grad = self.requires_grad
+        copy._requires_grad = self._requires_grad
         copy.grad = None if self.grad is None else self.grad.detach().clone()
         memo[id(self)] = copy
         return copy

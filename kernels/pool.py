@@ -1,0 +1,108 @@
+"""Pooling windows of images, and upsampling by repetition.
+
+One vectorised pass per filter position (r, s) instead of a six-dimensional copy of all windows.
+kernel, stride, dilation are (vertical, horizontal); size is the output's (P, Q).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygen.kernels.conv2d import pad, tap
+from tinygen.kernels.dispatch import Kernel, array_module
+from tinygen.kernels.scatter import put
+
+max_pool2d = Kernel("max_pool2d")
+max_pool2d_grad = Kernel("max_pool2d_grad")
+sum_pool2d = Kernel("sum_pool2d")
+sum_pool2d_grad = Kernel("sum_pool2d_grad")
+
+
+def _reach(x_size, kernel, stride, padding, dilation, size):
+    """Padding ((top, bottom), (left, right)) that covers every window: with ceil_mode the last ones stick out."""
+    ends = [(n - 1) * s + d * (k - 1) + 1 for n, s, d, k in zip(size, stride, dilation, kernel)]
+    return [(p, max(end - n - p, 0)) for p, end, n in zip(padding, ends, x_size)]
+
+
+def _first_inside(xp, length, stride, padding, dilation):
+    """The first position of each window that is not padding.  -> (length,)"""
+    start = xp.arange(length) * stride - padding
+    return start - xp.minimum(start, 0) // dilation * dilation
+
+
+@max_pool2d.reference
+def max_pool2d_reference(x, *, kernel, stride, padding, dilation, size):
+    """The largest of each window, the first of equal ones, and its place in the image, row · W + column.
+
+    (N, C, H, W) -> (N, C, P, Q) twice.  nan counts as largest, padding as -inf.
+    """
+    xp = array_module(x)
+    H, W = x.shape[2:]
+    steps = tuple(zip(size, stride, padding, dilation))
+    rows, columns = (_first_inside(xp, *step) for step in steps)
+    corner = [xp.arange(n) * s - p for n, s, p, _ in steps]
+    padded = pad(x, _reach((H, W), kernel, stride, padding, dilation, size), -np.inf)
+    best = xp.full((*x.shape[:2], *size), -np.inf, x.dtype)
+    index = xp.broadcast_to(rows[:, None] * W + columns, best.shape).copy()
+    for r in range(kernel[0]):
+        for s in range(kernel[1]):
+            values = tap(padded, r, s, size, stride, dilation)
+            better = (values > best) | xp.isnan(values)
+            place = (corner[0] + r * dilation[0])[:, None] * W + corner[1] + s * dilation[1]
+            xp.copyto(best, values, where=better)
+            xp.copyto(index, xp.broadcast_to(place, best.shape), where=better)
+    return best, index
+
+
+@max_pool2d_grad.reference
+def max_pool2d_grad_reference(g, *, index, shape):
+    """Every g added at its window's maximum.  (N, C, P, Q) -> shape (N, C, H, W)"""
+    xp = array_module(g)
+    images = shape[0] * shape[1]
+    pixels = shape[2] * shape[3]
+    places = xp.arange(images)[:, None] * pixels + index.reshape(images, g.shape[2] * g.shape[3])
+    return put(g.reshape(-1), (places.reshape(-1),), (images * pixels,)).reshape(shape)
+
+
+def pick_pixels(x, index):
+    """x at the places of a max_pool2d: the transpose of its gradient.  (N, C, H, W) -> (N, C, P, Q)"""
+    flat = x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])
+    places = index.reshape(*index.shape[:2], index.shape[2] * index.shape[3])
+    return array_module(x).take_along_axis(flat, places, 2).reshape(index.shape)
+
+
+@sum_pool2d.reference
+def sum_pool2d_reference(x, *, kernel, stride, padding, size):
+    """The sum of each window.  (N, C, H, W) -> (N, C, P, Q)"""
+    padded = pad(x, _reach(x.shape[2:], kernel, stride, padding, (1, 1), size))
+    out = array_module(x).zeros((*x.shape[:2], *size), x.dtype)
+    for r in range(kernel[0]):
+        for s in range(kernel[1]):
+            out += tap(padded, r, s, size, stride, (1, 1))
+    return out
+
+
+@sum_pool2d_grad.reference
+def sum_pool2d_grad_reference(g, *, kernel, stride, padding, shape):
+    """Every g added to all of its window.  (N, C, P, Q) -> shape (N, C, H, W)"""
+    size = g.shape[2:]
+    (top, bottom), (left, right) = _reach(shape[2:], kernel, stride, padding, (1, 1), size)
+    H, W = shape[2:]
+    gx = array_module(g).zeros((*shape[:2], H + top + bottom, W + left + right), g.dtype)
+    for r in range(kernel[0]):
+        for s in range(kernel[1]):
+            tap(gx, r, s, size, stride, (1, 1))[...] += g
+    return gx[:, :, top : top + H, left : left + W]
+
+
+def repeat_sum(g, index, dim, size):
+    """The transpose of take(x, index) for an ascending index: sums of neighbours.  length along dim -> size"""
+    xp = array_module(g)
+    g = xp.moveaxis(g, dim, -1)
+    out = xp.zeros((*g.shape[:-1], size), g.dtype)
+    counts = np.bincount(index, minlength=size)
+    starts = np.cumsum(counts) - counts
+    for j in range(counts.max(initial=0)):
+        reached = np.flatnonzero(counts > j)
+        out[..., reached] += g[..., starts[reached] + j]
+    return xp.moveaxis(out, -1, dim)

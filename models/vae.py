@@ -1,0 +1,220 @@
+"""VAE: learn to compress an image into a few numbers and back.  Kingma & Welling 2013, arXiv 1312.6114.   tinygen train vae"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+
+from tinygen import manual_seed, nn, no_grad, optim, tensor
+from tinygen.data import batch_indices, binarize, load
+from tinygen.metrics import bernoulli_log_likelihood, importance_sampled_nll, mean_and_error
+from tinygen.nn import functional as F
+from tinygen.progress import progress
+from tinygen.random import Generator
+from tinygen.run import Run
+
+PIXELS = 784
+TEST_SEED = 0  # of the one fixed binarization of the test set and of the samples that measure it
+
+
+@dataclass(frozen=True)
+class Config:
+    data: str = "glyphs"  # glyphs, mnist or fashion-mnist
+    data_dir: str | None = None  # where the data set's files are
+    seed: int = 0  # of the initial parameters and of everything drawn in training
+    steps: int = 36_000  # of gradient descent: 60 epochs of 600 batches
+    batch: int = 100  # images a step
+    lr: float = 1e-3  # of Adam; times 0.3 after 60 % of the steps, times 0.1 after 85 %
+    net: Literal["seed", "iwae"] = "seed"  # 784-256-256-20 with ReLU, or 784-200-200-50 with tanh
+    latent: int | None = None  # dimensions of z, instead of the net's own
+    pictures_every: int = 6_000  # steps between pictures
+    checkpoint_every: int = 6_000  # steps between checkpoints
+
+
+class VAE(nn.Module):
+    """Encoder q(z|x) = N(mu, diag exp(logvar)) and decoder p(x|z) = Bernoulli(sigmoid(logits)).
+
+    Parameters are named and initialised as PyTorch would (weights and biases uniform in ±1/sqrt(fan_in)).
+    """
+
+    def __init__(self, hidden: int = 256, latent: int = 20, activation=nn.ReLU) -> None:
+        super().__init__()
+        self.latent = latent
+        self.encoder = nn.Sequential(
+            nn.Linear(PIXELS, hidden), activation(), nn.Linear(hidden, hidden), activation()
+        )
+        self.fc_mu = nn.Linear(hidden, latent)
+        self.fc_logvar = nn.Linear(hidden, latent)
+        self.decoder = nn.Sequential(
+            nn.Linear(latent, hidden), activation(), nn.Linear(hidden, hidden), activation(), nn.Linear(hidden, PIXELS)
+        )
+
+    def encode(self, x):
+        """x (N, 784) -> mu, logvar (N, latent)"""
+        h = self.encoder(x)
+        return self.fc_mu(h), self.fc_logvar(h)
+
+    def decode(self, z):
+        """z (N, latent) -> logits (N, 784)"""
+        return self.decoder(z)
+
+
+def build(config: Config) -> VAE:
+    """The network a config names: the seed programs' or the one-layer network of the IWAE paper (section 5)."""
+    hidden, latent, activation = {"seed": (256, 20, nn.ReLU), "iwae": (200, 50, nn.Tanh)}[config.net]
+    return VAE(hidden, config.latent or latent, activation)
+
+
+def reparameterize(mu, logvar, eps):
+    """z = mu + sigma eps with sigma = exp(logvar / 2): a sample of q(z|x) the gradient passes through (section 2.4)."""
+    return mu + (0.5 * logvar).exp() * eps
+
+
+def kl_divergence(mu, logvar):
+    """KL(N(mu, exp(logvar)) || N(0, 1)) = -1/2 sum 1 + logvar - mu² - exp(logvar)  (appendix B).  (N, latent) -> (N,)"""
+    return -0.5 * (1 + logvar - mu * mu - logvar.exp()).sum(1)
+
+
+def loss(net, x, eps):
+    """-ELBO = E_q[-log p(x|z)] + KL(q(z|x) || p(z)), in nats an image (eq. 10), as its two terms.
+
+    x (N, 784) of 0 and 1, eps (N, latent) standard normal -> reconstruction, kl
+    """
+    mu, logvar = net.encode(x)
+    logits = net.decode(reparameterize(mu, logvar, eps))
+    reconstruction = F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
+    return reconstruction, kl_divergence(mu, logvar).mean()
+
+
+def train(config: Config, run: Run | None = None) -> Run:
+    """Train on dynamically binarized images; everything random is a function of (seed, purpose, step)."""
+    run = run or Run.create("vae", config)
+    images = load(config.data, config.data_dir)
+    run.record(data_sha256=images.sha256)
+    x_train = images.train_images.reshape(-1, PIXELS)
+    random = Generator(config.seed)
+    net = initial_network(config)
+    optimizer = optim.Adam(net.parameters(), config.lr)
+    schedule = optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step / config.steps))
+    run.track(net=net, optimizer=optimizer, schedule=schedule)
+
+    for step in run.steps(config.steps):
+        batch = x_train[batch_indices(len(x_train), config.batch, config.seed, step)]
+        x = tensor(binarize(batch, random.at("binarize", step)))
+        eps = tensor(random.at("eps", step).normal((config.batch, net.latent)))
+        reconstruction, kl = loss(net, x, eps)
+        total = reconstruction + kl
+        run.log(loss=total, reconstruction=reconstruction, kl=kl)
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        schedule.step()
+        if run.every(config.pictures_every) or run.done == config.steps:
+            pictures(run, net, images.test_images)
+    return run
+
+
+def initial_network(config: Config) -> VAE:
+    """The network with the initial parameters that `config.seed` gives."""
+    manual_seed(config.seed)
+    return build(config)
+
+
+def lr_factor(progress: float) -> float:
+    """The learning rate's factor after a fraction of the steps."""
+    return 1.0 if progress < 0.6 else 0.3 if progress < 0.85 else 0.1
+
+
+def trained_network(run: Run) -> VAE:
+    """The network of a run, with the parameters of its checkpoint."""
+    net = build(run.config)
+    run.load(net=net)
+    return net
+
+
+@no_grad()
+def sample(run: Run, n: int, *, seed: int = 0) -> np.ndarray:
+    """Pixel probabilities of n images decoded from z ~ N(0, 1).  -> (n, 28, 28) in [0, 1]"""
+    net = trained_network(run)
+    return _decoded(net, Generator(seed).at("sample").normal((n, net.latent)))
+
+
+def _decoded(net, z) -> np.ndarray:
+    return net.decode(tensor(z)).sigmoid().numpy().reshape(-1, 28, 28)
+
+
+@no_grad()
+def evaluate(run: Run, *, data: str | None = None, samples: int | None = None, k: int = 500) -> dict:
+    """-ELBO and importance-sampled NLL in nats an image, on the test split under one fixed binarization.
+
+    data     another data set than the one trained on
+    samples  only the first so many test images
+    k        importance samples an image
+    """
+    name = data or run.config.data
+    images = load(name, run.config.data_dir).test_images[:samples].reshape(-1, PIXELS)
+    net = trained_network(run)
+    x_test = binarize(images, Generator(TEST_SEED).at("test-binarization"))
+    neg_elbo, nll = likelihood(net, x_test, k)
+    mean, error = mean_and_error(nll)
+    return {
+        "data": name,
+        "split": "test",
+        "images": len(x_test),
+        "neg_elbo": float(neg_elbo.mean()),
+        "nll": mean,
+        "nll_se": error,
+        "k": k,
+    }
+
+
+@no_grad()
+def likelihood(net, x_test: np.ndarray, k: int, rows: int = 2500) -> tuple[np.ndarray, np.ndarray]:
+    """-ELBO (KL in closed form) and NLL of each image from k samples of q(z|x), `rows` decoded at a time."""
+    neg_elbo, nll = np.empty(len(x_test)), np.empty(len(x_test))
+    chunk = max(1, rows // k)
+    for start in progress(range(0, len(x_test), chunk), "evaluating"):
+        x = x_test[start : start + chunk]
+        eps = Generator(TEST_SEED).at("test-eps", start).normal((len(x), k, net.latent))
+        mu, logvar = (t.unsqueeze(1) for t in net.encode(tensor(x)))
+        z = reparameterize(mu, logvar, tensor(eps))
+        log_px = bernoulli_log_likelihood(x, net.decode(z.reshape(-1, net.latent)).reshape(len(x), k, PIXELS))
+        # log p(z) - log q(z|x): the normalisers 2 pi cancel
+        log_ratio = (-0.5 * z.square() + 0.5 * (tensor(eps).square() + logvar)).double().sum(2).numpy()
+        neg_elbo[start : start + chunk] = kl_divergence(mu[:, 0], logvar[:, 0]).numpy() - log_px.mean(axis=1)
+        nll[start : start + chunk] = importance_sampled_nll(log_px + log_ratio)
+    return neg_elbo, nll
+
+
+# Pictures
+
+
+@no_grad()
+def pictures(run: Run, net, test_images) -> None:
+    """Samples, reconstructions (each below its image), walks between two images; the manifold of a 2-d latent."""
+    z = Generator(0).at("sample").normal((64, net.latent))
+    run.image("samples", _decoded(net, z), columns=8)
+    x = test_images[:32].reshape(-1, PIXELS).astype(np.float32) / 255
+    mu, _ = net.encode(tensor(x))
+    pairs = np.stack([x.reshape(4, 8, 28, 28), _decoded(net, mu.numpy()).reshape(4, 8, 28, 28)], axis=1)
+    run.image("reconstructions", pairs.reshape(-1, 28, 28), columns=8)
+    run.image("interpolation", _decoded(net, interpolation(mu.numpy()[:8], mu.numpy()[8:16], 10)), columns=10)
+    if net.latent == 2:
+        run.image("manifold", _decoded(net, manifold(20)), columns=20)
+    run.plot_losses()
+
+
+def interpolation(start: np.ndarray, end: np.ndarray, n: int) -> np.ndarray:
+    """n points on the line between each pair of latent vectors.  (P, L), (P, L) -> (P n, L)"""
+    weight = np.linspace(0, 1, n, dtype=np.float32)[None, :, None]
+    return ((1 - weight) * start[:, None] + weight * end[:, None]).reshape(-1, start.shape[1])
+
+
+def manifold(n: int) -> np.ndarray:
+    """A grid of n x n points of the plane, equally likely under the prior (figure 4).  -> (n n, 2)"""
+    quantiles = [NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)]
+    return np.array([(x, -y) for y in quantiles for x in quantiles], np.float32)

@@ -1,0 +1,17 @@
+"""Log-likelihoods for evaluation: arrays out, no gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygen import kernels
+from tinygen.dtypes import ShapeError
+from tinygen.tensor import Tensor
+
+
+def bernoulli_log_likelihood(x: np.ndarray, logits: Tensor) -> np.ndarray:
+    """log p(x) of each image under each of its samples.  x (N, D) of 0 and 1, logits (N, S, D) -> (N, S) float64"""
+    if logits.ndim != 3 or x.shape != (logits.shape[0], logits.shape[2]):
+        found = f"x {x.shape}, logits {logits.shape}"
+        raise ShapeError(f"bernoulli_log_likelihood: found {found}, expected (N, D) and (N, S, D)")
+    return kernels.bernoulli_log_likelihood(x, logits._data)

@@ -1,0 +1,50 @@
+"""Exponential moving average of parameters, used for sampling and evaluation."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+from tinygen.tensor import Tensor
+
+
+class EMA:
+    """average <- d average + (1 - d) parameter, d = min(decay, (1 + n) / (10 + n)) at update n with `warmup`.
+
+    The warm-up keeps the average from remembering the random start.
+    """
+
+    def __init__(self, module, decay: float = 0.9999, warmup: bool = True) -> None:
+        self.module, self.decay, self.warmup, self.updates = module, decay, warmup, 0
+        self.average = {name: Tensor._wrap(p._data.copy()) for name, p in module.named_parameters()}
+
+    def update(self) -> None:
+        """Take in the parameters as they are now."""
+        n = self.updates = self.updates + 1
+        d = min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
+        for name, p in self.module.named_parameters():
+            average = self.average[name]._data
+            average += p.dtype.type(1 - d) * (p._data - average)
+
+    @contextmanager
+    def applied(self):
+        """Inside the block the module computes with the averaged parameters."""
+        kept = {name: p._data.copy() for name, p in self.module.named_parameters()}
+        try:
+            for name, p in self.module.named_parameters():
+                p._write(self.average[name]._data)
+            yield self.module
+        finally:
+            for name, p in self.module.named_parameters():
+                p._write(kept[name])
+
+    def state_dict(self) -> dict:
+        return {"updates": self.updates, "average": dict(self.average)}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        given = state_dict["average"]
+        if set(given) != set(self.average):
+            wrong = sorted(set(given) ^ set(self.average))
+            raise ValueError(f"load_state_dict of EMA: missing or unexpected {', '.join(wrong)}")
+        for name, value in given.items():
+            self.average[name]._write(value._data if isinstance(value, Tensor) else value)
+        self.updates = state_dict["updates"]

@@ -1,0 +1,19 @@
+"""`tinygen.save` and `tinygen.load`: state dicts as safetensors files with PyTorch's keys, so weights go both ways."""
+
+from __future__ import annotations
+
+from tinygen.tensor import Tensor
+
+
+def save(state_dict: dict, path) -> None:
+    """Write a state dict ({name: Tensor}) to a safetensors file; `safetensors.torch.load_file` reads it."""
+    from tinygen import checkpoint
+
+    checkpoint.save_state(state_dict, path)
+
+
+def load(path) -> dict[str, Tensor]:
+    """Read a safetensors file, written by `save`, by a run or by PyTorch.  Pickles are refused, never loaded."""
+    from tinygen import checkpoint
+
+    return {name: Tensor._wrap(array) for name, array in checkpoint.load_state(path).items()}
