@@ -6,12 +6,16 @@ from tinygen.nn import functional as F
 from tinygen.nn import init
 from tinygen.nn.module import Module, Parameter
 from tinygen.ops import FUNCTIONS, creation
-from tinygen.ops.conv import pair
 from tinygen.tensor import Tensor
 
 
 def _new(*shape, dtype=None) -> Parameter:
     return Parameter(creation.zeros(*shape, dtype=dtype))
+
+
+def pair(value) -> tuple[int, int]:
+    """A number for both dimensions, or one for each."""
+    return (value, value) if isinstance(value, int) else tuple(value)
 
 
 class Identity(Module):
