@@ -15,10 +15,10 @@ written with operations, so with `create_graph=True` they are recorded in turn a
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 import threading
-from contextlib import ContextDecorator
 from types import MethodType
 
 import numpy as np
@@ -36,28 +36,56 @@ class _Mode(threading.local):
 _mode = _Mode()
 
 
-class _SetRecording(ContextDecorator):
-    """Switch the tape on or off in this thread for a block or a function."""
+class _SetRecording:
+    """Switch the tape on or off in this thread: for a block, or decorating a function or a generator."""
 
     def __init__(self, recording: bool) -> None:
         self.recording, self.before = recording, []
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self.before.append(_mode.recording)
         _mode.recording = self.recording
 
-    def __exit__(self, *_):
+    def __exit__(self, *_) -> None:
         _mode.recording = self.before.pop()
 
+    def __call__(self, function):
+        """The function with the tape switched in every call; a generator while it runs, not while it waits."""
+        if inspect.isgeneratorfunction(function):
 
-def no_grad() -> _SetRecording:
-    """Record nothing inside `with no_grad():` (or under the decorator `@no_grad()`)."""
-    return _SetRecording(False)
+            @functools.wraps(function)
+            def switched(*args, **kwargs):
+                steps, send, value = function(*args, **kwargs), None, None
+                while True:
+                    with _SetRecording(self.recording):
+                        try:
+                            value = steps.send(send)
+                        except StopIteration as end:
+                            return end.value
+                    try:
+                        send = yield value
+                    except BaseException:
+                        steps.close()
+                        raise
+
+        else:
+
+            @functools.wraps(function)
+            def switched(*args, **kwargs):
+                with _SetRecording(self.recording):  # a fresh one: two threads may be in here at once
+                    return function(*args, **kwargs)
+
+        return switched
 
 
-def enable_grad() -> _SetRecording:
-    """Record again inside a `no_grad` block."""
-    return _SetRecording(True)
+def no_grad(function=None):
+    """Record nothing inside `with no_grad():`; also a decorator, `@no_grad()` or `@no_grad`."""
+    return _SetRecording(False) if function is None else _SetRecording(False)(function)
+
+
+def enable_grad(function=None):
+    """Record again inside a `no_grad` block; also a decorator."""
+    return _SetRecording(True) if function is None else _SetRecording(True)(function)
 
 
 def is_grad_enabled() -> bool:
@@ -130,7 +158,7 @@ class Node:
         if record:
             edge = self if name == "y" else saved.edge
             if edge is not None:
-                tensor._edge, tensor.requires_grad = edge, True
+                tensor._edge, tensor._requires_grad = edge, True
         return tensor
 
     def _describe(self, name: str, saved: Saved) -> str:
@@ -155,10 +183,15 @@ class Node:
         known["needs"] = tuple(edge is not None for edge in wanted)
         values = {name: known[name] for name in names}
         arrays = rule(**{n: v._data if isinstance(v, Tensor) else v for n, v in values.items()})
-        return [
-            None if edge is None or array is None else Tensor._wrap(array)
-            for edge, array in zip(wanted, arrays)
-        ]
+        known_arrays = [v for v in values.values() if isinstance(v, Tensor)]
+        results = []
+        for edge, array in zip(wanted, arrays):
+            gradient = None if edge is None or array is None else Tensor._wrap(array)
+            for tensor in known_arrays:
+                if gradient is not None and tensor._data is array:  # the rule handed on what it was given
+                    _alias(gradient, tensor)
+            results.append(gradient)
+        return results
 
 
 class _RowArguments(dict):
@@ -190,7 +223,9 @@ class Primitive:
     """An operation the tape knows: `forward` on arrays, and a derivative row for each array input.
 
     The forward's positional parameters are array inputs (a default of None makes one optional, `*xs` takes any
-    number), its keyword-only parameters are plain values.  Callers may pass the latter by position too.
+    number), its keyword-only parameters are plain values.  Callers may pass the latter by position too.  A Tensor
+    among the plain values (an index, a mask) reaches the forward as its array and the rows as a Tensor, and is
+    guarded like everything that is saved: never pass a bare array that somebody else could write to.
 
     promote   None: operands of one dtype.  "same": PyTorch's promotion.  "float": the same, integers to float32.
     keeps     names of extra arrays the forward returns after its output, for fused rules (and, where they carry no
@@ -269,8 +304,11 @@ class Primitive:
         elif self.variadic:
             attrs = {**self.attr_defaults, **attrs}
         inputs, arrays = self._operands(inputs)
+        values = attrs
+        if self.attr_names and any(isinstance(v, Tensor) for v in attrs.values()):
+            values = {name: v._data if isinstance(v, Tensor) else v for name, v in attrs.items()}
         try:
-            out = self.forward(*arrays, **attrs)
+            out = self.forward(*arrays, **values)
         except (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError) as error:
             raise self._explain(error, inputs) from error
         kept = ()
@@ -283,7 +321,7 @@ class Primitive:
             if isinstance(x, Tensor) and (out is x._data or (out.base is not None and _shares(out, x._data))):
                 _alias(result, x)
         if _mode.recording and self.differentiable and out.dtype.kind == "f":
-            self._record(result, inputs, attrs, kept)
+            self._record(result, inputs, arrays, attrs, kept)
         return result
 
     def _bind_call(self, inputs: tuple, attrs: dict):
@@ -381,22 +419,24 @@ class Primitive:
         kind = ShapeError if type(error) is ValueError else type(error)
         return kind(f"{self.name}: {error}; {shapes}")
 
-    def _record(self, result, inputs, attrs, kept) -> None:
+    def _record(self, result, inputs, arrays, attrs, kept) -> None:
         """Make `result` part of the graph if any input is, saving only what the rows of those inputs name."""
         rows = self.rows if self.variadic is None else itertools.repeat(self.rows[0])
         parents, wanted = [], False
         for x, row in zip(inputs, rows):
             edge = None
-            if row is not None and isinstance(x, Tensor) and x.requires_grad:
+            if row is not None and isinstance(x, Tensor) and x._requires_grad:
                 edge = x._edge if x._edge is not None else x
                 wanted = True
             parents.append(edge)
         if not wanted:
             return
-        saved = {}
+        saved = {name: Saved(v, None) for name, v in attrs.items() if isinstance(v, Tensor)}
+        if saved:
+            attrs = {name: v for name, v in attrs.items() if name not in saved}
         described = [(x._data.shape, x._data.dtype) if isinstance(x, Tensor) else None for x in inputs]
         node = Node(self, tuple(parents), described, attrs, saved)
-        result._edge, result.requires_grad = node, True
+        result._edge, result._requires_grad = node, True
         for name in self._names_to_save(parents):
             if name in saved:
                 continue
@@ -411,7 +451,7 @@ class Primitive:
                 i = self.input_names.index(name)
                 x = inputs[i]
                 if x is not None:
-                    x = x if isinstance(x, Tensor) else Tensor._wrap(np.asarray(x, dtypes.scalar_dtype(x)))
+                    x = x if isinstance(x, Tensor) else Tensor._wrap(arrays[i])
                     saved[name] = Saved(x, parents[i])
 
     def _names_to_save(self, parents):
@@ -470,8 +510,11 @@ def _operand(op: Primitive, name: str, x):
 
 def owner(array):
     """The array that owns the memory `array` looks at."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
+    base = array.base
+    while base is not None:
+        if isinstance(base, np.ndarray):
+            array = base
+        base = getattr(base, "base", None)  # as_strided puts an object of its own between the two arrays
     return array
 
 
@@ -515,20 +558,21 @@ def _sweep(roots: list, seeds: list, targets, keep_graph: bool, record: bool) ->
     a buffer that is not ours is never written in place and never becomes somebody's `.grad`.
     """
     gradients: dict = {}
-    for root, seed in zip(roots, seeds):
-        _add(gradients, root, seed, False, record)
     order = _topological(roots)
     useful = None if targets is None else _useful(order, targets)
     found = {}
     with _SetRecording(record):
+        for root, seed in zip(roots, seeds):
+            _add(gradients, root, seed, False, record)
         for node in order:
-            g, owned = gradients.pop(node, (None, False))
+            g, _ = gradients.pop(node, (None, False))
             if g is None or (useful is not None and node not in useful):
                 continue
+            retained = node.retained and node.retained()
+            if retained is not None:
+                _accumulate(retained, g, False, record)
             if targets is not None and node in targets:
-                found[node] = (g, owned)
-            elif node.retained is not None:
-                _retain(node, g)
+                found[node] = (g, False)  # it also flows on
             wanted = [
                 p if p is not None and (useful is None or p in useful or p in targets) else None
                 for p in node.parents
@@ -581,21 +625,27 @@ def _fit(node: Node, i: int, g):
     return g if g._data.dtype == dtype else ops.cast(g, dtype=dtype)
 
 
-def _retain(node: Node, g) -> None:
-    tensor = node.retained()
-    if tensor is not None:
-        tensor.grad = g if tensor.grad is None else tensor.grad + g
+def _own(g, owned: bool, record: bool):
+    """A gradient in memory of its own: copied if anything else may hold it, so that `x.grad.mul_(2)` changes no other."""
+    if owned:
+        return g
+    if not record:
+        return Tensor._wrap(g._data.copy())
+    from tinygen import ops
+
+    with _SetRecording(True):
+        return ops.clone(g)
 
 
-def _accumulate(leaf, g, owned: bool, record: bool) -> None:
-    """Add to `leaf.grad`.  A gradient that anything else may hold is copied first."""
-    if leaf.grad is not None:
-        with _SetRecording(record):
-            leaf.grad = leaf.grad + g
-    elif record or owned:
-        leaf.grad = g
-    else:
-        leaf.grad = Tensor._wrap(g._data.copy())
+def _accumulate(tensor, g, owned: bool, record: bool) -> None:
+    """Add to `tensor.grad`."""
+    if tensor.grad is None:
+        tensor.grad = _own(g, owned, record)
+        return
+    if tensor.grad.shape != g.shape:
+        raise ShapeError(f"backward: found x.grad of shape {tensor.grad.shape}, expected {g.shape} as x")
+    with _SetRecording(record):
+        tensor.grad = tensor.grad + g
 
 
 def _seeds(outputs, grad_outputs, operation: str) -> list:
@@ -619,8 +669,19 @@ def _seeds(outputs, grad_outputs, operation: str) -> list:
             g = Tensor._wrap(np.ones_like(output._data))
         elif g.shape != output.shape:
             raise ShapeError(f"{operation}: found a gradient of shape {g.shape}, expected {output.shape}")
-        seeds.append(g)
+        seeds.append(g.to(output.dtype))
     return seeds
+
+
+def _targets(inputs, operation: str) -> list:
+    """The Tensors to differentiate with respect to."""
+    inputs = _as_list(inputs)
+    if not inputs:
+        raise ValueError(f"{operation}: found no inputs, expected at least one")
+    for i, x in enumerate(inputs):
+        if not x.requires_grad:
+            raise RuntimeError(f"{operation}: input {i} of shape {x.shape} does not require a gradient")
+    return inputs
 
 
 def _edge(tensor):
@@ -637,11 +698,10 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph: bool =
     given = grad_tensors if grad_tensors is None else _as_list(grad_tensors)
     seeds = _seeds(tensors, given, "backward")
     keep = create_graph if retain_graph is None else retain_graph
-    targets = None if inputs is None else {_edge(x) for x in _as_list(inputs)}
+    inputs = None if inputs is None else _targets(inputs, "backward")
+    targets = None if inputs is None else {_edge(x) for x in inputs}
     found = _sweep([_edge(t) for t in tensors], seeds, targets, keep, create_graph)
-    receivers = (
-        [(leaf, leaf) for leaf in found] if inputs is None else [(x, _edge(x)) for x in _as_list(inputs)]
-    )
+    receivers = [(leaf, leaf) for leaf in found] if inputs is None else [(x, _edge(x)) for x in inputs]
     for tensor, edge in receivers:
         if edge in found:
             _accumulate(tensor, *found[edge], create_graph)
@@ -660,15 +720,13 @@ def grad(
     create_graph   record the computation, so that the result can be differentiated again
     allow_unused   None for an input the outputs do not depend on, instead of an error
     """
-    outputs, inputs = _as_list(outputs), _as_list(inputs)
-    for i, x in enumerate(inputs):
-        if not x.requires_grad:
-            raise RuntimeError(f"grad: input {i} of shape {x.shape} does not require a gradient")
+    outputs, inputs = _as_list(outputs), _targets(inputs, "grad")
     given = None if grad_outputs is None else _as_list(grad_outputs)
     seeds = _seeds(outputs, given, "grad")
     keep = create_graph if retain_graph is None else retain_graph
     found = _sweep([_edge(o) for o in outputs], seeds, {_edge(x) for x in inputs}, keep, create_graph)
-    result = tuple(found.get(_edge(x), (None, False))[0] for x in inputs)
+    found = {edge: _own(*entry, create_graph) for edge, entry in found.items()}
+    result = tuple(found.get(_edge(x)) for x in inputs)
     if not allow_unused and any(g is None for g in result):
         i = next(i for i, g in enumerate(result) if g is None)
         raise RuntimeError(
@@ -678,3 +736,4 @@ def grad(
 
 
 from tinygen.tensor import Tensor  # noqa: E402  (the two modules need each other; Tensor is looked up when called)
+from tinygen.gradcheck import GradcheckError, gradcheck, gradgradcheck  # noqa: E402, F401

@@ -226,7 +226,9 @@ class Tensor:
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         if self._edge is not None and not requires_grad:
-            raise RuntimeError("requires_grad_: only leaf Tensors can be taken out of the graph; use detach()")
+            raise RuntimeError(
+                "requires_grad_: only leaf Tensors can be taken out of the graph; use detach()"
+            )
         if requires_grad and self._data.dtype.kind != "f":
             raise RuntimeError(f"requires_grad_: found dtype {self.dtype}, expected a floating dtype")
         self._requires_grad = bool(requires_grad)

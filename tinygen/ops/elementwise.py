@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygen import dtypes, kernels
 from tinygen.autograd import primitive
-from tinygen.tensor import Tensor
+from tinygen.tensor import Tensor, as_tensor
 
 # arithmetic
 
@@ -454,9 +454,9 @@ _where.vjp(
 
 def where(condition, x=None, y=None):
     """x where condition holds, else y, with broadcasting; with one argument the indices where it holds"""
-    condition = condition._data if isinstance(condition, Tensor) else np.asarray(condition)
+    condition = as_tensor(condition)
     if x is None and y is None:
-        return tuple(Tensor._wrap(i) for i in condition.nonzero())
+        return tuple(Tensor._wrap(i) for i in condition._data.nonzero())
     if condition.dtype != np.bool_:
         raise dtypes.DtypeError(f"where: found a condition of dtype {condition.dtype}, expected bool")
     return _where(x, y, condition=condition)

@@ -11,7 +11,7 @@ from tinygen.tensor import Tensor
 
 @primitive
 def _getitem(x, *, index):
-    return x[index]
+    return x[(*index, ...)]  # with the ..., a single element is a view as well
 
 
 @primitive
@@ -110,6 +110,8 @@ def _array_indices(item, shape: tuple, axis: int) -> list:
         n = shape[axis]
         if item.size and not (-n <= item.min() and item.max() < n):
             raise IndexError(f"x[...]: an index is outside {-n}..{n - 1}, dimension {axis} of x {shape}")
+        item = item.astype(np.int64)  # a copy: the tape keeps it, and the caller may write to the original
+        item[item < 0] += n
         return [item]
     if item.shape != shape[axis : axis + item.ndim]:
         raise IndexError(f"x[mask]: the mask {item.shape} does not fit x {shape} from dimension {axis}")
@@ -139,7 +141,7 @@ def embedding(input, weight, padding_idx=None):
     indices, rows = input._data, weight.shape[0]
     if indices.size and not (0 <= indices.min() and indices.max() < rows):
         raise IndexError(f"embedding: an index is outside 0..{rows - 1}; weight {weight.shape}")
-    out = _getitem(weight, index=(indices,))
+    out = _getitem(weight, index=(indices.astype(np.int64),))  # a copy: the tape keeps it
     if padding_idx is None:
         return out
     padding_idx = padding_idx % rows

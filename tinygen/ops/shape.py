@@ -379,4 +379,4 @@ def gather(x, dim, index):
         raise ShapeError(f"gather: index {places.shape} does not fit x {x.shape} outside dim {dim}")
     if places.size and not (0 <= places.min() and places.max() < x.shape[dim]):
         raise IndexError(f"gather: an index is outside 0..{x.shape[dim] - 1}, dimension {dim} of x {x.shape}")
-    return _gather(x, index=places, dim=dim)
+    return _gather(x, index=index, dim=dim)

@@ -1,0 +1,46 @@
+"""Before NumPy is loaded: one thread per worker, the data folder.  Then: what may be skipped."""
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ[_name] = "1"  # pytest-xdist starts one worker per core
+
+from pathlib import Path  # noqa: E402
+
+_shared = Path(__file__).resolve().parents[2] / "shared" / "data"
+if _shared.is_dir():
+    os.environ.setdefault("TINYGEN_DATA", str(_shared))
+
+import pytest  # noqa: E402
+
+
+def pytest_configure(config):
+    """TINYGEN_REQUIRE_TORCH=1 turns "parity skipped, torch is missing" into an error."""
+    if os.environ.get("TINYGEN_REQUIRE_TORCH") != "1":
+        return
+    try:
+        import torch
+    except ImportError as error:
+        raise pytest.UsageError(
+            f"TINYGEN_REQUIRE_TORCH=1, but the parity tests would be skipped: {error}"
+        ) from error
+    del torch
+
+
+def _has_gpu() -> bool:
+    try:
+        import cupy
+
+        return cupy.cuda.runtime.getDeviceCount() > 0
+    except Exception:  # no cupy, no driver, no device: cupy has an error type for each
+        return False
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what is marked `gpu` where there is none; a RuntimeWarning (0/0, overflow) is an error."""
+    on_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if on_gpu and not _has_gpu():
+        for item in on_gpu:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device, or no cupy"))
+    for item in items:
+        item.add_marker(pytest.mark.filterwarnings("error::RuntimeWarning"))

@@ -1,0 +1,190 @@
+"""Derivatives against finite differences: `gradcheck` for the first, `gradgradcheck` for the second.
+
+For a function f with Jacobian J, a random direction u of one input and random weights v of an output, the tape's
+(v J)·u has to equal v·(f(x + eps u) - f(x - eps u)) / (2 eps).  One such number sees every entry of J, so large inputs
+cost no more than small ones; small inputs are also checked element by element.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from tinygen import autograd
+from tinygen.tensor import Tensor
+
+DIRECTIONS = 3  # random directions for each input
+SMALL = 32  # inputs of at most this many elements are checked element by element too
+
+
+class GradcheckError(RuntimeError):
+    """The derivative that the tape gives is not the one that finite differences give."""
+
+
+def gradcheck(
+    fn, inputs, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3, raise_exception: bool = True
+) -> bool:
+    """Whether the derivatives of `fn` agree with central differences: |found - expected| <= atol + rtol |expected|.
+
+    fn       takes `inputs` (Tensors and anything else) and returns a Tensor or several
+    inputs   those that require a gradient are checked; they must be float64, and away from kinks
+
+    Raises GradcheckError naming the input, what was found and what was expected, or returns False.
+    """
+    try:
+        _check(fn, _as_tuple(inputs), eps, atol, rtol, "gradcheck")
+    except GradcheckError:
+        if raise_exception:
+            raise
+        return False
+    return True
+
+
+def gradgradcheck(
+    fn,
+    inputs,
+    grad_outputs=None,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+) -> bool:
+    """`gradcheck` of the gradient itself, as a function of `inputs` and of the incoming gradients.
+
+    grad_outputs   incoming gradients, one for each differentiable output of `fn`; random where not given
+    """
+    inputs = _as_tuple(inputs)
+    checked = _checked(inputs, "gradgradcheck")
+    outputs = [y for y in _as_tuple(fn(*inputs)) if _differentiable(y)]
+    if not outputs:
+        raise ValueError(f"gradgradcheck: no output of {_name(fn)} requires a gradient")
+    if grad_outputs is None:
+        random = np.random.default_rng(0)
+        grad_outputs = [Tensor(random.standard_normal(y.shape), requires_grad=True) for y in outputs]
+    else:
+        grad_outputs = [v.detach().requires_grad_() for v in _as_tuple(grad_outputs)]
+
+    def gradient(*arguments):
+        xs, vs = arguments[: len(inputs)], arguments[len(inputs) :]
+        with autograd.enable_grad():
+            # the perturbed copies that finite differences need are no leaves that require a gradient yet
+            xs = [x.detach().requires_grad_() if i in checked and not x.requires_grad else x
+                  for i, x in enumerate(xs)]  # fmt: skip
+            ys = [y for y in _as_tuple(fn(*xs)) if _differentiable(y)]
+            found = autograd.grad(ys, [xs[i] for i in checked], vs, create_graph=True, allow_unused=True)
+        return tuple(g for g in found if g is not None)
+
+    gradient.__name__ = f"gradient of {_name(fn)}"
+    try:
+        _check(gradient, (*inputs, *grad_outputs), eps, atol, rtol, "gradgradcheck")
+    except GradcheckError:
+        if raise_exception:
+            raise
+        return False
+    return True
+
+
+def _as_tuple(x) -> tuple:
+    return tuple(x) if isinstance(x, (tuple, list)) else (x,)
+
+
+def _name(fn) -> str:
+    return getattr(fn, "__name__", type(fn).__name__)
+
+
+def _differentiable(y) -> bool:
+    return isinstance(y, Tensor) and y.requires_grad
+
+
+def _checked(inputs: tuple, operation: str) -> list[int]:
+    """The positions of the inputs to check."""
+    positions = [i for i, x in enumerate(inputs) if _differentiable(x)]
+    if not positions:
+        raise ValueError(
+            f"{operation}: none of the {len(inputs)} inputs is a Tensor that requires a gradient"
+        )
+    for i in positions:
+        if inputs[i].dtype != np.float64:
+            raise TypeError(
+                f"{operation}: input {i} of shape {inputs[i].shape} is {inputs[i].dtype}, expected float64: "
+                "differences over 1e-6 drown in the rounding of anything shorter"
+            )
+    return positions
+
+
+def _check(fn, inputs: tuple, eps: float, atol: float, rtol: float, operation: str) -> None:
+    random = np.random.default_rng(0)
+    checked = _checked(inputs, operation)
+    before = [x._data.copy() if isinstance(x, Tensor) else None for x in inputs]
+    with autograd.enable_grad():
+        outputs = _as_tuple(fn(*inputs))
+    floating = [k for k, y in enumerate(outputs) if isinstance(y, Tensor) and y.is_floating_point()]
+    if not floating:
+        raise ValueError(f"{operation}: {_name(fn)} returns no Tensor of a floating dtype")
+    for k in floating:
+        y = outputs[k]
+        weights = random.standard_normal(y.shape)
+        if y.requires_grad:
+            gradients = autograd.grad(
+                y, [inputs[i] for i in checked], Tensor(weights.astype(y.dtype)), retain_graph=True, allow_unused=True
+            )  # fmt: skip
+        else:
+            gradients = [None] * len(checked)
+        for i, g in zip(checked, gradients):
+            _check_shape(g, inputs[i], i, operation)
+            found = np.zeros(inputs[i].shape) if g is None else g._data
+            for what, u in _directions(inputs[i].shape, random):
+                difference = _difference(fn, before, inputs, i, k, u, eps, weights)
+                _compare(
+                    float((found * u).sum()), difference, atol, rtol, (operation, fn, i, inputs[i], k, what)
+                )
+    for i, (x, old) in enumerate(zip(inputs, before)):
+        if old is not None and not np.array_equal(x._data, old, equal_nan=old.dtype.kind == "f"):
+            raise GradcheckError(
+                f"{operation}: {_name(fn)} changed its input {i} of shape {x.shape} in place"
+            )
+
+
+def _check_shape(g, x, i: int, operation: str) -> None:
+    if g is not None and (g.shape != x.shape or g.dtype != x.dtype):
+        raise GradcheckError(
+            f"{operation}: the gradient of input {i}: found {g.dtype} {g.shape}, expected {x.dtype} {x.shape}"
+        )
+
+
+def _directions(shape: tuple, random):
+    """Unit vectors of an input: random ones, and each axis of a small input."""
+    size = int(np.prod(shape))
+    if size == 0:
+        return
+    for n in range(DIRECTIONS):
+        u = random.standard_normal(shape)
+        yield f"random direction {n}", u / np.sqrt((u * u).sum())
+    if size <= SMALL:
+        for at in itertools.product(*map(range, shape)):
+            u = np.zeros(shape)
+            u[at] = 1.0
+            yield f"element {at}", u
+
+
+def _difference(fn, values: list, inputs: tuple, i: int, k: int, u, eps: float, weights) -> float:
+    """v·(f(x + eps u) - f(x - eps u)) / (2 eps) for output k and input i."""
+    sides = []
+    for sign in (1, -1):
+        moved = [x if old is None else Tensor(old) for x, old in zip(inputs, values)]
+        moved[i] = Tensor(values[i] + sign * eps * u)
+        with autograd.no_grad():
+            sides.append(_as_tuple(fn(*moved))[k]._data.astype(np.float64))
+    return float((weights * (sides[0] - sides[1])).sum() / (2 * eps))
+
+
+def _compare(found: float, expected: float, atol: float, rtol: float, where: tuple) -> None:
+    """Raise unless the numbers agree; a nan agrees with nothing."""
+    if abs(found - expected) <= atol + rtol * abs(expected):
+        return
+    operation, fn, i, x, k, what = where
+    raise GradcheckError(
+        f"{operation}: {_name(fn)}, input {i} of shape {x.shape}, output {k}, {what}: "
+        f"found the derivative {found:.8g}, expected {expected:.8g} from finite differences"
+    )
