@@ -1,13 +1,14 @@
 """Train each model with its own command, measure it, and write the README's model table from what was measured.
 
-    python -m tinygen.benchmarks.paper_tables run vae-mnist     trains, evaluates, adds the row to results/models.json
-    python -m tinygen.benchmarks.paper_tables write             writes the table in README.md from results/models.json
-    python -m tinygen.benchmarks.paper_tables check             exit 1 if the README's table is not what `write` writes
+python -m tinygen.benchmarks.paper_tables run vae-mnist     trains, measures, adds the row to results/models.json
+python -m tinygen.benchmarks.paper_tables write             writes the table in README.md from results/models.json
+python -m tinygen.benchmarks.paper_tables check             exit 1 if the README's table is not what `write` writes
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import math
 import os
@@ -36,7 +37,7 @@ ROWS = {
 
 
 def run(name: str) -> dict:
-    """Train and evaluate one row in a temporary folder.  -> the row as it stands in models.json"""
+    """Train and measure one row in a temporary folder, draw results/NAME.png.  -> the row of models.json"""
     row = ROWS[name]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "run")
@@ -46,6 +47,7 @@ def run(name: str) -> dict:
         lines = (folder / "metrics.jsonl").read_text().splitlines()
         config = json.loads((folder / "config.json").read_text())
         parameters = _parameters(folder)
+        _draw(row["train"].split()[0], folder, RESULTS.with_name(f"{name}.png"))
     measures = json.loads(printed)
     return {
         "command": f"tinygen train {row['train']}",
@@ -60,6 +62,16 @@ def run(name: str) -> dict:
         "versions": config["versions"],
         "machine": _machine(),
     }
+
+
+def _draw(model: str, folder: Path, picture: Path) -> None:
+    """A strip of 60 samples of a run."""
+    from tinygen import pictures
+    from tinygen.run import Run
+
+    module = importlib.import_module(f"tinygen.models.{model}")
+    images = module.sample(Run.open(folder, module.Config), 60)
+    picture.write_bytes(pictures.png(pictures.grid(images, columns=20)))
 
 
 def _parameters(folder: Path) -> int:

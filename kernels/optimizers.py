@@ -72,7 +72,7 @@ sgd = Kernel("sgd")
 
 @sgd.reference
 def sgd_reference(p, g, velocity, *, lr, momentum, dampening, weight_decay, nesterov, first):
-    """One step of gradient descent with momentum as PyTorch defines it: v <- momentum v + (1-dampening) g, p <- p - lr v.
+    """One step of gradient descent, momentum as PyTorch defines it: v <- momentum v + (1-dampening) g, p <- p - lr v.
 
     `first` says that the velocity has no history: it starts as g.
     """

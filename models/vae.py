@@ -1,8 +1,7 @@
-"""VAE: learn to compress an image into a few numbers and back.  Kingma & Welling 2013, arXiv 1312.6114.   tinygen train vae"""
+"""VAE: compress an image into a few numbers and back.  Kingma & Welling 2013, arXiv 1312.6114.   tinygen train vae"""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -50,7 +49,11 @@ class VAE(nn.Module):
         self.fc_mu = nn.Linear(hidden, latent)
         self.fc_logvar = nn.Linear(hidden, latent)
         self.decoder = nn.Sequential(
-            nn.Linear(latent, hidden), activation(), nn.Linear(hidden, hidden), activation(), nn.Linear(hidden, PIXELS)
+            nn.Linear(latent, hidden),
+            activation(),
+            nn.Linear(hidden, hidden),
+            activation(),
+            nn.Linear(hidden, PIXELS),
         )
 
     def encode(self, x):
@@ -70,12 +73,12 @@ def build(config: Config) -> VAE:
 
 
 def reparameterize(mu, logvar, eps):
-    """z = mu + sigma eps with sigma = exp(logvar / 2): a sample of q(z|x) the gradient passes through (section 2.4)."""
+    """z = mu + sigma eps, sigma = exp(logvar / 2): a sample of q(z|x) that gradients pass through (section 2.4)."""
     return mu + (0.5 * logvar).exp() * eps
 
 
 def kl_divergence(mu, logvar):
-    """KL(N(mu, exp(logvar)) || N(0, 1)) = -1/2 sum 1 + logvar - mu² - exp(logvar)  (appendix B).  (N, latent) -> (N,)"""
+    """KL(N(mu, exp(logvar)) || N(0, 1)) = -1/2 sum 1 + logvar - mu² - exp(logvar)  (appendix B).  (N, L) -> (N,)"""
     return -0.5 * (1 + logvar - mu * mu - logvar.exp()).sum(1)
 
 

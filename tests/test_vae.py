@@ -17,7 +17,6 @@ import tinygen as tg
 from tinygen import checkpoint, kernels
 from tinygen.metrics import bernoulli_log_likelihood, importance_sampled_nll
 from tinygen.models import vae
-from tinygen.random import Generator
 
 D, L, NOISE = 6, 2, 0.3  # pixels, latent dimensions, standard deviation of the pixels
 
@@ -159,7 +158,7 @@ def test_loss_is_the_sum_over_pixels_and_the_mean_over_images():
 @pytest.mark.parametrize("variant", ["reference", "one_log"])
 def test_bernoulli_log_likelihood_variants(variant, shape):
     rng = np.random.default_rng(0)
-    n, s, d = shape
+    n, _, d = shape
     x = (rng.uniform(size=(n, d)) < 0.5).astype(np.float32)
     logits = (rng.normal(size=shape) * 30).astype(np.float32)
     wide = logits.astype(np.float64)
@@ -174,7 +173,10 @@ def test_seed_and_iwae_networks_have_the_papers_sizes():
         return sum(p.numel() for p in net.parameters())
 
     assert count(vae.build(vae.Config())) == 549_688
-    assert count(vae.build(vae.Config(net="iwae"))) == 784 * 200 + 200 + 40_200 + 2 * 10_050 + 10_200 + 40_200 + 157_584
+    assert (
+        count(vae.build(vae.Config(net="iwae")))
+        == 784 * 200 + 200 + 40_200 + 2 * 10_050 + 10_200 + 40_200 + 157_584
+    )
     assert vae.build(vae.Config(latent=2)).latent == 2
 
 
@@ -223,7 +225,10 @@ def test_command_line_end_to_end(tmp_path):
     sampled = command("sample", run, "-n", 9, "-o", tmp_path / "grid.png")
     assert sampled.returncode == 0 and (tmp_path / "grid.png").stat().st_size > 500
     again = command("sample", run, "-n", 9, "-o", tmp_path / "again.png")
-    assert again.returncode == 0 and (tmp_path / "again.png").read_bytes() == (tmp_path / "grid.png").read_bytes()
+    assert (
+        again.returncode == 0
+        and (tmp_path / "again.png").read_bytes() == (tmp_path / "grid.png").read_bytes()
+    )
     assert command("sample", run, "--label", 3).returncode == 2
 
 

@@ -20,7 +20,9 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         return math.sqrt(2.0)
     if nonlinearity == "leaky_relu":
         return math.sqrt(2.0 / (1 + (0.01 if param is None else param) ** 2))
-    raise ValueError(f"calculate_gain: found nonlinearity {nonlinearity!r}, expected relu, leaky_relu, tanh or linear")
+    raise ValueError(
+        f"calculate_gain: found nonlinearity {nonlinearity!r}, expected relu, leaky_relu, tanh or linear"
+    )
 
 
 def fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
@@ -69,13 +71,17 @@ def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> floa
     return calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0
 
 
-def kaiming_uniform_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+def kaiming_uniform_(
+    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+) -> Tensor:
     """U(-b, b), b = gain sqrt(3 / fan)  (He et al. 2015, arXiv 1502.01852)"""
     bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound)
 
 
-def kaiming_normal_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+def kaiming_normal_(
+    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+) -> Tensor:
     """N(0, std²), std = gain / sqrt(fan)  (He et al. 2015, arXiv 1502.01852)"""
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity))
 

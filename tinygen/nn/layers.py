@@ -53,7 +53,9 @@ class Unflatten(Module):
 class Linear(Module):
     """y = x weightᵀ + bias.  (..., in) -> (..., out)"""
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, device=None, dtype=None) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, device=None, dtype=None
+    ) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         self.weight = _new(out_features, in_features, dtype=dtype)
@@ -69,7 +71,9 @@ class Linear(Module):
         return F.linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        )
 
 
 class _Conv(Module):
@@ -79,7 +83,9 @@ class _Conv(Module):
         super().__init__()
         for name, count in (("in_channels", in_channels), ("out_channels", out_channels)):
             if count % groups:
-                raise ValueError(f"{type(self).__name__}: found {name} {count}, expected a multiple of groups {groups}")
+                raise ValueError(
+                    f"{type(self).__name__}: found {name} {count}, expected a multiple of groups {groups}"
+                )
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.weight = _new(*weight_shape, dtype=dtype)
         self.register_parameter("bias", _new(out_channels, dtype=dtype) if bias else None)
@@ -89,7 +95,9 @@ class _Conv(Module):
         init.default_linear_(self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        text = (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        )
         return text + (f", padding={self.padding}" if self.padding not in (0, (0, 0)) else "")
 
 
@@ -111,7 +119,9 @@ class Conv2d(_Conv):
         dtype=None,
     ) -> None:
         if padding_mode != "zeros":
-            raise NotImplementedError(f"Conv2d: padding_mode {padding_mode!r} is not supported; pad before with F.pad")
+            raise NotImplementedError(
+                f"Conv2d: padding_mode {padding_mode!r} is not supported; pad before with F.pad"
+            )
         self.kernel_size = pair(kernel_size)
         self.stride, self.dilation = pair(stride), pair(dilation)
         self.padding = padding if isinstance(padding, str) else pair(padding)
@@ -149,14 +159,23 @@ class ConvTranspose2d(_Conv):
 
     def forward(self, x):
         return F.conv_transpose2d(
-            x, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.groups, self.dilation
+            x,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            self.output_padding,
+            self.groups,
+            self.dilation,
         )
 
 
 class Embedding(Module):
     """Row weight[i] for every integer i.  (...) -> (..., D)"""
 
-    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, dtype=None) -> None:
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, dtype=None
+    ) -> None:
         super().__init__()
         self.num_embeddings, self.embedding_dim, self.padding_idx = num_embeddings, embedding_dim, padding_idx
         self.weight = _new(num_embeddings, embedding_dim, dtype=dtype)
@@ -189,7 +208,9 @@ class _BatchNorm(Module):
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        self.register_parameter("weight", Parameter(creation.ones(num_features, dtype=dtype)) if affine else None)
+        self.register_parameter(
+            "weight", Parameter(creation.ones(num_features, dtype=dtype)) if affine else None
+        )
         self.register_parameter("bias", _new(num_features, dtype=dtype) if affine else None)
         track = track_running_stats
         self.register_buffer("running_mean", creation.zeros(num_features, dtype=dtype) if track else None)
@@ -199,7 +220,9 @@ class _BatchNorm(Module):
     def forward(self, x):
         if x.ndim not in self.dimensions:
             wanted = " or ".join(map(str, self.dimensions))
-            raise ValueError(f"{type(self).__name__}: found {x.ndim} dimensions, expected {wanted}; x {x.shape}")
+            raise ValueError(
+                f"{type(self).__name__}: found {x.ndim} dimensions, expected {wanted}; x {x.shape}"
+            )
         momentum = self.momentum
         if self.training and self.track_running_stats:
             self.num_batches_tracked._write(self.num_batches_tracked._data + 1)
@@ -207,7 +230,14 @@ class _BatchNorm(Module):
                 momentum = 1.0 / self.num_batches_tracked.item()
         by_batch = self.training or self.running_mean is None
         return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, by_batch, momentum or 0.0, self.eps
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            by_batch,
+            momentum or 0.0,
+            self.eps,
         )
 
     def extra_repr(self) -> str:
@@ -230,10 +260,17 @@ class LayerNorm(Module):
     """Normalise over the last dimensions  (arXiv 1607.06450)."""
 
     def __init__(
-        self, normalized_shape, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True, dtype=None
+        self,
+        normalized_shape,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        dtype=None,
     ) -> None:
         super().__init__()
-        self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        self.normalized_shape = (
+            (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        )
         self.eps, shape = eps, self.normalized_shape
         affine = elementwise_affine
         self.register_parameter("weight", Parameter(creation.ones(*shape, dtype=dtype)) if affine else None)
@@ -250,13 +287,23 @@ class GroupNorm(Module):
     """Normalise groups of channels of each image  (arXiv 1803.08494)."""
 
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device=None, dtype=None
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device=None,
+        dtype=None,
     ) -> None:
         super().__init__()
         if num_channels % num_groups:
-            raise ValueError(f"GroupNorm: found {num_channels} channels, expected a multiple of {num_groups} groups")
+            raise ValueError(
+                f"GroupNorm: found {num_channels} channels, expected a multiple of {num_groups} groups"
+            )
         self.num_groups, self.num_channels, self.eps = num_groups, num_channels, eps
-        self.register_parameter("weight", Parameter(creation.ones(num_channels, dtype=dtype)) if affine else None)
+        self.register_parameter(
+            "weight", Parameter(creation.ones(num_channels, dtype=dtype)) if affine else None
+        )
         self.register_parameter("bias", _new(num_channels, dtype=dtype) if affine else None)
 
     def forward(self, x):
@@ -312,7 +359,9 @@ class _Function(Module):
         names = [name for name, _ in self.options]
         if len(args) > len(names) or not set(kwargs) <= set(names):
             known = ", ".join(names) or "none"
-            raise TypeError(f"{type(self).__name__}: found {args} {kwargs}, expected at most the options: {known}")
+            raise TypeError(
+                f"{type(self).__name__}: found {args} {kwargs}, expected at most the options: {known}"
+            )
         values = {**dict(self.options), **dict(zip(names, args)), **kwargs}
         missing = [name for name, value in values.items() if value is ...]
         if missing:
@@ -331,7 +380,12 @@ class _Function(Module):
 def _layer(name: str, function, **options):
     """A class for a function without parameters; an option with the value ... must be given."""
     doc = (function.__doc__ or "").strip() or f"`nn.functional.{function.__name__}` as a layer"
-    body = {"function": staticmethod(function), "options": tuple(options.items()), "__doc__": doc, "__module__": __name__}
+    body = {
+        "function": staticmethod(function),
+        "options": tuple(options.items()),
+        "__doc__": doc,
+        "__module__": __name__,
+    }
     return type(name, (_Function,), body)
 
 
@@ -346,9 +400,17 @@ Softplus = _layer("Softplus", F.softplus, beta=1.0, threshold=20.0)
 LogSigmoid = _layer("LogSigmoid", F.logsigmoid)
 Softmax = _layer("Softmax", F.softmax, dim=...)
 LogSoftmax = _layer("LogSoftmax", F.log_softmax, dim=...)
-MaxPool2d = _layer("MaxPool2d", F.max_pool2d, kernel_size=..., stride=None, padding=0, dilation=1, ceil_mode=False)
+MaxPool2d = _layer(
+    "MaxPool2d", F.max_pool2d, kernel_size=..., stride=None, padding=0, dilation=1, ceil_mode=False
+)
 AvgPool2d = _layer(
-    "AvgPool2d", F.avg_pool2d, kernel_size=..., stride=None, padding=0, ceil_mode=False, count_include_pad=True
+    "AvgPool2d",
+    F.avg_pool2d,
+    kernel_size=...,
+    stride=None,
+    padding=0,
+    ceil_mode=False,
+    count_include_pad=True,
 )
 AdaptiveAvgPool2d = _layer("AdaptiveAvgPool2d", F.adaptive_avg_pool2d, output_size=...)
 Upsample = _layer("Upsample", F.interpolate, size=None, scale_factor=None, mode="nearest")

@@ -56,7 +56,9 @@ class Module:
         stores = self.__dict__
         if "_parameters" not in stores:
             if isinstance(value, (Parameter, Module)):
-                raise AttributeError(f"{type(self).__name__}: call super().__init__() before assigning {name}")
+                raise AttributeError(
+                    f"{type(self).__name__}: call super().__init__() before assigning {name}"
+                )
             return object.__setattr__(self, name, value)
         if isinstance(value, Parameter):
             self._forget(name)
@@ -65,7 +67,9 @@ class Module:
             self._forget(name)
             self._modules[name] = value
         elif name in self._parameters and value is not None:
-            raise TypeError(f"{name} is a Parameter; found a {type(value).__name__}, expected a Parameter or None")
+            raise TypeError(
+                f"{name} is a Parameter; found a {type(value).__name__}, expected a Parameter or None"
+            )
         elif name in self._parameters:
             self._parameters[name] = None
         elif name in self._buffers and (value is None or isinstance(value, Tensor)):
@@ -117,7 +121,9 @@ class Module:
                 continue
             seen.add(module)
             yield name, module
-            children = [(f"{name}.{k}" if name else k, m) for k, m in module._modules.items() if m is not None]
+            children = [
+                (f"{name}.{k}" if name else k, m) for k, m in module._modules.items() if m is not None
+            ]
             stack.extend(reversed(children))
 
     def modules(self):
@@ -239,7 +245,11 @@ class Module:
             if value.shape != own[name].shape
         ]
         if strict:
-            wrong = [f"missing {name}" for name in missing] + [f"unexpected {name}" for name in unexpected] + wrong
+            wrong = (
+                [f"missing {name}" for name in missing]
+                + [f"unexpected {name}" for name in unexpected]
+                + wrong
+            )
         if wrong:
             raise RuntimeError(f"load_state_dict of {type(self).__name__}: " + "; ".join(wrong))
         for name, value in given.items():
@@ -254,7 +264,9 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        lines = [f"  ({name}): " + repr(module).replace("\n", "\n  ") for name, module in self.named_children()]
+        lines = [
+            f"  ({name}): " + repr(module).replace("\n", "\n  ") for name, module in self.named_children()
+        ]
         head = f"{type(self).__name__}({self.extra_repr()}"
         return head + ("\n" + "\n".join(lines) + "\n)" if lines else ")")
 

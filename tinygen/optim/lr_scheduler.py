@@ -45,7 +45,9 @@ class LambdaLR(LRScheduler):
         groups = len(optimizer.param_groups)
         self.lr_lambdas = list(lr_lambda) if isinstance(lr_lambda, (list, tuple)) else [lr_lambda] * groups
         if len(self.lr_lambdas) != groups:
-            raise ValueError(f"LambdaLR: found {len(self.lr_lambdas)} functions, expected {groups}: one per group")
+            raise ValueError(
+                f"LambdaLR: found {len(self.lr_lambdas)} functions, expected {groups}: one per group"
+            )
         super().__init__(optimizer, last_epoch)
 
     def rate(self, base_lr, group):
@@ -85,4 +87,7 @@ class CosineAnnealingLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def rate(self, base_lr, group):
-        return self.eta_min + (base_lr - self.eta_min) * (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
+        return (
+            self.eta_min
+            + (base_lr - self.eta_min) * (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
+        )

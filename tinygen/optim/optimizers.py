@@ -31,7 +31,9 @@ class Optimizer:
             if not isinstance(p, Tensor):
                 raise TypeError(f"{type(self).__name__}: found a {type(p).__name__}, expected Tensors")
             if not p.is_leaf:
-                raise ValueError(f"{type(self).__name__}: cannot optimise a Tensor that is not a leaf; shape {p.shape}")
+                raise ValueError(
+                    f"{type(self).__name__}: cannot optimise a Tensor that is not a leaf; shape {p.shape}"
+                )
             if p in known:
                 raise ValueError(f"{type(self).__name__}: a parameter of shape {p.shape} is in two groups")
         self.param_groups.append({**self.defaults, **group, "params": params})
