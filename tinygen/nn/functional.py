@@ -1,0 +1,63 @@
+"""torch.nn.functional's names over the operations.
+
+`inplace=True` is accepted where PyTorch has it, and computed out of place.
+"""
+# ruff: noqa: F401  (what is imported here is what this module offers)
+
+from __future__ import annotations
+
+from tinygen.ops import elementwise as e
+from tinygen.ops.conv import conv2d, conv_transpose2d
+from tinygen.ops.creation import one_hot
+from tinygen.ops.dropout import dropout, dropout2d
+from tinygen.ops.elementwise import gelu, logsigmoid, prelu, sigmoid, softplus, tanh
+from tinygen.ops.index import embedding
+from tinygen.ops.loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    gaussian_nll_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    smooth_l1_loss,
+)
+from tinygen.ops.matmul import linear
+from tinygen.ops.norm import batch_norm, group_norm, instance_norm, layer_norm
+from tinygen.ops.pool import (
+    adaptive_avg_pool2d,
+    avg_pool2d,
+    interpolate,
+    max_pool2d,
+    pixel_shuffle,
+    pixel_unshuffle,
+)
+from tinygen.ops.reduce import norm
+from tinygen.ops.shape import pad
+from tinygen.ops.softmax import log_softmax, softmax
+
+
+def relu(input, inplace=False):
+    """max(input, 0).  inplace is accepted and computed out of place."""
+    return e.relu(input)
+
+
+def leaky_relu(input, negative_slope=0.01, inplace=False):
+    """input where positive, else negative_slope · input.  inplace is accepted and computed out of place."""
+    return e.leaky_relu(input, negative_slope=negative_slope)
+
+
+def elu(input, alpha=1.0, inplace=False):
+    """input where positive, else alpha (exp(input) - 1).  inplace is accepted and computed out of place."""
+    return e.elu(input, alpha=alpha)
+
+
+def silu(input, inplace=False):
+    """input · sigmoid(input).  inplace is accepted and computed out of place."""
+    return e.silu(input)
+
+
+def normalize(input, p=2.0, dim=1, eps=1e-12):
+    """input / max(‖input‖_p, eps) along dim"""
+    return input / e.clamp(norm(input, p, dim, keepdim=True), min=eps)

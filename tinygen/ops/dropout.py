@@ -1,0 +1,40 @@
+"""Dropout: random zeros in training, so that no unit can rely on another  (Srivastava et al. 2014, JMLR 15)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygen import random
+from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.tensor import Tensor
+
+
+def dropout(input, p=0.5, training=True, inplace=False):
+    """In training zero each element with probability p and scale the others by 1 / (1 - p).  shape -> shape
+
+    The mask comes from `tinygen.random`'s default generator.  inplace is accepted and computed out of place.
+    """
+    return _dropout("dropout", input, p, training, input.shape)
+
+
+def dropout2d(input, p=0.5, training=True, inplace=False):
+    """`dropout` of whole channels  (Tompson et al. 2014, arXiv 1411.4280).  (N, C, …) -> (N, C, …)
+
+    inplace is accepted and computed out of place.
+    """
+    if input.ndim < 2:
+        raise ShapeError(f"dropout2d: found input {input.shape}, expected (N, C, …)")
+    return _dropout("dropout2d", input, p, training, input.shape[:2] + (1,) * (input.ndim - 2))
+
+
+def _dropout(operation: str, input, p: float, training: bool, shape: tuple):
+    if not 0 <= p <= 1:
+        raise ValueError(f"{operation}: found p={p}, expected a probability")
+    if not training or p == 0 or input.numel() == 0:
+        return input
+    if not input.is_floating_point():
+        raise DtypeError(f"{operation}: found dtype {input.dtype}, expected a floating dtype")
+    if p == 1:
+        return input * Tensor._wrap(np.zeros(shape, input.dtype))
+    kept = random.default_stream().uniform(shape) >= np.float32(p)
+    return input * Tensor._wrap(kept * input.dtype.type(1 / (1 - p)))

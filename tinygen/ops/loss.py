@@ -1,0 +1,266 @@
+"""Losses.  `reduction` is "mean", "sum" or "none"; PyTorch's older size_average and reduce do not exist here, and
+what follows them there is given by name."""
+
+from __future__ import annotations
+
+import math
+import numbers
+
+import numpy as np
+
+from tinygen import kernels
+from tinygen.autograd import primitive
+from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.ops.elementwise import abs, clamp, exp, log, log1p, sigmoid, softplus, square, where
+from tinygen.ops.reduce import mean, sum
+from tinygen.ops.shape import broadcast_to, reshape, unsqueeze
+from tinygen.ops.softmax import log_softmax
+from tinygen.tensor import Tensor
+
+
+def _reduce(operation: str, losses, reduction: str):
+    if reduction == "mean":
+        return mean(losses)
+    if reduction == "sum":
+        return sum(losses)
+    if reduction == "none":
+        return losses
+    raise ValueError(f"{operation}: found reduction {reduction!r}, expected 'mean', 'sum' or 'none'")
+
+
+def _same_shape(operation: str, input, target) -> None:
+    if input.shape != target.shape:
+        raise ShapeError(
+            f"{operation}: input and target differ in shape; input {input.shape}, target {target.shape}"
+        )
+
+
+def _broadcast(operation: str, input, target) -> None:
+    try:
+        np.broadcast_shapes(input.shape, target.shape)
+    except ValueError:
+        found = f"input {input.shape}, target {target.shape}"
+        raise ShapeError(f"{operation}: input and target do not broadcast; {found}") from None
+
+
+# regression
+
+
+def mse_loss(input, target, *, reduction="mean"):
+    """(input - target)², with broadcasting"""
+    _broadcast("mse_loss", input, target)
+    return _reduce("mse_loss", square(input - target), reduction)
+
+
+def l1_loss(input, target, *, reduction="mean"):
+    """|input - target|, with broadcasting"""
+    _broadcast("l1_loss", input, target)
+    return _reduce("l1_loss", abs(input - target), reduction)
+
+
+def smooth_l1_loss(input, target, *, reduction="mean", beta=1.0):
+    """d² / (2 beta) where d = |input - target| < beta, else d - beta / 2  (Girshick 2015, arXiv 1504.08083)"""
+    if beta < 0:
+        raise ValueError(f"smooth_l1_loss: found beta {beta}, expected 0 or more")
+    if beta == 0:
+        return l1_loss(input, target, reduction=reduction)
+    _broadcast("smooth_l1_loss", input, target)
+    d = abs(input - target)
+    return _reduce("smooth_l1_loss", where(d < beta, square(d) * (0.5 / beta), d - 0.5 * beta), reduction)
+
+
+def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
+    """(log var + (input - target)² / var) / 2, plus log(2π) / 2 if full: the normal's negative log-likelihood.
+
+    var: a number, the shape of input, or that without its last dimension.  It is raised to eps at least, and its
+    gradient passes there as if it were not.
+    """
+    if isinstance(var, numbers.Real):
+        var = Tensor._wrap(np.full(input.shape, var, input.dtype))
+    elif var.shape != input.shape:
+        var = unsqueeze(var, -1) if var.shape == input.shape[:-1] else var
+        if var.shape != (*input.shape[:-1], 1):
+            raise ShapeError(f"gaussian_nll_loss: var {var.shape} does not fit input {input.shape}")
+    if (var._data < 0).any():
+        raise ValueError("gaussian_nll_loss: found a negative element of var, expected 0 or more")
+    var = var + Tensor._wrap(np.maximum(var._data.dtype.type(eps) - var._data, 0))
+    losses = 0.5 * (log(var) + square(input - target) / var)
+    return _reduce("gaussian_nll_loss", losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction)
+
+
+# two classes
+
+
+@primitive
+@kernels.quiet
+def _bce(x, target):
+    """-target log x - (1 - target) log(1 - x), each logarithm at least -100"""
+    xp = kernels.array_module(x)
+    return (target - 1) * xp.maximum(xp.log1p(-x), -100) - target * xp.maximum(xp.log(x), -100)
+
+
+_bce.vjp(
+    lambda g, x, target: g * (x - target) / clamp(x * (1 - x), min=1e-12),
+    lambda g, x: g * (clamp(log1p(-x), min=-100.0) - clamp(log(x), min=-100.0)),
+)
+
+
+def binary_cross_entropy(input, target, weight=None, *, reduction="mean"):
+    """-target log(input) - (1 - target) log(1 - input), input a probability; logarithms are at least -100"""
+    _same_shape("binary_cross_entropy", input, target)
+    p = input._data
+    if p.size and not (p.min() >= 0 and p.max() <= 1):
+        found = f"{p.min():g} to {p.max():g}"
+        raise RuntimeError(f"binary_cross_entropy: found input from {found}, expected probabilities, 0 to 1")
+    return _reduce("binary_cross_entropy", _weighted(_bce(input, target), weight), reduction)
+
+
+@primitive
+def _bce_with_logits(x, target):
+    """-target log σ(x) - (1 - target) log(1 - σ(x)) = max(x, 0) - x target + log(1 + exp(-|x|))"""
+    return kernels.bce_with_logits(x, target)
+
+
+_bce_with_logits.vjp(lambda g, x, target: g * (sigmoid(x) - target), lambda g, x: -g * x)
+
+
+@_bce_with_logits.fused
+def _bce_with_logits_fused(g, x, target, needs):
+    return (
+        kernels.bce_with_logits_grad(g, x, target) if needs[0] else None,
+        kernels.multiply(-g, x) if needs[1] else None,
+    )
+
+
+def binary_cross_entropy_with_logits(input, target, weight=None, *, reduction="mean", pos_weight=None):
+    """`binary_cross_entropy` of sigmoid(input), without overflow; pos_weight multiplies the term of target"""
+    name = "binary_cross_entropy_with_logits"
+    _same_shape(name, input, target)
+    if pos_weight is None:
+        losses = _bce_with_logits(input, target)
+    else:
+        factor = (pos_weight - 1) * target + 1
+        losses = (1 - target) * input + factor * softplus(-input, threshold=math.inf)
+    return _reduce(name, _weighted(losses, weight), reduction)
+
+
+def _weighted(losses, weight):
+    return losses if weight is None else losses * broadcast_to(weight, losses.shape)
+
+
+# many classes
+
+
+@primitive
+def _pick_class(x, *, index):
+    """x at one class for every place.  (N, C, D), index (N, D) -> (N, D)"""
+    return kernels.pick_class(x, index)
+
+
+@primitive
+def _pick_class_grad(g, *, index, shape):
+    """Zeros but for g at one class for every place.  (N, D) -> shape (N, C, D)"""
+    return kernels.pick_class_grad(g, index, shape)
+
+
+_pick_class.vjp(lambda g, x_shape, index: _pick_class_grad(g, index=index, shape=x_shape))
+_pick_class_grad.vjp(lambda g, index: _pick_class(g, index=index))
+
+
+def _class_weights(operation: str, weight, classes: int):
+    if weight is None:
+        return None
+    if weight.shape != (classes,):
+        raise ShapeError(f"{operation}: found weight {weight.shape}, expected ({classes},), one per class")
+    return weight._data
+
+
+def _labels(operation: str, input, target, ignore_index: int):
+    """input as (N, C, D), the class of each place and whether it counts as (N, D), target's shape checked."""
+    shapes = f"input {input.shape}, target {target.shape}"
+    if input.ndim == 0 or target.shape != ((*input.shape[:1], *input.shape[2:]) if input.ndim > 1 else ()):
+        raise ShapeError(f"{operation}: expected input (N, C, …) and target (N, …), or (C,) and (); {shapes}")
+    if target.dtype.kind not in "iu":
+        raise DtypeError(f"{operation}: found target dtype {target.dtype}, expected an integer dtype")
+    N, C = input.shape[:2] if input.ndim > 1 else (1, *input.shape)
+    D = math.prod(input.shape[2:])
+    labels = target._data.reshape(N, D)
+    counts = labels != ignore_index
+    index = np.where(counts, labels, 0)
+    if index.size and not (0 <= index.min() and index.max() < C):
+        wrong = index.min() if index.min() < 0 else index.max()
+        raise IndexError(f"{operation}: found class {wrong}, expected 0 to {C - 1}; {shapes}")
+    return reshape(input, N, C, D), index, counts
+
+
+def _per_place(operation: str, values, weights, shape: tuple, reduction: str):
+    """Reduce (N, D) values already multiplied by `weights`; their mean is divided by the sum of weights."""
+    if reduction == "mean":
+        return sum(values) / Tensor._wrap(np.asarray(weights.sum(), values.dtype))
+    return _reduce(operation, reshape(values, shape), reduction)
+
+
+def nll_loss(input, target, weight=None, *, ignore_index=-100, reduction="mean"):
+    """-weight[target] · input[target], input log-probabilities.  (N, C, …), (N, …) of integers -> (N, …)
+
+    Places whose target is ignore_index count nothing; the mean is over the sum of weights.
+    """
+    x, index, counts = _labels("nll_loss", input, target, ignore_index)
+    by_class = _class_weights("nll_loss", weight, x.shape[1])
+    weights = (counts if by_class is None else counts * by_class[index]).astype(x.dtype)
+    values = where(counts, -_pick_class(x, index=index) * Tensor._wrap(weights), 0.0)
+    return _per_place("nll_loss", values, weights, target.shape, reduction)
+
+
+def cross_entropy(input, target, weight=None, *, ignore_index=-100, reduction="mean", label_smoothing=0.0):
+    """-sum over classes of weight · q · log_softmax(input).  (N, C, …) or (C,) -> (N, …) or ()
+
+    target: class numbers (N, …), or probabilities q in the shape of input.  label_smoothing mixes q with 1/C.
+    """
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: found label_smoothing {label_smoothing}, expected 0 to 1")
+    if input.ndim == 0:
+        raise ShapeError("cross_entropy: found input (), expected (N, C, …) or (C,)")
+    log_p = log_softmax(input, 1 if input.ndim > 1 else 0)
+    if target.is_floating_point():
+        return _soft_cross_entropy(log_p, target, weight, ignore_index, reduction, label_smoothing)
+    x, index, counts = _labels("cross_entropy", log_p, target, ignore_index)
+    by_class = _class_weights("cross_entropy", weight, x.shape[1])
+    weights = (counts if by_class is None else counts * by_class[index]).astype(x.dtype)
+    values = -_pick_class(x, index=index) * Tensor._wrap(weights)
+    if label_smoothing:
+        each = x if by_class is None else x * Tensor._wrap(by_class[:, None])
+        values = (1 - label_smoothing) * values - (label_smoothing / x.shape[1]) * sum(each, 1)
+    values = where(counts, values, 0.0)
+    return _per_place("cross_entropy", values, weights, target.shape, reduction)
+
+
+def _soft_cross_entropy(log_p, target, weight, ignore_index, reduction, label_smoothing):
+    """Against probabilities; the mean is over places, whatever the weights."""
+    _same_shape("cross_entropy", log_p, target)
+    if ignore_index >= 0:
+        raise RuntimeError("cross_entropy: ignore_index is for class numbers, found target probabilities")
+    dim = 1 if log_p.ndim > 1 else 0
+    classes = log_p.shape[dim]
+    if label_smoothing:
+        target = target * (1 - label_smoothing) + label_smoothing / classes
+    losses = log_p * target
+    by_class = _class_weights("cross_entropy", weight, classes)
+    if by_class is not None:
+        losses = losses * Tensor._wrap(by_class.reshape(-1, *[1] * (log_p.ndim - dim - 1)))
+    return _reduce("cross_entropy", -sum(losses, dim), reduction)
+
+
+def kl_div(input, target, *, reduction="mean", log_target=False):
+    """target (log target - input), input log-probabilities: KL(target ‖ exp(input)) when summed.
+
+    reduction "batchmean" divides the sum by the batch; log_target: target holds log-probabilities too.
+    """
+    if log_target:
+        losses = exp(target) * (target - input)
+    else:
+        nothing = target == 0
+        losses = where(nothing, 0.0, target * log(where(nothing, 1.0, target))) - target * input
+    if reduction == "batchmean":
+        return sum(losses) / (input.shape[0] if input.ndim else 1)
+    return _reduce("kl_div", losses, reduction)

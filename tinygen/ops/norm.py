@@ -1,0 +1,185 @@
+"""Normalisation: over the batch, the features, groups of channels or single images.
+
+All are one primitive, (x - mean) / sqrt(var + eps) over some dimensions, then a scale and a shift per channel.
+"""
+
+from __future__ import annotations
+
+import math
+
+from tinygen import kernels
+from tinygen.autograd import primitive
+from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.ops.elementwise import rsqrt, square
+from tinygen.ops.reduce import mean
+from tinygen.ops.shape import reshape
+
+
+@primitive(keeps=("var",))
+def _normalize(x, *, dims, eps, observe=None):
+    """(x - mean) / sqrt(var + eps) over dims, var biased.  observe(mean, var) is told both, for running statistics"""
+    y, average, var = kernels.normalize(x, dims, eps)
+    if observe is not None:
+        observe(average, var)
+    return y, var
+
+
+def _normalize_row(g, x, y, dims, eps):
+    """gx = (g - mean(g) - y mean(g y)) / sqrt(var + eps); var comes from x again, so that it has a derivative too"""
+    centred = x - mean(x, dims, keepdim=True)
+    scale = rsqrt(mean(square(centred), dims, keepdim=True) + eps)
+    return (g - mean(g, dims, keepdim=True) - y * mean(g * y, dims, keepdim=True)) * scale
+
+
+_normalize.vjp(_normalize_row)
+_normalize.fused(lambda g, y, var, dims, eps: (kernels.normalize_grad(g, y, var, dims, eps),))
+
+
+def _affine(y, weight, bias, shape: tuple):
+    """y · weight + bias, both in `shape`"""
+    if weight is not None:
+        y = y * reshape(weight, shape)
+    return y if bias is None else y + reshape(bias, shape)
+
+
+def _check_floating(operation: str, input) -> None:
+    if not input.is_floating_point():
+        raise DtypeError(f"{operation}: found dtype {input.dtype}, expected a floating dtype")
+
+
+def _check_sizes(operation: str, input, expected: tuple, **vectors) -> None:
+    for name, vector in vectors.items():
+        if vector is not None and vector.shape != expected:
+            raise ShapeError(
+                f"{operation}: found {name} {vector.shape}, expected {expected}; input {input.shape}"
+            )
+
+
+def _check_enough(operation: str, input, count: int) -> None:
+    if count == 1:
+        raise ShapeError(
+            f"{operation}: found one value per channel, expected more to normalise over; input {input.shape}"
+        )
+
+
+def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
+    """Normalise over the last dimensions, those of normalized_shape  (Ba et al. 2016, arXiv 1607.06450).
+
+    input (…, *normalized_shape), weight and bias (*normalized_shape) -> the shape of input
+    """
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    _check_floating("layer_norm", input)
+    if not shape or input.shape[-len(shape) :] != shape:
+        raise ShapeError(f"layer_norm: input {input.shape} does not end in normalized_shape {shape}")
+    _check_sizes("layer_norm", input, shape, weight=weight, bias=bias)
+    dims = tuple(range(input.ndim - len(shape), input.ndim))
+    return _affine(_normalize(input, dims=dims, eps=eps), weight, bias, shape)
+
+
+def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
+    """Normalise groups of neighbouring channels of each image  (Wu & He 2018, arXiv 1803.08494).
+
+    input (N, C, …), weight and bias (C,) -> the shape of input
+    """
+    _check_floating("group_norm", input)
+    if input.ndim < 2 or num_groups < 1 or input.shape[1] % num_groups:
+        raise ShapeError(
+            f"group_norm: {num_groups} groups do not divide the channels, dimension 1 of input {input.shape}"
+        )
+    N, C, *rest = input.shape
+    _check_enough("group_norm", input, N * C // num_groups * math.prod(rest))
+    _check_sizes("group_norm", input, (C,), weight=weight, bias=bias)
+    grouped = reshape(input, N, num_groups, C // num_groups * math.prod(rest))
+    y = reshape(_normalize(grouped, dims=(2,), eps=eps), input.shape)
+    return _affine(y, weight, bias, _per_channel(input))
+
+
+def _per_channel(input) -> tuple:
+    return (1, input.shape[1]) + (1,) * (input.ndim - 2)
+
+
+def batch_norm(
+    input,
+    running_mean,
+    running_var,
+    weight=None,
+    bias=None,
+    training=False,
+    momentum=0.1,
+    eps=1e-5,
+):
+    """Normalise each channel over the batch  (Ioffe & Szegedy 2015, arXiv 1502.03167).
+
+    input (N, C, …), the others (C,) or None -> the shape of input.  In training with the batch's own statistics, and
+    the running ones move towards them in place: r ← (1 - momentum) r + momentum s, the variance unbiased.  Otherwise
+    with the running statistics.
+    """
+    _check_floating("batch_norm", input)
+    if input.ndim < 2:
+        raise ShapeError(f"batch_norm: found input {input.shape}, expected (N, C, …)")
+    channels = (input.shape[1],)
+    shape = _per_channel(input)
+    _check_sizes("batch_norm", input, channels, running_mean=running_mean, running_var=running_var)
+    _check_sizes("batch_norm", input, channels, weight=weight, bias=bias)
+    if not training:
+        if running_mean is None or running_var is None:
+            raise ValueError(
+                "batch_norm: found no running_mean and running_var, expected both unless training"
+            )
+        return _by_running(input, running_mean, running_var, weight, bias, eps, shape)
+    dims = (0, *range(2, input.ndim))
+    count = math.prod(input.shape[d] for d in dims)
+    _check_enough("batch_norm", input, count)
+
+    def observe(average, var):
+        _move(running_mean, average.reshape(-1), momentum)
+        _move(running_var, var.reshape(-1) * (count / max(count - 1, 1)), momentum)
+
+    y = _normalize(input, dims=dims, eps=eps, observe=observe if count else None)
+    return _affine(y, weight, bias, shape)
+
+
+def _by_running(input, running_mean, running_var, weight, bias, eps, shape):
+    """input · scale + shift, both one number per channel."""
+    scale = rsqrt(running_var + eps)
+    scale = scale if weight is None else scale * weight
+    shift = -running_mean * scale
+    shift = shift if bias is None else shift + bias
+    return input * reshape(scale, shape) + reshape(shift, shape)
+
+
+def _move(running, statistic, momentum: float) -> None:
+    """Move a running statistic towards the batch's, in place."""
+    if running is not None:
+        old = running._data
+        running._write(old + (statistic.astype(old.dtype) - old) * old.dtype.type(momentum))
+
+
+def instance_norm(
+    input,
+    running_mean=None,
+    running_var=None,
+    weight=None,
+    bias=None,
+    use_input_stats=True,
+    momentum=0.1,
+    eps=1e-5,
+):
+    """Normalise each channel of each image  (Ulyanov et al. 2016, arXiv 1607.08022).  (N, C, …) -> (N, C, …)"""
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    _check_floating("instance_norm", input)
+    if input.ndim < 3:
+        raise ShapeError(f"instance_norm: found input {input.shape}, expected (N, C, …) with places")
+    dims, channels = tuple(range(2, input.ndim)), (input.shape[1],)
+    count = math.prod(input.shape[2:])
+    _check_enough("instance_norm", input, count)
+    _check_sizes("instance_norm", input, channels, running_mean=running_mean, running_var=running_var)
+    _check_sizes("instance_norm", input, channels, weight=weight, bias=bias)
+
+    def observe(average, var):
+        _move(running_mean, average.mean(axis=0).reshape(-1), momentum)
+        _move(running_var, var.mean(axis=0).reshape(-1) * (count / max(count - 1, 1)), momentum)
+
+    y = _normalize(input, dims=dims, eps=eps, observe=observe if input.numel() else None)
+    return _affine(y, weight, bias, _per_channel(input))

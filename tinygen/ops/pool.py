@@ -1,0 +1,237 @@
+"""Pooling, upsampling and pixel shuffling.  Images (N, C, H, W) or (C, H, W)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tinygen import kernels
+from tinygen.autograd import primitive
+from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.ops.conv import pair
+from tinygen.ops.matmul import matmul
+from tinygen.ops.shape import permute, reshape, squeeze, unsqueeze
+from tinygen.tensor import Tensor
+
+
+def _batched(input, operation: str):
+    """input with a batch dimension; integers and other ranks are refused."""
+    if input.ndim not in (3, 4) or 0 in input.shape[-3:]:
+        raise ShapeError(
+            f"{operation}: found input {input.shape}, expected (N, C, H, W) or (C, H, W), not empty"
+        )
+    if not input.is_floating_point():
+        raise DtypeError(f"{operation}: found dtype {input.dtype}, expected a floating dtype")
+    return input if input.ndim == 4 else unsqueeze(input, 0)
+
+
+def _like(y, input):
+    return y if input.ndim == 4 else squeeze(y, 0)
+
+
+def _windows(operation: str, input, kernel_size, stride, padding, dilation, ceil_mode: bool) -> dict:
+    """The attributes of a pooling as pairs, with the output's size."""
+    kernel = pair(kernel_size, "kernel_size", operation, 1)
+    stride = kernel if stride is None or stride == [] else pair(stride, "stride", operation, 1)
+    padding, dilation = pair(padding, "padding", operation), pair(dilation, "dilation", operation, 1)
+    size = []
+    for n, k, s, p, d in zip(input.shape[-2:], kernel, stride, padding, dilation):
+        if p > (d * (k - 1) + 1) // 2:
+            raise ShapeError(
+                f"{operation}: found padding {padding}, expected at most half of kernel {kernel}"
+            )
+        free = n + 2 * p - d * (k - 1) - 1
+        count = (-(-free // s) if ceil_mode else free // s) + 1
+        if ceil_mode and (count - 1) * s >= n + p:  # a window must start inside the image or its left padding
+            count -= 1
+        size.append(count)
+    if min(size) < 1:
+        raise ShapeError(f"{operation}: kernel {kernel} does not fit the padded image; input {input.shape}")
+    return dict(kernel=kernel, stride=stride, padding=padding, dilation=dilation, size=tuple(size))
+
+
+@primitive(keeps=("index",))
+def _max_pool2d(x, *, kernel, stride, padding, dilation, size):
+    """The largest of each window.  (N, C, H, W) -> (N, C, P, Q)"""
+    return kernels.max_pool2d(x, kernel=kernel, stride=stride, padding=padding, dilation=dilation, size=size)
+
+
+@primitive
+def _max_pool2d_grad(g, *, index, shape):
+    """Every g put at its window's maximum.  (N, C, P, Q) -> shape (N, C, H, W)"""
+    return kernels.max_pool2d_grad(g, index=index, shape=shape)
+
+
+@primitive
+def _pick_pixels(x, *, index):
+    """x at the maxima another image had.  (N, C, H, W) -> (N, C, P, Q)"""
+    return kernels.pick_pixels(x, index)
+
+
+_max_pool2d.vjp(lambda g, x_shape, index: _max_pool2d_grad(g, index=index, shape=x_shape))
+_max_pool2d_grad.vjp(lambda g, index: _pick_pixels(g, index=index))
+_pick_pixels.vjp(lambda g, x_shape, index: _max_pool2d_grad(g, index=index, shape=x_shape))
+
+
+def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+    """The largest of each window, the first of equal ones.  (N, C, H, W) -> (N, C, P, Q)
+
+    P = floor((H + 2 padding - dilation (kernel - 1) - 1) / stride) + 1, ceil with ceil_mode; stride is the kernel size
+    by default, padding counts as -inf.  return_indices: also row · W + column of each maximum.
+    """
+    x = _batched(input, "max_pool2d")
+    at = _windows("max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode)
+    if not return_indices:
+        return _like(_max_pool2d(x, **at), input)
+    index = kernels.max_pool2d(x._data, **at)[1]
+    return _like(_pick_pixels(x, index=index), input), _like(Tensor._wrap(index), input)
+
+
+@primitive
+def _sum_pool2d(x, *, kernel, stride, padding, size):
+    """The sum of each window.  (N, C, H, W) -> (N, C, P, Q)"""
+    return kernels.sum_pool2d(x, kernel=kernel, stride=stride, padding=padding, size=size)
+
+
+@primitive
+def _sum_pool2d_grad(g, *, kernel, stride, padding, shape):
+    """Every g put on all of its window.  (N, C, P, Q) -> shape (N, C, H, W)"""
+    return kernels.sum_pool2d_grad(g, kernel=kernel, stride=stride, padding=padding, shape=shape)
+
+
+_sum_pool2d.vjp(lambda g, x_shape, size, **at: _sum_pool2d_grad(g, shape=x_shape, **at))
+_sum_pool2d_grad.vjp(lambda g, g_shape, shape, **at: _sum_pool2d(g, size=g_shape[2:], **at))
+
+
+def _window_counts(n: int, count: int, kernel: int, stride: int, padding: int, with_padding: bool):
+    """How many elements each window along one dimension has; what sticks out beyond the padding never counts."""
+    start = np.arange(count) * stride - padding
+    end = np.minimum(start + kernel, n + padding)
+    return end - start if with_padding else np.minimum(end, n) - np.maximum(start, 0)
+
+
+def avg_pool2d(
+    input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+):
+    """The mean of each window; padding counts as zeros if count_include_pad.  (N, C, H, W) -> (N, C, P, Q)"""
+    x = _batched(input, "avg_pool2d")
+    at = _windows("avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)
+    del at["dilation"]
+    if divisor_override is None:
+        sizes = zip(x.shape[2:], at["size"], at["kernel"], at["stride"], at["padding"])
+        rows, columns = (_window_counts(*along, count_include_pad) for along in sizes)
+        divisor = Tensor._wrap(np.outer(rows, columns).astype(x.dtype))
+    elif divisor_override == 0:
+        raise ValueError("avg_pool2d: found divisor_override 0, expected another number")
+    else:
+        divisor = divisor_override
+    return _like(_sum_pool2d(x, **at) / divisor, input)
+
+
+def adaptive_avg_pool2d(input, output_size):
+    """Means over P x Q nearly equal parts: part p has the rows floor(p H / P) to ceil((p + 1) H / P) - 1.
+
+    (N, C, H, W) -> (N, C, P, Q); None keeps a size.  As two products, since a mean over a rectangle is a mean of means.
+    """
+    x = _batched(input, "adaptive_avg_pool2d")
+    sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
+    sizes = [n if size is None else size for n, size in zip(x.shape[2:], sizes)]
+    down, across = (_averages(n, size, x.dtype) for n, size in zip(x.shape[2:], sizes))
+    return _like(matmul(matmul(down, x), across.T), input)
+
+
+def _averages(n: int, parts: int, dtype):
+    """The matrix whose row p averages part p of n elements.  -> (parts, n)"""
+    matrix = np.zeros((parts, n), dtype)
+    for p in range(parts):
+        start, end = p * n // parts, -(-(p + 1) * n // parts)
+        matrix[p, start:end] = 1 / (end - start)
+    return Tensor._wrap(matrix)
+
+
+@primitive
+def _repeat(x, *, index, dim):
+    """x at an ascending index along dim"""
+    return kernels.array_module(x).take(x, index, axis=dim)
+
+
+@primitive
+def _repeat_sum(x, *, index, dim, size):
+    """The transpose of _repeat: elements that came from one place, summed"""
+    return kernels.repeat_sum(x, index, dim, size)
+
+
+_repeat.vjp(lambda g, x_shape, index, dim: _repeat_sum(g, index=index, dim=dim, size=x_shape[dim]))
+_repeat_sum.vjp(lambda g, index, dim: _repeat(g, index=index, dim=dim))
+
+
+def interpolate(
+    input,
+    size=None,
+    scale_factor=None,
+    mode="nearest",
+    align_corners=None,
+    recompute_scale_factor=None,
+    antialias=False,
+):
+    """Resize by repeating (or leaving out) elements: out[i] = x[floor(i · scale)].  (N, C, L) or (N, C, H, W)
+
+    Either `size` or `scale_factor`, one number or one for each dimension.
+    """
+    if mode != "nearest" or align_corners is not None or antialias:
+        what = f"mode {mode!r}" if mode != "nearest" else "align_corners or antialias"
+        raise NotImplementedError(f"interpolate: {what} is not supported so far; use mode='nearest'")
+    if input.ndim not in (3, 4) or 0 in input.shape[1:]:
+        raise ShapeError(
+            f"interpolate: found input {input.shape}, expected (N, C, L) or (N, C, H, W), not empty"
+        )
+    if (size is None) == (scale_factor is None):
+        raise ValueError("interpolate: expected one of size and scale_factor")
+    given = scale_factor if size is None else size
+    given = list(given) if isinstance(given, (tuple, list)) else [given] * (input.ndim - 2)
+    if len(given) != input.ndim - 2:
+        raise ShapeError(f"interpolate: found {len(given)} sizes or factors; input {input.shape}")
+    for dim, (n, value) in enumerate(zip(input.shape[2:], given), start=2):
+        count = int(value) if size is not None else math.floor(n * value)
+        if count < 1:
+            raise ShapeError(f"interpolate: nothing is left of dimension {dim}; input {input.shape}")
+        scale = n / count if size is not None or recompute_scale_factor else 1 / value
+        index = _nearest(n, count, scale, exact=input.ndim == 4)
+        input = _repeat(input, index=index, dim=dim)
+    return input
+
+
+def _nearest(n: int, count: int, scale: float, exact: bool):
+    """Where each of `count` outputs comes from among n inputs; in float32, as PyTorch computes it.
+
+    exact: for images PyTorch takes a resize to the same or the double size as just that, whatever the scale says.
+    """
+    if exact and count in (n, 2 * n):
+        return np.arange(count) * n // count
+    places = np.arange(count, dtype=np.float32) * np.float32(scale)
+    return np.minimum(places.astype(np.int64), n - 1)
+
+
+def pixel_shuffle(input, upscale_factor):
+    """Channels to pixels: (…, C r², H, W) -> (…, C, H r, W r)  (Shi et al. 2016, arXiv 1609.05158)"""
+    r = upscale_factor
+    if input.ndim < 3 or r < 1 or input.shape[-3] % (r * r):
+        raise ShapeError(f"pixel_shuffle: found input {input.shape}, expected (…, C · {r}², H, W)")
+    *lead, channels, H, W = input.shape
+    n, C = len(lead), channels // (r * r)
+    x = reshape(input, *lead, C, r, r, H, W)
+    x = permute(x, *range(n), n, n + 3, n + 1, n + 4, n + 2)  # (…, C, H, r, W, r)
+    return reshape(x, *lead, C, H * r, W * r)
+
+
+def pixel_unshuffle(input, downscale_factor):
+    """Pixels to channels, pixel_shuffle undone: (…, C, H r, W r) -> (…, C r², H, W)"""
+    r = downscale_factor
+    if input.ndim < 3 or r < 1 or input.shape[-2] % r or input.shape[-1] % r:
+        raise ShapeError(f"pixel_unshuffle: found input {input.shape}, expected (…, C, H · {r}, W · {r})")
+    *lead, C, height, width = input.shape
+    n, H, W = len(lead), height // r, width // r
+    x = reshape(input, *lead, C, H, r, W, r)
+    x = permute(x, *range(n), n, n + 2, n + 4, n + 1, n + 3)  # (…, C, r, r, H, W)
+    return reshape(x, *lead, C * r * r, H, W)
