@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tinygen.kernels.dispatch import Kernel, array_module
 from tinygen.kernels.elementwise import quiet, sigmoid
 
@@ -24,6 +26,48 @@ def bce_with_logits_reference(x, target):
 def bce_with_logits_grad_reference(g, x, target):
     """gx = g (σ(x) - target)"""
     return g * (sigmoid(x) - target)
+
+
+SMALL = 4096  # elements; below this NumPy has answered before numba would have been imported
+
+
+def _long_float32(x, target):
+    """Whether the compiled loops pay and apply: float32, one shape, contiguous, on a CPU."""
+    return (
+        x.size > SMALL
+        and x.dtype == target.dtype == np.float32
+        and x.shape == target.shape
+        and x.flags.c_contiguous
+        and target.flags.c_contiguous
+    )
+
+
+def _compiled(loop: str, x, target):
+    """Run a loop of losses_loops.py over flat arrays, with exp(-|x|) from NumPy, which has it vectorised."""
+    from tinygen.kernels import losses_loops
+
+    decay = np.abs(x)
+    np.negative(decay, out=decay)
+    np.exp(decay, out=decay)
+    out = np.empty_like(x)
+    getattr(losses_loops, loop)(x.reshape(-1), target.reshape(-1), decay.reshape(-1), out.reshape(-1))
+    return out
+
+
+@bce_with_logits.variant("one_pass", usable=_long_float32)
+@quiet
+def bce_with_logits_one_pass(x, target):
+    """Exponential by NumPy, all the rest in one compiled pass: reads 12 and writes 4 bytes an element."""
+    return _compiled("bce_with_logits", x, target)
+
+
+@bce_with_logits_grad.variant("one_pass", usable=lambda g, x, target: _long_float32(x, target))
+@quiet
+def bce_with_logits_grad_one_pass(g, x, target):
+    """σ(x) - target in one compiled pass, then times g, which is one number seen many times after a mean."""
+    out = _compiled("sigmoid_minus", x, target)
+    out *= g
+    return out
 
 
 @pick_class.reference

@@ -55,10 +55,8 @@ FUNCTIONS = {
     **{name: getattr(norm, name) for name in NORM},
     "dropout": dropout.dropout,
 }
-NOT_METHODS = {*CREATION, *CONV, *POOL, *NORM, "dropout", "where", "cat", "stack", "broadcast_to"} - {
-    "bernoulli"
-}
-METHODS = {name: function for name, function in FUNCTIONS.items() if name not in NOT_METHODS} | {
+ONLY_FUNCTIONS = {*CREATION, *CONV, *POOL, *NORM, "dropout", "where", "cat", "stack"} - {"bernoulli"}
+METHODS = {name: function for name, function in FUNCTIONS.items() if name not in ONLY_FUNCTIONS} | {
     "view": shape.view,
     "expand": shape.expand,
     "expand_as": shape.expand_as,
