@@ -52,10 +52,11 @@ def tensors(*arrays):
 
 
 def antithetic(shape, seed=1):
-    """Standard normals whose mean is 0 and whose variance is 1 exactly in every dimension."""
+    """Standard normals (S, N, L) with mean 0 and covariance 1 exactly over S: means of quadratics have no noise."""
     eps = np.random.default_rng(seed).normal(size=shape)
     eps = np.concatenate([eps, -eps])
-    return eps / np.sqrt((eps**2).mean(0))
+    covariance = np.einsum("snl,snm->nlm", eps, eps) / len(eps)
+    return np.einsum("nlm,snm->snl", np.linalg.inv(np.linalg.cholesky(covariance)), eps)
 
 
 def test_elbo_at_the_exact_posterior_is_the_log_likelihood():
@@ -114,7 +115,7 @@ def test_training_a_linear_vae_reaches_probabilistic_pca():
         optimizer.zero_grad()
         (-value).backward()
         optimizer.step()
-    assert best - 5e-3 < value.item() < best + 1e-9
+    assert best - 1e-3 < value.item() < best + 1e-9
 
 
 def small_vae(seed=0):
@@ -126,7 +127,7 @@ def test_importance_sampled_nll_agrees_with_quadrature():
     """p(x) = integral of p(x|z) p(z) over a fine grid of the two latent dimensions."""
     net = small_vae()
     for p in net.decoder.parameters():
-        p.data.mul_(3)  # so that z matters
+        p.data.mul_(1.3)  # so that z matters: the ELBO is 2 to 5 nats off
     x = (np.random.default_rng(0).uniform(size=(6, 784)) < 0.5).astype(np.float32)
     axis = np.linspace(-6, 6, 121)
     z = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
@@ -136,8 +137,8 @@ def test_importance_sampled_nll_agrees_with_quadrature():
     log_joint = x @ logits.T - np.logaddexp(0, logits).sum(1) + log_prior
     exact = -np.logaddexp.reduce(log_joint, axis=1)
     neg_elbo, nll = vae.likelihood(net, x, 4000)
-    np.testing.assert_allclose(nll, exact, atol=0.1)
-    assert (neg_elbo > exact - 1e-3).all()
+    np.testing.assert_allclose(nll, exact, atol=0.06)
+    assert (neg_elbo > exact + 1).all()
 
 
 def test_loss_is_the_sum_over_pixels_and_the_mean_over_images():
