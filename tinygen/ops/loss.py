@@ -101,7 +101,7 @@ def _bce(x, target):
 
 _bce.vjp(
     lambda g, x, target: g * (x - target) / clamp(x * (1 - x), min=1e-12),
-    lambda g, x: g * (clamp(log1p(-x), min=-100.0) - clamp(log(x), min=-100.0)),
+    lambda g, x: g * (log1p(-x) - log(x)),  # not clamped: PyTorch's too is infinite where x is 0 or 1
 )
 
 
@@ -254,7 +254,8 @@ def _soft_cross_entropy(log_p, target, weight, ignore_index, reduction, label_sm
 def kl_div(input, target, *, reduction="mean", log_target=False):
     """target (log target - input), input log-probabilities: KL(target ‖ exp(input)) when summed.
 
-    reduction "batchmean" divides the sum by the batch; log_target: target holds log-probabilities too.
+    reduction "batchmean" divides the sum by the batch; log_target: target holds log-probabilities too.  A target of 0
+    adds nothing, to its gradient only -input (PyTorch: nan).
     """
     if log_target:
         losses = exp(target) * (target - input)
