@@ -5,7 +5,9 @@ from numba import njit
 
 
 @njit(cache=True, fastmath={"contract", "arcp", "nsz"}, error_model="numpy")
-def adam_loop(p, g, m, v, beta1, one_minus_beta1, beta2, one_minus_beta2, correction2, eps, rate, decay, keep):
+def adam_loop(
+    p, g, m, v, beta1, one_minus_beta1, beta2, one_minus_beta2, correction2, eps, rate, decay, keep
+):
     """p, g, m, v (n,) and scalars of p's dtype; see `adam_reference`."""
     for i in range(p.size):
         gi = g[i] + decay * p[i]

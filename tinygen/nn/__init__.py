@@ -1,5 +1,48 @@
 """Modules, layers, initialisation and functions under the names of torch.nn."""
 
 from tinygen.nn import functional, init, utils
-from tinygen.nn.layers import *  # noqa: F403
+from tinygen.nn.functions import (
+    ELU,
+    GELU,
+    AdaptiveAvgPool2d,
+    AvgPool2d,
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    Dropout,
+    Dropout2d,
+    Flatten,
+    GaussianNLLLoss,
+    Identity,
+    KLDivLoss,
+    L1Loss,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    MaxPool2d,
+    MSELoss,
+    NLLLoss,
+    PixelShuffle,
+    PixelUnshuffle,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    SmoothL1Loss,
+    Softmax,
+    Softplus,
+    Tanh,
+    Unflatten,
+    Upsample,
+)
+from tinygen.nn.layers import (
+    BatchNorm1d,
+    BatchNorm2d,
+    Conv2d,
+    ConvTranspose2d,
+    Embedding,
+    GroupNorm,
+    LayerNorm,
+    Linear,
+    PReLU,
+)
 from tinygen.nn.module import Module, ModuleList, Parameter, Sequential

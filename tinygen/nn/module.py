@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from textwrap import indent
 from typing import NamedTuple
 
 import numpy as np
 
-from tinygen.dtypes import DtypeError
+from tinygen.autograd import _alias
 from tinygen.tensor import Tensor, as_tensor, check_device
 
 
 class Parameter(Tensor):
-    """A leaf Tensor that a Module finds among its attributes and an optimiser updates."""
+    """A leaf Tensor that a Module finds among its attributes and an optimiser updates.
+
+    It shares the memory of a Tensor and copies anything else.
+    """
 
     __slots__ = ()
 
     def __init__(self, data, requires_grad: bool = True) -> None:
-        data = as_tensor(data)
-        super().__init__(0.0)
-        self._data = data._data.copy() if data._guard is not None or not data.is_contiguous() else data._data
+        data = data if isinstance(data, Tensor) else Tensor(data)
+        self._data, self._edge, self.grad = data._data, None, None
+        _alias(self, data)
         self.requires_grad_(requires_grad)
 
     def __repr__(self) -> str:
@@ -61,21 +65,17 @@ class Module:
                 )
             return object.__setattr__(self, name, value)
         if isinstance(value, Parameter):
-            self._forget(name)
-            self._parameters[name] = value
+            self._put("_parameters", name, value)
         elif isinstance(value, Module):
-            self._forget(name)
-            self._modules[name] = value
-        elif name in self._parameters and value is not None:
-            raise TypeError(
-                f"{name} is a Parameter; found a {type(value).__name__}, expected a Parameter or None"
-            )
-        elif name in self._parameters:
-            self._parameters[name] = None
-        elif name in self._buffers and (value is None or isinstance(value, Tensor)):
-            self._buffers[name] = value
+            self._put("_modules", name, value)
         else:
-            self._forget(name)
+            for store, kind in (("_parameters", Parameter), ("_buffers", Tensor), ("_modules", Module)):
+                if name in stores[store]:
+                    if value is not None and not isinstance(value, kind):
+                        found, expected = type(value).__name__, kind.__name__
+                        raise TypeError(f"{name}: found a {found}, expected a {expected} or None")
+                    stores[store][name] = value
+                    return None
             object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str):
@@ -83,29 +83,46 @@ class Module:
             found = self.__dict__.get(store, {})
             if name in found:
                 return found[name]
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:
-        if not self._forget(name):
-            object.__delattr__(self, name)
+        for store in (self._parameters, self._buffers, self._modules):
+            if name in store:
+                del store[name]
+                self._temporary.discard(name)
+                return
+        object.__delattr__(self, name)
 
-    def _forget(self, name: str) -> bool:
-        known = [s for s in (self._parameters, self._buffers, self._modules, self.__dict__) if name in s]
-        for store in known:
-            del store[name]
-        return bool(known)
+    def _put(self, store: str, name: str, value) -> None:
+        """Store under `name`, at its old place if it has one there, and nowhere else."""
+        for other in (self._parameters, self._buffers, self._modules, self.__dict__):
+            if other is not self.__dict__[store]:
+                other.pop(name, None)
+        self._temporary.discard(name)
+        self.__dict__[store][name] = value
+
+    def _register(self, store: str, kind: type, name: str, value) -> None:
+        where = f"register {name!r} in {type(self).__name__}"
+        if "_parameters" not in self.__dict__:
+            raise AttributeError(f"{where}: call super().__init__() before")
+        if not name or "." in name:
+            raise KeyError(f"{where}: expected a name that is neither empty nor has a dot")
+        if name not in self.__dict__[store] and hasattr(self, name):
+            raise KeyError(f"{where}: there is an attribute of that name")
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f"{where}: found a {type(value).__name__}, expected a {kind.__name__} or None")
+        self.__dict__[store][name] = value
 
     def register_parameter(self, name: str, parameter) -> None:
-        self._parameters[name] = parameter
+        self._register("_parameters", Parameter, name, parameter)
 
     def register_buffer(self, name: str, tensor, persistent: bool = True) -> None:
         """A Tensor that belongs to the state but is not trained (running statistics)."""
-        self._buffers[name] = tensor
-        if not persistent:
-            self._temporary.add(name)
+        self._register("_buffers", Tensor, name, tensor)
+        (self._temporary.discard if persistent else self._temporary.add)(name)
 
     def register_module(self, name: str, module) -> None:
-        self._modules[name] = module
+        self._register("_modules", Module, name, module)
 
     add_module = register_module
 
@@ -130,7 +147,12 @@ class Module:
         return (module for _, module in self.named_modules())
 
     def named_children(self):
-        return ((name, module) for name, module in self._modules.items() if module is not None)
+        """The modules right below this one, each once."""
+        seen = set()
+        for name, module in self._modules.items():
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
 
     def children(self):
         return (module for _, module in self.named_children())
@@ -165,8 +187,9 @@ class Module:
     # modes
 
     def train(self, mode: bool = True):
-        for module in self.modules():
-            object.__setattr__(module, "training", mode)
+        object.__setattr__(self, "training", mode)
+        for child in self.children():
+            child.train(mode)
         return self
 
     def eval(self):
@@ -179,22 +202,27 @@ class Module:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         for parameter in self.parameters():
-            parameter.grad = None if set_to_none or parameter.grad is None else parameter.grad.detach() * 0.0
+            if parameter.grad is not None:
+                parameter.grad = None if set_to_none else parameter.grad.detach().zero_()
 
     def to(self, *targets, dtype=None, device=None):
         """Floating parameters and buffers in another dtype, in place."""
         for target in targets:
-            if isinstance(target, str) and not isinstance(target, np.dtype):
+            if isinstance(target, Tensor):
+                dtype, device = target.dtype, target.device
+            elif isinstance(target, str):
                 device = target
             else:
                 dtype = target
         check_device(device)
-        if dtype is not None:
-            for tensor in (*self.parameters(), *self.buffers()):
-                if tensor.is_floating_point():
-                    tensor._data = tensor._data.astype(dtype, copy=False)
-                    tensor._guard = None
-                    tensor.grad = None if tensor.grad is None else tensor.grad.to(dtype)
+        if dtype is None:
+            return self
+        if np.dtype(dtype).kind != "f":
+            raise TypeError(f"to: found dtype {np.dtype(dtype)}, expected a floating dtype")
+        for tensor in (*self.parameters(), *self.buffers()):
+            if tensor.is_floating_point() and tensor.dtype != dtype:
+                tensor._data, tensor._guard = tensor._data.astype(dtype), None
+                tensor.grad = None if tensor.grad is None else tensor.grad.detach().to(dtype)
         return self
 
     def float(self):
@@ -210,32 +238,25 @@ class Module:
 
     def state_dict(self, prefix: str = "") -> OrderedDict:
         """Parameters and persistent buffers by dotted name, sharing memory with the module."""
-        state = OrderedDict()
-        for name, module in self._modules_with_repeats(prefix):
-            for store in ("_parameters", "_buffers"):
-                for key, tensor in getattr(module, store).items():
-                    if tensor is not None and key not in module._temporary:
-                        state[name + key] = tensor.detach()
-        return state
+        return OrderedDict((name, tensor.detach()) for name, tensor in self._state(prefix))
 
-    def _modules_with_repeats(self, prefix: str):
-        yield prefix, self
-        for name, child in self.named_children():
-            yield from child._modules_with_repeats(f"{prefix}{name}.")
+    def _state(self, prefix: str = ""):
+        """What the state consists of, by dotted name; what is shared comes under each of its names."""
+        for store in (self._parameters, self._buffers):
+            for name, tensor in store.items():
+                if tensor is not None and name not in self._temporary:
+                    yield prefix + name, tensor
+        for name, child in self._modules.items():
+            if child is not None:
+                yield from child._state(f"{prefix}{name}.")
 
     def load_state_dict(self, state_dict, strict: bool = True) -> IncompatibleKeys:
         """Copy `state_dict` (Tensors or arrays by name) into the parameters and buffers.
 
-        Nothing is written when a shape does not fit or, if strict, a key is missing or unexpected; the error names
-        every one of them.
+        Nothing is written when a shape or kind of number does not fit or, if strict, a key is missing or unexpected;
+        the error names every one of them.
         """
-        own = {
-            name + key: tensor
-            for name, module in self._modules_with_repeats("")
-            for store in ("_parameters", "_buffers")
-            for key, tensor in getattr(module, store).items()
-            if tensor is not None and key not in module._temporary
-        }
+        own = dict(self._state())
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
         given = {name: as_tensor(value) for name, value in state_dict.items() if name in own}
@@ -243,6 +264,10 @@ class Module:
             f"size of {name}: found {value.shape}, expected {own[name].shape}"
             for name, value in given.items()
             if value.shape != own[name].shape
+        ] + [
+            f"dtype of {name}: found {value.dtype}, expected {own[name].dtype}"
+            for name, value in given.items()
+            if value.is_floating_point() != own[name].is_floating_point()
         ]
         if strict:
             wrong = (
@@ -253,8 +278,6 @@ class Module:
         if wrong:
             raise RuntimeError(f"load_state_dict of {type(self).__name__}: " + "; ".join(wrong))
         for name, value in given.items():
-            if value.is_floating_point() != own[name].is_floating_point():
-                raise DtypeError(f"load_state_dict: {name}: found {value.dtype}, expected {own[name].dtype}")
             own[name]._write(value._data)
         return IncompatibleKeys(missing, unexpected)
 
@@ -264,11 +287,12 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        lines = [
-            f"  ({name}): " + repr(module).replace("\n", "\n  ") for name, module in self.named_children()
-        ]
-        head = f"{type(self).__name__}({self.extra_repr()}"
-        return head + ("\n" + "\n".join(lines) + "\n)" if lines else ")")
+        extra = self.extra_repr()
+        children = [f"({name}): {module!r}" for name, module in self._modules.items()]
+        if not children and "\n" not in extra:
+            return f"{type(self).__name__}({extra})"
+        lines = "\n".join([extra, *children] if extra else children)
+        return f"{type(self).__name__}(\n" + indent(lines, "  ") + "\n)"
 
 
 class Sequential(Module):

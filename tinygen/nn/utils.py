@@ -8,7 +8,9 @@ from tinygen.autograd import no_grad
 from tinygen.tensor import Tensor
 
 
-def clip_grad_norm_(parameters, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False) -> Tensor:
+def clip_grad_norm_(
+    parameters, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+) -> Tensor:
     """Scale all gradients so that their joint norm is at most `max_norm`; return the norm they had."""
     parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     gradients = [p.grad for p in parameters if p.grad is not None]
@@ -19,7 +21,9 @@ def clip_grad_norm_(parameters, max_norm: float, norm_type: float = 2.0, error_i
         else:
             total = sum(n**norm_type for n in norms) ** (1 / norm_type)
         if error_if_nonfinite and not math.isfinite(total):
-            raise RuntimeError(f"clip_grad_norm_: the norm of the gradients is {total}, expected a finite number")
+            raise RuntimeError(
+                f"clip_grad_norm_: the norm of the gradients is {total}, expected a finite number"
+            )
         factor = max_norm / (total + 1e-6)
         if not factor >= 1:
             for g in gradients:

@@ -1,0 +1,177 @@
+"""Layers without parameters: functions of `nn.functional` as Modules.  Constructor arguments are PyTorch's."""
+
+from __future__ import annotations
+
+import inspect
+
+from tinygen.nn import functional as F
+from tinygen.nn.module import Module
+from tinygen.tensor import Tensor
+
+
+class Identity(Module):
+    """x -> x"""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__()
+
+    def forward(self, x):
+        return x
+
+
+class Flatten(Module):
+    """(N, ...) -> (N, product of the rest)"""
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, x):
+        return x.flatten(self.start_dim, self.end_dim)
+
+
+class Unflatten(Module):
+    """One dimension as several: (N, 784), 1, (1, 28, 28) -> (N, 1, 28, 28)"""
+
+    def __init__(self, dim: int, unflattened_size) -> None:
+        super().__init__()
+        self.dim, self.unflattened_size = dim, tuple(unflattened_size)
+
+    def forward(self, x):
+        return x.unflatten(self.dim, self.unflattened_size)
+
+
+class Dropout(Module):
+    """In training, zero each element with probability p and scale the rest by 1/(1-p)."""
+
+    function = staticmethod(F.dropout)
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ValueError(f"{type(self).__name__}: found p={p}, expected a probability")
+        self.p, self.inplace = p, inplace
+
+    def forward(self, x):
+        return self.function(x, self.p, self.training)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout2d(Dropout):
+    """The same for whole channels."""
+
+    function = staticmethod(F.dropout2d)
+
+
+class _Function(Module):
+    """A function of `nn.functional` as a layer; the constructor takes the function's options, by name or position."""
+
+    function = None
+    shown: tuple = ()
+    refused = ("size_average", "reduce")  # deprecated options of PyTorch's losses hold their positions
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__()
+        try:
+            options = type(self).__signature__.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}: {error}") from None
+        options.apply_defaults()
+        for name, value in options.arguments.items():
+            if name in self.refused and value is not None:
+                raise NotImplementedError(f"{type(self).__name__}: {name} is not supported; use reduction")
+            if isinstance(value, Tensor):
+                self.register_buffer(name, value)
+            else:
+                setattr(self, name, value)
+        self.options = [name for name in options.arguments if name not in self.refused]
+        if "kernel_size" in self.options and self.stride is None:
+            self.stride = self.kernel_size
+
+    def forward(self, *inputs):
+        return type(self).function(*inputs, **{name: getattr(self, name) for name in self.options})
+
+    def extra_repr(self) -> str:
+        values = [(name, getattr(self, name)) for name in self.shown]
+        return ", ".join(f"{n}={v!r}" for n, v in values if v is not None and (n, v) != ("inplace", False))
+
+
+def _layer(name: str, function, shown: str = "", **options):
+    """A class for a function without parameters.  `shown`: the options in its repr; ... marks one without default."""
+    kind, empty = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
+    parameters = [
+        inspect.Parameter(option, kind, default=empty if default is ... else default)
+        for option, default in options.items()
+    ]
+    body = {
+        "function": staticmethod(function),
+        "shown": tuple(shown.split()),
+        "__signature__": inspect.Signature(parameters),
+        "__doc__": function.__doc__,
+        "__module__": __name__,
+    }
+    return type(name, (_Function,), body)
+
+
+ReLU = _layer("ReLU", F.relu, "inplace", inplace=False)
+LeakyReLU = _layer("LeakyReLU", F.leaky_relu, "negative_slope inplace", negative_slope=0.01, inplace=False)
+ELU = _layer("ELU", F.elu, "alpha inplace", alpha=1.0, inplace=False)
+SiLU = _layer("SiLU", F.silu, "inplace", inplace=False)
+GELU = _layer("GELU", F.gelu, "approximate", approximate="none")
+Sigmoid = _layer("Sigmoid", F.sigmoid)
+Tanh = _layer("Tanh", F.tanh)
+Softplus = _layer("Softplus", F.softplus, "beta threshold", beta=1.0, threshold=20.0)
+LogSigmoid = _layer("LogSigmoid", F.logsigmoid)
+Softmax = _layer("Softmax", F.softmax, "dim", dim=...)
+LogSoftmax = _layer("LogSoftmax", F.log_softmax, "dim", dim=...)
+MaxPool2d = _layer(
+    "MaxPool2d",
+    F.max_pool2d,
+    "kernel_size stride padding dilation ceil_mode",
+    kernel_size=...,
+    stride=None,
+    padding=0,
+    dilation=1,
+    return_indices=False,
+    ceil_mode=False,
+)
+AvgPool2d = _layer(
+    "AvgPool2d",
+    F.avg_pool2d,
+    "kernel_size stride padding",
+    kernel_size=...,
+    stride=None,
+    padding=0,
+    ceil_mode=False,
+    count_include_pad=True,
+    divisor_override=None,
+)
+AdaptiveAvgPool2d = _layer("AdaptiveAvgPool2d", F.adaptive_avg_pool2d, "output_size", output_size=...)
+Upsample = _layer(
+    "Upsample",
+    F.interpolate,
+    "size scale_factor mode",
+    size=None,
+    scale_factor=None,
+    mode="nearest",
+    align_corners=None,
+    recompute_scale_factor=None,
+)
+PixelShuffle = _layer("PixelShuffle", F.pixel_shuffle, "upscale_factor", upscale_factor=...)
+PixelUnshuffle = _layer("PixelUnshuffle", F.pixel_unshuffle, "downscale_factor", downscale_factor=...)
+
+_mean = dict(size_average=None, reduce=None, reduction="mean")
+MSELoss = _layer("MSELoss", F.mse_loss, **_mean)
+L1Loss = _layer("L1Loss", F.l1_loss, **_mean)
+SmoothL1Loss = _layer("SmoothL1Loss", F.smooth_l1_loss, **_mean, beta=1.0)
+BCELoss = _layer("BCELoss", F.binary_cross_entropy, weight=None, **_mean)
+BCEWithLogitsLoss = _layer(
+    "BCEWithLogitsLoss", F.binary_cross_entropy_with_logits, weight=None, **_mean, pos_weight=None
+)
+_by_class = dict(weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean")
+NLLLoss = _layer("NLLLoss", F.nll_loss, **_by_class)
+CrossEntropyLoss = _layer("CrossEntropyLoss", F.cross_entropy, **_by_class, label_smoothing=0.0)
+KLDivLoss = _layer("KLDivLoss", F.kl_div, **_mean, log_target=False)
+GaussianNLLLoss = _layer("GaussianNLLLoss", F.gaussian_nll_loss, full=False, eps=1e-6, reduction="mean")
