@@ -47,10 +47,11 @@ floor_divide, remainder = map(_binary, ("floor_divide", "remainder"))
 
 @quiet
 def sigmoid(x):
-    """1 / (1 + exp(-x)), as (1 + tanh(x/2)) / 2 where that is exact enough: exp(min(x, 0)) never overflows."""
+    """1 / (1 + exp(-x)), for negative x as exp(x) / (1 + exp(x)): nothing overflows."""
     xp = array_module(x)
     small = xp.exp(-xp.abs(x))
-    return xp.where(x >= 0, 1, small) / (1 + small)
+    one = x.dtype.type(1)
+    return xp.where(x >= 0, one, small) / (one + small)
 
 
 @quiet
@@ -64,7 +65,7 @@ def erf(x):
     """2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
     xp = array_module(x)
     if xp is np:
-        return _erf_loop()(x)
+        return _erf_loop()(x).astype(x.dtype, copy=False)  # float16 is computed in float32
     from cupyx.scipy.special import erf as device_erf
 
     return device_erf(x)

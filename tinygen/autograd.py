@@ -27,6 +27,10 @@ from tinygen import dtypes
 from tinygen.dtypes import DtypeError, ShapeError
 
 _serial = itertools.count()
+_quiet = np.errstate(all="ignore")  # overflow and 0/0 give inf and nan without a warning, as in PyTorch
+
+
+_EXPLAINED = (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError)
 
 
 class _Mode(threading.local):
@@ -233,7 +237,7 @@ class Primitive:
     """
 
     def __init__(self, forward, promote=None, keeps=(), name=None) -> None:
-        self.forward, self.promote, self.keeps = forward, promote, tuple(keeps)
+        self.forward, self.promote, self.keeps = _quiet(forward), promote, tuple(keeps)
         self.name = name or forward.__name__.strip("_")
         self.__name__, self.__qualname__ = forward.__name__, forward.__qualname__
         self.__doc__, self.__module__, self.__wrapped__ = forward.__doc__, forward.__module__, forward
@@ -273,7 +277,7 @@ class Primitive:
         Used only while nothing is being recorded; it may name what the rows name, `needs` (which inputs want a
         gradient) and the arrays in `keeps`.
         """
-        self.fused_rule, self.fused_names = rule, tuple(inspect.signature(rule).parameters)
+        self.fused_rule, self.fused_names = _quiet(rule), tuple(inspect.signature(rule).parameters)
         _check_names(self, self.fused_names, f"{self.name}.fused")
         self.fused_needed = tuple(n for n in self.fused_names if self._is_array_name(n))
         return rule
@@ -309,7 +313,7 @@ class Primitive:
             values = {name: v._data if isinstance(v, Tensor) else v for name, v in attrs.items()}
         try:
             out = self.forward(*arrays, **values)
-        except (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError) as error:
+        except _EXPLAINED as error:
             raise self._explain(error, inputs) from error
         kept = ()
         if self.keeps:
@@ -400,9 +404,14 @@ class Primitive:
             if x is None
             else x._data.astype(dtype, copy=False)
             if isinstance(x, Tensor)
-            else np.asarray(x, dtype)
+            else self._number(x, dtype)
             for x in inputs
         ]
+
+    def _number(self, x, dtype):
+        if dtype.kind in "iu" and not np.iinfo(dtype).min <= x <= np.iinfo(dtype).max:
+            raise OverflowError(f"{self.name}: the number {x} does not fit into {dtype}")
+        return np.asarray(x, dtype)
 
     def _names(self):
         if self.variadic is None:
@@ -416,7 +425,12 @@ class Primitive:
             for name, x in zip(self._names(), inputs)
             if x is not None
         )
-        kind = ShapeError if type(error) is ValueError else type(error)
+        if isinstance(error, ValueError):
+            kind = ShapeError
+        else:
+            kind = next(
+                k for k in _EXPLAINED if isinstance(error, k)
+            )  # NumPy's own types cannot be made anew
         return kind(f"{self.name}: {error}; {shapes}")
 
     def _record(self, result, inputs, arrays, attrs, kept) -> None:
@@ -626,7 +640,7 @@ def _fit(node: Node, i: int, g):
 
 
 def _own(g, owned: bool, record: bool):
-    """A gradient in memory of its own: copied if anything else may hold it, so that `x.grad.mul_(2)` changes no other."""
+    """A gradient in memory of its own, copied if anything else may hold it: `x.grad.mul_(2)` changes no other."""
     if owned:
         return g
     if not record:
@@ -735,5 +749,6 @@ def grad(
     return result
 
 
-from tinygen.tensor import Tensor  # noqa: E402  (the two modules need each other; Tensor is looked up when called)
+# at the end: these modules need this one, and what they define is looked up here only when it is used
 from tinygen.gradcheck import GradcheckError, gradcheck, gradgradcheck  # noqa: E402, F401
+from tinygen.tensor import Tensor  # noqa: E402

@@ -506,12 +506,19 @@ def _to_array(data, dtype=None) -> np.ndarray:
         array = np.array(data, dtype)
     else:
         array = np.array(_plain(data), dtype)
-        if dtype is None and array.dtype == np.float64:
+        if dtype is None and array.dtype == np.float64 and not _has_float64(data):
             array = array.astype(dtypes.get_default_dtype())
         elif dtype is None and array.dtype.kind in "iu":
             array = array.astype(np.int64, copy=False)
     dtypes.category(array.dtype)
     return array
+
+
+def _has_float64(data) -> bool:
+    """Whether nested lists hold NumPy or Tensor float64 beside Python's floats, which have no width."""
+    if isinstance(data, (list, tuple)):
+        return any(_has_float64(x) for x in data)
+    return getattr(data, "dtype", None) == dtypes.float64
 
 
 def _plain(data):

@@ -64,8 +64,24 @@ def div(x, other, *, rounding_mode=None):
     if rounding_mode == "floor":
         return floor_divide(x, other)
     if rounding_mode == "trunc":
-        return trunc(_div(x, other))
+        return _truncated(x, other)
     raise ValueError(f"div: found rounding_mode {rounding_mode!r}, expected None, 'floor' or 'trunc'")
+
+
+@primitive(promote="same")
+def _truncated(x, other):
+    """x / other without its fraction; no gradient."""
+    if x.dtype.kind == "f":
+        return kernels.array_module(x).trunc(kernels.divide(x, other))
+    _nonzero(other)
+    floor = kernels.floor_divide(x, other)
+    return floor + ((floor < 0) & (floor * other != x))
+
+
+def _nonzero(divisor) -> None:
+    """Whole numbers have no inf: refuse what NumPy would answer with 0."""
+    if divisor.dtype.kind in "iub" and not divisor.all():
+        raise ZeroDivisionError("division of whole numbers by zero")
 
 
 def _zeros(g):
@@ -76,7 +92,7 @@ def _zeros(g):
 @primitive(promote="same")
 def neg(x):
     """-x"""
-    return -x
+    return kernels.array_module(x).negative(x)
 
 
 neg.vjp(lambda g: -g)
@@ -117,12 +133,14 @@ def pow(x, exponent):
 @primitive(promote="same")
 def floor_divide(x, other):
     """floor(x / other); no gradient."""
+    _nonzero(other)
     return kernels.floor_divide(x, other)
 
 
 @primitive(promote="same")
 def remainder(x, other):
     """x - other * floor(x / other): the sign is the divisor's."""
+    _nonzero(other)
     return kernels.remainder(x, other)
 
 
@@ -197,7 +215,7 @@ reciprocal.vjp(lambda g, y: -g * y * y)
 @primitive(promote="same")
 def square(x):
     """x * x"""
-    return x * x
+    return x * x if x.dtype != np.bool_ else (x * x).astype(np.int64)
 
 
 square.vjp(lambda g, x: 2 * g * x)
@@ -242,7 +260,7 @@ abs.vjp(lambda g, x: g * sign(x))
 @primitive(promote="same")
 def sign(x):
     """-1, 0 or 1; the gradient is 0"""
-    return kernels.array_module(x).sign(x)
+    return kernels.array_module(x).sign(x) if x.dtype != np.bool_ else x.copy()
 
 
 sign.vjp(lambda g: _zeros(g))
@@ -251,7 +269,7 @@ sign.vjp(lambda g: _zeros(g))
 @primitive(promote="same")
 def floor(x):
     """The largest whole number not above x; the gradient is 0"""
-    return kernels.array_module(x).floor(x)
+    return kernels.array_module(x).floor(x) if x.dtype.kind == "f" else x.copy()
 
 
 floor.vjp(lambda g: _zeros(g))
@@ -260,7 +278,7 @@ floor.vjp(lambda g: _zeros(g))
 @primitive(promote="same")
 def ceil(x):
     """The smallest whole number not below x; the gradient is 0"""
-    return kernels.array_module(x).ceil(x)
+    return kernels.array_module(x).ceil(x) if x.dtype.kind == "f" else x.copy()
 
 
 ceil.vjp(lambda g: _zeros(g))
@@ -269,7 +287,7 @@ ceil.vjp(lambda g: _zeros(g))
 @primitive(promote="same")
 def round(x):
     """The nearest whole number, ties to even; the gradient is 0"""
-    return kernels.array_module(x).rint(x)
+    return kernels.array_module(x).rint(x) if x.dtype.kind == "f" else x.copy()
 
 
 round.vjp(lambda g: _zeros(g))
@@ -278,7 +296,7 @@ round.vjp(lambda g: _zeros(g))
 @primitive(promote="same")
 def trunc(x):
     """x without its fraction; the gradient is 0"""
-    return kernels.array_module(x).trunc(x)
+    return kernels.array_module(x).trunc(x) if x.dtype.kind == "f" else x.copy()
 
 
 trunc.vjp(lambda g: _zeros(g))
@@ -418,7 +436,9 @@ logaddexp.vjp(lambda g, x, y: g * exp(x - y), lambda g, other, y: g * exp(other 
 @primitive
 def _clamp(x, *, min, max):
     """x limited to [min, max]; the gradient passes where min <= x <= max"""
-    return kernels.array_module(x).clip(x, min, max)
+    xp = kernels.array_module(x)
+    min, max = (None if bound is None else xp.asarray(bound, x.dtype) for bound in (min, max))
+    return xp.clip(x, min, max)
 
 
 _clamp.vjp(lambda g, x, min, max: g * _inside(x, min, max))
@@ -436,8 +456,11 @@ def clamp(x, min=None, max=None):
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         x = x if min is None else maximum(x, min)
         return x if max is None else minimum(x, max)
+    min, max = (bound.item() if isinstance(bound, np.generic) else bound for bound in (min, max))
     if not x.is_floating_point() and (isinstance(min, float) or isinstance(max, float)):
         x = cast(x, dtype=dtypes.get_default_dtype())
+    elif x.dtype == np.bool_:
+        x = cast(x, dtype=dtypes.int64)
     return _clamp(x, min=min, max=max)
 
 
@@ -503,7 +526,8 @@ def _comparison(name: str, symbol: str):
 eq, ne, lt, le, gt, ge = (
     _comparison(name, symbol)
     for name, symbol in (
-        ("equal", "=="), ("not_equal", "!="), ("less", "<"), ("less_equal", "<="), ("greater", ">"), ("greater_equal", ">=")
+        ("equal", "=="), ("not_equal", "!="), ("less", "<"), ("less_equal", "<="),
+        ("greater", ">"), ("greater_equal", ">="),
     )
 )  # fmt: skip
 bitwise_and, bitwise_or, bitwise_xor = (

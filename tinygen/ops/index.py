@@ -45,6 +45,10 @@ def steps(index, shape: tuple) -> list:
     PyTorch takes numbers as plain selection even beside arrays (x[0, :, [1, 2]] has its array dimension last);
     NumPy would treat the number as one more array and move dimensions to the front.
     """
+    if isinstance(index, list) and any(isinstance(i, (list, tuple, slice)) for i in index):
+        raise IndexError(
+            "x[[…, …]]: PyTorch and NumPy disagree on lists within a list; pass a tuple, or a Tensor of integers"
+        )
     items = list(index) if isinstance(index, tuple) else [index]
     items = [_item(i) for i in items]
     used = sum(i.ndim if _is_mask(i) else 1 for i in items if i is not None and i is not Ellipsis)
@@ -101,7 +105,11 @@ def _item(item):
         raise IndexError(
             f"x[...]: found an index of type {found}, expected numbers, slices, None, ..., integers or bools"
         )
-    return int(item) if item.ndim == 0 and item.dtype != np.bool_ else item
+    if item.dtype == np.uint8:
+        raise IndexError("x[...]: uint8 is a mask to PyTorch and a number to NumPy; use .bool() or .long()")
+    if item.ndim == 0 and item.dtype == np.bool_:
+        raise IndexError("x[...]: found a single bool as an index, expected a mask with dimensions")
+    return int(item) if item.ndim == 0 else item
 
 
 def _array_indices(item, shape: tuple, axis: int) -> list:

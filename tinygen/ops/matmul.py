@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tinygen import kernels
 from tinygen.autograd import primitive
 from tinygen.dtypes import ShapeError
@@ -18,8 +20,9 @@ def _matmul(x, w):
 def _summed_product(a, b, shape):
     """a b, summed over the batch dimensions that `shape` does not have: as one large product where it can be."""
     if len(shape) == 2 and a.ndim > 2 and b.ndim == a.ndim and a.shape[:-2] == b.shape[:-2]:
-        flat_a = reshape(transpose(a, -1, -2), -1, a.shape[-2])
-        return _matmul(transpose(flat_a, 0, 1), reshape(b, -1, b.shape[-1]))
+        # (..., M, K), (..., K, N) as (M, batch K), (batch K, N)
+        flat_a = reshape(transpose(a, -1, -2), _rows(a.shape[:-2]) * a.shape[-1], a.shape[-2])
+        return _matmul(transpose(flat_a, 0, 1), reshape(b, _rows(b.shape[:-1]), b.shape[-1]))
     return sum_to(_matmul(a, b), shape=shape)
 
 
@@ -41,10 +44,10 @@ def matmul(x, other):
             f"matmul: x has {x.shape[-1]} columns, other has {inner} rows; x {x.shape}, other {other.shape}"
         )
     left, right = x.ndim == 1, other.ndim == 1
-    a = reshape(x, 1, -1) if left else x
-    b = reshape(other, -1, 1) if right else other
+    a = reshape(x, 1, x.shape[0]) if left else x
+    b = reshape(other, other.shape[0], 1) if right else other
     if a.ndim > 2 and b.ndim == 2:  # one product of a tall matrix instead of a batch of small ones
-        out = reshape(_matmul(reshape(a, -1, a.shape[-1]) if a.numel() else a, b), *a.shape[:-1], b.shape[-1])
+        out = reshape(_matmul(reshape(a, _rows(a.shape[:-1]), a.shape[-1]), b), *a.shape[:-1], b.shape[-1])
     else:
         out = _matmul(a, b)
     if not (left or right):
@@ -109,14 +112,10 @@ def linear(input, weight, bias=None):
     if input.ndim == 2:
         return _linear(input, weight, bias)
     lead = input.shape[:-1]
-    rows = (
-        reshape(input, -1, input.shape[-1]) if input.numel() else reshape(input, _rows(lead), input.shape[-1])
-    )
+    rows = reshape(input, _rows(lead), input.shape[-1])
     return reshape(_linear(rows, weight, bias), *lead, weight.shape[0])
 
 
 def _rows(lead: tuple) -> int:
-    count = 1
-    for n in lead:
-        count *= n
-    return count
+    """How many rows a stack of matrices has in all; -1 would not do where there are none."""
+    return math.prod(lead)

@@ -102,7 +102,16 @@ def var(x, dim=None, unbiased=True, keepdim=False, *, correction=None):
 
 def std(x, dim=None, unbiased=True, keepdim=False, *, correction=None):
     """The square root of `var`"""
-    return e.sqrt(var(x, dim, unbiased, keepdim, correction=correction))
+    return _root(var(x, dim, unbiased, keepdim, correction=correction))
+
+
+@primitive
+def _root(x):
+    """The square root, with derivative 0 at 0"""
+    return kernels.sqrt(x)
+
+
+_root.vjp(lambda g, y: e.where(y == 0, 0.0, g / (2 * e.where(y == 0, 1.0, y))))
 
 
 @primitive
@@ -195,7 +204,8 @@ argmax, argmin = _arg("argmax"), _arg("argmin")
 def _truth(name: str):
     def truth(x, dim=None, keepdim=False):
         dims = normalize_dims(dim, x.ndim, name)
-        return Tensor._wrap(np.asarray(getattr(x._data != 0, name)(axis=dims, keepdims=keepdim)))
+        result = np.asarray(getattr(x._data != 0, name)(axis=dims, keepdims=keepdim))
+        return Tensor._wrap(result.astype(np.uint8) if x.dtype == np.uint8 else result)
 
     truth.__name__ = truth.__qualname__ = name
     truth.__doc__ = f"Whether {name} of the elements are nonzero"
@@ -231,11 +241,13 @@ def logsumexp(x, dim=None, keepdim=False):
 
 
 def norm(x, p=2, dim=None, keepdim=False):
-    """(sum |x|^p)^(1/p); "fro" is p=2, inf the largest |x|.  The derivative at 0 is 0."""
+    """(sum |x|^p)^(1/p); "fro" is p=2, inf the largest |x|, 0 counts what is not zero.  The derivative at 0 is 0."""
     _floating(x, "norm")
     dims = normalize_dims(dim, x.ndim, "norm")
     if p in (math.inf, -math.inf):
         return (amax if p > 0 else amin)(e.abs(x), dims, keepdim)
+    if p == 0:
+        return sum(e.abs(e.sign(x)), dims, keepdim)
     if p == 1:
         return sum(e.abs(x), dims, keepdim)
     p = 2 if p == "fro" else p
@@ -258,7 +270,7 @@ _cumsum.vjp(lambda g, dim, reverse: _cumsum(g, dim=dim, reverse=not reverse))
 def cumsum(x, dim):
     """Running sum along `dim`"""
     if x.ndim == 0:
-        return e.clone(x)
+        return sum(x)
     return _cumsum(x, dim=normalize_dims(dim, x.ndim, "cumsum")[0], reverse=False)
 
 

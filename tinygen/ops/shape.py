@@ -9,6 +9,7 @@ import numpy as np
 from tinygen import dtypes, kernels
 from tinygen.autograd import primitive
 from tinygen.dtypes import ShapeError
+from tinygen.ops.elementwise import cast
 from tinygen.tensor import Tensor
 
 
@@ -215,7 +216,11 @@ def cat(tensors, dim=0):
     for i, x in enumerate(full):
         if x.ndim != len(first) or x.shape[:dim] + x.shape[dim + 1 :] != first[:dim] + first[dim + 1 :]:
             raise ShapeError(f"cat: xs[{i}] {x.shape} does not fit xs[0] {first} outside dim {dim}")
-    return _cat(*full, dim=dim)
+    result = _cat(*full, dim=dim)
+    if len(full) < len(tensors):  # the empty ones still count for the dtype
+        dtype = dtypes.result_type([x.dtype for x in tensors], [], [])
+        result = result if result.dtype == dtype else cast(result, dtype=dtype)
+    return result
 
 
 def stack(tensors, dim=0):

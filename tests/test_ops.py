@@ -1,0 +1,224 @@
+"""Every operation, from the case table: as PyTorch's, derivatives as finite differences, dtypes by the rule."""
+
+import numpy as np
+import pytest
+from cases import CASES
+
+import tinygen
+from tinygen import ops
+from tinygen.autograd import grad, gradcheck, gradgradcheck
+from tinygen.nn import functional
+from tinygen.tensor import Tensor
+
+try:
+    import torch
+except ImportError:  # TINYGEN_REQUIRE_TORCH=1 makes this an error, in conftest.py
+    torch = None
+
+needs_torch = pytest.mark.skipif(torch is None, reason="parity needs torch")
+EVERY = sorted(CASES)
+DIFFERENTIABLE = [key for key in EVERY if CASES[key].grad]
+RANDOM = np.random.default_rng(0)
+
+
+def strided(array):
+    """The same numbers in memory that is neither contiguous nor in order: transposed, every second of a row."""
+    wide = np.full((*array.shape[::-1], 2), -99, array.dtype)
+    wide[..., 0] = array.T
+    return wide[..., 0].T
+
+
+def ours(array, requires_grad=False):
+    x = Tensor._wrap(array)
+    return x.requires_grad_() if requires_grad and x.is_floating_point() else x
+
+
+def theirs(array, requires_grad=False):
+    x = torch.tensor(array)
+    return x.requires_grad_() if requires_grad and x.is_floating_point() else x
+
+
+def run(case, call, make, namespace, F, arrays, requires_grad):
+    inputs = [make(a, requires_grad and leaf) for a, leaf in zip(arrays, case.leaves)]
+    outputs = call(namespace, F, *inputs)
+    return inputs, list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
+
+
+def run_ours(case, arrays, requires_grad=False):
+    return run(case, case.call, ours, tinygen, functional, arrays, requires_grad)
+
+
+def run_theirs(case, arrays, requires_grad=False):
+    return run(case, case.torch, theirs, torch, torch.nn.functional, arrays, requires_grad)
+
+
+def as_array(x):
+    if x is None:
+        return None
+    return x.detach().numpy() if isinstance(x, Tensor) else x.detach().numpy(force=True)
+
+
+def assert_same(found, expected, tolerance, what):
+    """|a - b| <= tolerance (1 + max|b|); a missing gradient is one of zeros."""
+    a, b = as_array(found), as_array(expected)
+    if a is None or b is None:
+        a = np.zeros_like(b) if a is None else a
+        b = np.zeros_like(a) if b is None else b
+        if a is None:
+            return
+    assert a.shape == b.shape and a.dtype == b.dtype, (what, a.shape, b.shape, a.dtype, b.dtype)
+    if a.dtype.kind != "f":
+        assert np.array_equal(a, b), what
+        return
+    finite = np.isfinite(b)
+    np.testing.assert_array_equal(np.where(finite, 0, a), np.where(finite, 0, b), err_msg=what)
+    if finite.any():
+        limit = tolerance * (1 + np.abs(b[finite]).max())
+        assert np.abs(a[finite] - b[finite]).max() <= limit, (what, a, b)
+
+
+def differentiable(outputs):
+    return [y for y in outputs if y.requires_grad]
+
+
+def gradients(grad, outputs, inputs, weights):
+    return grad(outputs, inputs, weights, create_graph=True, allow_unused=True)
+
+
+@needs_torch
+@pytest.mark.parametrize("layout", [np.copy, strided], ids=["contiguous", "strided"])
+@pytest.mark.parametrize("key", [key for key in EVERY if CASES[key].parity])
+def test_parity(key, layout):
+    """Values, gradients and second gradients in float64."""
+    case = CASES[key]
+    arrays = case.arrays()
+    xs, ys = run_ours(case, [layout(a) for a in arrays], case.grad)
+    xt, yt = run_theirs(case, arrays, case.grad)
+    assert len(ys) == len(yt)
+    for k, (a, b) in enumerate(zip(ys, yt)):
+        assert_same(a, b, case.tolerance, f"output {k}")
+    if not case.grad:
+        return
+    assert [y.requires_grad for y in ys] == [y.requires_grad for y in yt]
+    weights = [RANDOM.standard_normal(tuple(y.shape)).astype(as_array(y).dtype) for y in differentiable(ys)]
+    sides = []
+    for inputs, outputs, make, derive in ((xs, ys, ours, grad), (xt, yt, theirs, torch.autograd.grad)):
+        leaves = [x for x in inputs if x.requires_grad]
+        vs = [make(v, True) for v in weights]
+        sides.append((leaves, vs, gradients(derive, differentiable(outputs), leaves, vs)))
+    for k, (a, b) in enumerate(zip(sides[0][2], sides[1][2])):
+        assert_same(a, b, case.tolerance, f"gradient {k}")
+    if not case.second:
+        return
+    again = [RANDOM.standard_normal(tuple(x.shape)) for x in sides[0][0]]
+    seconds = []
+    for (leaves, vs, gs), make, derive in zip(sides, (ours, theirs), (grad, torch.autograd.grad)):
+        kept = [(g, make(w)) for g, w in zip(gs, again) if g is not None and g.requires_grad]
+        if not kept:
+            seconds.append([None] * (len(leaves) + len(vs)))
+            continue
+        seconds.append(gradients(derive, [g for g, _ in kept], [*leaves, *vs], [w for _, w in kept]))
+    for k, (a, b) in enumerate(zip(*seconds)):
+        assert_same(a, b, case.tolerance, f"second gradient {k}")
+
+
+def _leaves(case):
+    return [ours(a, leaf) for a, leaf in zip(case.arrays(), case.leaves)]
+
+
+def _function(case):
+    def call(*inputs):
+        outputs = case.call(tinygen, functional, *inputs)
+        outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
+        return tuple(y for y in outputs if y.dtype == np.float64)
+
+    call.__name__ = case.name
+    return call
+
+
+@pytest.mark.parametrize("key", [key for key in DIFFERENTIABLE if CASES[key].second])
+def test_gradcheck(key):
+    """First and second derivatives against finite differences."""
+    case = CASES[key]
+    assert gradcheck(_function(case), _leaves(case))
+    assert gradgradcheck(_function(case), _leaves(case))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("key", DIFFERENTIABLE)
+def test_a_dtype_stays(key, dtype):
+    """float32 in, float32 out, float32 gradients at every order; the same for float64.  Holds without torch."""
+    case = CASES[key]
+    if {"float32", "float64"} & set(case.call.__code__.co_names):
+        return  # the case asks for a dtype
+    xs, ys = run_ours(case, case.arrays(dtype), True)
+    ys = differentiable(ys)
+    assert {y.dtype.name for y in ys} == {dtype}
+    leaves = [x for x in xs if x.requires_grad]
+    vs = [tinygen.ones_like(y) for y in ys]
+    gs = [g for g in gradients(grad, ys, leaves, vs) if g is not None]
+    assert {g.dtype.name for g in gs} <= {dtype}
+    gs = [g for g in gs if g.requires_grad]
+    if gs:
+        seconds = gradients(grad, gs, leaves, [tinygen.ones_like(g) for g in gs])
+        assert {g.dtype.name for g in seconds if g is not None} <= {dtype}
+    for x in leaves:
+        x.grad = None
+    _, ys = run_ours(case, case.arrays(dtype), False)
+    assert {y.dtype.name for y in ys if y.is_floating_point()} <= {dtype}
+
+
+@needs_torch
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int64", "int32", "uint8", "bool"])
+@pytest.mark.parametrize("key", [key for key in EVERY if CASES[key].other_dtypes and CASES[key].parity])
+def test_other_dtypes(key, dtype):
+    """The result dtype is PyTorch's; what PyTorch refuses may be refused here, and what we refuse is a TypeError."""
+    case = CASES[key]
+    arrays = case.arrays(dtype)
+    try:
+        _, expected = run_theirs(case, arrays)
+    except (RuntimeError, TypeError, IndexError):
+        return
+    try:
+        _, found = run_ours(case, arrays)
+    except (TypeError, NotImplementedError) as error:
+        assert case.name.removeprefix("F.").removeprefix("Tensor.") in str(error) or "dtype" in str(error)
+        assert dtype in REFUSED.get(case.name, ()), f"{case.name} of {dtype}: {error}"
+        return
+    tolerance = {"float16": 2e-2, "float32": 1e-5}.get(dtype, 1e-6)
+    for k, (a, b) in enumerate(zip(found, expected)):
+        assert_same(a, b, tolerance, f"output {k}")
+
+
+REFUSED: dict = {}  # name: dtypes that PyTorch takes and we refuse with a TypeError
+
+PUBLIC_IN_FUNCTIONAL = {
+    name
+    for name, value in vars(functional).items()
+    if not name.startswith("_") and callable(value) and not isinstance(value, type)
+    and getattr(value, "__module__", "").startswith("tinygen.")
+}  # fmt: skip
+
+
+def test_every_name_has_a_case():
+    """A public function or method without a line in the table fails here."""
+    covered = {case.name for case in CASES.values()}
+    names = set(ops.FUNCTIONS)
+    names |= {f"Tensor.{name}" for name in ops.METHODS if name not in ops.FUNCTIONS}
+    names |= {
+        f"F.{name}" for name in PUBLIC_IN_FUNCTIONAL if getattr(functional, name) not in _covered_functions()
+    }
+    assert not names - covered, f"no case for {', '.join(sorted(names - covered))}"
+
+
+def _covered_functions():
+    return {id(f): f for f in ops.FUNCTIONS.values()}.values()
+
+
+@pytest.mark.parametrize("name", sorted(set(ops.METHODS) & set(ops.FUNCTIONS)))
+def test_methods_are_the_functions(name):
+    """So that a case for the function covers the method."""
+    method = getattr(Tensor.__dict__[name], "__wrapped__", Tensor.__dict__[name])
+    function = getattr(ops.FUNCTIONS[name], "__wrapped__", ops.FUNCTIONS[name])
+    assert method is function
+    assert getattr(tinygen, name) is ops.FUNCTIONS[name]
