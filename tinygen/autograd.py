@@ -379,14 +379,14 @@ class Primitive:
         return checked, self._promoted(checked)
 
     def _unpromoted(self, inputs) -> list:
-        floats = {x._data.dtype for x in inputs if isinstance(x, Tensor) and x._data.dtype.kind == "f"}
-        if len(floats) > 1 or any(not isinstance(x, Tensor) and x is not None for x in inputs):
+        found = {x._data.dtype for x in inputs if isinstance(x, Tensor)}
+        if len(found) > 1 or any(not isinstance(x, Tensor) and x is not None for x in inputs):
             described = ", ".join(
                 f"{name} {x._data.dtype if isinstance(x, Tensor) else type(x).__name__}"
                 for name, x in zip(self._names(), inputs)
                 if x is not None
             )
-            raise DtypeError(f"{self.name}: expected Tensors of one floating dtype, found {described}")
+            raise DtypeError(f"{self.name}: expected Tensors of one dtype, found {described}")
         return [None if x is None else x._data for x in inputs]
 
     def _promoted(self, inputs) -> list:

@@ -115,7 +115,7 @@ def binary_cross_entropy(input, target, weight=None, *, reduction="mean"):
     return _reduce("binary_cross_entropy", _weighted(_bce(input, target), weight), reduction)
 
 
-@primitive
+@primitive(promote="float")
 def _bce_with_logits(x, target):
     """-target log σ(x) - (1 - target) log(1 - σ(x)) = max(x, 0) - x target + log(1 + exp(-|x|))"""
     return kernels.bce_with_logits(x, target)
