@@ -88,7 +88,9 @@ def _machine() -> dict:
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), cpu)
-    return {"cpu": cpu, "cores": len(os.sched_getaffinity(0)), "blas": f"{blas['name']} {blas['version']}"}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = int(os.environ.get("OPENBLAS_NUM_THREADS", cores))
+    return {"cpu": cpu, "cores": cores, "BLAS": f"{blas['name']} {blas['version']}", "BLAS threads": threads}
 
 
 def table(results: dict) -> str:
