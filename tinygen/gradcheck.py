@@ -56,7 +56,8 @@ def gradgradcheck(
     """
     inputs = _as_tuple(inputs)
     checked = _checked(inputs, "gradgradcheck")
-    outputs = [y for y in _as_tuple(fn(*inputs)) if _differentiable(y)]
+    with autograd.enable_grad():
+        outputs = [y for y in _as_tuple(fn(*inputs)) if _differentiable(y)]
     if not outputs:
         raise ValueError(f"gradgradcheck: no output of {_name(fn)} requires a gradient")
     if grad_outputs is None:
@@ -119,6 +120,11 @@ def _check(fn, inputs: tuple, eps: float, atol: float, rtol: float, operation: s
     before = [x._data.copy() if isinstance(x, Tensor) else None for x in inputs]
     with autograd.enable_grad():
         outputs = _as_tuple(fn(*inputs))
+    for i, (x, old) in enumerate(zip(inputs, before)):
+        if old is not None and not np.array_equal(x._data, old, equal_nan=old.dtype.kind == "f"):
+            raise GradcheckError(
+                f"{operation}: {_name(fn)} changed its input {i} of shape {x.shape} in place"
+            )
     floating = [k for k, y in enumerate(outputs) if isinstance(y, Tensor) and y.is_floating_point()]
     if not floating:
         raise ValueError(f"{operation}: {_name(fn)} returns no Tensor of a floating dtype")
@@ -139,11 +145,6 @@ def _check(fn, inputs: tuple, eps: float, atol: float, rtol: float, operation: s
                 _compare(
                     float((found * u).sum()), difference, atol, rtol, (operation, fn, i, inputs[i], k, what)
                 )
-    for i, (x, old) in enumerate(zip(inputs, before)):
-        if old is not None and not np.array_equal(x._data, old, equal_nan=old.dtype.kind == "f"):
-            raise GradcheckError(
-                f"{operation}: {_name(fn)} changed its input {i} of shape {x.shape} in place"
-            )
 
 
 def _check_shape(g, x, i: int, operation: str) -> None:

@@ -518,7 +518,7 @@ def _has_float64(data) -> bool:
     """Whether nested lists hold NumPy or Tensor float64 beside Python's floats, which have no width."""
     if isinstance(data, (list, tuple)):
         return any(_has_float64(x) for x in data)
-    return getattr(data, "dtype", None) == dtypes.float64
+    return isinstance(data, (np.ndarray, np.generic, Tensor)) and data.dtype == dtypes.float64
 
 
 def _plain(data):

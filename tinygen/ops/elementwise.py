@@ -100,7 +100,7 @@ neg.vjp(lambda g: -g)
 
 @primitive(promote="same")
 def _pow(x, exponent):
-    return kernels.power(x, exponent)
+    return kernels.power(x, exponent).astype(x.dtype, copy=False)  # NumPy's bools give int8
 
 
 _pow.vjp(
@@ -346,7 +346,7 @@ leaky_relu.fused(lambda g, x, negative_slope: (kernels.leaky_relu_grad(g, x, neg
 def elu(x, *, alpha=1.0):
     """x where x > 0, else alpha * (exp(x) - 1)"""
     xp = kernels.array_module(x)
-    return xp.where(x > 0, x, x.dtype.type(alpha) * kernels.expm1(xp.minimum(x, 0)))
+    return xp.where(x > 0, x, x.dtype.type(alpha) * kernels.expm1(xp.minimum(x, x.dtype.type(0))))
 
 
 elu.vjp(lambda g, x, alpha: g * where(x > 0, 1.0, alpha * exp(clamp(x, max=0.0))))
