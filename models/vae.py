@@ -78,7 +78,7 @@ def initialize(module) -> None:
 def build(config: Config) -> VAE:
     """The network a config names: the seed programs' or the one-layer network of the IWAE paper (section 5)."""
     hidden, latent, activation = {"seed": (256, 20, nn.ReLU), "iwae": (200, 50, nn.Tanh)}[config.net]
-    return VAE(hidden, config.latent or latent, activation)
+    return VAE(hidden, latent if config.latent is None else config.latent, activation)
 
 
 def reparameterize(mu, logvar, eps):

@@ -133,7 +133,7 @@ def check(flag: Flag, value):
         value = float(value)
     if type(value) is not flag.kind or (flag.kind is float and not math.isfinite(value)):
         raise FlagError(f"found {value!r}, expected {_expected(flag)}")
-    low = LOWEST.get(flag.name)
+    low = 1 if flag.name.endswith("_every") else LOWEST.get(flag.name)
     if low is not None and value < low:
         raise FlagError(f"found {value}, expected {low} or more")
     return value
@@ -142,7 +142,7 @@ def check(flag: Flag, value):
 LOWEST = {
     "steps": 0,
     "batch": 1,
-    "checkpoint_every": 1,
+    "latent": 1,
     "lr": 0,
     "samples": 1,
     "k": 1,
