@@ -18,7 +18,7 @@ pick_class_grad = Kernel("pick_class_grad")
 def bce_with_logits_reference(x, target):
     """-target log σ(x) - (1 - target) log(1 - σ(x)) = max(x, 0) - x target + log(1 + exp(-|x|))"""
     xp = array_module(x)
-    return xp.maximum(x, 0) - x * target + xp.log1p(xp.exp(-xp.abs(x)))
+    return xp.maximum(x, x.dtype.type(0)) - x * target + xp.log1p(xp.exp(-xp.abs(x)))
 
 
 @bce_with_logits_grad.reference

@@ -611,3 +611,17 @@ case("F.binary_cross_entropy_with_logits", lambda T, F, x, y, p: F.binary_cross_
     x, y, pos_weight=p), U(3, 4), V(3, 4), constant(P(4)), **LAYER)  # fmt: skip
 case("F.binary_cross_entropy_with_logits", lambda T, F, x, y, w: F.binary_cross_entropy_with_logits(
     x, y, w, reduction="sum"), C([-900.0, 900.0, 0.0]), C([0.0, 1.0, 0.5]), constant(P(3)), **LAYER)  # fmt: skip
+
+# losses of single numbers: what has no dimensions is where NumPy 1.26 slips to float64
+
+for name in "mse_loss l1_loss smooth_l1_loss".split():
+    case(f"F.{name}", lambda T, F, x, y, f=name: getattr(F, f)(x, y * 1.3), U(), U(), **LAYER)
+for name in "binary_cross_entropy kl_div".split():
+    case(f"F.{name}", lambda T, F, x, y, f=name: getattr(F, f)(x, y), V(), V(), **LAYER)
+case(
+    "F.binary_cross_entropy_with_logits",
+    lambda T, F, x, y: F.binary_cross_entropy_with_logits(x, y),
+    U(),
+    V(),
+    **LAYER,
+)

@@ -190,6 +190,57 @@ def test_other_dtypes(key, dtype):
         assert_same(a, b, tolerance, f"output {k}")
 
 
+def _other(array):
+    """Different values that are valid wherever the old ones were."""
+    if array.dtype.kind == "b":
+        return ~array
+    return np.flip(array).copy() if array.dtype.kind == "i" else array * 0.5
+
+
+@pytest.mark.parametrize("how", ["inputs in place", "source arrays", "outputs in place"])
+@pytest.mark.parametrize("key", DIFFERENTIABLE)
+def test_mutation_before_backward_is_never_silent(key, how):
+    """Whatever an operation keeps of its inputs and outputs: the gradient of what was computed, or an error."""
+    case = CASES[key]
+    _, ys = run_ours(case, case.arrays(), True)
+    weights = [RANDOM.standard_normal(y.shape) for y in differentiable(ys)]
+    results = []
+    for mutate in (False, True):
+        arrays = case.arrays()
+        make = _shared if how == "source arrays" else ours
+        xs, ys = run(case, case.call, make, tinygen, functional, arrays, True)
+        leaves = [x for x in xs if x.requires_grad]
+        ys = [y for y in ys if y.requires_grad or how == "outputs in place"]
+        with tinygen.no_grad():
+            if mutate and how == "inputs in place":
+                for x, a in zip(xs, arrays):
+                    x.copy_(ours(_other(a)))
+            elif mutate and how == "outputs in place":
+                for y in ys:
+                    if y._data.flags.writeable:
+                        y.copy_(ours(_other(y._data)))
+            elif mutate:
+                for a in arrays:
+                    a[...] = _other(a)
+        ys = differentiable(ys)
+        try:
+            gs = grad(ys, leaves, [ours(w.astype(y.dtype)) for w, y in zip(weights, ys)], allow_unused=True)
+        except RuntimeError as error:
+            assert (
+                mutate and how != "source arrays" and "was changed in place after the forward" in str(error)
+            )
+            return
+        results.append([None if g is None else g.numpy().copy() for g in gs])
+    for a, b in zip(*results):
+        assert (a is None) == (b is None)
+        np.testing.assert_array_equal(a, b)
+
+
+def _shared(array, requires_grad=False):
+    x = tinygen.from_numpy(array)
+    return x.requires_grad_() if requires_grad and x.is_floating_point() else x
+
+
 REFUSED: dict = {}  # name: dtypes that PyTorch takes and we refuse with a TypeError
 
 PUBLIC_IN_FUNCTIONAL = {

@@ -96,7 +96,8 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
 def _bce(x, target):
     """-target log x - (1 - target) log(1 - x), each logarithm at least -100"""
     xp = kernels.array_module(x)
-    return (target - 1) * xp.maximum(xp.log1p(-x), -100) - target * xp.maximum(xp.log(x), -100)
+    one, least = x.dtype.type(1), x.dtype.type(-100)
+    return (target - one) * xp.maximum(xp.log1p(-x), least) - target * xp.maximum(xp.log(x), least)
 
 
 _bce.vjp(
@@ -172,7 +173,7 @@ def _class_weights(operation: str, weight, classes: int):
         return None
     if weight.shape != (classes,):
         raise ShapeError(f"{operation}: found weight {weight.shape}, expected ({classes},), one per class")
-    return weight._data
+    return weight._data.copy()  # the tape keeps it, and the caller may write to the original
 
 
 def _labels(operation: str, input, target, ignore_index: int):

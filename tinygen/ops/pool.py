@@ -84,8 +84,10 @@ def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
     at = _windows("max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode)
     if not return_indices:
         return _like(_max_pool2d(x, **at), input)
-    index = kernels.max_pool2d(x._data, **at)[1]
-    return _like(_pick_pixels(x, index=index), input), _like(Tensor._wrap(index), input)
+    index = Tensor._wrap(
+        kernels.max_pool2d(x._data, **at)[1]
+    )  # the caller may write to it: guarded as a Tensor
+    return _like(_pick_pixels(x, index=index), input), _like(index, input)
 
 
 @primitive
