@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+
 def log_mean_exp(log_weights: np.ndarray) -> np.ndarray:
     """log of the mean weight of each row, without overflow.  (N, k) -> (N,) float64"""
     log_weights = np.asarray(log_weights, np.float64)
