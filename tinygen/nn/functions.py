@@ -29,6 +29,9 @@ class Flatten(Module):
     def forward(self, x):
         return x.flatten(self.start_dim, self.end_dim)
 
+    def extra_repr(self) -> str:
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
 
 class Unflatten(Module):
     """One dimension as several: (N, 784), 1, (1, 28, 28) -> (N, 1, 28, 28)"""
@@ -39,6 +42,9 @@ class Unflatten(Module):
 
     def forward(self, x):
         return x.unflatten(self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
 class Dropout(Module):

@@ -67,7 +67,9 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
 
 
 def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
-    fan = fan_in_and_fan_out(tensor)[{"fan_in": 0, "fan_out": 1}[mode]]
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"kaiming: found mode {mode!r}, expected 'fan_in' or 'fan_out'")
+    fan = fan_in_and_fan_out(tensor)[mode == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0
 
 
@@ -88,6 +90,8 @@ def kaiming_normal_(
 
 def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """A (semi-)orthogonal matrix over the first dimension and the rest  (Saxe et al. 2013, arXiv 1312.6120)"""
+    if tensor.ndim < 2:
+        raise ValueError(f"orthogonal_: found shape {tensor.shape}, expected at least 2 dimensions")
     rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
     flat = random.default_stream().normal((max(rows, columns), min(rows, columns)), dtype=np.float64)
     q, r = np.linalg.qr(flat)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from tinygen.autograd import no_grad
 from tinygen.tensor import Tensor
 
@@ -14,12 +16,10 @@ def clip_grad_norm_(
     """Scale all gradients so that their joint norm is at most `max_norm`; return the norm they had."""
     parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     gradients = [p.grad for p in parameters if p.grad is not None]
+    dtype = np.result_type(*(g.dtype for g in gradients)) if gradients else None
     with no_grad():
-        norms = [g.norm(norm_type).item() for g in gradients]
-        if math.isinf(norm_type):
-            total = max(norms, default=0.0)
-        else:
-            total = sum(n**norm_type for n in norms) ** (1 / norm_type)
+        norms = [g.norm(float(norm_type)).item() for g in gradients]
+        total = float(np.linalg.norm([0.0, *norms], float(norm_type)))
         if error_if_nonfinite and not math.isfinite(total):
             raise RuntimeError(
                 f"clip_grad_norm_: the norm of the gradients is {total}, expected a finite number"
@@ -28,7 +28,7 @@ def clip_grad_norm_(
         if not factor >= 1:
             for g in gradients:
                 g.mul_(factor)
-    return Tensor(total)
+    return Tensor(total, dtype)
 
 
 def clip_grad_value_(parameters, clip_value: float) -> None:
