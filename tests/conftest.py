@@ -36,6 +36,16 @@ def _has_gpu() -> bool:
         return False
 
 
+@pytest.fixture(autouse=True)
+def numpy_stays_as_it_was():
+    """What we switch in NumPy for ourselves (warnings, for one) is switched back."""
+    import numpy
+
+    before = numpy.geterr()
+    yield
+    assert numpy.geterr() == before
+
+
 def pytest_collection_modifyitems(items):
     """Skip what is marked `gpu` where there is none; a RuntimeWarning (0/0, overflow) is an error."""
     on_gpu = [item for item in items if item.get_closest_marker("gpu")]
