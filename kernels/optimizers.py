@@ -43,7 +43,12 @@ def _compiled():
 
 
 def _usable(p, g, m, v, **_):
-    return p.size >= 256 and all(a.flags.c_contiguous and a.dtype == p.dtype for a in (p, g, m, v))
+    arrays = (p, g, m, v)
+    return (
+        p.size >= 256
+        and p.dtype in (np.float32, np.float64)
+        and all(a.flags.c_contiguous and a.dtype == p.dtype and a.shape == p.shape for a in arrays)
+    )
 
 
 @adam.variant("one_pass", usable=_usable)

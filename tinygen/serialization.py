@@ -9,6 +9,10 @@ def save(state_dict: dict, path) -> None:
     """Write a state dict ({name: Tensor}) to a safetensors file; `safetensors.torch.load_file` reads it."""
     from tinygen import checkpoint
 
+    if not isinstance(state_dict, dict):
+        raise TypeError(
+            f"save: found a {type(state_dict).__name__}, expected a dict such as net.state_dict()"
+        )
     checkpoint.save_state(state_dict, path)
 
 

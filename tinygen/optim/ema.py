@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from tinygen.tensor import Tensor
+from tinygen.tensor import Tensor, as_tensor
 
 
 class EMA:
@@ -22,8 +22,9 @@ class EMA:
         n = self.updates = self.updates + 1
         d = min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
         for name, p in self.module.named_parameters():
-            average = self.average[name]._data
-            average += p.dtype.type(1 - d) * (p._data - average)
+            average = self.average[name]
+            average._touch()
+            average._data += p.dtype.type(1 - d) * (p._data - average._data)
 
     @contextmanager
     def applied(self):
@@ -41,10 +42,15 @@ class EMA:
         return {"updates": self.updates, "average": dict(self.average)}
 
     def load_state_dict(self, state_dict: dict) -> None:
-        given = state_dict["average"]
-        if set(given) != set(self.average):
-            wrong = sorted(set(given) ^ set(self.average))
+        given = {name: as_tensor(value) for name, value in state_dict["average"].items()}
+        wrong = sorted(set(given) ^ set(self.average))
+        if wrong:
             raise ValueError(f"load_state_dict of EMA: missing or unexpected {', '.join(wrong)}")
-        for name, value in given.items():
-            self.average[name]._write(value._data if isinstance(value, Tensor) else value)
+        for name, own in self.average.items():
+            if given[name].shape != own.shape:
+                raise ValueError(
+                    f"load_state_dict of EMA: size of {name}: found {given[name].shape}, expected {own.shape}"
+                )
+        for name, own in self.average.items():
+            own._write(given[name]._data)
         self.updates = state_dict["updates"]

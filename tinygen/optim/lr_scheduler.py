@@ -6,11 +6,19 @@ import math
 
 
 class LRScheduler:
-    """Base: `factor(epoch)` times each group's initial rate, set at once and again at every `step()`."""
+    """Base: the rate of each group is set at once and again at every `step()`.
+
+    It depends on the initial rate and the number of steps alone, so a second schedule on the same optimiser replaces
+    the first, where PyTorch's multiply.
+    """
 
     def __init__(self, optimizer, last_epoch: int = -1) -> None:
         self.optimizer, self.last_epoch = optimizer, last_epoch + 1
-        for group in optimizer.param_groups:
+        for i, group in enumerate(optimizer.param_groups):
+            if last_epoch >= 0 and "initial_lr" not in group:
+                raise KeyError(
+                    f"{type(self).__name__}: last_epoch {last_epoch} needs initial_lr in group {i}"
+                )
             group.setdefault("initial_lr", group["lr"])
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self._apply()
@@ -24,7 +32,13 @@ class LRScheduler:
         self._apply()
 
     def _apply(self) -> None:
-        for i, group in enumerate(self.optimizer.param_groups):
+        groups = self.optimizer.param_groups
+        if len(groups) != len(self.base_lrs):
+            raise ValueError(
+                f"{type(self).__name__}: found {len(groups)} parameter groups, expected {len(self.base_lrs)}; "
+                "make the schedule after the last add_param_group"
+            )
+        for i, group in enumerate(groups):
             group["lr"] = self.rate(self.base_lrs[i], i)
 
     def get_last_lr(self) -> list[float]:
@@ -34,7 +48,12 @@ class LRScheduler:
         return {"last_epoch": self.last_epoch, "base_lrs": list(self.base_lrs)}
 
     def load_state_dict(self, state_dict: dict) -> None:
-        self.last_epoch, self.base_lrs = state_dict["last_epoch"], list(state_dict["base_lrs"])
+        base_lrs = list(state_dict["base_lrs"])
+        if len(base_lrs) != len(self.base_lrs):
+            raise ValueError(
+                f"load_state_dict: found {len(base_lrs)} initial rates, expected {len(self.base_lrs)}"
+            )
+        self.last_epoch, self.base_lrs = state_dict["last_epoch"], base_lrs
         self._apply()
 
 
@@ -71,6 +90,11 @@ class LinearLR(LRScheduler):
     def __init__(
         self, optimizer, start_factor=1.0 / 3, end_factor=1.0, total_iters: int = 5, last_epoch: int = -1
     ) -> None:
+        if not (0 < start_factor <= 1 and 0 <= end_factor <= 1 and total_iters > 0):
+            raise ValueError(
+                f"LinearLR: found factors {start_factor} and {end_factor} over {total_iters} epochs, "
+                "expected factors of at most 1 (the first above 0) and at least one epoch"
+            )
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
         super().__init__(optimizer, last_epoch)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen import autograd, kernels
+from tinygen.dtypes import ShapeError
 from tinygen.tensor import Tensor
 
 
@@ -14,8 +15,14 @@ class Optimizer:
     `state` maps a parameter to its moments; `param_groups` is a list of dicts with "params" and the options.
     """
 
+    moments: tuple = ()  # the names in a parameter's state
+
     def __init__(self, params, defaults: dict) -> None:
         self.defaults, self.state, self.param_groups = defaults, {}, []
+        if isinstance(params, (Tensor, dict)):
+            raise TypeError(
+                f"{type(self).__name__}: found a {type(params).__name__}, expected a list of Tensors or dicts"
+            )
         params = list(params)
         if not params:
             raise ValueError(f"{type(self).__name__}: found no parameters")
@@ -35,14 +42,16 @@ class Optimizer:
                     f"{type(self).__name__}: cannot optimise a Tensor that is not a leaf; shape {p.shape}"
                 )
             if p in known:
-                raise ValueError(f"{type(self).__name__}: a parameter of shape {p.shape} is in two groups")
+                raise ValueError(f"{type(self).__name__}: a parameter of shape {p.shape} is there twice")
+            known.add(p)
         self.param_groups.append({**self.defaults, **group, "params": params})
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients (or set them to zero)."""
         for group in self.param_groups:
             for p in group["params"]:
-                p.grad = None if set_to_none or p.grad is None else p.grad.detach() * 0.0
+                if p.grad is not None:
+                    p.grad = None if set_to_none else p.grad.detach().zero_()
 
     def step(self, closure=None):
         """Update every parameter that has a gradient."""
@@ -53,6 +62,8 @@ class Optimizer:
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
+                    if p.grad.shape != p.shape:
+                        raise ShapeError(f"step: found a gradient {p.grad.shape} of a parameter {p.shape}")
                     p._touch()
                     self._update(group, p, self.state.setdefault(p, {}))
         return loss
@@ -78,8 +89,14 @@ class Optimizer:
         numbers = [n for g in groups for n in g["params"]]
         state = {}
         for p, number in zip(params, numbers):
-            moments = state_dict["state"].get(number)
-            if moments is not None:
+            moments = state_dict["state"].get(number) or {}
+            moments = {name: value for name, value in moments.items() if value is not None}
+            if moments and set(moments) != set(self.moments):
+                raise ValueError(
+                    f"load_state_dict of {type(self).__name__}: found {', '.join(sorted(moments))} of parameter "
+                    f"{number}, expected {', '.join(sorted(self.moments)) or 'nothing'}"
+                )
+            if moments:
                 state[p] = {name: _copied(name, value, p) for name, value in moments.items()}
         self.state = state
         for own, given in zip(self.param_groups, groups):
@@ -87,20 +104,18 @@ class Optimizer:
 
 
 def _copied(name: str, value, p: Tensor):
-    """A moment as a Tensor of its own in the parameter's dtype; plain numbers as they are."""
-    if isinstance(value, (int, float)) or value is None:
-        return value
-    array = np.array(value._data if isinstance(value, Tensor) else value)
+    """A moment as a Tensor of its own in the parameter's dtype; the number of steps as a number."""
+    array = np.asarray(value._data if isinstance(value, Tensor) else value)
     if name == "step":
         return int(array)
     if array.shape != p.shape:
         raise ValueError(f"load_state_dict: {name}: found {array.shape}, expected {p.shape}")
-    return Tensor._wrap(array.astype(p.dtype, copy=False))
+    return Tensor._wrap(array.astype(p.dtype))
 
 
 def _check(name: str, options: dict) -> None:
     for option, value in options.items():
-        if value < 0:
+        if not value >= 0:
             raise ValueError(f"{name}: found {option}={value}, expected at least 0")
 
 
@@ -110,6 +125,8 @@ def _zeros(p: Tensor) -> Tensor:
 
 class SGD(Optimizer):
     """Gradient descent: p <- p - lr v with v = g, or with momentum v <- momentum v + (1 - dampening) g."""
+
+    moments = ("momentum_buffer",)
 
     def __init__(
         self,
@@ -140,6 +157,7 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Steps scaled by running moments of the gradient; `weight_decay` adds to the gradient  (arXiv 1412.6980)."""
 
+    moments = ("step", "exp_avg", "exp_avg_sq")
     decoupled = False
 
     def __init__(
