@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tinygen.tensor import Tensor
 
 
@@ -13,11 +15,17 @@ def save(state_dict: dict, path) -> None:
         raise TypeError(
             f"save: found a {type(state_dict).__name__}, expected a dict such as net.state_dict()"
         )
+    for name, value in state_dict.items():
+        if not isinstance(value, Tensor | np.ndarray):
+            raise TypeError(f"save: {name} is a {type(value).__name__}, expected a Tensor or an array")
     checkpoint.save_state(state_dict, path)
 
 
 def load(path) -> dict[str, Tensor]:
-    """Read a safetensors file, written by `save`, by a run or by PyTorch.  Pickles are refused, never loaded."""
+    """Read a safetensors file, written by `save`, by a run or by PyTorch, in the order of its names.
+
+    Pickles are refused, never loaded.
+    """
     from tinygen import checkpoint
 
-    return {name: Tensor._wrap(array) for name, array in checkpoint.load_state(path).items()}
+    return {name: Tensor._wrap(array) for name, array in sorted(checkpoint.load_state(path).items())}
