@@ -12,7 +12,7 @@ import pytest
 
 import tinygen as T
 from tinygen import autograd
-from tinygen.autograd import primitive
+from tinygen.primitive import primitive
 
 
 def leaf(*values, shape=None):

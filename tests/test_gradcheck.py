@@ -5,7 +5,8 @@ import pytest
 
 import tinygen as T
 from tinygen import ops
-from tinygen.autograd import GradcheckError, gradcheck, gradgradcheck, primitive
+from tinygen.autograd import GradcheckError, gradcheck, gradgradcheck
+from tinygen.primitive import primitive
 
 
 def x_of(*shape):

@@ -15,12 +15,13 @@ KERNELS = Path(tinygen.kernels.__file__).resolve().parent
 
 # which parts of tinygen each part may import; a part that is not named here may not be imported at all
 FOUNDATION = {"dtypes"}
-TAPE = FOUNDATION | {"autograd", "tensor", "gradcheck"}
+TAPE = FOUNDATION | {"autograd", "primitive", "tensor", "gradcheck"}
 OPS = TAPE | {"ops", "kernels", "random"}
 BELOW = {
     "kernels": {"kernels"},
     "dtypes": set(),
     "autograd": TAPE | {"ops"},
+    "primitive": TAPE,
     "gradcheck": TAPE,
     "tensor": TAPE | {"ops"},
     "random": TAPE | {"kernels", "random"},

@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from tinygen.ops import elementwise as e
+from tinygen.ops import activation
+from tinygen.ops.activation import gelu, logsigmoid, prelu, sigmoid, softplus, tanh
 from tinygen.ops.conv import conv2d, conv_transpose2d
 from tinygen.ops.creation import one_hot
 from tinygen.ops.dropout import dropout, dropout2d
-from tinygen.ops.elementwise import gelu, logsigmoid, prelu, sigmoid, softplus, tanh
+from tinygen.ops.elementwise import clamp
 from tinygen.ops.index import embedding
 from tinygen.ops.loss import (
     binary_cross_entropy,
@@ -40,24 +41,24 @@ from tinygen.ops.softmax import log_softmax, softmax
 
 def relu(input, inplace=False):
     """max(input, 0).  inplace is accepted and computed out of place."""
-    return e.relu(input)
+    return activation.relu(input)
 
 
 def leaky_relu(input, negative_slope=0.01, inplace=False):
     """input where positive, else negative_slope · input.  inplace is accepted and computed out of place."""
-    return e.leaky_relu(input, negative_slope=negative_slope)
+    return activation.leaky_relu(input, negative_slope=negative_slope)
 
 
 def elu(input, alpha=1.0, inplace=False):
     """input where positive, else alpha (exp(input) - 1).  inplace is accepted and computed out of place."""
-    return e.elu(input, alpha=alpha)
+    return activation.elu(input, alpha=alpha)
 
 
 def silu(input, inplace=False):
     """input · sigmoid(input).  inplace is accepted and computed out of place."""
-    return e.silu(input)
+    return activation.silu(input)
 
 
 def normalize(input, p=2.0, dim=1, eps=1e-12):
     """input / max(‖input‖_p, eps) along dim"""
-    return input / e.clamp(norm(input, p, dim, keepdim=True), min=eps)
+    return input / clamp(norm(input, p, dim, keepdim=True), min=eps)

@@ -7,9 +7,9 @@ y = conv(x, w) is linear in x and in w; the adjoints are x̄ = input_grad(ȳ, w)
 from __future__ import annotations
 
 from tinygen import kernels
-from tinygen.autograd import primitive
 from tinygen.dtypes import ShapeError
 from tinygen.ops.shape import pad, reshape, squeeze, unsqueeze
+from tinygen.primitive import primitive
 
 
 @primitive

@@ -8,7 +8,7 @@ import numbers
 import numpy as np
 
 from tinygen import dtypes, kernels
-from tinygen.autograd import primitive
+from tinygen.primitive import primitive
 from tinygen.tensor import Tensor, as_tensor
 
 # arithmetic
@@ -301,99 +301,7 @@ def trunc(x):
 
 trunc.vjp(lambda g: _zeros(g))
 
-# activations
-
-
-@primitive(promote="float")
-def sigmoid(x):
-    """1 / (1 + exp(-x))"""
-    return kernels.sigmoid(x)
-
-
-sigmoid.vjp(lambda g, y: g * (y * (1 - y)))
-
-
-@primitive(promote="float")
-def tanh(x):
-    """Hyperbolic tangent"""
-    return kernels.tanh(x)
-
-
-tanh.vjp(lambda g, y: g * (1 - y * y))
-
-
-@primitive
-def relu(x):
-    """max(x, 0); its derivative at 0 is 0"""
-    return kernels.relu(x)
-
-
-relu.vjp(lambda g, y: g * (y > 0))
-relu.fused(lambda g, y: (kernels.relu_grad(g, y),))
-
-
-@primitive
-def leaky_relu(x, *, negative_slope=0.01):
-    """x where x > 0, else negative_slope * x"""
-    return kernels.leaky_relu(x, negative_slope)
-
-
-leaky_relu.vjp(lambda g, x, negative_slope: where(x > 0, g, g * negative_slope))
-leaky_relu.fused(lambda g, x, negative_slope: (kernels.leaky_relu_grad(g, x, negative_slope),))
-
-
-@primitive
-def elu(x, *, alpha=1.0):
-    """x where x > 0, else alpha * (exp(x) - 1)"""
-    xp = kernels.array_module(x)
-    return xp.where(x > 0, x, x.dtype.type(alpha) * kernels.expm1(xp.minimum(x, x.dtype.type(0))))
-
-
-elu.vjp(lambda g, x, alpha: g * where(x > 0, 1.0, alpha * exp(clamp(x, max=0.0))))
-
-
-@primitive
-def softplus(x, *, beta=1.0, threshold=20.0):
-    """log(1 + exp(beta x)) / beta; x itself where beta x > threshold"""
-    xp = kernels.array_module(x)
-    scaled = x * x.dtype.type(beta)
-    return xp.where(scaled > threshold, x, kernels.softplus(scaled) / x.dtype.type(beta))
-
-
-softplus.vjp(lambda g, x, beta, threshold: g * where(x * beta > threshold, 1.0, sigmoid(x * beta)))
-
-
-def silu(x):
-    """x * sigmoid(x)  (Hendrycks & Gimpel 2016, arXiv 1606.08415)"""
-    return x * sigmoid(x)
-
-
-def logsigmoid(x):
-    """log(sigmoid(x)), without overflow"""
-    return -softplus(-x)
-
-
-def gelu(x, *, approximate="none"):
-    """x * Phi(x), Phi the normal distribution function; "tanh" for its approximation  (arXiv 1606.08415)"""
-    if approximate == "tanh":
-        return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
-    if approximate != "none":
-        raise ValueError(f"gelu: found approximate={approximate!r}, expected 'none' or 'tanh'")
-    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
-
-
-def prelu(x, weight):
-    """max(x, 0) + weight * min(x, 0), one weight for all or one per channel (dimension 1)"""
-    if weight.numel() != 1:
-        if x.ndim < 2 or weight.shape != (x.shape[1],):
-            raise dtypes.ShapeError(
-                f"prelu: found {weight.shape} weights, expected 1 or one per channel of x {x.shape}"
-            )
-        weight = weight.reshape(-1, *[1] * (x.ndim - 2))
-    return where(x > 0, x, weight * x)
-
-
-# choosing and comparing
+# choosing
 
 
 @primitive(promote="same")
@@ -508,62 +416,3 @@ def clone(x):
 
 
 clone.vjp(lambda g: g)
-
-
-def _comparison(name: str, symbol: str):
-    function = getattr(np, name)
-
-    def compare(x, other):
-        return function(x, other)
-
-    compare.__name__ = compare.__qualname__ = {
-        "equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge"
-    }.get(name, name)  # fmt: skip
-    compare.__doc__ = f"x {symbol} other, elementwise"
-    return primitive(compare, promote="same")
-
-
-eq, ne, lt, le, gt, ge = (
-    _comparison(name, symbol)
-    for name, symbol in (
-        ("equal", "=="), ("not_equal", "!="), ("less", "<"), ("less_equal", "<="),
-        ("greater", ">"), ("greater_equal", ">="),
-    )
-)  # fmt: skip
-bitwise_and, bitwise_or, bitwise_xor = (
-    _comparison(name, symbol)
-    for name, symbol in (("bitwise_and", "&"), ("bitwise_or", "|"), ("bitwise_xor", "^"))
-)
-logical_and, logical_or, logical_xor = (
-    _comparison(name, name.removeprefix("logical_")) for name in ("logical_and", "logical_or", "logical_xor")
-)
-
-
-@primitive
-def logical_not(x):
-    """not x, elementwise"""
-    return kernels.array_module(x).logical_not(x)
-
-
-@primitive
-def bitwise_not(x):
-    """~x, elementwise"""
-    return ~x
-
-
-@primitive
-def isnan(x):
-    """Whether x is nan"""
-    return kernels.array_module(x).isnan(x)
-
-
-@primitive
-def isinf(x):
-    """Whether x is inf or -inf"""
-    return kernels.array_module(x).isinf(x)
-
-
-@primitive
-def isfinite(x):
-    """Whether x is neither inf nor nan"""
-    return kernels.array_module(x).isfinite(x)

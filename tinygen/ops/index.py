@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen import dtypes, kernels
-from tinygen.autograd import primitive
+from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
 

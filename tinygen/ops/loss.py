@@ -9,12 +9,13 @@ import numbers
 import numpy as np
 
 from tinygen import kernels
-from tinygen.autograd import primitive
 from tinygen.dtypes import DtypeError, ShapeError
-from tinygen.ops.elementwise import abs, clamp, exp, log, log1p, sigmoid, softplus, square, where
+from tinygen.ops.activation import sigmoid, softplus
+from tinygen.ops.elementwise import abs, clamp, exp, log, log1p, square, where
 from tinygen.ops.reduce import mean, sum
 from tinygen.ops.shape import broadcast_to, reshape, unsqueeze
 from tinygen.ops.softmax import log_softmax
+from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
 

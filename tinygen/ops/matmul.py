@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from tinygen import kernels
-from tinygen.autograd import primitive
 from tinygen.dtypes import ShapeError
 from tinygen.ops.reduce import sum_to
 from tinygen.ops.shape import reshape, transpose
+from tinygen.primitive import primitive
 
 
 @primitive

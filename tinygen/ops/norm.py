@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 
 from tinygen import kernels
-from tinygen.autograd import primitive
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.elementwise import rsqrt, square
 from tinygen.ops.reduce import mean
 from tinygen.ops.shape import reshape
+from tinygen.primitive import primitive
 
 
 @primitive(keeps=("var",))

@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from tinygen import kernels
-from tinygen.autograd import primitive
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.conv import pair
 from tinygen.ops.matmul import matmul
 from tinygen.ops.shape import permute, reshape, squeeze, unsqueeze
+from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
 

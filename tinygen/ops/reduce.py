@@ -8,10 +8,11 @@ import math
 import numpy as np
 
 from tinygen import dtypes, kernels
-from tinygen.autograd import primitive
 from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.ops import compare
 from tinygen.ops import elementwise as e
 from tinygen.ops import shape as s
+from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
 
@@ -231,7 +232,7 @@ _logsumexp.vjp(
 
 
 def _finite(y):
-    return e.where(e.isfinite(y), y, 0.0)
+    return e.where(compare.isfinite(y), y, 0.0)
 
 
 def logsumexp(x, dim=None, keepdim=False):

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from tinygen import dtypes, kernels
-from tinygen.autograd import primitive
 from tinygen.dtypes import ShapeError
 from tinygen.ops.elementwise import cast
+from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen import kernels
-from tinygen.autograd import primitive
 from tinygen.dtypes import DtypeError
 from tinygen.ops.elementwise import cast, exp
 from tinygen.ops.reduce import normalize_dims, sum
 from tinygen.ops.shape import reshape
+from tinygen.primitive import primitive
 
 
 @primitive

@@ -1,0 +1,67 @@
+"""Comparisons and logic: bools out, no gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygen import kernels
+from tinygen.primitive import primitive
+
+
+def _comparison(name: str, symbol: str):
+    function = getattr(np, name)
+
+    def compare(x, other):
+        return function(x, other)
+
+    compare.__name__ = compare.__qualname__ = {
+        "equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge"
+    }.get(name, name)  # fmt: skip
+    compare.__doc__ = f"x {symbol} other, elementwise"
+    return primitive(compare, promote="same")
+
+
+eq, ne, lt, le, gt, ge = (
+    _comparison(name, symbol)
+    for name, symbol in (
+        ("equal", "=="), ("not_equal", "!="), ("less", "<"), ("less_equal", "<="),
+        ("greater", ">"), ("greater_equal", ">="),
+    )
+)  # fmt: skip
+bitwise_and, bitwise_or, bitwise_xor = (
+    _comparison(name, symbol)
+    for name, symbol in (("bitwise_and", "&"), ("bitwise_or", "|"), ("bitwise_xor", "^"))
+)
+logical_and, logical_or, logical_xor = (
+    _comparison(name, name.removeprefix("logical_")) for name in ("logical_and", "logical_or", "logical_xor")
+)
+
+
+@primitive
+def logical_not(x):
+    """not x, elementwise"""
+    return kernels.array_module(x).logical_not(x)
+
+
+@primitive
+def bitwise_not(x):
+    """~x, elementwise"""
+    return ~x
+
+
+@primitive
+def isnan(x):
+    """Whether x is nan"""
+    return kernels.array_module(x).isnan(x)
+
+
+@primitive
+def isinf(x):
+    """Whether x is inf or -inf"""
+    return kernels.array_module(x).isinf(x)
+
+
+@primitive
+def isfinite(x):
+    """Whether x is neither inf nor nan"""
+    return kernels.array_module(x).isfinite(x)
