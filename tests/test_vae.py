@@ -253,7 +253,7 @@ def assert_same_run(folder, other):
 
 @pytest.mark.slow
 def test_twenty_kills_and_resumes_give_the_same_bits(tmp_path):
-    flags = "--steps 3000 --batch 20 --checkpoint-every 25 --pictures-every 1000000".split()
+    flags = "--steps 12000 --batch 20 --checkpoint-every 25 --pictures-every 1000000".split()
     whole = command("train", "vae", "--out", tmp_path / "whole", *flags)
     assert whole.returncode == 0, whole.stderr
     run = tmp_path / "killed"
@@ -263,7 +263,7 @@ def test_twenty_kills_and_resumes_give_the_same_bits(tmp_path):
     while kills < 20:
         resume = ["--resume"] if (run / "config.json").exists() else []
         process = subprocess.Popen([*map(str, start), *resume], env=ENV, stderr=subprocess.PIPE, text=True)
-        time.sleep(moments.uniform(0.6, 1.6))
+        time.sleep(moments.uniform(0.5, 1.4))
         if process.poll() is not None:
             break
         process.send_signal(signal.SIGKILL)

@@ -37,13 +37,13 @@ def png(picture) -> bytes:
     return out.getvalue()
 
 
-def curves(records: list[dict]) -> bytes:
+def curves(records: list[dict], unit: str = "") -> bytes:
     """Draw every term of the lines of metrics.jsonl against the step, one labelled line each."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
-    axes = figure.add_subplot(xlabel="step", ylabel="mean since the line before")
+    axes = figure.add_subplot(xlabel="step", ylabel=unit)
     names = dict.fromkeys(name for record in records for name in record if name not in ("step", "seconds"))
     for name in names:
         points = [(record["step"], record[name]) for record in records if name in record]

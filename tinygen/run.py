@@ -212,9 +212,9 @@ class Run:
         file = f"samples/{name}-{self.done:06d}.png"
         return self._write(file, pictures.png(pictures.grid(images, columns)))
 
-    def plot_losses(self) -> Path:
-        """Draw metrics.jsonl as loss.png."""
-        return self._write("loss.png", pictures.curves(self.metrics()))
+    def plot_losses(self, unit: str = "mean since the line before") -> Path:
+        """Draw metrics.jsonl as loss.png, `unit` beside the values."""
+        return self._write("loss.png", pictures.curves(self.metrics(), unit))
 
     def metrics(self) -> list[dict]:
         """The lines of metrics.jsonl; a torn last one is left out."""
