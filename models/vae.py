@@ -30,6 +30,7 @@ class Config:
     lr: float = 1e-3  # of Adam; times 0.3 after 50 % of the steps, times 0.1 after 80 %
     net: Literal["seed", "iwae"] = "seed"  # 784-256-256-20 with ReLU, or 784-200-200-50 with tanh
     latent: int | None = None  # dimensions of z, instead of the net's own
+    kl_warmup: int = 3_000  # steps in which the weight of the KL grows from 0 to 1; 0 for none
     pictures_every: int = 6_000  # steps between pictures
     checkpoint_every: int = 6_000  # steps between checkpoints
 
@@ -37,7 +38,8 @@ class Config:
 class VAE(nn.Module):
     """Encoder q(z|x) = N(mu, diag exp(logvar)) and decoder p(x|z) = Bernoulli(sigmoid(logits)).
 
-    Parameters have the names of the seed programs' VAE.  Weights start as Glorot & Bengio's uniform, biases at 0.
+    Parameters have the names of the seed programs' VAE and PyTorch's default initialisation: weights and biases
+    uniform in ±1/sqrt(fan_in).
     """
 
     def __init__(self, hidden: int = 256, latent: int = 20, activation=nn.ReLU) -> None:
@@ -55,7 +57,6 @@ class VAE(nn.Module):
             activation(),
             nn.Linear(hidden, PIXELS),
         )
-        self.apply(initialize)
 
     def encode(self, x):
         """x (N, 784) -> mu, logvar (N, latent)"""
@@ -65,13 +66,6 @@ class VAE(nn.Module):
     def decode(self, z):
         """z (N, latent) -> logits (N, 784)"""
         return self.decoder(z)
-
-
-def initialize(module) -> None:
-    """Glorot & Bengio 2010, eq. 16: weights uniform in ±sqrt(6 / (fan_in + fan_out)), biases 0."""
-    if isinstance(module, nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        nn.init.zeros_(module.bias)
 
 
 def build(config: Config) -> VAE:
@@ -108,7 +102,7 @@ def train(config: Config, run: Run | None = None) -> Run:
     run.record(data_sha256=images.sha256)
     x_train = images.train_images.reshape(-1, PIXELS)
     random = Generator(config.seed)
-    net = initial_network(config, x_train)
+    net = initial_network(config)
     optimizer = optim.Adam(net.parameters(), config.lr)
     schedule = optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step / config.steps))
     run.track(net=net, optimizer=optimizer, schedule=schedule)
@@ -118,10 +112,9 @@ def train(config: Config, run: Run | None = None) -> Run:
         x = tensor(binarize(batch, random.at("binarize", step)))
         eps = tensor(random.at("eps", step).normal((config.batch, net.latent)))
         reconstruction, kl = loss(net, x, eps)
-        total = reconstruction + kl
-        run.log(loss=total, reconstruction=reconstruction, kl=kl)
+        run.log(loss=reconstruction + kl, reconstruction=reconstruction, kl=kl)
         optimizer.zero_grad()
-        total.backward()
+        (reconstruction + kl_weight(step, config.kl_warmup) * kl).backward()
         optimizer.step()
         schedule.step()
         if run.every(config.pictures_every) or run.done == config.steps:
@@ -131,18 +124,18 @@ def train(config: Config, run: Run | None = None) -> Run:
     return run
 
 
-def initial_network(config: Config, x_train: np.ndarray) -> VAE:
-    """The network with the initial parameters that `config.seed` gives; it starts by answering the mean image.
-
-    The decoder's last bias is set to the mean image's logits: with it, and Glorot's weights, far fewer latent
-    dimensions die in the first epochs than under PyTorch's default.
-    """
+def initial_network(config: Config) -> VAE:
+    """The network with the initial parameters that `config.seed` gives."""
     manual_seed(config.seed)
-    net = build(config)
-    mean = np.clip(x_train.mean(0) / 255, 1e-3, 1 - 1e-3)
-    with no_grad():
-        net.decoder[-1].bias.copy_(tensor(np.log(mean / (1 - mean))))
-    return net
+    return build(config)
+
+
+def kl_weight(step: int, warmup: int) -> float:
+    """From 0 to 1 in the first `warmup` steps (Sønderby et al. 2016, arXiv 1602.02282, section 2.3).
+
+    Without it the KL silences latent dimensions before the decoder has found a use for them, for good.
+    """
+    return min(1.0, (step + 1) / warmup) if warmup else 1.0
 
 
 def lr_factor(progress: float) -> float:
