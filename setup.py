@@ -19,6 +19,7 @@ for folder in TOP_LEVEL:
 
 setup(
     packages=packages,
+    include_package_data=False,  # only what the next lines name
     package_dir={f"tinygen.{folder}": folder for folder in TOP_LEVEL},
     package_data={
         "tinygen.kernels": ["*.cu", "*.cuh", "*.h"],

@@ -102,7 +102,7 @@ def train(config: Config, run: Run | None = None) -> Run:
     run.record(data_sha256=images.sha256)
     x_train = images.train_images.reshape(-1, PIXELS)
     random = Generator(config.seed)
-    net = initial_network(config)
+    net = initial_network(config, x_train)
     optimizer = optim.Adam(net.parameters(), config.lr)
     schedule = optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step / config.steps))
     run.track(net=net, optimizer=optimizer, schedule=schedule)
@@ -124,10 +124,17 @@ def train(config: Config, run: Run | None = None) -> Run:
     return run
 
 
-def initial_network(config: Config) -> VAE:
-    """The network with the initial parameters that `config.seed` gives."""
+def initial_network(config: Config, x_train: np.ndarray) -> VAE:
+    """The network with the initial parameters that `config.seed` gives, answering the mean image whatever z is.
+
+    The decoder's last bias starts at the mean image's logits, so that it need not be learnt at the cost of z.
+    """
     manual_seed(config.seed)
-    return build(config)
+    net = build(config)
+    mean = np.clip(x_train.mean(0) / 255, 1e-3, 1 - 1e-3)
+    with no_grad():
+        net.decoder[-1].bias.copy_(tensor(np.log(mean / (1 - mean))))
+    return net
 
 
 def kl_weight(step: int, warmup: int) -> float:

@@ -78,7 +78,7 @@ def load_state(path) -> dict:
 
 
 def replace_file(path, chunks) -> None:
-    """Write `chunks` of bytes to a temporary file beside `path`, flush it, rename.  Raises OSError."""
+    """Write `chunks` of bytes to a temporary file beside `path`, flush it, rename.  Raises OSError about `path`."""
     path = Path(path)
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
@@ -88,9 +88,11 @@ def replace_file(path, chunks) -> None:
             f.flush()
             os.fsync(f.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as e:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if isinstance(e, OSError):
+            e.filename, e.filename2 = str(path), None
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -249,15 +251,15 @@ def _read_header(path, f) -> bytes:
     length = int.from_bytes(start[:8], "little")
     if len(start) == 9 and start[8:] == b"{" and length <= min(LONGEST_HEADER, size - 8):
         return start + f.read(length - 1)
+    if start[8:] == b"{" and length <= LONGEST_HEADER:  # before the marks: a length may begin like a pickle
+        raise CheckpointError(
+            f"{path}: cut short: found {size} bytes, expected a header of {length} and data"
+        )
     for mark, what in NOT_SAFETENSORS.items():
         if start.startswith(mark):
             raise CheckpointError(f"{path}: found {what}, expected a safetensors file; refused, not loaded")
     if len(start) < 9:
         raise CheckpointError(f"{path}: cut short: found {size} bytes, expected a safetensors file")
-    if start[8:] == b"{" and length <= LONGEST_HEADER:
-        raise CheckpointError(
-            f"{path}: cut short: found {size} bytes, expected a header of {length} and data"
-        )
     raise CheckpointError(f"{path}: found bytes {start[:8].hex()}, expected the start of a safetensors file")
 
 

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 from tinygen.flags import FlagError, add_flags, flags_of, flags_of_function, make_config, unknown
+from tinygen.progress import say
 
 COMMANDS = {
     "train": "train a model in a fresh run folder:  tinygen train MODEL [flags]",
@@ -30,6 +31,9 @@ BROKEN_PIPE = 128 + 13
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command.  Returns the exit code: 0, 1 failed, 2 bad input, 128 + signal."""
+    for name in "stdout", "stderr":
+        if getattr(sys, name) is None:  # closed by who started us, as in `>&-`
+            setattr(sys, name, open(os.devnull, "w"))
     try:
         code = _dispatch(sys.argv[1:] if argv is None else list(argv))
         sys.stdout.flush()
@@ -44,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
             return e.code or 0  # --help, or a run stopped by a signal
         if os.environ.get("TINYGEN_DEBUG"):
             raise
-        print(f"tinygen: error: {_one_line(e)}", file=sys.stderr)
+        say(f"tinygen: error: {_one_line(e)}")
         return 2 if isinstance(e, ValueError | OSError | NotImplementedError) else 1
 
 
@@ -216,8 +220,8 @@ def _eval(argv) -> int:
     result = {"model": run.model, "data": getattr(run.config, "data", None), "split": None, "images": None}
     result |= {"step": run.step}
     result |= measures
+    print(json.dumps(result))  # first: a full disk must not cost the numbers
     run.write_json("eval.json", result)
-    print(json.dumps(result))
     return 0
 
 
@@ -249,8 +253,9 @@ def _list(argv) -> int:
     }
     for title, entries in ("models", models()), ("data", DATASETS | TOYS), ("kernels", kernels):
         print(title)
+        width = max(map(len, entries), default=0)
         for name, what in entries.items():
-            print(f"  {name:<16} {what}")
+            print(f"  {name:<{width}}  {what}")
     return 0
 
 

@@ -1,11 +1,14 @@
 """What a long job says and hears: a progress bar on terminals, lines elsewhere, signals between steps."""
 
 import contextlib
+import os
 import shutil
 import signal
 import sys
 import threading
 import time
+
+FORMAT = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}, {remaining} left"  # fits 80 columns
 
 
 class Bar:
@@ -14,7 +17,7 @@ class Bar:
     def __init__(self, run, total: int) -> None:
         self.run, self.first, self.started = run, run.step, time.perf_counter()
         self.shown = self.started
-        self.bar = _tqdm(total=total, initial=run.step, desc=run.model, unit="step")
+        self.bar = _tqdm(total=total, initial=run.step, desc=run.model, bar_format=FORMAT)
 
     def __enter__(self):
         return self
@@ -43,8 +46,11 @@ def progress(iterable, what: str, total: int | None = None):
 
 
 def say(line: str) -> None:
-    """Tell the user one line, on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    """Tell the user one line, on stderr; who no longer listens (`2>&1 | head`) loses no run by it."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 @contextlib.contextmanager

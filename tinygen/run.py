@@ -110,10 +110,11 @@ class Run:
             self._write_config()
 
     def discard(self) -> None:
-        """Remove a fresh folder in which training never began."""
-        if self.fresh and set(os.listdir(self.folder)) == {"config.json", ".lock"}:
-            self.path("config.json").unlink()
-            self.path(".lock").unlink()
+        """Remove a fresh folder in which no step was finished."""
+        files = set(os.listdir(self.folder))
+        if self.fresh and self.step == 0 and files <= {"config.json", "metrics.jsonl", ".lock"}:
+            for name in files:
+                self.path(name).unlink()
             self.folder.rmdir()
 
     # Training
@@ -143,7 +144,7 @@ class Run:
             return
         with (
             contextlib.ExitStack() as stack,
-            self._errors("cannot write"),
+            self._errors("cannot write", self.path("metrics.jsonl")),
             open(self.path("metrics.jsonl"), "a") as metrics,
         ):
             stack.enter_context(self._lock)
@@ -238,11 +239,11 @@ class Run:
         )
 
     @contextlib.contextmanager
-    def _errors(self, what):
+    def _errors(self, what, path=None):
         try:
             yield
         except OSError as e:
-            raise RunError(f"{e.filename or self.folder}: {what}: {e.strerror or e}") from e
+            raise RunError(f"{e.filename or path or self.folder}: {what}: {e.strerror or e}") from e
 
     def _occupy(self, resume) -> bool:
         """Make, check, lock and tidy the folder.  -> whether it already holds a run"""

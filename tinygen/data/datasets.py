@@ -39,7 +39,7 @@ class Dataset:
 def load(name: str = "glyphs", data_dir: str | Path | None = None) -> Dataset:
     """A dataset from `data_dir`, $TINYGEN_DATA, the user's cache or the net; DataError if it is damaged."""
     if name not in DATASETS:
-        raise DataError(f"no dataset {name!r}; known: {', '.join(DATASETS)}")
+        raise DataError(f"no dataset of images {name!r}; known: {', '.join(DATASETS)}")
     if name == "glyphs":
         arrays, folder = _cached_glyphs(), fetch.cache_dir()
     else:
