@@ -93,6 +93,10 @@ def _machine() -> dict:
     return {"cpu": cpu, "cores": cores, "BLAS": f"{blas['name']} {blas['version']}", "BLAS threads": threads}
 
 
+def _results() -> dict:
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
 def table(results: dict) -> str:
     """The README's table.  results: row name -> row of models.json"""
     lines = [
@@ -134,18 +138,18 @@ def main(argv=None) -> int:
     unknown = set(arguments.rows) - set(ROWS)
     if unknown:
         parser.error(f"unknown row {unknown.pop()!r}; known: {', '.join(ROWS)}")
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if arguments.action == "run":
         for name in arguments.rows or ROWS:
-            results[name] = run(name)
-            print(json.dumps({name: results[name]}))
-            results = {name: results[name] for name in ROWS if name in results}
-            RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+            row = run(name)
+            print(json.dumps({name: row}), flush=True)
+            results = {**_results(), name: row}  # another run may have written meanwhile
+            ordered = {name: results[name] for name in ROWS if name in results}
+            RESULTS.write_text(json.dumps(ordered, indent=2) + "\n")
         return 0
     readme = README.read_text()
     if arguments.action == "check":
-        return 0 if written(readme, results) == readme else 1
-    README.write_text(written(readme, results))
+        return 0 if written(readme, _results()) == readme else 1
+    README.write_text(written(readme, _results()))
     return 0
 
 
