@@ -128,6 +128,8 @@ def test_every_truncation_is_noticed(saved):
     refused(saved, f"cut short: found {len(good) - 1} bytes, expected {len(good)}")
     saved.write_bytes(good + b"\0")
     refused(saved, f"damaged: found {len(good) + 1} bytes, expected {len(good)}")
+    saved.write_bytes((0x880).to_bytes(8, "little") + b'{"')  # a header length that begins like a pickle
+    refused(saved, "cut short: found 10 bytes, expected a header of 2176 and data")
 
 
 class Trap:

@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
 def _one_line(e):
     text = " ".join(str(e).split())
     if isinstance(e, OSError) and e.strerror:
-        return f"{e.filename}: {e.strerror}" if e.filename else e.strerror
+        return f"{e.filename}: {e.strerror}" if e.filename else f"{e.strerror} (TINYGEN_DEBUG=1 shows where)"
     if isinstance(e, MemoryError):
         return f"out of memory {text}".strip()
     if isinstance(e, ValueError | ArithmeticError | NotImplementedError) and text:
