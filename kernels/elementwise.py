@@ -1,51 +1,38 @@
-"""Elementwise arithmetic on arrays of one dtype.  Overflow and division by zero give inf and nan, silently."""
+"""Elementwise arithmetic on arrays of one dtype.
+
+Where NumPy has the function it is NumPy's, which hands cupy arrays to cupy.  Overflow and 0/0 give inf and nan; the
+warnings NumPy would print are silenced in one place, around every forward of the tape (`tinygen/primitive.py`).
+"""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+from numpy import (  # noqa: F401
+    add,
+    cos,
+    divide,
+    exp,
+    expm1,
+    floor_divide,
+    log,
+    log1p,
+    logaddexp,
+    maximum,
+    minimum,
+    multiply,
+    power,
+    remainder,
+    sin,
+    sqrt,
+    subtract,
+    tanh,
+)
 
 from tinygen.kernels.dispatch import array_module
 
-quiet = np.errstate(all="ignore")
-SQRT_HALF, TWO_OVER_SQRT_PI = math.sqrt(0.5), 2 / math.sqrt(math.pi)
 
-
-def _unary(name):
-    function = getattr(np, name)
-
-    @quiet
-    def apply(x):
-        return function(x)
-
-    apply.__name__ = name
-    apply.__doc__ = f"numpy.{name}, elementwise; cupy arrays dispatch to cupy's."
-    return apply
-
-
-def _binary(name):
-    function = getattr(np, name)
-
-    @quiet
-    def apply(a, b):
-        return function(a, b)
-
-    apply.__name__ = name
-    apply.__doc__ = f"numpy.{name}, elementwise with broadcasting; cupy arrays dispatch to cupy's."
-    return apply
-
-
-exp, expm1, log, log1p, sqrt, sin, cos, tanh = map(
-    _unary, ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh")
-)
-add, subtract, multiply, divide, power, maximum, minimum, logaddexp = map(
-    _binary, ("add", "subtract", "multiply", "divide", "power", "maximum", "minimum", "logaddexp")
-)
-floor_divide, remainder = map(_binary, ("floor_divide", "remainder"))
-
-
-@quiet
 def sigmoid(x):
     """1 / (1 + exp(-x)), for negative x as exp(x) / (1 + exp(x)): nothing overflows."""
     xp = array_module(x)
@@ -54,7 +41,6 @@ def sigmoid(x):
     return xp.where(x >= 0, one, small) / (one + small)
 
 
-@quiet
 def softplus(x):
     """log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|))."""
     xp = array_module(x)
@@ -86,11 +72,6 @@ def _erf_loop():
 
 def _c_erf(x):
     return math.erf(x)
-
-
-def as_array(x):
-    """NumPy's reductions and arithmetic on 0-d arrays give scalars; make them arrays again."""
-    return np.asarray(x) if isinstance(x, np.generic) else x
 
 
 def relu(x):

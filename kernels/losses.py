@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen.kernels.dispatch import Kernel, array_module
-from tinygen.kernels.elementwise import quiet, sigmoid
+from tinygen.kernels.elementwise import sigmoid
 
 bce_with_logits = Kernel("bce_with_logits")
 bce_with_logits_grad = Kernel("bce_with_logits_grad")
@@ -14,7 +14,6 @@ pick_class_grad = Kernel("pick_class_grad")
 
 
 @bce_with_logits.reference
-@quiet
 def bce_with_logits_reference(x, target):
     """-target log σ(x) - (1 - target) log(1 - σ(x)) = max(x, 0) - x target + log(1 + exp(-|x|))"""
     xp = array_module(x)
@@ -22,7 +21,6 @@ def bce_with_logits_reference(x, target):
 
 
 @bce_with_logits_grad.reference
-@quiet
 def bce_with_logits_grad_reference(g, x, target):
     """gx = g (σ(x) - target)"""
     return g * (sigmoid(x) - target)
@@ -55,14 +53,12 @@ def _compiled(loop: str, x, target):
 
 
 @bce_with_logits.variant("one_pass", usable=_long_float32)
-@quiet
 def bce_with_logits_one_pass(x, target):
     """Exponential by NumPy, all the rest in one compiled pass: reads 12 and writes 4 bytes an element."""
     return _compiled("bce_with_logits", x, target)
 
 
 @bce_with_logits_grad.variant("one_pass", usable=lambda g, x, target: _long_float32(x, target))
-@quiet
 def bce_with_logits_grad_one_pass(g, x, target):
     """σ(x) - target in one compiled pass, then times g, which is one number seen many times after a mean."""
     out = _compiled("sigmoid_minus", x, target)

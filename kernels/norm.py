@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from tinygen.kernels.dispatch import Kernel, array_module
-from tinygen.kernels.elementwise import quiet
 
 normalize = Kernel("normalize")
 normalize_grad = Kernel("normalize_grad")
@@ -18,7 +17,6 @@ def _mean(x, dims):
 
 
 @normalize.reference
-@quiet
 def normalize_reference(x, dims, eps):
     """y = (x - mean) / sqrt(var + eps), var biased.  x -> y, mean, var; the latter with size one along dims"""
     mean = _mean(x, dims)
@@ -29,7 +27,6 @@ def normalize_reference(x, dims, eps):
 
 
 @normalize_grad.reference
-@quiet
 def normalize_grad_reference(g, y, var, dims, eps):
     """gx = (g - mean(g) - y mean(g y)) / sqrt(var + eps)"""
     gx = g * y

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen.kernels.dispatch import Kernel, array_module
-from tinygen.kernels.elementwise import quiet
 
 softmax = Kernel("softmax")
 softmax_grad = Kernel("softmax_grad")
@@ -14,7 +13,6 @@ log_softmax_grad = Kernel("log_softmax_grad")
 
 
 @softmax.reference
-@quiet
 def softmax_reference(x, dim):
     """exp(x - m) / sum(exp(x - m)), m the maximum, so that nothing overflows.  A row of -inf is nan."""
     y = x - x.max(axis=dim, keepdims=True, initial=-np.inf)
@@ -24,7 +22,6 @@ def softmax_reference(x, dim):
 
 
 @softmax_grad.reference
-@quiet
 def softmax_grad_reference(g, y, dim):
     """gx = y (g - sum(g y))"""
     gx = g * y
@@ -34,7 +31,6 @@ def softmax_grad_reference(g, y, dim):
 
 
 @log_softmax.reference
-@quiet
 def log_softmax_reference(x, dim):
     """x - m - log(sum(exp(x - m))), m the maximum."""
     xp = array_module(x)
@@ -44,7 +40,6 @@ def log_softmax_reference(x, dim):
 
 
 @log_softmax_grad.reference
-@quiet
 def log_softmax_grad_reference(g, y, dim):
     """gx = g - exp(y) sum(g)"""
     gx = array_module(y).exp(y)

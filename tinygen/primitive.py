@@ -127,11 +127,13 @@ class Primitive:
             out, *kept = out
         if isinstance(out, np.generic):
             out = np.asarray(out)
-        result = Tensor._wrap(out)
+        result, view, needed = Tensor._wrap(out), out.base is not None, False
         for x in inputs:
-            if isinstance(x, Tensor) and (out is x._data or (out.base is not None and _shares(out, x._data))):
-                _alias(result, x)
-        if _mode.recording and self.differentiable and out.dtype.kind == "f":
+            if isinstance(x, Tensor):
+                needed = needed or x._requires_grad
+                if out is x._data or (view and _shares(out, x._data)):
+                    _alias(result, x)
+        if needed and self.differentiable and _mode.recording and out.dtype.kind == "f":
             self._record(result, inputs, arrays, attrs, kept)
         return result
 
@@ -164,26 +166,47 @@ class Primitive:
 
     def _operands(self, inputs):
         """The inputs as (Tensors, plain numbers or None) and as arrays in the dtype the forward computes in."""
-        names = self.input_names if self.variadic is None else itertools.repeat(self.variadic)
-        checked, found, same = [], None, True
-        for name, x in zip(names, inputs):
+        arrays, dtype = [], None
+        for x in inputs:
             if not isinstance(x, Tensor):
-                if x is None and name in self.optional:
-                    checked.append(None)
-                    continue
-                x = _operand(self, name, x)
-                same = same and isinstance(x, Tensor)
-            checked.append(x)
-            if isinstance(x, Tensor):
-                if found is None:
-                    found = x._data.dtype
-                elif x._data.dtype != found:
-                    same = False
-        if same and (self.promote != "float" or found is None or found.kind == "f"):
-            return checked, [None if x is None else x._data for x in checked]
+                return self._mixed(inputs)
+            arrays.append(x._data)
+            if dtype is None:
+                dtype = x._data.dtype
+            elif x._data.dtype != dtype:
+                return self._mixed(inputs)
+        if self.promote == "float" and dtype.kind != "f":
+            return self._mixed(inputs)
+        return inputs, arrays
+
+    def _mixed(self, inputs):
+        """`_operands` where an input is no Tensor or the dtypes are not the one the forward computes in."""
+        inputs = [
+            x if isinstance(x, Tensor) else self._operand(name, x) for name, x in zip(self._names(), inputs)
+        ]
         if self.promote is None:
-            return checked, self._unpromoted(checked)
-        return checked, self._promoted(checked)
+            return inputs, self._unpromoted(inputs)
+        dtype = self._promoted([x for x in inputs if x is not None])
+        return inputs, [
+            None
+            if x is None
+            else x._data.astype(dtype, copy=False)
+            if isinstance(x, Tensor)
+            else self._number(x, dtype)
+            for x in inputs
+        ]
+
+    def _operand(self, name: str, x):
+        """A Tensor or a plain Python number; NumPy arrays become Tensors that share their memory."""
+        if x is None and name in self.optional:
+            return None
+        if isinstance(x, np.ndarray):
+            return Tensor._from_outside(x)
+        if isinstance(x, np.generic):
+            return x.item()
+        if isinstance(x, (bool, int, float)):
+            return x
+        raise TypeError(f"{self.name}: {name} is a {type(x).__name__}, expected a Tensor or a number")
 
     def _unpromoted(self, inputs) -> list:
         found = {x._data.dtype for x in inputs if isinstance(x, Tensor)}
@@ -196,24 +219,16 @@ class Primitive:
             raise DtypeError(f"{self.name}: expected Tensors of one dtype, found {described}")
         return [None if x is None else x._data for x in inputs]
 
-    def _promoted(self, inputs) -> list:
+    def _promoted(self, inputs) -> np.dtype:
         tensors = [x._data for x in inputs if isinstance(x, Tensor)]
-        numbers = [x for x in inputs if x is not None and not isinstance(x, Tensor)]
+        if all(a.dtype == tensors[0].dtype and a.dtype.kind == "f" for a in tensors) and tensors:
+            return tensors[0].dtype  # no number is of a higher category
         dtype = dtypes.result_type(
             [a.dtype for a in tensors if a.ndim],
             [a.dtype for a in tensors if not a.ndim],
-            [dtypes.scalar_dtype(x) for x in numbers],
+            [dtypes.scalar_dtype(x) for x in inputs if not isinstance(x, Tensor)],
         )
-        if self.promote == "float" and dtype.kind != "f":
-            dtype = dtypes.get_default_dtype()
-        return [
-            None
-            if x is None
-            else x._data.astype(dtype, copy=False)
-            if isinstance(x, Tensor)
-            else self._number(x, dtype)
-            for x in inputs
-        ]
+        return dtypes.get_default_dtype() if self.promote == "float" and dtype.kind != "f" else dtype
 
     def _number(self, x, dtype):
         if dtype.kind in "iu" and not np.iinfo(dtype).min <= x <= np.iinfo(dtype).max:
@@ -316,14 +331,3 @@ def _check_names(op: Primitive, names, where: str) -> None:
         raise TypeError(
             f"{where}: no value is called {unknown[0]!r}; known: {', '.join(sorted(filter(None, known)))}"
         )
-
-
-def _operand(op: Primitive, name: str, x):
-    """A Tensor or a plain Python number; NumPy arrays become Tensors that share their memory."""
-    if isinstance(x, np.ndarray):
-        return Tensor._from_outside(x)
-    if isinstance(x, np.generic):
-        return x.item()
-    if isinstance(x, (bool, int, float)):
-        return x
-    raise TypeError(f"{op.name}: {name} is a {type(x).__name__}, expected a Tensor or a number")

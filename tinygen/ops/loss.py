@@ -93,7 +93,6 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
 
 
 @primitive
-@kernels.quiet
 def _bce(x, target):
     """-target log x - (1 - target) log(1 - x), each logarithm at least -100"""
     xp = kernels.array_module(x)
