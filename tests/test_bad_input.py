@@ -109,6 +109,7 @@ def test_damaged_data(tinygen_, file, content, words):
         ("--data-dir nowhere", "mnist: the data folder nowhere does not exist or cannot be reached"),
         ("--net big", "argument --net: unknown value 'big'; known: seed, iwae"),
         ("--latent 0", "argument --latent: found 0, expected 1 or more"),
+        ("--kl-warmup -1", "argument --kl-warmup: found -1, expected 0 or more"),
         ("--warmth 3", "unknown flag '--warmth'"),
         ("--out data", "data: found files but no config.json, expected a run or no files"),
         ("--out data/none.gz/run", "data/none.gz/run: cannot make the run folder: Not a directory"),

@@ -143,6 +143,7 @@ LOWEST = {
     "steps": 0,
     "batch": 1,
     "latent": 1,
+    "kl_warmup": 0,
     "lr": 0,
     "samples": 1,
     "k": 1,
