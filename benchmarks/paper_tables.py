@@ -138,6 +138,10 @@ def main(argv=None) -> int:
     unknown = set(arguments.rows) - set(ROWS)
     if unknown:
         parser.error(f"unknown row {unknown.pop()!r}; known: {', '.join(ROWS)}")
+    if not README.exists():
+        parser.error(
+            "run this from a checkout (pip install -e .): the results and the README are not installed"
+        )
     if arguments.action == "run":
         for name in arguments.rows or ROWS:
             row = run(name)

@@ -25,12 +25,14 @@ class Config:
     data: str = "glyphs"  # glyphs, mnist or fashion-mnist
     data_dir: str | None = None  # where the data set's files are
     seed: int = 0  # of the initial parameters and of everything drawn in training
-    steps: int = 36_000  # of gradient descent: 60 epochs of 600 batches
+    steps: int = 36_000  # training steps; 36,000 are 60 epochs of 600 batches
     batch: int = 100  # images a step
     lr: float = 1e-3  # of Adam; times 0.3 after 50 % of the steps, times 0.1 after 80 %
     net: Literal["seed", "iwae"] = "seed"  # 784-256-256-20 with ReLU, or 784-200-200-50 with tanh
     latent: int | None = None  # dimensions of z, instead of the net's own
-    kl_warmup: int = 3_000  # steps in which the weight of the KL grows from 0 to 1; 0 for none
+    kl_warmup: int = (
+        3_000  # steps in which the KL's weight grows from 0 to 1, at most a twelfth of all; 0 for none
+    )
     pictures_every: int = 6_000  # steps between pictures
     checkpoint_every: int = 6_000  # steps between checkpoints
 
@@ -80,7 +82,7 @@ def reparameterize(mu, logvar, eps):
 
 
 def kl_divergence(mu, logvar):
-    """KL(N(mu, exp(logvar)) || N(0, 1)) = -1/2 sum 1 + logvar - mu² - exp(logvar)  (appendix B).  (N, L) -> (N,)"""
+    """KL(N(mu, exp(logvar)) || N(0, 1)) = -1/2 sum (1 + logvar - mu² - exp(logvar))  (appendix B).  (N, L) -> (N,)"""
     return -0.5 * (1 + logvar - mu * mu - logvar.exp()).sum(1)
 
 
@@ -112,20 +114,19 @@ def train(config: Config, run: Run | None = None) -> Run:
         x = tensor(binarize(batch, random.at("binarize", step)))
         eps = tensor(random.at("eps", step).normal((config.batch, net.latent)))
         reconstruction, kl = loss(net, x, eps)
-        run.log(loss=reconstruction + kl, reconstruction=reconstruction, kl=kl)
+        run.log(loss=reconstruction + kl, reconstruction=reconstruction, kl=kl)  # -ELBO, also in the warm-up
         optimizer.zero_grad()
-        (reconstruction + kl_weight(step, config.kl_warmup) * kl).backward()
+        (reconstruction + kl_weight(step, config) * kl).backward()
         optimizer.step()
         schedule.step()
         if run.every(config.pictures_every) or run.done == config.steps:
             pictures(run, net, images.test_images)
-            run.plot_losses("nats an image")
     run.plot_losses("nats an image")
     return run
 
 
 def initial_network(config: Config, x_train: np.ndarray) -> VAE:
-    """The network with the initial parameters that `config.seed` gives, answering the mean image whatever z is.
+    """The network with the initial parameters that `config.seed` gives, answering about the mean image for every z.
 
     The decoder's last bias starts at the mean image's logits, so that it need not be learnt at the cost of z.
     """
@@ -137,11 +138,12 @@ def initial_network(config: Config, x_train: np.ndarray) -> VAE:
     return net
 
 
-def kl_weight(step: int, warmup: int) -> float:
-    """From 0 to 1 in the first `warmup` steps (Sønderby et al. 2016, arXiv 1602.02282, section 2.3).
+def kl_weight(step: int, config: Config) -> float:
+    """From 0 to 1 in the first steps ("Warm-up" in Sønderby et al. 2016, arXiv 1602.02282).
 
     Without it the KL silences latent dimensions before the decoder has found a use for them, for good.
     """
+    warmup = min(config.kl_warmup, config.steps // 12)
     return min(1.0, (step + 1) / warmup) if warmup else 1.0
 
 
@@ -169,15 +171,17 @@ def _decoded(net, z) -> np.ndarray:
 
 
 @no_grad()
-def evaluate(run: Run, *, data: str | None = None, samples: int | None = None, k: int = 500) -> dict:
-    """-ELBO and importance-sampled NLL in nats an image, on the test split under one fixed binarization.
-
-    data     another data set than the one trained on
-    samples  only the first so many test images
-    k        importance samples an image
-    """
+def evaluate(
+    run: Run,
+    *,
+    data: str | None = None,  # another data set than the one trained on
+    data_dir: str | None = None,  # where its files are now
+    samples: int | None = None,  # only the first so many test images
+    k: int = 500,  # importance samples an image
+) -> dict:
+    """-ELBO and importance-sampled NLL in nats an image, on the test split under one fixed binarization."""
     name = data or run.config.data
-    images = load(name, run.config.data_dir).test_images[:samples].reshape(-1, PIXELS)
+    images = load(name, data_dir or run.config.data_dir).test_images[:samples].reshape(-1, PIXELS)
     net = trained_network(run)
     x_test = binarize(images, Generator(TEST_SEED).at("test-binarization"))
     neg_elbo, nll = likelihood(net, x_test, k)
@@ -226,6 +230,7 @@ def pictures(run: Run, net, test_images) -> None:
     run.image("interpolation", _decoded(net, interpolation(mu.numpy()[:8], mu.numpy()[8:16], 10)), columns=10)
     if net.latent == 2:
         run.image("manifold", _decoded(net, manifold(20)), columns=20)
+    run.plot_losses("nats an image")
 
 
 def interpolation(start: np.ndarray, end: np.ndarray, n: int) -> np.ndarray:
