@@ -20,6 +20,7 @@ from tinygen.kernels.pool import (
     sum_pool2d,
     sum_pool2d_grad,
 )
+from tinygen.kernels.reduce import sum
 from tinygen.kernels.scatter import put
 from tinygen.kernels.softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
 

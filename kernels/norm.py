@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from tinygen.kernels.dispatch import Kernel, array_module
+from tinygen.kernels.reduce import sum
 
 normalize = Kernel("normalize")
 normalize_grad = Kernel("normalize_grad")
@@ -13,7 +14,7 @@ normalize_grad = Kernel("normalize_grad")
 def _mean(x, dims):
     """The mean over dims, kept with size one; of nothing it is nan."""
     count = math.prod(x.shape[d] for d in dims)
-    return x.sum(axis=dims, keepdims=True) * x.dtype.type(1 / count if count else math.nan)
+    return sum(x, dims, keepdims=True) * x.dtype.type(1 / count if count else math.nan)
 
 
 @normalize.reference

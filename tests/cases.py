@@ -284,6 +284,15 @@ SPECIAL = C([0.0, np.inf, -np.inf, np.nan, 1.0])
 for name in "isnan isinf isfinite".split():
     case(name, lambda T, F, x, f=name: getattr(T, f)(x), SPECIAL, grad=False, other_dtypes=False)
     case(name, lambda T, F, x, f=name: getattr(T, f)(x), U(3), grad=False)
+NEAR = constant(C([0.0, np.inf, np.inf, np.nan, 1.001]))
+for at in ({}, {"rtol": 0.01}, {"equal_nan": True}):
+    case(
+        "isclose", lambda T, F, x, y, at=at: x.isclose(y, **at), SPECIAL, NEAR, grad=False, other_dtypes=False
+    )
+for name in "allclose equal".split():
+    case(name, lambda T, F, x, y, f=name: T.tensor([getattr(T, f)(x, y), getattr(x, f)(x), getattr(T, f)(x, x + 1)]),
+         U(3), U(3), grad=False, other_dtypes=False)  # fmt: skip
+case("equal", lambda T, F, x: T.tensor(T.equal(x, x[:2])), U(3), grad=False)
 
 # reductions: everything, one dimension, several, kept or not; 0-d, size one, empty
 
@@ -385,7 +394,8 @@ case("Tensor.expand", lambda T, F, x: (x.expand(2, 3), x.expand(0)), U())
 case("Tensor.expand", lambda T, F, x: x.expand(4, 0, 3), U(0, 3))
 case("Tensor.expand_as", lambda T, F, x, y: x.expand_as(y) * y, U(3, 1), U(2, 3, 4))
 case("Tensor.repeat", lambda T, F, x: (x.repeat(2, 3), x.repeat(2, 1, 1), x.repeat(0, 1)), U(3, 2))
-case("Tensor.repeat", lambda T, F, x: (x.repeat(3), x.repeat(2, 2)), U())
+case("Tensor.repeat", lambda T, F, x: (x.repeat(3), x.repeat(2, 2), x.repeat(1, 1)), U())
+case("Tensor.view_as", lambda T, F, x, y: x.view_as(y) * y, U(3, 4), U(2, 6))
 case("flip", lambda T, F, x: (T.flip(x, (0,)), x.flip([0, 1]), x.flip((-1,))), U(3, 4))
 case("cat", lambda T, F, x, y: (T.cat([x, y]), T.cat((x, y, x), dim=0), T.cat([y], -1)), U(3, 4), U(2, 4))
 case("cat", lambda T, F, x, y: T.cat([x, y], 1), U(3, 0), U(3, 2))
@@ -413,6 +423,9 @@ case("gather", lambda T, F, x, i: x.gather(-1, i), U(3, 2, 4), N(2, 1, 6, high=4
 case("gather", lambda T, F, x, i: x.gather(0, i), U(5), N(0))
 case("index_select", lambda T, F, x, i: (T.index_select(x, 0, i), x.index_select(-1, i)), U(3, 4), N(5))
 case("index_select", lambda T, F, x, i: T.index_select(x, 0, i), U(3, 4), N(0))
+case("index_select", lambda T, F, x, i: (x.index_select(0, i), x.index_select(1, i)), U(3, 4), N())
+case("nonzero", lambda T, F, x: (T.nonzero(x > 0), *x.nonzero(as_tuple=True)), U(3, 4), grad=False)
+case("nonzero", lambda T, F, x: (x.nonzero(), (x * 0).nonzero(), (x > 9).nonzero()), U(), grad=False)
 case("masked_select", lambda T, F, x, m: T.masked_select(x, m), U(3, 4), B(3, 4))
 case("masked_select", lambda T, F, x, m: x.masked_select(m), U(3, 4), B(4))
 case(

@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import pickle
 import threading
 import time
 import tracemalloc
@@ -436,6 +437,39 @@ def test_no_grad_on_a_generator():
     next(abandoned)
     abandoned.close()
     assert T.is_grad_enabled()
+
+
+def test_what_is_thrown_into_a_generator_is_its_own_to_handle():
+    @T.no_grad()
+    def steps():
+        try:
+            yield "waiting"
+        except KeyError:
+            yield T.is_grad_enabled()
+
+    it = steps()
+    assert next(it) == "waiting" and it.throw(KeyError()) is False and T.is_grad_enabled()
+    with pytest.raises(ValueError):
+        it.throw(ValueError())
+    assert T.is_grad_enabled()
+
+
+def test_set_grad_enabled():
+    with T.set_grad_enabled(False):
+        assert not T.is_grad_enabled()
+        with T.set_grad_enabled(True):
+            assert T.is_grad_enabled()
+        assert not T.is_grad_enabled()
+    assert T.is_grad_enabled()
+    T.set_grad_enabled(False)
+    assert not T.is_grad_enabled()
+    T.set_grad_enabled(True)
+    assert T.is_grad_enabled()
+    seen = T.set_grad_enabled(False)(T.is_grad_enabled)
+    assert T.is_grad_enabled() and not seen()
+    with T.inference_mode():
+        assert not T.is_grad_enabled()
+    assert not T.inference_mode(T.is_grad_enabled)()
 
 
 def test_no_grad_belongs_to_its_thread():
@@ -968,8 +1002,55 @@ def test_deepcopy():
     with T.no_grad():
         twin.mul_(0)
     assert values(x).tolist() == [1, 2] and values(x.grad).tolist() == [2, 4] and twin.requires_grad
-    with pytest.raises(RuntimeError, match="deepcopy: only leaf Tensors"):
-        copy.deepcopy(x * 2)
+    for f in (copy.deepcopy, copy.copy, pickle.dumps):
+        with pytest.raises(RuntimeError, match="only leaf Tensors can be copied or pickled"):
+            f(x * 2)
+
+
+def test_copy_shares_memory_and_is_guarded():
+    x = leaf(1.0, 2.0)
+    twin = copy.copy(x)
+    y = (x * x).sum()
+    with T.no_grad():
+        twin.add_(1)
+    assert values(x).tolist() == [2, 3] and twin.requires_grad
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+
+
+def test_pickle_takes_neither_graph_nor_guard():
+    x = leaf(1.0, 2.0)
+    saved = (x * x).sum()
+    twin = pickle.loads(pickle.dumps(x))
+    assert values(twin).tolist() == [1, 2] and twin.requires_grad
+    with T.no_grad():
+        twin[0] = 5.0  # the original is saved, the twin is not
+    saved.backward()
+
+
+@pytest.mark.parametrize("write", [lambda x: x.add_(1), lambda x: x.zero_(), lambda x: x.__setitem__(0, 1)])
+def test_writing_to_read_only_memory_is_refused(write):
+    array = np.zeros(3)
+    array.flags.writeable = False
+    for x in (T.from_numpy(array), T.zeros(1).expand(3)):
+        with pytest.raises(RuntimeError, match=r"cannot write to x \(3,\): its memory is read-only"):
+            write(x)
+
+
+@pytest.mark.parametrize(
+    "f", [lambda x: x.flip(0), lambda x: x.repeat(1, 1), lambda x: x.index_select(0, T.tensor(0))]
+)
+def test_what_pytorch_copies_is_a_copy(f):
+    x = T.zeros(1, 3)
+    f(x)[0] = 1.0
+    assert not x.any()
+
+
+def test_tensor_with_a_capital_is_pytorchs():
+    assert T.Tensor(2, 3).shape == (2, 3) and T.Tensor(2).shape == (2,) and T.Tensor().shape == (0,)
+    assert T.Tensor([1, 2]).dtype == T.Tensor(np.ones(2)).dtype == T.float32
+    with pytest.raises(TypeError, match="whole numbers as sizes, or one list or array"):
+        T.Tensor([1, 2], T.float64)
 
 
 def test_wrong_shapes_name_operation_found_and_expected():

@@ -273,3 +273,38 @@ def test_methods_are_the_functions(name):
     function = getattr(ops.FUNCTIONS[name], "__wrapped__", ops.FUNCTIONS[name])
     assert method is function
     assert getattr(tinygen, name) is ops.FUNCTIONS[name]
+
+
+@pytest.mark.parametrize(
+    "shape, dim", [((200_000, 2), 0), ((2, 200_000), 1), ((300, 2, 900), (0, 2)), ((5000, 3), 0)]
+)
+def test_long_sums_stay_accurate(shape, dim):
+    """Also across memory, where NumPy adds one after the other: 0.1 in float32, not a multiple of anything."""
+    x = tinygen.full(shape, 0.1)
+    for y in (x, x + 0, x.transpose(0, 1).contiguous().transpose(0, 1)):
+        expected = np.asarray(y).astype(np.float64).sum(dim)
+        np.testing.assert_allclose(np.asarray(y.sum(dim)), expected, rtol=2e-5)
+        assert y.sum(dim).dtype == tinygen.float32 and y.sum(dim, keepdim=True).ndim == x.ndim
+    bias = tinygen.zeros(shape[1], 1, requires_grad=True)
+    (x.reshape(shape[0], shape[1], -1) + bias).mul(0.1).sum().backward()
+    np.testing.assert_allclose(np.asarray(bias.grad), 0.1 * x.numel() / shape[1], rtol=2e-5)
+
+
+def test_probabilities_outside_0_to_1_are_refused():
+    for p in (1.5, -0.1, np.nan):
+        with pytest.raises(RuntimeError, match="bernoulli"):
+            tinygen.tensor([p]).bernoulli()
+
+
+def test_filling_at_random_and_new_tensors_of_a_dtype():
+    x = tinygen.empty(1000, dtype=tinygen.float64)
+    assert 0.9 < x.normal_(3, 0.5).mean() / 3 < 1.1 and -1 <= x.uniform_(-1, 2).min() < 0 < 1 < x.max() < 2
+    assert (
+        x.new_zeros(2, 3).dtype
+        == x.new_ones((2,)).dtype
+        == x.new_tensor([1]).dtype
+        == x.new_full((2,), 1).dtype
+    )
+    assert x.new_zeros(2).dtype == tinygen.float64 and x.stride() == (1,)
+    with pytest.raises(RuntimeError, match="normal_: a leaf that requires a gradient"):
+        x.requires_grad_().normal_()

@@ -3,10 +3,13 @@
 Names, argument order, defaults and meaning are PyTorch's: a reader who knows PyTorch knows tinygen.
 """
 
+from builtins import tuple as Size
 from math import inf, nan, pi
 
-from tinygen import autograd, dtypes, nn, optim, random
-from tinygen.autograd import enable_grad, is_grad_enabled, no_grad
+from numpy import finfo, iinfo
+
+from tinygen import autograd, cuda, dtypes, nn, optim, random
+from tinygen.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from tinygen.dtypes import (
     DtypeError,
     ShapeError,
@@ -29,7 +32,7 @@ from tinygen.dtypes import int64 as long
 from tinygen.ops import FUNCTIONS as _FUNCTIONS
 from tinygen.random import manual_seed
 from tinygen.serialization import load, save
-from tinygen.tensor import Tensor, as_tensor, device, from_numpy, tensor
+from tinygen.tensor import Tensor, as_tensor, device, from_numpy, is_tensor, tensor
 
 globals().update(_FUNCTIONS)
 

@@ -44,18 +44,18 @@ class _SetRecording:
 
             @functools.wraps(function)
             def switched(*args, **kwargs):
-                steps, send, value = function(*args, **kwargs), None, None
+                steps = function(*args, **kwargs)
+                resume, value = steps.send, None
                 while True:
                     with _SetRecording(self.recording):
                         try:
-                            value = steps.send(send)
+                            value = resume(value)
                         except StopIteration as end:
                             return end.value
                     try:
-                        send = yield value
-                    except BaseException:
-                        steps.close()
-                        raise
+                        resume, value = steps.send, (yield value)
+                    except BaseException as error:  # thrown in from outside: the generator's to handle
+                        resume, value = steps.throw, error
 
         else:
 
@@ -77,7 +77,29 @@ def enable_grad(function=None):
     return _SetRecording(True) if function is None else _SetRecording(True)(function)
 
 
+def inference_mode(mode=True):
+    """`no_grad`, or with False `enable_grad`; what it computes is no different here, where PyTorch's is marked."""
+    return _SetRecording(not mode) if isinstance(mode, bool) else no_grad(mode)
+
+
+class set_grad_enabled(_SetRecording):
+    """Record or not, from this call on; as `with set_grad_enabled(mode):` for a block, or as a decorator."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(mode)
+        self.outside, _mode.recording = _mode.recording, mode
+
+    def __enter__(self) -> None:
+        self.before.append(self.outside)
+        _mode.recording = self.recording
+
+    def __call__(self, function):
+        _mode.recording = self.outside
+        return super().__call__(function)
+
+
 def is_grad_enabled() -> bool:
+    """Whether operations are recorded in this thread."""
     return _mode.recording
 
 
@@ -413,11 +435,13 @@ def grad(
     grad_outputs=None,
     retain_graph=None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool = False,
 ) -> tuple:
     """The derivatives of `outputs` with respect to `inputs`, as a tuple; `.grad` is left alone.
 
     create_graph   record the computation, so that the result can be differentiated again
+    only_inputs    accepted as in PyTorch, which does not heed it either
     allow_unused   None for an input the outputs do not depend on, instead of an error
     """
     outputs, inputs = _as_list(outputs), _targets(inputs, "grad")

@@ -12,7 +12,7 @@ import itertools
 import numpy as np
 
 from tinygen import autograd
-from tinygen.tensor import Tensor
+from tinygen.tensor import Tensor, tensor
 
 DIRECTIONS = 3  # random directions for each input
 SMALL = 32  # inputs of at most this many elements are checked element by element too
@@ -62,7 +62,7 @@ def gradgradcheck(
         raise ValueError(f"gradgradcheck: no output of {_name(fn)} requires a gradient")
     if grad_outputs is None:
         random = np.random.default_rng(0)
-        grad_outputs = [Tensor(random.standard_normal(y.shape), requires_grad=True) for y in outputs]
+        grad_outputs = [tensor(random.standard_normal(y.shape), requires_grad=True) for y in outputs]
     else:
         grad_outputs = [v.detach().requires_grad_() for v in _as_tuple(grad_outputs)]
 
@@ -133,7 +133,7 @@ def _check(fn, inputs: tuple, eps: float, atol: float, rtol: float, operation: s
         weights = random.standard_normal(y.shape)
         if y.requires_grad:
             gradients = autograd.grad(
-                y, [inputs[i] for i in checked], Tensor(weights.astype(y.dtype)), retain_graph=True, allow_unused=True
+                y, [inputs[i] for i in checked], tensor(weights.astype(y.dtype)), retain_graph=True, allow_unused=True
             )  # fmt: skip
         else:
             gradients = [None] * len(checked)
@@ -173,8 +173,8 @@ def _difference(fn, values: list, inputs: tuple, i: int, k: int, u, eps: float, 
     """v·(f(x + eps u) - f(x - eps u)) / (2 eps) for output k and input i."""
     sides = []
     for sign in (1, -1):
-        moved = [x if old is None else Tensor(old) for x, old in zip(inputs, values)]
-        moved[i] = Tensor(values[i] + sign * eps * u)
+        moved = [x if old is None else tensor(old) for x, old in zip(inputs, values)]
+        moved[i] = tensor(values[i] + sign * eps * u)
         with autograd.no_grad():
             sides.append(_as_tuple(fn(*moved))[k]._data.astype(np.float64))
     return float((weights * (sides[0] - sides[1])).sum() / (2 * eps))

@@ -36,12 +36,19 @@ class Tensor:
     __slots__ = ("__weakref__", "_data", "_edge", "_guard", "_requires_grad", "grad")
     __array_priority__ = 1000  # numpy_array * tensor comes to Tensor.__rmul__
 
-    def __init__(self, data, dtype=None, requires_grad: bool = False) -> None:
-        self._data = _to_array(data, dtype)
+    def __init__(self, *data) -> None:
+        """Tensor(2, 3) is zeros of that shape, Tensor(list or array) a copy in the default dtype; see also `tensor`."""
+        dtype = dtypes.get_default_dtype()
+        if all(isinstance(n, int) for n in data):
+            self._data = np.zeros(data or 0, dtype)
+        elif len(data) == 1:
+            self._data = _to_array(data[0], dtype)
+        else:
+            raise TypeError(
+                "Tensor: expected whole numbers as sizes, or one list or array; see tensor(data, dtype)"
+            )
         self._edge = self._guard = self.grad = None
         self._requires_grad = False
-        if requires_grad:
-            self.requires_grad_()
 
     @classmethod
     def _wrap(cls, array) -> Tensor:
@@ -125,8 +132,15 @@ class Tensor:
     def dim(self) -> int:
         return self._data.ndim
 
+    ndimension = dim
+
     def size(self, dim: int | None = None):
         return self._data.shape if dim is None else self._data.shape[dim]
+
+    def stride(self, dim: int | None = None):
+        """Elements to step over from one index to the next, of all dimensions or of one"""
+        strides = tuple(n // self._data.itemsize for n in self._data.strides)
+        return strides if dim is None else strides[dim]
 
     def numel(self) -> int:
         return self._data.size
@@ -138,6 +152,10 @@ class Tensor:
 
     def is_floating_point(self) -> bool:
         return self._data.dtype.kind == "f"
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.device.type == "cuda"
 
     def is_contiguous(self) -> bool:
         return self._data.flags.c_contiguous
@@ -183,8 +201,11 @@ class Tensor:
 
     # dtype and device
 
-    def to(self, *targets, dtype=None, device=None, copy: bool = False) -> Tensor:
-        """In another dtype or on another device, given by name or position, or as another Tensor is"""
+    def to(self, *targets, dtype=None, device=None, non_blocking: bool = False, copy: bool = False) -> Tensor:
+        """In another dtype or on another device, given by name or position, or as another Tensor is
+
+        non_blocking is accepted and has no effect.
+        """
         for target in targets:
             if isinstance(target, Tensor):
                 dtype, device = target.dtype, target.device
@@ -197,6 +218,10 @@ class Tensor:
             self if dtype is None or np.dtype(dtype) == self.dtype else ops.cast(self, dtype=np.dtype(dtype))
         )
         return result.clone() if copy and result is self else result
+
+    def type(self, dtype) -> Tensor:
+        """`to` another dtype; PyTorch's type names ("torch.FloatTensor") do not exist here"""
+        return self.to(np.dtype(dtype))
 
     def type_as(self, other: Tensor) -> Tensor:
         return self.to(other)
@@ -252,7 +277,12 @@ class Tensor:
         return self
 
     def _touch(self) -> None:
-        """Say that the memory is about to be written in place."""
+        """Say that the memory is about to be written in place; refuse where it cannot be."""
+        if not self._data.flags.writeable:
+            raise RuntimeError(
+                f"cannot write to x {self.shape}: its memory is read-only (an expanded Tensor, or one made from a "
+                "read-only array); use x.clone()"
+            )
         if self._guard is not None:
             self._guard.version += 1
 
@@ -302,8 +332,7 @@ class Tensor:
             raise RuntimeError(
                 "x[...] = value: the value requires a gradient; use where or cat, or value.detach()"
             )
-        if self._guard is not None:
-            self._guard.version += 1
+        self._touch()
         ops.index.assign(self._data, index, value._data if isinstance(value, Tensor) else value)
 
     def copy_(self, source) -> Tensor:
@@ -329,6 +358,28 @@ class Tensor:
 
     def clamp_(self, min=None, max=None) -> Tensor:
         return self._in_place("clamp_", ops.clamp(self, min, max))
+
+    def uniform_(self, a: float = 0.0, b: float = 1.0) -> Tensor:
+        """Fill with U(a, b)"""
+        return self._in_place("uniform_", a + (b - a) * ops.rand_like(self))
+
+    def normal_(self, mean: float = 0.0, std: float = 1.0) -> Tensor:
+        """Fill with N(mean, std²)"""
+        return self._in_place("normal_", mean + std * ops.randn_like(self))
+
+    # new ones of this dtype
+
+    def new_tensor(self, data, dtype=None, requires_grad: bool = False) -> Tensor:
+        return tensor(data, dtype or self.dtype, requires_grad=requires_grad)
+
+    def new_zeros(self, *size, dtype=None) -> Tensor:
+        return ops.zeros(*size, dtype=dtype or self.dtype)
+
+    def new_ones(self, *size, dtype=None) -> Tensor:
+        return ops.ones(*size, dtype=dtype or self.dtype)
+
+    def new_full(self, size, fill_value, dtype=None) -> Tensor:
+        return ops.full(size, fill_value, dtype=dtype or self.dtype)
 
     # operators
 
@@ -476,14 +527,20 @@ class Tensor:
             body += ", requires_grad=True"
         return f"tensor({body})"
 
-    def __deepcopy__(self, memo):
+    def __getstate__(self):
+        """What `copy` and `pickle` take along: no graph, and no guard, which speaks of this memory."""
         if self._edge is not None:
-            raise RuntimeError("deepcopy: only leaf Tensors can be copied; use detach().clone()")
+            raise RuntimeError("only leaf Tensors can be copied or pickled; use x.detach(), or x.clone()")
+        return self._data, self._requires_grad, None if self.grad is None else self.grad.detach()
+
+    def __setstate__(self, state) -> None:
+        self._data, self._requires_grad, self.grad = state
+        self._edge = self._guard = None
+
+    def __copy__(self):
         copy = _new(type(self))
-        copy._data, copy._edge, copy._guard = self._data.copy(), None, None
-        copy._requires_grad = self._requires_grad
-        copy.grad = None if self.grad is None else self.grad.detach().clone()
-        memo[id(self)] = copy
+        copy.__setstate__(self.__getstate__())
+        autograd._alias(copy, self)
         return copy
 
 
@@ -533,7 +590,8 @@ def _plain(data):
 def tensor(data, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """A new Tensor with a copy of `data` (numbers, nested lists, a NumPy array, a Tensor)."""
     check_device(device)
-    return Tensor(data, dtype, requires_grad)
+    result = Tensor._wrap(_to_array(data, dtype))
+    return result.requires_grad_() if requires_grad else result
 
 
 def as_tensor(data, dtype=None, device=None) -> Tensor:
@@ -543,7 +601,11 @@ def as_tensor(data, dtype=None, device=None) -> Tensor:
         return data if dtype is None or data.dtype == dtype else ops.cast(data, dtype=np.dtype(dtype))
     if isinstance(data, np.ndarray) and (dtype is None or data.dtype == dtype):
         return Tensor._from_outside(data)
-    return Tensor(data, dtype)
+    return tensor(data, dtype)
+
+
+def is_tensor(x) -> bool:
+    return isinstance(x, Tensor)
 
 
 def from_numpy(array: np.ndarray) -> Tensor:

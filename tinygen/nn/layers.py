@@ -7,7 +7,7 @@ from tinygen.nn import init
 from tinygen.nn.module import Module, Parameter
 from tinygen.ops import creation
 from tinygen.ops.conv import pair
-from tinygen.tensor import Tensor
+from tinygen.tensor import tensor
 
 
 def _new(*shape, value: float = 0.0, dtype=None, device=None) -> Parameter:
@@ -218,7 +218,7 @@ class _BatchNorm(_Normalization):
         track, where = track_running_stats, dict(dtype=dtype, device=device)
         self.register_buffer("running_mean", creation.zeros(num_features, **where) if track else None)
         self.register_buffer("running_var", creation.ones(num_features, **where) if track else None)
-        self.register_buffer("num_batches_tracked", Tensor(0) if track else None)
+        self.register_buffer("num_batches_tracked", tensor(0) if track else None)
 
     def reset_running_stats(self) -> None:
         if self.running_mean is not None:

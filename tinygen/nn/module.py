@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygen.autograd import _alias
 from tinygen.tensor import Tensor, as_tensor, check_device
+from tinygen.tensor import tensor as new_tensor
 
 
 class Parameter(Tensor):
@@ -21,7 +22,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data, requires_grad: bool = True) -> None:
-        data = data if isinstance(data, Tensor) else Tensor(data)
+        data = data if isinstance(data, Tensor) else new_tensor(data)
         self._data, self._edge, self.grad = data._data, None, None
         _alias(self, data)
         self.requires_grad_(requires_grad)

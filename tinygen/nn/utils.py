@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from tinygen.autograd import no_grad
-from tinygen.tensor import Tensor
+from tinygen.tensor import Tensor, tensor
 
 
 def clip_grad_norm_(
@@ -28,7 +28,7 @@ def clip_grad_norm_(
         if not factor >= 1:
             for g in gradients:
                 g.mul_(factor)
-    return Tensor(total, dtype)
+    return tensor(total, dtype)
 
 
 def clip_grad_value_(parameters, clip_value: float) -> None:

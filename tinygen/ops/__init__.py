@@ -27,12 +27,12 @@ EXPORTS = {
     elementwise: """add sub mul div neg pow floor_divide remainder exp expm1 log log1p sqrt rsqrt reciprocal square
         sin cos erf abs sign floor ceil round trunc maximum minimum logaddexp clamp where masked_fill clone""",
     compare: """eq ne lt le gt ge bitwise_and bitwise_or bitwise_xor bitwise_not logical_and logical_or logical_xor
-        logical_not isnan isinf isfinite""",
+        logical_not isnan isinf isfinite isclose allclose equal""",
     activation: "relu sigmoid tanh",
     reduce: """sum mean var std amax amin max min argmax argmin any all logsumexp norm cumsum cumprod prod""",
     shape: """reshape flatten unflatten squeeze unsqueeze permute transpose t broadcast_to flip cat stack narrow split
         chunk unbind tril triu gather""",
-    index: "index_select masked_select",
+    index: "index_select masked_select nonzero",
     matmul: "matmul mm bmm dot outer",
     conv: "conv2d conv_transpose2d",
     pool: "max_pool2d pixel_shuffle pixel_unshuffle",
@@ -43,7 +43,7 @@ EXPORTS = {
 NOT_METHODS = {"dropout", "where", "cat", "stack"}.union(
     *(EXPORTS[module].split() for module in (creation, conv, pool, norm))
 ) - {"bernoulli"}
-ONLY_METHODS = {shape: "view expand expand_as repeat contiguous"}
+ONLY_METHODS = {shape: "view view_as expand expand_as repeat contiguous"}
 
 
 def _named(exports: dict) -> dict:

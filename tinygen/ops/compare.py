@@ -6,6 +6,7 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.primitive import primitive
+from tinygen.tensor import Tensor
 
 
 def _comparison(name: str, symbol: str):
@@ -35,6 +36,21 @@ bitwise_and, bitwise_or, bitwise_xor = (
 logical_and, logical_or, logical_xor = (
     _comparison(name, name.removeprefix("logical_")) for name in ("logical_and", "logical_or", "logical_xor")
 )
+
+
+def isclose(x, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """|x - other| <= atol + rtol |other|, elementwise"""
+    return Tensor._wrap(np.isclose(x._data, other._data, rtol, atol, equal_nan))
+
+
+def allclose(x, other, rtol=1e-05, atol=1e-08, equal_nan=False) -> bool:
+    """Whether `isclose` holds everywhere"""
+    return bool(isclose(x, other, rtol, atol, equal_nan)._data.all())
+
+
+def equal(x, other) -> bool:
+    """Whether both have the same shape and the same elements"""
+    return np.array_equal(x._data, other._data)
 
 
 @primitive

@@ -130,6 +130,8 @@ def randperm(n, *, dtype=dtypes.int64, device=None) -> Tensor:
 
 def bernoulli(x) -> Tensor:
     """1 with the probability given by x, else 0, in x's dtype"""
+    if x.numel() and not (0 <= x._data.min() and x._data.max() <= 1):
+        raise RuntimeError("bernoulli: found an element that is no probability, expected 0 to 1")
     return _finish((_draw("uniform", x.shape, x.dtype) < x._data).astype(x.dtype), False)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygen import dtypes, kernels
 from tinygen.primitive import primitive
-from tinygen.tensor import Tensor, as_tensor
+from tinygen.tensor import Tensor, as_tensor, tensor
 
 # arithmetic
 
@@ -395,7 +395,7 @@ def where(condition, x=None, y=None):
 
 def masked_fill(x, mask, value):
     """value where mask holds, else x; the result keeps x's dtype"""
-    value = value if isinstance(value, Tensor) else Tensor(value, x.dtype)
+    value = value if isinstance(value, Tensor) else tensor(value, x.dtype)
     return where(mask, cast(value, dtype=x.dtype), x)
 
 

@@ -127,17 +127,25 @@ def _array_indices(item, shape: tuple, axis: int) -> list:
 
 
 def index_select(x, dim, index):
-    """The slices at `index` (integers, 1-d) along `dim`"""
+    """The slices at `index` (integers, 1-d or a single one) along `dim`"""
     if x.ndim == 0:
-        return getitem(x[None], index)[0]
+        return getitem(x[None], index.reshape(-1))[0]
     dim = dim % x.ndim
-    return getitem(x, (slice(None),) * dim + (index,))
+    return getitem(x, (slice(None),) * dim + (index.reshape(-1),))
 
 
 def masked_select(x, mask):
     """The elements where the mask holds, 1-d"""
     shape = np.broadcast_shapes(x.shape, mask.shape)
     return getitem(x.expand(shape), mask.expand(shape))
+
+
+def nonzero(x, *, as_tuple=False):
+    """Where x is not zero: (count, x.ndim) integers, or with as_tuple one (count,) a dimension, to index with"""
+    places = x._data.nonzero() if x.ndim else (x._data.reshape(1).nonzero()[0],)
+    if as_tuple:
+        return tuple(Tensor._wrap(i) for i in places)
+    return Tensor._wrap(np.stack(places, 1)[:, : x.ndim])
 
 
 def embedding(input, weight, padding_idx=None):

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygen import dtypes, kernels
 from tinygen.dtypes import ShapeError
-from tinygen.ops.elementwise import cast
+from tinygen.ops.elementwise import cast, clone
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
@@ -144,6 +144,11 @@ def expand(x, *sizes):
     return _expand(x, shape=shape)
 
 
+def view_as(x, other):
+    """`view` in the shape of another Tensor"""
+    return view(x, other.shape)
+
+
 def expand_as(x, other):
     """`expand` to the shape of another Tensor"""
     return expand(x, other.shape)
@@ -161,6 +166,8 @@ def repeat(x, *sizes):
     if lead < 0:
         raise ShapeError(f"repeat: found {len(sizes)} sizes, expected at least {x.ndim} for x {x.shape}")
     shape = (1,) * lead + x.shape
+    if all(n == 1 for n in sizes):
+        return reshape(clone(x), shape)  # what follows would be a view
     spread = [n for size, old in zip(sizes, shape) for n in (size, old)]
     between = [n for old in shape for n in (1, old)]
     return reshape(expand(reshape(x, between), spread), [size * old for size, old in zip(sizes, shape)])
@@ -181,7 +188,7 @@ _contiguous.vjp(lambda g: g)
 
 @primitive
 def _flip(x, *, dims):
-    return kernels.array_module(x).flip(x, dims)
+    return kernels.array_module(x).flip(x, dims).copy()  # as PyTorch's: writing to it leaves x alone
 
 
 _flip.vjp(lambda g, dims: _flip(g, dims=dims))

@@ -1,0 +1,33 @@
+"""Sums that stay accurate over many elements."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygen.kernels.dispatch import array_module
+
+BLOCK = 1024  # elements added one after the other
+
+
+def sum(x, dims: tuple, keepdims: bool = False):
+    """The sum over dims, in x's dtype.
+
+    NumPy adds in pairs where it runs along memory and one after the other where it runs across: the column sums of
+    a million rows of 0.1 in float32 are 1 % off.  Long sums across memory are therefore made of sums of blocks.
+    """
+    across = _longest_across(x, dims) if x.size > BLOCK and array_module(x) is np else None
+    if across is None:
+        return x.sum(axis=dims, keepdims=keepdims, dtype=x.dtype)
+    lead, n = (slice(None),) * across, x.shape[across]
+    blocks = [
+        sum(x[(*lead, slice(start, start + BLOCK))], dims, keepdims=True) for start in range(0, n, BLOCK)
+    ]
+    total = sum(np.concatenate(blocks, across), (across,), keepdims=True)
+    return total if keepdims else total.squeeze(dims)
+
+
+def _longest_across(x, dims: tuple):
+    """The dimension with the largest step in memory, if it is summed, long, and others that are kept lie below it."""
+    kept = [abs(s) for i, s in enumerate(x.strides) if i not in dims and x.shape[i] > 1]
+    step, dim = max(((abs(x.strides[d]), d) for d in dims if x.shape[d] > BLOCK), default=(0, None))
+    return dim if any(0 < s < step for s in kept) else None
