@@ -14,12 +14,13 @@ PACKAGE = Path(tinygen.__file__).resolve().parent
 KERNELS = Path(tinygen.kernels.__file__).resolve().parent
 
 # which parts of tinygen each part may import; a part that is not named here may not be imported at all
-FOUNDATION = {"dtypes"}
+FOUNDATION = {"dtypes", "grad_mode"}
 TAPE = FOUNDATION | {"autograd", "primitive", "tensor", "gradcheck"}
 OPS = TAPE | {"ops", "kernels", "random"}
 BELOW = {
     "kernels": {"kernels"},
     "dtypes": set(),
+    "grad_mode": set(),
     "autograd": TAPE | {"ops"},
     "primitive": TAPE,
     "gradcheck": TAPE,

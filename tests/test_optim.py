@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -584,3 +585,13 @@ def test_ema_state(tmp_path):
             other.load_state_dict({"updates": 9, "average": wrong})
         same_arrays(other.average, before)
         assert other.updates == 10
+
+
+@pytest.mark.parametrize("size", [3, 300])
+@pytest.mark.parametrize("make", [optim.SGD, optim.Adam, optim.AdamW])
+def test_an_overflow_is_no_warning_whatever_the_size(make, size):
+    p = nn.Parameter(tg.full((size,), 3e38))
+    p.grad = tg.full((size,), -3e38)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make([p], lr=10.0).step()

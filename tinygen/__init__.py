@@ -9,7 +9,6 @@ from math import inf, nan, pi
 from numpy import finfo, iinfo
 
 from tinygen import autograd, cuda, dtypes, nn, optim, random
-from tinygen.autograd import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from tinygen.dtypes import (
     DtypeError,
     ShapeError,
@@ -29,6 +28,7 @@ from tinygen.dtypes import float16 as half
 from tinygen.dtypes import float32 as float
 from tinygen.dtypes import float64 as double
 from tinygen.dtypes import int64 as long
+from tinygen.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from tinygen.ops import FUNCTIONS as _FUNCTIONS
 from tinygen.random import manual_seed
 from tinygen.serialization import load, save

@@ -6,101 +6,21 @@ Every operation (`tinygen/primitive.py`) that has an input which requires a grad
 
 from __future__ import annotations
 
-import functools
-import inspect
 import itertools
-import threading
 
 import numpy as np
 
 from tinygen.dtypes import ShapeError
+from tinygen.grad_mode import (  # noqa: F401
+    _SetRecording,
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 
 _serial = itertools.count()
-
-
-class _Mode(threading.local):
-    recording = True
-
-
-_mode = _Mode()
-
-
-class _SetRecording:
-    """Switch the tape on or off in this thread: for a block, or decorating a function or a generator."""
-
-    def __init__(self, recording: bool) -> None:
-        self.recording, self.before = recording, []
-
-    def __enter__(self) -> None:
-        self.before.append(_mode.recording)
-        _mode.recording = self.recording
-
-    def __exit__(self, *_) -> None:
-        _mode.recording = self.before.pop()
-
-    def __call__(self, function):
-        """The function with the tape switched in every call; a generator while it runs, not while it waits."""
-        if inspect.isgeneratorfunction(function):
-
-            @functools.wraps(function)
-            def switched(*args, **kwargs):
-                steps = function(*args, **kwargs)
-                resume, value = steps.send, None
-                while True:
-                    with _SetRecording(self.recording):
-                        try:
-                            value = resume(value)
-                        except StopIteration as end:
-                            return end.value
-                    try:
-                        resume, value = steps.send, (yield value)
-                    except BaseException as error:  # thrown in from outside: the generator's to handle
-                        resume, value = steps.throw, error
-
-        else:
-
-            @functools.wraps(function)
-            def switched(*args, **kwargs):
-                with _SetRecording(self.recording):  # a fresh one: two threads may be in here at once
-                    return function(*args, **kwargs)
-
-        return switched
-
-
-def no_grad(function=None):
-    """Record nothing inside `with no_grad():`; also a decorator, `@no_grad()` or `@no_grad`."""
-    return _SetRecording(False) if function is None else _SetRecording(False)(function)
-
-
-def enable_grad(function=None):
-    """Record again inside a `no_grad` block; also a decorator."""
-    return _SetRecording(True) if function is None else _SetRecording(True)(function)
-
-
-def inference_mode(mode=True):
-    """`no_grad`, or with False `enable_grad`; what it computes is no different here, where PyTorch's is marked."""
-    return _SetRecording(not mode) if isinstance(mode, bool) else no_grad(mode)
-
-
-class set_grad_enabled(_SetRecording):
-    """Record or not, from this call on; as `with set_grad_enabled(mode):` for a block, or as a decorator."""
-
-    def __init__(self, mode: bool) -> None:
-        super().__init__(mode)
-        self.outside, _mode.recording = _mode.recording, mode
-
-    def __enter__(self) -> None:
-        self.before.append(self.outside)
-        _mode.recording = self.recording
-
-    def __call__(self, function):
-        _mode.recording = self.outside
-        return super().__call__(function)
-
-
-def is_grad_enabled() -> bool:
-    """Whether operations are recorded in this thread."""
-    return _mode.recording
 
 
 class Guard:

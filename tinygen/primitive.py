@@ -20,8 +20,9 @@ from types import MethodType
 import numpy as np
 
 from tinygen import dtypes
-from tinygen.autograd import Node, Saved, _alias, _mode, _shares
+from tinygen.autograd import Node, Saved, _alias, _shares
 from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.grad_mode import _mode
 from tinygen.tensor import Tensor
 
 _quiet = np.errstate(all="ignore")  # overflow and 0/0 give inf and nan without a warning, as in PyTorch

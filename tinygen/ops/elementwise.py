@@ -103,6 +103,7 @@ def _pow(x, exponent):
     return kernels.power(x, exponent).astype(x.dtype, copy=False)  # NumPy's bools give int8
 
 
+# ∂/∂x = n x^(n-1), ∂/∂n = x^n log x; the wheres keep 0 · inf out where n = 0 or x^n = 0
 _pow.vjp(
     lambda g, x, exponent: g * exponent * where(exponent == 0, 1.0, _pow(x, exponent - 1)),
     lambda g, x, y: g * where((x == 0) & (y == 0), 0.0, y * log(where((x == 0) & (y == 0), 1.0, x))),
@@ -144,6 +145,7 @@ def remainder(x, other):
     return kernels.remainder(x, other)
 
 
+# x - other floor(x / other), the floor flat almost everywhere
 remainder.vjp(lambda g: g, lambda g, x, other: -g * floor_divide(x, other))
 
 # one argument
@@ -338,6 +340,7 @@ def logaddexp(x, other):
     return kernels.logaddexp(x, other)
 
 
+# the two derivatives are a softmax: exp(x - y) + exp(other - y) = 1
 logaddexp.vjp(lambda g, x, y: g * exp(x - y), lambda g, other, y: g * exp(other - y))
 
 

@@ -100,7 +100,7 @@ def _bce(x, target):
     return (target - one) * xp.maximum(xp.log1p(-x), least) - target * xp.maximum(xp.log(x), least)
 
 
-_bce.vjp(
+_bce.vjp(  # -target / x + (1 - target) / (1 - x) = (x - target) / (x (1 - x))
     lambda g, x, target: g * (x - target) / clamp(x * (1 - x), min=1e-12),
     lambda g, x: g * (log1p(-x) - log(x)),  # not clamped: PyTorch's too is infinite where x is 0 or 1
 )
@@ -122,6 +122,7 @@ def _bce_with_logits(x, target):
     return kernels.bce_with_logits(x, target)
 
 
+# d/dx [log(1 + exp(x)) - x target] = σ(x) - target
 _bce_with_logits.vjp(lambda g, x, target: g * (sigmoid(x) - target), lambda g, x: -g * x)
 
 

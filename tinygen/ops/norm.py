@@ -25,7 +25,10 @@ def _normalize(x, *, dims, eps, observe=None):
 
 
 def _normalize_row(g, x, y, dims, eps):
-    """gx = (g - mean(g) - y mean(g y)) / sqrt(var + eps); var comes from x again, so that it has a derivative too"""
+    """gx = (g - mean(g) - y mean(g y)) / sqrt(var + eps): the Jacobian, symmetric, is (I - 1 1ᵀ/n - y yᵀ/n) / sqrt(…).
+
+    var comes from x again, so that it has a derivative too.
+    """
     centred = x - mean(x, dims, keepdim=True)
     scale = rsqrt(mean(square(centred), dims, keepdim=True) + eps)
     return (g - mean(g, dims, keepdim=True) - y * mean(g * y, dims, keepdim=True)) * scale

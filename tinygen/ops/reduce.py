@@ -226,7 +226,7 @@ def _logsumexp(x, *, dims, keepdim):
     return total if keepdim else total.squeeze(dims)
 
 
-_logsumexp.vjp(
+_logsumexp.vjp(  # ∂y/∂x = exp(x - y), the softmax of x
     lambda g, x, y, dims: _spread(g, x.shape, dims) * e.exp(x - _finite(_spread(y, x.shape, dims)))
 )
 
@@ -265,6 +265,7 @@ def _cumsum(x, *, dim, reverse):
     return x.cumsum(axis=dim, dtype=None if x.dtype.kind == "f" else np.int64)
 
 
+# x_k is in every sum from k on: its gradient is their gradients' sum, counted from the end
 _cumsum.vjp(lambda g, dim, reverse: _cumsum(g, dim=dim, reverse=not reverse))
 
 

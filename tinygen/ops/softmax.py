@@ -28,7 +28,7 @@ def _log_softmax(x, *, dim):
     return kernels.log_softmax(x, dim)
 
 
-_log_softmax.vjp(lambda g, y, dim: g - exp(y) * sum(g, dim, keepdim=True))
+_log_softmax.vjp(lambda g, y, dim: g - exp(y) * sum(g, dim, keepdim=True))  # Jacobian: I - 1 exp(y)ᵀ
 _log_softmax.fused(lambda g, y, dim: (kernels.log_softmax_grad(g, y, dim),))
 
 

@@ -59,13 +59,18 @@ class Optimizer:
         if closure is not None:
             with autograd.enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    if p.grad.shape != p.shape:
-                        raise ShapeError(f"step: found a gradient {p.grad.shape} of a parameter {p.shape}")
-                    p._touch()
-                    self._update(group, p, self.state.setdefault(p, {}))
+        with np.errstate(
+            all="ignore"
+        ):  # what overflows is inf or nan without a warning, as in every operation
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if p.grad is not None:
+                        if p.grad.shape != p.shape:
+                            raise ShapeError(
+                                f"step: found a gradient {p.grad.shape} of a parameter {p.shape}"
+                            )
+                        p._touch()
+                        self._update(group, p, self.state.setdefault(p, {}))
         return loss
 
     def _update(self, group: dict, p: Tensor, state: dict) -> None:
