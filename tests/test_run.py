@@ -276,8 +276,8 @@ def launch(*words, slow="0.002", **options):
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_checkpoint_and_say_where(whole, number, code):
     process = launch("train", "fake", "--out", "part")
-    while process.stdout.readline() != b"10\n":
-        pass
+    while (line := process.stdout.readline()) != b"10\n":
+        assert line, process.stderr.read()
     process.send_signal(number)
     _, err = process.communicate()
     assert process.returncode == code
