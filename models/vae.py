@@ -1,7 +1,7 @@
 """VAE: compress an image into a few numbers and back.  Kingma & Welling 2013, arXiv 1312.6114.   tinygen train vae
 
 tinygen train vae --data mnist: 2.0 minutes on 2 cores, then tinygen eval RUN: -ELBO 94.15, NLL 89.70 nats (k = 500) on
-all 10,000 test images.  Other commands and the papers' numbers: the table in README.md (benchmarks/results/models.json).
+all 10,000 test images.  Other commands and papers: the table in README.md, from benchmarks/results/models.json.
 """
 
 from __future__ import annotations
