@@ -12,8 +12,9 @@ BLOCK = 1024  # elements added one after the other
 def sum(x, dims: tuple, keepdims: bool = False):
     """The sum over dims, in x's dtype.
 
-    NumPy adds in pairs where it runs along memory and one after the other where it runs across: the column sums of
-    a million rows of 0.1 in float32 are 1 % off.  Long sums across memory are therefore made of sums of blocks.
+    NumPy adds in pairs where it runs along memory and one after the other where it runs across: column sums of a
+    million rows are 1 % off (np.full((10**6, 2), 0.1, np.float32).sum(0) / 1e5 - 1 gives 0.0096).  Long sums across
+    memory are therefore made of sums of blocks.
     """
     across = _longest_across(x, dims) if x.size > BLOCK and array_module(x) is np else None
     if across is None:

@@ -181,6 +181,24 @@ def test_seed_and_iwae_networks_have_the_papers_sizes():
     assert vae.build(vae.Config(latent=2)).latent == 2
 
 
+def test_kl_weight_grows_to_one_and_is_one_without_a_warmup():
+    config = vae.Config(steps=120, kl_warmup=8)
+    assert [vae.kl_weight(step, config) for step in (0, 3, 7, 100)] == [1 / 8, 1 / 2, 1, 1]
+    assert (
+        vae.kl_weight(9, vae.Config(steps=240, kl_warmup=3000)) == 10 / 20
+    )  # at most a twelfth of the steps
+    assert vae.kl_weight(0, vae.Config(kl_warmup=0)) == vae.kl_weight(0, vae.Config(steps=5)) == 1
+
+
+def test_training_starts_at_the_mean_image():
+    images = np.random.default_rng(0).integers(0, 256, (50, 784)).astype(np.uint8)
+    images[:, 0], images[:, 1] = 0, 255  # pixels that never change keep finite logits
+    net = vae.initial_network(vae.Config(), images)
+    found = net.decoder[-1].bias.sigmoid().detach().numpy()
+    np.testing.assert_allclose(found[2:], images.mean(0)[2:] / 255, rtol=1e-5)
+    np.testing.assert_allclose(found[:2], [1e-3, 1 - 1e-3], rtol=1e-5)
+
+
 def test_manifold_and_interpolation():
     z = vae.manifold(4)
     assert z.shape == (16, 2) and np.allclose(z.mean(0), 0, atol=1e-6)
