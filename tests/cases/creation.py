@@ -1,0 +1,28 @@
+"""Creation: values and dtypes only."""
+
+from cases.table import FIXED, RANDOM, N, U, V, case
+
+case("zeros", lambda T, F: (T.zeros(2, 3), T.zeros((2,)), T.zeros(()), T.zeros(0, 2, dtype=T.int64)), **FIXED)
+case("ones", lambda T, F: (T.ones(2, 3), T.ones([2]), T.ones(1, dtype=T.float64)), **FIXED)
+case("empty", lambda T, F: (T.empty(2, 3) * 0, T.empty(0)), **FIXED)
+case("full", lambda T, F: (T.full((2, 3), 7), T.full((2,), 7.5), T.full((), True)), **FIXED)
+case("full", lambda T, F: (T.full((2,), 7, dtype=T.float64), T.full([0], 1.0)), **FIXED)
+case("eye", lambda T, F: (T.eye(3), T.eye(2, 3), T.eye(0), T.eye(2, dtype=T.int64)), **FIXED)
+case("arange", lambda T, F: (T.arange(5), T.arange(2, 7), T.arange(7, 2, -2), T.arange(0)), **FIXED)
+case("arange", lambda T, F: (T.arange(0.0, 1, 0.1), T.arange(1, 2.5, 0.5), T.arange(3.0)), **FIXED)
+case("arange", lambda T, F: (T.arange(3, dtype=T.float64), T.arange(2, dtype=T.int32)), **FIXED)
+case("linspace", lambda T, F: (T.linspace(0, 1, 7), T.linspace(3, -3, 4), T.linspace(2, 5, 1)), **FIXED)
+case("linspace", lambda T, F: T.linspace(-1, 1, 33, dtype=T.float64), **FIXED)
+case("zeros_like", lambda T, F, x: (T.zeros_like(x), T.zeros_like(x, dtype=T.int64)), U(2, 3), grad=False)
+case("ones_like", lambda T, F, x: (T.ones_like(x), T.ones_like(x, dtype=T.float64)), U(2, 3), grad=False)
+case("empty_like", lambda T, F, x: T.zeros_like(T.empty_like(x)), U(2, 3), grad=False)
+case("full_like", lambda T, F, x: (T.full_like(x, 3), T.full_like(x, 1, dtype=T.int64)), U(2), grad=False)
+case("rand", lambda T, F: T.rand(2, 3), **RANDOM)
+case("randn", lambda T, F: T.randn(2, 3), **RANDOM)
+case("randint", lambda T, F: T.randint(3, (2, 3)), **RANDOM)
+case("randperm", lambda T, F: T.randperm(5), **RANDOM)
+case("bernoulli", lambda T, F, x: T.bernoulli(x), V(2, 3), **RANDOM)
+case("rand_like", lambda T, F, x: T.rand_like(x), U(2, 3), **RANDOM)
+case("randn_like", lambda T, F, x: T.randn_like(x), U(2, 3), **RANDOM)
+case("one_hot", lambda T, F, x: T.one_hot(x, 4), N(3, 2), torch=lambda T, F, x: F.one_hot(x, 4), grad=False)
+case("one_hot", lambda T, F, x: T.one_hot(x), N(5), torch=lambda T, F, x: F.one_hot(x), grad=False)

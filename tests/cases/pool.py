@@ -1,0 +1,23 @@
+"""Pooling, resizing."""
+
+from cases.table import IMAGE, LAYER, C, D, U, case
+
+DISTINCT = D(2, 3, 6, 5)
+case("max_pool2d", lambda T, F, x: T.max_pool2d(x, 2), DISTINCT, **LAYER)
+case("max_pool2d", lambda T, F, x: T.max_pool2d(x, (3, 2), 2, 1), DISTINCT, **LAYER)
+case("max_pool2d", lambda T, F, x: T.max_pool2d(x, 3, (1, 2), (1, 0), 2), D(1, 2, 7, 7), **LAYER)
+case("max_pool2d", lambda T, F, x: T.max_pool2d(x, 2, ceil_mode=True), D(3, 5, 5), **LAYER)
+case("max_pool2d", lambda T, F, x: F.max_pool2d(x, 3, 2, 1, return_indices=True), DISTINCT, **LAYER)
+case("max_pool2d", lambda T, F, x: T.max_pool2d(x, 2), C([[[[1.0, 1.0], [1.0, 0.0]]]]), second=False, **LAYER)
+case("F.avg_pool2d", lambda T, F, x: F.avg_pool2d(x, 2), IMAGE, **LAYER)
+case("F.avg_pool2d", lambda T, F, x: F.avg_pool2d(x, (3, 2), 2, 1), IMAGE, **LAYER)
+case("F.avg_pool2d", lambda T, F, x: F.avg_pool2d(x, 3, 2, 1, True, False), IMAGE, **LAYER)
+case("F.avg_pool2d", lambda T, F, x: F.avg_pool2d(x, 2, divisor_override=3), U(3, 5, 4), **LAYER)
+for size in (1, 2, (3, 5), (None, 4)):
+    case("F.adaptive_avg_pool2d", lambda T, F, x, n=size: F.adaptive_avg_pool2d(x, n), IMAGE, **LAYER)
+for at in ({"scale_factor": 2}, {"size": (9, 4)}, {"size": 3}, {"scale_factor": (1.5, 0.5)}):
+    case("F.interpolate", lambda T, F, x, at=at: F.interpolate(x, **at), IMAGE, **LAYER)
+case("F.interpolate", lambda T, F, x: F.interpolate(x, scale_factor=2.6), U(2, 3, 5), **LAYER)
+case("pixel_shuffle", lambda T, F, x: T.pixel_shuffle(x, 2), U(2, 8, 2, 3), **LAYER)
+case("pixel_shuffle", lambda T, F, x: T.pixel_shuffle(x, 1), U(3, 2, 3), **LAYER)
+case("pixel_unshuffle", lambda T, F, x: T.pixel_unshuffle(x, 2), U(2, 2, 4, 6), **LAYER)

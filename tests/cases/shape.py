@@ -1,0 +1,76 @@
+"""Shapes."""
+
+from cases.table import B, N, U, case
+
+case(
+    "reshape",
+    lambda T, F, x: (T.reshape(x, (4, 3)), x.reshape(2, -1), x.reshape(-1), x.reshape([3, 2, 2])),
+    U(3, 4),
+)
+case("reshape", lambda T, F, x: (x.reshape(0), x.reshape(-1), x.reshape(3, 0), x.reshape(5, 0, 1)), U(0, 3))
+case("reshape", lambda T, F, x: (x.reshape(()), x.reshape(1), x.reshape(1, 1)), U(1, 1))
+case("Tensor.view", lambda T, F, x: (x.contiguous().view(4, 3), x.contiguous().view(-1)), U(3, 4))
+case("Tensor.contiguous", lambda T, F, x: x.contiguous().view(-1), U(3, 4))
+case("Tensor.contiguous", lambda T, F, x: x.transpose(0, 1).contiguous() * 2, U(3, 4))
+case("flatten", lambda T, F, x: (T.flatten(x), x.flatten(1), x.flatten(0, 1), x.flatten(1, 2)), U(2, 3, 2, 1))
+case("flatten", lambda T, F, x: T.flatten(x), U())
+case("flatten", lambda T, F, x: x.flatten(1), U(0, 2, 3))
+case("unflatten", lambda T, F, x: (T.unflatten(x, 1, (2, -1)), x.unflatten(0, (1, 3))), U(3, 4))
+case("squeeze", lambda T, F, x: (T.squeeze(x), x.squeeze(0), x.squeeze(1), x.squeeze((0, 2))), U(1, 3, 1))
+case("squeeze", lambda T, F, x: (x.squeeze(), x.squeeze(0), x.squeeze(-1)), U())
+case("unsqueeze", lambda T, F, x: (T.unsqueeze(x, 0), x.unsqueeze(1), x.unsqueeze(-1)), U(3, 4))
+case("unsqueeze", lambda T, F, x: x.unsqueeze(0), U())
+case(
+    "permute", lambda T, F, x: (T.permute(x, (2, 0, 1)), x.permute(1, 2, 0), x.permute(-1, 0, 1)), U(3, 4, 2)
+)
+case("permute", lambda T, F, x: x.permute(()), U())
+case("transpose", lambda T, F, x: (T.transpose(x, 0, 2), x.transpose(-1, -2), x.mT), U(3, 4, 2))
+case("t", lambda T, F, x: (T.t(x), x.t(), x.T), U(3, 4))
+case("t", lambda T, F, x: T.t(x), U(3))
+case("broadcast_to", lambda T, F, x: (T.broadcast_to(x, (2, 3, 4)), x.broadcast_to((3, 4))), U(3, 1))
+case("Tensor.expand", lambda T, F, x: (x.expand(2, 3, 4), x.expand(-1, 4), x.expand((3, 1))), U(3, 1))
+case("Tensor.expand", lambda T, F, x: (x.expand(2, 3), x.expand(0)), U())
+case("Tensor.expand", lambda T, F, x: x.expand(4, 0, 3), U(0, 3))
+case("Tensor.expand_as", lambda T, F, x, y: x.expand_as(y) * y, U(3, 1), U(2, 3, 4))
+case("Tensor.repeat", lambda T, F, x: (x.repeat(2, 3), x.repeat(2, 1, 1), x.repeat(0, 1)), U(3, 2))
+case("Tensor.repeat", lambda T, F, x: (x.repeat(3), x.repeat(2, 2), x.repeat(1, 1)), U())
+case("Tensor.view_as", lambda T, F, x, y: x.view_as(y) * y, U(3, 4), U(2, 6))
+case("flip", lambda T, F, x: (T.flip(x, (0,)), x.flip([0, 1]), x.flip((-1,))), U(3, 4))
+case("cat", lambda T, F, x, y: (T.cat([x, y]), T.cat((x, y, x), dim=0), T.cat([y], -1)), U(3, 4), U(2, 4))
+case("cat", lambda T, F, x, y: T.cat([x, y], 1), U(3, 0), U(3, 2))
+case("cat", lambda T, F, x, y: T.cat([x, y], 1), U(0), U(3, 2))
+case(
+    "stack",
+    lambda T, F, x, y: (T.stack([x, y]), T.stack((x, y), 1), T.stack([x, y, x], -1)),
+    U(3, 4),
+    U(3, 4),
+)
+case("stack", lambda T, F, x, y: T.stack([x, y]), U(), U())
+case("narrow", lambda T, F, x: (T.narrow(x, 0, 1, 2), x.narrow(-1, 0, 3), x.narrow(1, 2, 0)), U(3, 4))
+case("narrow", lambda T, F, x: x.narrow(0, -2, 2), U(3, 4))
+case("split", lambda T, F, x: (*T.split(x, 2), *x.split([1, 3], 1), *x.split(5)), U(3, 4))
+case("split", lambda T, F, x: x.split(2), U(0, 2))
+case("chunk", lambda T, F, x: (*T.chunk(x, 2), *x.chunk(3, 1), *x.chunk(7)), U(3, 4))
+case("chunk", lambda T, F, x: x.chunk(3, 1), U(2, 0))
+case("unbind", lambda T, F, x: (*T.unbind(x), *x.unbind(1)), U(3, 2))
+for diagonal in (0, 1, -2):
+    case("tril", lambda T, F, x, d=diagonal: T.tril(x, d), U(3, 4))
+    case("triu", lambda T, F, x, d=diagonal: T.triu(x, diagonal=d), U(2, 4, 3))
+case("gather", lambda T, F, x, i: T.gather(x, 1, i), U(3, 4), N(3, 5))
+case("gather", lambda T, F, x, i: x.gather(0, i), U(3, 4), N(2, 3))
+case("gather", lambda T, F, x, i: x.gather(-1, i), U(3, 2, 4), N(2, 1, 6, high=4))
+case("gather", lambda T, F, x, i: x.gather(0, i), U(5), N(0))
+case("index_select", lambda T, F, x, i: (T.index_select(x, 0, i), x.index_select(-1, i)), U(3, 4), N(5))
+case("index_select", lambda T, F, x, i: T.index_select(x, 0, i), U(3, 4), N(0))
+case("index_select", lambda T, F, x, i: (x.index_select(0, i), x.index_select(1, i)), U(3, 4), N())
+case("nonzero", lambda T, F, x: (T.nonzero(x > 0), *x.nonzero(as_tuple=True)), U(3, 4), grad=False)
+case("nonzero", lambda T, F, x: (x.nonzero(), (x * 0).nonzero(), (x > 9).nonzero()), U(), grad=False)
+case("masked_select", lambda T, F, x, m: T.masked_select(x, m), U(3, 4), B(3, 4))
+case("masked_select", lambda T, F, x, m: x.masked_select(m), U(3, 4), B(4))
+case(
+    "F.pad",
+    lambda T, F, x: (F.pad(x, (1, 2)), F.pad(x, (0, 1, 2, 0), value=1.5)),
+    U(3, 4),
+    other_dtypes=False,
+)
+case("F.pad", lambda T, F, x: (F.pad(x, (-1, 1)), F.pad(x, (0, -2, -1, 0))), U(3, 4))
