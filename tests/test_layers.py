@@ -15,7 +15,7 @@ KERNELS = Path(tinygen.kernels.__file__).resolve().parent
 
 # which parts of tinygen each part may import; a part that is not named here may not be imported at all
 FOUNDATION = {"dtypes", "grad_mode"}
-TAPE = FOUNDATION | {"autograd", "primitive", "tensor", "gradcheck"}
+TAPE = FOUNDATION | {"autograd", "calls", "primitive", "tensor", "gradcheck"}
 OPS = TAPE | {"ops", "kernels", "random"}
 BELOW = {
     "kernels": {"kernels"},
@@ -23,6 +23,7 @@ BELOW = {
     "grad_mode": set(),
     "autograd": TAPE | {"ops"},
     "primitive": TAPE,
+    "calls": TAPE,
     "gradcheck": TAPE,
     "tensor": TAPE | {"ops"},
     "random": TAPE | {"kernels", "random"},

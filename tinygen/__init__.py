@@ -9,6 +9,7 @@ from math import inf, nan, pi
 from numpy import finfo, iinfo
 
 from tinygen import autograd, cuda, dtypes, nn, optim, random
+from tinygen.calls import absent as _absent
 from tinygen.dtypes import (
     DtypeError,
     ShapeError,
@@ -37,3 +38,5 @@ from tinygen.tensor import Tensor, as_tensor, device, from_numpy, is_tensor, ten
 globals().update(_FUNCTIONS)
 
 __version__ = "0.1.0"
+
+__getattr__ = _absent("tinygen", globals())

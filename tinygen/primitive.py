@@ -21,6 +21,7 @@ import numpy as np
 
 from tinygen import dtypes
 from tinygen.autograd import Node, Saved, _alias, _shares
+from tinygen.calls import ELSEWHERE, expect_tensor, refuse_elsewhere
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.grad_mode import _mode
 from tinygen.tensor import Tensor
@@ -40,18 +41,25 @@ class Primitive:
     guarded like everything that is saved: never pass a bare array that somebody else could write to.
 
     promote   None: operands of one dtype.  "same": PyTorch's promotion.  "float": the same, integers to float32.
+    tensors   names of inputs that callers may not give as numbers; the only input of an operation never is one
     keeps     names of extra arrays the forward returns after its output, for fused rules (and, where they carry no
               gradient, rows).
     """
 
-    def __init__(self, forward, promote=None, keeps=(), name=None) -> None:
+    def __init__(self, forward, promote=None, keeps=(), name=None, tensors=()) -> None:
         self.forward, self.promote, self.keeps = _quiet(forward), promote, tuple(keeps)
         self.name = name or forward.__name__.strip("_")
         self.__name__, self.__qualname__ = forward.__name__, forward.__qualname__
         self.__doc__, self.__module__, self.__wrapped__ = forward.__doc__, forward.__module__, forward
-        parameters = inspect.signature(forward).parameters.values()
+        signature = inspect.signature(forward)
+        parameters = signature.parameters.values()
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY)]
         self.input_names = tuple(p.name for p in positional)
+        self.public_names = tuple("input" if name == "x" else name for name in self.input_names)
+        self.__signature__ = signature.replace(
+            parameters=[p.replace(name="input") if p.name == "x" else p for p in parameters]
+        )
+        self.tensors = {*tensors, *(self.input_names if len(positional) == 1 else ())}
         self.optional = {p.name for p in positional if p.default is None}
         self.variadic = next((p.name for p in parameters if p.kind == p.VAR_POSITIONAL), None)
         keyword = [p for p in parameters if p.kind == p.KEYWORD_ONLY]
@@ -153,10 +161,12 @@ class Primitive:
             inputs = inputs[:count]
         elif len(inputs) < count:
             inputs = list(inputs)
-            for name in self.input_names[len(inputs) :]:
-                if name not in attrs and name not in self.optional:
-                    raise TypeError(f"{self.name}: missing argument {name!r}")
-                inputs.append(attrs.pop(name, None))
+            for name, shown in zip(self.input_names[len(inputs) :], self.public_names[len(inputs) :]):
+                if name not in attrs and shown not in attrs and name not in self.optional:
+                    raise TypeError(f"{self.name}: missing argument {shown!r}")
+                inputs.append(attrs.pop(shown if shown in attrs else name, None))
+        for name in [name for name in attrs if name in ELSEWHERE and name not in self.attr_names]:
+            refuse_elsewhere(self.name, name, attrs.pop(name))
         attrs = {**self.attr_defaults, **attrs}
         if len(attrs) != len(self.attr_names):
             unknown = [name for name in attrs if name not in self.attr_names]
@@ -198,16 +208,22 @@ class Primitive:
         ]
 
     def _operand(self, name: str, x):
-        """A Tensor or a plain Python number; NumPy arrays become Tensors that share their memory."""
+        """A Tensor or a plain Python number."""
         if x is None and name in self.optional:
             return None
-        if isinstance(x, np.ndarray):
-            return Tensor._from_outside(x)
+        if name in self.tensors:
+            expect_tensor(self.name, self._shown(name), x)
         if isinstance(x, np.generic):
             return x.item()
         if isinstance(x, (bool, int, float)):
             return x
-        raise TypeError(f"{self.name}: {name} is a {type(x).__name__}, expected a Tensor or a number")
+        raise TypeError(
+            f"{self.name}: {self._shown(name)} is a {type(x).__name__}, expected a Tensor or a number"
+        )
+
+    def _shown(self, name: str) -> str:
+        """An input's name to callers, PyTorch's."""
+        return self.public_names[self.input_names.index(name)] if self.variadic is None else name
 
     def _unpromoted(self, inputs) -> list:
         found = {x._data.dtype for x in inputs if isinstance(x, Tensor)}
@@ -302,11 +318,11 @@ class Primitive:
             yield from self.fused_needed
 
 
-def primitive(forward=None, *, promote=None, keeps=(), name=None):
+def primitive(forward=None, *, promote=None, keeps=(), name=None, tensors=()):
     """Turn a forward on arrays into a `Primitive`; see there for the options."""
     if forward is None:
-        return lambda function: Primitive(function, promote, keeps, name)
-    return Primitive(forward, promote, keeps, name)
+        return lambda function: Primitive(function, promote, keeps, name, tensors)
+    return Primitive(forward, promote, keeps, name, tensors)
 
 
 def _bind(op: Primitive, row):

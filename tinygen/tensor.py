@@ -549,9 +549,18 @@ _OPERANDS = (Tensor, int, float, bool, np.ndarray, np.generic)
 
 
 def _binary(op, a, b):
-    """Python's protocol for operators: an operand of a foreign type may bring its own."""
+    """Python's protocol for operators: an operand of a foreign type may bring its own.
+
+    Operators take NumPy arrays, as a Tensor that shares their memory; functions do not, as in PyTorch.
+    """
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return op(a, b)
     if not isinstance(a, _OPERANDS) or not isinstance(b, _OPERANDS):
         return NotImplemented
+    if isinstance(a, np.ndarray):
+        a = Tensor._from_outside(a)
+    elif isinstance(b, np.ndarray):
+        b = Tensor._from_outside(b)
     return op(a, b)
 
 

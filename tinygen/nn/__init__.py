@@ -1,5 +1,6 @@
 """Modules, layers, initialisation and functions under the names of torch.nn."""
 
+from tinygen.calls import absent as _absent
 from tinygen.nn import functional, init, utils
 from tinygen.nn.functions import (
     ELU,
@@ -46,3 +47,5 @@ from tinygen.nn.layers import (
     PReLU,
 )
 from tinygen.nn.module import Module, ModuleList, Parameter, Sequential
+
+__getattr__ = _absent("tinygen.nn", globals())

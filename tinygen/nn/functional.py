@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from tinygen.calls import absent as _absent
+from tinygen.calls import public as _public
 from tinygen.ops import activation
 from tinygen.ops.activation import gelu, logsigmoid, prelu, sigmoid, softplus, tanh
 from tinygen.ops.conv import conv2d, conv_transpose2d
@@ -62,3 +64,7 @@ def silu(input, inplace=False):
 def normalize(input, p=2.0, dim=1, eps=1e-12):
     """input / max(‖input‖_p, eps) along dim"""
     return input / clamp(norm(input, p, dim, keepdim=True), min=eps)
+
+
+globals().update({_name: _public(_value) for _name, _value in globals().items()})
+__getattr__ = _absent("tinygen.nn.functional", globals())

@@ -4,6 +4,7 @@ Each is defined once, in the file of its kind.  What EXPORTS names is a function
 unless NOT_METHODS names it too, a method of Tensor; to add an operation, write it and name it here.
 """
 
+from tinygen.calls import public, public_methods
 from tinygen.ops import (
     activation,
     compare,
@@ -50,13 +51,15 @@ def _named(exports: dict) -> dict:
     return {name: getattr(module, name) for module, names in exports.items() for name in names.split()}
 
 
-FUNCTIONS = _named(EXPORTS)
-METHODS = {n: f for n, f in FUNCTIONS.items() if n not in NOT_METHODS} | _named(ONLY_METHODS)
-
 # under these names the engine itself uses operations
-globals().update(FUNCTIONS)
+globals().update(_named(EXPORTS))
 cast, sum_to, expand, getitem = elementwise.cast, reduce.sum_to, shape.expand, index.getitem
+
+FUNCTIONS = {name: public(function) for name, function in _named(EXPORTS).items()}
+METHODS = {n: f for n, f in FUNCTIONS.items() if n not in NOT_METHODS}
+METHODS |= {name: public(function) for name, function in _named(ONLY_METHODS).items()}
 
 for _name, _function in METHODS.items():
     if not hasattr(Tensor, _name):
         setattr(Tensor, _name, _function)
+public_methods(Tensor)

@@ -1,0 +1,197 @@
+"""The boundary for callers: what a call that does not fit is told.
+
+`public(function)` is what the package exports of a function written with operations.  While all is well it adds a
+Python call; when the function fails, the error gets PyTorch's type, the name of the operation, what was found and what
+was expected, and keywords that PyTorch has and we do not are accepted at their default or refused with what to use.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+
+import numpy as np
+
+from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.tensor import Tensor
+
+# PyTorch's keywords without a meaning here: the values that change nothing, and what to do instead of the others
+ELSEWHERE = {
+    "out": ((None,), "assign the result instead: y = …, or y.copy_(…)"),
+    "layout": ((None,), "every Tensor is dense; leave layout out"),
+    "memory_format": ((None,), "every Tensor is in row-major order; leave memory_format out"),
+    "pin_memory": ((False, None), "memory is the CPU's; leave pin_memory out"),
+    "non_blocking": ((False, True), ""),
+    "generator": ((None,), "use tinygen.manual_seed(seed), or draw from a tinygen.random.Generator"),
+    "names": ((None,), "name dimensions by number"),
+    "inplace": ((False, True), ""),
+    "size_average": ((None,), "use reduction='mean' or 'sum'"),
+    "reduce": ((None,), "use reduction='none'"),
+    "device": ((None, "cpu"), "only the CPU exists; leave device out"),
+    "dtype": ((None,), "use x.to(dtype) before or after"),
+    "requires_grad": ((False,), "call requires_grad_() on the result"),
+    "_stacklevel": ((3, 5), ""),
+}
+SYNONYMS = {"axis": "dim", "axes": "dims", "keepdims": "keepdim"}  # NumPy's names, which PyTorch takes too
+
+_REWRITTEN = (AttributeError, TypeError, ValueError, IndexError, KeyError, RuntimeError, ArithmeticError)
+
+
+def refuse_elsewhere(operation: str, name: str, value) -> None:
+    """Accept PyTorch's keyword `name` at a value that changes nothing, else say what to use instead."""
+    accepted, instead = ELSEWHERE[name]
+    if not any(value is v or (isinstance(v, str) and value == v) for v in accepted):
+        raise NotImplementedError(f"{operation}: {name}={described(value)} is not supported; {instead}")
+
+
+def described(value) -> str:
+    """An argument in a few words: a Tensor's dtype and shape, a number itself."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        return f"{type(value).__name__} {value.dtype} {tuple(value.shape)}"
+    if isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) for v in value):
+        return f"{type(value).__name__} of {', '.join(described(v) for v in value)}"
+    if value is None or isinstance(value, (bool, int, float, str, list, tuple, np.generic, np.dtype)):
+        text = repr(value)
+        return text if len(text) < 60 else f"{type(value).__name__} {text[:50]}…"
+    return type(value).__name__
+
+
+def expect_tensor(operation: str, name: str, value) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{operation}: {name} is a {type(value).__name__}, expected a Tensor")
+
+
+def public(function, first_is_tensor: bool | None = None):
+    """`function` as the package exports it, the same object every time.
+
+    first_is_tensor   its first argument must be a Tensor, and is not where it is a list, a number or an array; by
+                      default if that is called `input`
+    """
+    if not inspect.isfunction(function):
+        return function  # a Primitive says all this itself
+    if function not in _exported:
+        _exported[function] = _public(function, first_is_tensor)
+    return _exported[function]
+
+
+_exported: dict = {}
+
+
+def _public(function, first_is_tensor):
+    name, code = function.__name__, function.__code__
+    first = code.co_varnames[0] if code.co_argcount else None
+    if first_is_tensor is None:
+        first_is_tensor = first in ("input", "x")
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            known = _explain(function, name, error, args, kwargs)
+            if known is None:
+                raise
+        return call(*args, **known)
+
+    @functools.wraps(function)
+    def call_with_tensor(*args, **kwargs):
+        try:
+            if not args:
+                if first in kwargs:
+                    expect_tensor(name, first, kwargs[first])
+            elif not isinstance(args[0], Tensor):
+                expect_tensor(name, first, args[0])
+            return function(*args, **kwargs)
+        except Exception as error:
+            known = _explain(function, name, error, args, kwargs)
+            if known is None:
+                raise
+        return call_with_tensor(*args, **known)
+
+    return call_with_tensor if first_is_tensor else call
+
+
+def _explain(function, name: str, error: Exception, args: tuple, kwargs: dict):
+    """Raise what the caller should read; None where `error` is that already, or the keywords to call again with."""
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as mismatch:
+        known = _known_keywords(name, signature, kwargs)
+        if known.keys() != kwargs.keys():
+            return known
+        raise TypeError(f"{name}: {mismatch}; {_found_and_expected(name, signature, args, kwargs)}") from None
+    if not isinstance(error, _REWRITTEN):
+        return None
+    if str(error).startswith(f"{name}:") and not isinstance(error, (AttributeError, KeyError)):
+        return None
+    raise _kind(error)(
+        f"{name}: {_what(error, signature, args, kwargs)}; {_found_and_expected(name, signature, args, kwargs)}"
+    ) from error
+
+
+def _known_keywords(name: str, signature, kwargs: dict) -> dict:
+    """Keywords in the function's own names, without those that change nothing."""
+    known = {}
+    for key, value in kwargs.items():
+        if key not in signature.parameters and SYNONYMS.get(key) in signature.parameters:
+            known[SYNONYMS[key]] = value
+        elif key not in signature.parameters and key in ELSEWHERE:
+            refuse_elsewhere(name, key, value)
+        else:
+            known[key] = value
+    return known
+
+
+def _kind(error: Exception) -> type:
+    """The type PyTorch would raise; NumPy's own types cannot be made anew."""
+    if isinstance(error, (ShapeError, DtypeError)):
+        return type(error)
+    if isinstance(error, (AttributeError, KeyError)):
+        return TypeError
+    kinds = (NotImplementedError, OverflowError, ZeroDivisionError, IndexError, TypeError, RuntimeError)
+    return next((kind for kind in kinds if isinstance(error, kind)), ShapeError)
+
+
+def _what(error: Exception, signature, args, kwargs) -> str:
+    """An attribute that was not there mostly means an argument that is no Tensor."""
+    if isinstance(error, AttributeError):
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            if value is error.obj and not isinstance(value, Tensor):
+                return f"{name} is a {type(value).__name__}, expected a Tensor"
+    return str(error)
+
+
+def _found_and_expected(name: str, signature, args, kwargs) -> str:
+    found = [described(a) for a in args] + [f"{key}={described(a)}" for key, a in kwargs.items()]
+    parameters = [
+        p.replace(annotation=inspect.Parameter.empty)
+        for n, p in signature.parameters.items()
+        if n != "self" and not n.startswith("_")
+    ]
+    expected = signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)
+    return f"found {name}({', '.join(found)}), expected {name}{expected}"
+
+
+def absent(module: str, namespace: dict):
+    """A module's `__getattr__`: an AttributeError that names what there is instead."""
+
+    def __getattr__(name: str):
+        if name.startswith("_"):
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        import difflib
+
+        known = [n for n in namespace if not n.startswith("_")]
+        close = difflib.get_close_matches(name, known, 3, 0.5)
+        hint = f"; the closest names are {', '.join(close)}" if close else ""
+        raise AttributeError(f"{module} does not have {name!r}{hint}")
+
+    return __getattr__
+
+
+def public_methods(cls) -> None:
+    """`public` for the methods that `cls` defines itself and that take arguments."""
+    for name, function in list(vars(cls).items()):
+        if inspect.isfunction(function) and not name.startswith("_") and function.__code__.co_argcount > 1:
+            if not hasattr(function, "__wrapped__"):
+                setattr(cls, name, public(function, first_is_tensor=False))
