@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cases.table import PAIRS, C, P, U, case
+from cases.table import PAIRS, C, P, U, V, case
 
 for a, b in PAIRS:
     case("add", lambda T, F, x, y: T.add(x, y), a, b)
@@ -58,3 +58,57 @@ case("abs", lambda T, F, x: (abs(x), -x, +x), U(2, 3), other_dtypes=False)
 case("abs", lambda T, F, x: x.abs(), C([0.0, -0.0]), grad=False)
 case("log", lambda T, F, x: T.log(x), C([0.0, 1e-300, np.inf]), grad=False, other_dtypes=False)
 case("clone", lambda T, F, x: T.clone(x), U(2, 3))
+
+# less common functions
+
+for name in "tan atan sinh cosh exp2".split():
+    for shape in ((3, 4), (), (0, 2)):
+        case(name, lambda T, F, x, f=name: getattr(T, f)(x), U(*shape))
+for name in "log2 log10".split():
+    for shape in ((3, 4), (), (0, 2)):
+        case(name, lambda T, F, x, f=name: getattr(T, f)(x), P(*shape))
+for name in "asin acos".split():
+    for shape in ((3, 4), (), (0, 2)):
+        case(name, lambda T, F, x, f=name: getattr(T, f)(x), V(*shape))
+for a, b in PAIRS:
+    case("atan2", lambda T, F, x, y: T.atan2(x, y), a, b)
+    case("fmod", lambda T, F, x, y: T.fmod(x, y * 1.1), a, b)
+case("fmod", lambda T, F, x: (T.fmod(x, 0.7), x.fmod(-1.1)), U(3, 4))
+case("lerp", lambda T, F, x, y: (T.lerp(x, y, 0.3), x.lerp(y, 0.8), T.lerp(x, y, 1.7)), U(3, 4), U(4))
+case("lerp", lambda T, F, x, y, w: T.lerp(x, y, w), U(3, 4), U(3, 4), U(4))
+case("lerp", lambda T, F, x, y, w: T.lerp(x, y, w), U(), U(2), V())
+case("addcmul", lambda T, F, x, y, z: T.addcmul(x, y, z), U(3, 4), U(3, 4), U(4))
+case("addcmul", lambda T, F, x, y, z: x.addcmul(y, z, value=3), U(), U(2, 1), U(3))
+case(
+    "addcdiv", lambda T, F, x, y, z: (T.addcdiv(x, y, z), x.addcdiv(y, z, value=0.5)), U(3, 4), U(3, 4), P(4)
+)
+case("nan_to_num", lambda T, F, x: (T.nan_to_num(x), x.nan_to_num(2.0, 3.0, -4.0)), U(3, 4))
+case(
+    "nan_to_num",
+    lambda T, F, x: T.nan_to_num(x, posinf=5.0),
+    C([np.nan, np.inf, -np.inf, 1.0]),
+    second=False,
+    other_dtypes=False,
+)
+
+# where a derivative is a convention: at nan, at a tie, at a bound
+
+KINK = dict(second=False, other_dtypes=False)
+AT_NAN = C([np.nan, 1.0, 2.0, -2.0, np.inf, -np.inf, 0.0])
+OTHER = C([1.0, np.nan, 2.0, 3.0, np.inf, 1.0, -0.0])
+for name in "abs sign relu square nan_to_num".split():
+    case(name, lambda T, F, x, f=name: getattr(T, f)(x), AT_NAN, **KINK)
+for name in "maximum minimum".split():
+    case(name, lambda T, F, x, y, f=name: getattr(T, f)(x, y), AT_NAN, OTHER, **KINK)
+case(
+    "clamp",
+    lambda T, F, x: (x.clamp(0, 2), x.clamp(min=1), x.clamp(max=-2), x.clamp(2, 1)),
+    AT_NAN,
+    **KINK,
+)
+case("clamp", lambda T, F, x, y: (x.clamp(y), x.clamp(max=y), x.clamp(y, y + 1)), AT_NAN, OTHER, **KINK)
+case("clamp", lambda T, F, x, y: T.clamp(x, y, y - 1), AT_NAN, OTHER, **KINK)
+case("clamp", lambda T, F, x, a, b: T.clamp(x, a, b), U(3, 4), U(4), U(), other_dtypes=False)
+case("relu", lambda T, F, x: T.sqrt(T.relu(x)), C([-1.0, 0.0, 4.0]), **KINK)  # inf comes back to what is flat
+case("pow", lambda T, F, x, y: T.pow(x, y), C([0.0, 0.0, 2.0, 0.0]), C([0.0, 2.0, 0.0, -1.0]), **KINK)
+case("pow", lambda T, F, x: (x**0.5, x**-0.5), C([4.0, np.inf]), **KINK)

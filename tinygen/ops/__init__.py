@@ -15,6 +15,7 @@ from tinygen.ops import (
     index,
     matmul,
     norm,
+    pointwise,
     pool,
     reduce,
     shape,
@@ -27,6 +28,7 @@ EXPORTS = {
         empty_like full_like rand_like randn_like one_hot""",
     elementwise: """add sub mul div neg pow floor_divide remainder exp expm1 log log1p sqrt rsqrt reciprocal square
         sin cos erf abs sign floor ceil round trunc maximum minimum logaddexp clamp where masked_fill clone""",
+    pointwise: """tan asin acos atan atan2 sinh cosh exp2 log2 log10 fmod lerp addcmul addcdiv nan_to_num""",
     compare: """eq ne lt le gt ge bitwise_and bitwise_or bitwise_xor bitwise_not logical_and logical_or logical_xor
         logical_not isnan isinf isfinite isclose allclose equal""",
     activation: "relu sigmoid tanh",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tinygen import dtypes, kernels
-from tinygen.ops.elementwise import clamp, erf, exp, where
+from tinygen.ops.elementwise import clamp, erf, exp, keep, where
 from tinygen.primitive import primitive
 
 
@@ -33,7 +33,7 @@ def relu(x):
     return kernels.relu(x)
 
 
-relu.vjp(lambda g, y: g * (y > 0))
+relu.vjp(lambda g, y: keep(g, mask=~(y <= 0)))  # passes where y > 0, and, as in PyTorch, where y is nan
 relu.fused(lambda g, y: (kernels.relu_grad(g, y),))
 
 

@@ -22,9 +22,9 @@ def _add(x, other):
 _add.vjp(lambda g: g, lambda g: g)
 
 
-def add(x, other, *, alpha=1):
-    """x + alpha * other"""
-    return _add(x, other if alpha == 1 else mul(other, alpha))
+def add(input, other, *, alpha=1):
+    """input + alpha * other"""
+    return _add(input, other if alpha == 1 else mul(other, alpha))
 
 
 @primitive(promote="same")
@@ -35,9 +35,9 @@ def _sub(x, other):
 _sub.vjp(lambda g: g, lambda g: -g)
 
 
-def sub(x, other, *, alpha=1):
-    """x - alpha * other"""
-    return _sub(x, other if alpha == 1 else mul(other, alpha))
+def sub(input, other, *, alpha=1):
+    """input - alpha * other"""
+    return _sub(input, other if alpha == 1 else mul(other, alpha))
 
 
 @primitive(promote="same")
@@ -57,14 +57,14 @@ def _div(x, other):
 _div.vjp(lambda g, other: g / other, lambda g, y, other: -(g * y / other))
 
 
-def div(x, other, *, rounding_mode=None):
-    """x / other; integers give the default dtype.  rounding_mode: None, "floor" or "trunc"."""
+def div(input, other, *, rounding_mode=None):
+    """input / other; integers give the default dtype.  rounding_mode: None, "floor" or "trunc"."""
     if rounding_mode is None:
-        return _div(x, other)
+        return _div(input, other)
     if rounding_mode == "floor":
-        return floor_divide(x, other)
+        return floor_divide(input, other)
     if rounding_mode == "trunc":
-        return _truncated(x, other)
+        return _truncated(input, other)
     raise ValueError(f"div: found rounding_mode {rounding_mode!r}, expected None, 'floor' or 'trunc'")
 
 
@@ -103,32 +103,43 @@ def _pow(x, exponent):
     return kernels.power(x, exponent).astype(x.dtype, copy=False)  # NumPy's bools give int8
 
 
-# ∂/∂x = n x^(n-1), ∂/∂n = x^n log x; the wheres keep 0 · inf out where n = 0 or x^n = 0
+# ∂/∂x = n x^(n-1), ∂/∂n = x^n log x; the wheres keep 0 · inf out where n = 0, or x = 0 and n ≥ 0
 _pow.vjp(
     lambda g, x, exponent: g * exponent * where(exponent == 0, 1.0, _pow(x, exponent - 1)),
-    lambda g, x, y: g * where((x == 0) & (y == 0), 0.0, y * log(where((x == 0) & (y == 0), 1.0, x))),
+    lambda g, x, exponent, y: g * _times_log(y, x, (x == 0) & (exponent >= 0)),
 )
+
+
+def _times_log(y, x, zero):
+    """y log x, 0 where `zero` holds"""
+    return where(zero, 0.0, y * log(where(zero, 1.0, x)))
 
 
 @primitive(promote="same")
 def _power(x, *, n):
-    """x ** n for a fixed number n."""
-    return x * x if n == 2 else kernels.power(x, np.asarray(n, x.dtype))
+    """x ** n for a fixed number n; as PyTorch's, a root where n is ±1/2: (-0.0) ** 0.5 is -0.0."""
+    if n == 2:
+        return x * x
+    if n in (0.5, -0.5):
+        root = kernels.sqrt(x)
+        return root if n > 0 else kernels.divide(np.asarray(1, x.dtype), root)
+    return kernels.power(x, np.asarray(n, x.dtype))
 
 
 _power.vjp(lambda g, x, n: _zeros(g) if n == 0 else g * (n * x if n == 2 else n * pow(x, n - 1)))
 
 
-def pow(x, exponent):
-    """x ** exponent; the derivative in a zero base or for a zero exponent is PyTorch's."""
-    if isinstance(x, Tensor) and isinstance(exponent, numbers.Real) and not isinstance(exponent, np.generic):
-        if x.is_floating_point():
-            return x.clone() if exponent == 1 else _power(x, n=exponent)
+def pow(input, exponent):
+    """input ** exponent; the derivative in a zero base or for a zero exponent is PyTorch's."""
+    number = isinstance(exponent, numbers.Real) and not isinstance(exponent, np.generic)
+    if isinstance(input, Tensor) and number:
+        if input.is_floating_point():
+            return input.clone() if exponent == 1 else _power(input, n=exponent)
         if isinstance(exponent, int) and exponent < 0:
             raise RuntimeError(
                 f"pow: integers to the negative power {exponent} are not integers; use x.float()"
             )
-    return _pow(x, exponent)
+    return _pow(input, exponent)
 
 
 @primitive(promote="same")
@@ -261,8 +272,8 @@ abs.vjp(lambda g, x: g * sign(x))
 
 @primitive(promote="same")
 def sign(x):
-    """-1, 0 or 1; the gradient is 0"""
-    return kernels.array_module(x).sign(x) if x.dtype != np.bool_ else x.copy()
+    """-1, 0 or 1, for nan 0; the gradient is 0"""
+    return kernels.sign(x)
 
 
 sign.vjp(lambda g: _zeros(g))
@@ -313,8 +324,7 @@ def maximum(x, other):
 
 
 maximum.vjp(
-    lambda g, x, other: g * _share(x > other, x == other),
-    lambda g, x, other: g * _share(x < other, x == other),
+    lambda g, x, other: _won(g, x, other, x < other), lambda g, x, other: _won(g, x, other, x > other)
 )
 
 
@@ -325,13 +335,13 @@ def minimum(x, other):
 
 
 minimum.vjp(
-    lambda g, x, other: g * _share(x < other, x == other),
-    lambda g, x, other: g * _share(x > other, x == other),
+    lambda g, x, other: _won(g, x, other, x > other), lambda g, x, other: _won(g, x, other, x < other)
 )
 
 
-def _share(wins, ties):
-    return wins + 0.5 * ties
+def _won(g, x, other, loses):
+    """The gradient of the operand that `loses` there: half of g at a tie; beside a nan both have all of it"""
+    return keep(g * (1 - 0.5 * (x == other)), mask=~loses)
 
 
 @primitive(promote="same")
@@ -345,34 +355,59 @@ logaddexp.vjp(lambda g, x, y: g * exp(x - y), lambda g, other, y: g * exp(other 
 
 
 @primitive
+def keep(x, *, mask):
+    """x where the bools `mask` hold, else 0"""
+    return kernels.keep(x, mask)
+
+
+keep.vjp(lambda g, mask: keep(g, mask=mask))
+
+
+@primitive
 def _clamp(x, *, min, max):
-    """x limited to [min, max]; the gradient passes where min <= x <= max"""
+    """x limited to [min, max]"""
     xp = kernels.array_module(x)
     min, max = (None if bound is None else xp.asarray(bound, x.dtype) for bound in (min, max))
     return xp.clip(x, min, max)
 
 
-_clamp.vjp(lambda g, x, min, max: g * _inside(x, min, max))
+_clamp.vjp(lambda g, x, min, max: keep(g, mask=_inside(x, min, max)))  # both ends included
 
 
 def _inside(x, min, max):
-    lower = x >= (-math.inf if min is None else min)
-    return lower & (x <= (math.inf if max is None else max))
+    if min is None or max is None:
+        return x <= max if min is None else x >= min
+    return (x >= min) & (x <= max)
 
 
-def clamp(x, min=None, max=None):
-    """x limited to [min, max]; bounds are numbers, Tensors or None"""
+@primitive(promote="same")
+def _clamp_between(x, min=None, max=None):
+    """x limited to [min, max], both arrays or absent; max where min > max"""
+    y = x if min is None else kernels.maximum(x, min)
+    return y if max is None else kernels.minimum(y, max)
+
+
+_clamp_between.vjp(  # as where x is inside, x for ties; a bound's where it took x's place
+    lambda g, x, min, max: keep(g, mask=_inside(x, min, max)),
+    lambda g, x, min, max: keep(g, mask=x < min if max is None else (x < min) & (min < max)),
+    lambda g, x, min, max: keep(g, mask=x > max if min is None else (x > max) | (min > max)),
+)
+
+
+def clamp(input, min=None, max=None):
+    """input limited to [min, max], where the gradient passes, ends included; bounds are numbers, Tensors or None"""
     if min is None and max is None:
         raise ValueError("clamp: found neither min nor max, expected at least one")
     if isinstance(min, Tensor) or isinstance(max, Tensor):
-        x = x if min is None else maximum(x, min)
-        return x if max is None else minimum(x, max)
+        if not all(bound is None or isinstance(bound, Tensor) for bound in (min, max)):
+            raise TypeError("clamp: expected two numbers or two Tensors as min and max, found one of each")
+        return _clamp_between(input, min, max)
     min, max = (bound.item() if isinstance(bound, np.generic) else bound for bound in (min, max))
-    if not x.is_floating_point() and (isinstance(min, float) or isinstance(max, float)):
-        x = cast(x, dtype=dtypes.get_default_dtype())
-    elif x.dtype == np.bool_:
-        x = cast(x, dtype=dtypes.int64)
-    return _clamp(x, min=min, max=max)
+    if not input.is_floating_point() and (isinstance(min, float) or isinstance(max, float)):
+        input = cast(input, dtype=dtypes.get_default_dtype())
+    elif input.dtype == np.bool_:
+        input = cast(input, dtype=dtypes.int64)
+    return _clamp(input, min=min, max=max)
 
 
 @primitive(promote="same")
@@ -386,20 +421,20 @@ _where.vjp(
 )
 
 
-def where(condition, x=None, y=None):
-    """x where condition holds, else y, with broadcasting; with one argument the indices where it holds"""
+def where(condition, input=None, other=None):
+    """input where condition holds, else other, with broadcasting; with one argument the indices where it holds"""
     condition = as_tensor(condition)
-    if x is None and y is None:
+    if input is None and other is None:
         return tuple(Tensor._wrap(i) for i in condition._data.nonzero())
     if condition.dtype != np.bool_:
         raise dtypes.DtypeError(f"where: found a condition of dtype {condition.dtype}, expected bool")
-    return _where(x, y, condition=condition)
+    return _where(input, other, condition=condition)
 
 
-def masked_fill(x, mask, value):
-    """value where mask holds, else x; the result keeps x's dtype"""
-    value = value if isinstance(value, Tensor) else tensor(value, x.dtype)
-    return where(mask, cast(value, dtype=x.dtype), x)
+def masked_fill(input, mask, value):
+    """value where mask holds, else input; the result keeps input's dtype"""
+    value = value if isinstance(value, Tensor) else tensor(value, input.dtype)
+    return where(mask, cast(value, dtype=input.dtype), input)
 
 
 @primitive

@@ -1,0 +1,173 @@
+"""Elementwise functions that few programs need: angles, hyperbolas, other bases, mixtures of arithmetic."""
+
+from __future__ import annotations
+
+import math
+
+from tinygen import kernels
+from tinygen.dtypes import DtypeError
+from tinygen.ops.elementwise import keep, mul, reciprocal, rsqrt, square, trunc
+from tinygen.primitive import primitive
+from tinygen.tensor import Tensor
+
+# angles
+
+
+@primitive(promote="float")
+def tan(x):
+    """Tangent of an angle in radians"""
+    return kernels.tan(x)
+
+
+tan.vjp(lambda g, y: g * (1 + square(y)))
+
+
+@primitive(promote="float")
+def asin(x):
+    """The angle in [-π/2, π/2] whose sine is x"""
+    return kernels.arcsin(x)
+
+
+asin.vjp(lambda g, x: g * rsqrt(1 - square(x)))
+
+
+@primitive(promote="float")
+def acos(x):
+    """The angle in [0, π] whose cosine is x"""
+    return kernels.arccos(x)
+
+
+acos.vjp(lambda g, x: -g * rsqrt(1 - square(x)))
+
+
+@primitive(promote="float")
+def atan(x):
+    """The angle in (-π/2, π/2) whose tangent is x"""
+    return kernels.arctan(x)
+
+
+atan.vjp(lambda g, x: g / (1 + square(x)))
+
+
+@primitive(promote="float")
+def atan2(x, other):
+    """The angle in (-π, π] of the point whose height is x and whose abscissa is other"""
+    return kernels.arctan2(x, other)
+
+
+# the angle grows by 1/r per unit moved across the radius: its gradient is (other, -x) / r²
+atan2.vjp(
+    lambda g, x, other: g * other * reciprocal(square(x) + square(other)),
+    lambda g, x, other: g * -x * reciprocal(square(x) + square(other)),
+)
+
+
+@primitive(promote="float")
+def sinh(x):
+    """(e^x - e^-x) / 2"""
+    return kernels.sinh(x)
+
+
+@primitive(promote="float")
+def cosh(x):
+    """(e^x + e^-x) / 2"""
+    return kernels.cosh(x)
+
+
+sinh.vjp(lambda g, x: g * cosh(x))
+cosh.vjp(lambda g, x: g * sinh(x))
+
+# other bases
+
+
+@primitive(promote="float")
+def exp2(x):
+    """2 ** x"""
+    return kernels.exp2(x)
+
+
+exp2.vjp(lambda g, y: g * y * math.log(2))
+
+
+@primitive(promote="float")
+def log2(x):
+    """Logarithm to the base 2"""
+    return kernels.log2(x)
+
+
+log2.vjp(lambda g, x: g / (x * math.log(2)))
+
+
+@primitive(promote="float")
+def log10(x):
+    """Logarithm to the base 10"""
+    return kernels.log10(x)
+
+
+log10.vjp(lambda g, x: g / (x * math.log(10)))
+
+# mixtures
+
+
+@primitive(promote="same")
+def fmod(x, other):
+    """x - other * trunc(x / other): the sign is x's (of `remainder`, the divisor's)"""
+    if x.dtype.kind != "f" and not other.all():
+        raise ZeroDivisionError("division of whole numbers by zero")
+    return kernels.fmod(x, other)
+
+
+fmod.vjp(lambda g: g, lambda g, x, other: -g * trunc(x / other))  # the trunc is flat almost everywhere
+
+
+@primitive(promote="same")
+def _lerp(x, end, weight):
+    """x + weight (end - x), from the nearer end so that both are met exactly"""
+    step = end - x
+    near = kernels.array_module(x).abs(weight) < 0.5
+    return kernels.array_module(x).where(near, x + weight * step, end - step * (1 - weight))
+
+
+_lerp.vjp(
+    lambda g, weight: g * (1 - weight),
+    lambda g, weight: g * weight,
+    lambda g, x, end: g * (end - x),
+)
+
+
+def lerp(input, end, weight):
+    """input + weight * (end - input): on the way from input to end; weight is a number or a Tensor"""
+    for name, x in (("input", input), ("end", end), ("weight", weight)):
+        if isinstance(x, Tensor) and (x.dtype != input.dtype or not x.is_floating_point()):
+            found = f"input {input.dtype}, {name} {x.dtype}"
+            raise DtypeError(f"lerp: expected one floating dtype, found {found}")
+    return _lerp(input, end, weight)
+
+
+def addcmul(input, tensor1, tensor2, *, value=1):
+    """input + value * tensor1 * tensor2"""
+    return input + mul(value, tensor1) * tensor2
+
+
+def addcdiv(input, tensor1, tensor2, *, value=1):
+    """input + value * tensor1 / tensor2"""
+    if not (tensor1.is_floating_point() or tensor2.is_floating_point()):
+        found = f"{tensor1.dtype} / {tensor2.dtype}"
+        raise DtypeError(f"addcdiv: found {found}, expected a floating dtype; use addcmul, or x.float()")
+    return input + mul(value, tensor1) / tensor2
+
+
+@primitive
+def _nan_to_num(x, *, nan, posinf, neginf):
+    """x with nan and the infinities replaced"""
+    return kernels.array_module(x).nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+
+
+_nan_to_num.vjp(lambda g, x: keep(g, mask=abs(x) < math.inf))
+
+
+def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
+    """nan replaced by a number, and the infinities by numbers or the largest and smallest of the dtype"""
+    if not input.is_floating_point():
+        return input.clone()
+    return _nan_to_num(input, nan=0.0 if nan is None else nan, posinf=posinf, neginf=neginf)
