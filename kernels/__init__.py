@@ -11,7 +11,7 @@ from tinygen.kernels.likelihood import bernoulli_log_likelihood
 from tinygen.kernels.losses import bce_with_logits, bce_with_logits_grad, pick_class, pick_class_grad
 from tinygen.kernels.matmul import matmul
 from tinygen.kernels.norm import normalize, normalize_grad
-from tinygen.kernels.optimizers import adam, sgd
+from tinygen.kernels.optimizers import adadelta, adagrad, adam, rmsprop, sgd
 from tinygen.kernels.pool import (
     max_pool2d,
     max_pool2d_grad,

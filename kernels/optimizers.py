@@ -1,4 +1,4 @@
-"""Parameter updates in place: arrays p (parameter), g (gradient), m, v (moments), all of one shape."""
+"""Parameter updates in place: arrays p (parameter), g (gradient), m, v (moments) and others, all of one shape."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ adam = Kernel("adam")
 
 
 @adam.reference
-def adam_reference(p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled, step):
+def adam_reference(p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled, step, largest=None):
     """One step of Adam (arXiv 1412.6980, algorithm 1) or AdamW (arXiv 1711.05101, algorithm 2, `decoupled`).
 
     m <- b1 m + (1-b1) g,  v <- b2 v + (1-b2) g²,  p <- p - lr mhat / (sqrt(vhat) + eps)
+
+    With `largest` (AMSGrad, arXiv 1904.09237, algorithm 2) the largest v so far takes the place of v.
     """
     xp = array_module(p)
     if weight_decay and decoupled:
@@ -26,6 +28,8 @@ def adam_reference(p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled
     m += (1 - beta1) * g
     v *= beta2
     v += (1 - beta2) * (g * g)
+    if largest is not None:
+        v = xp.maximum(largest, v, out=largest)
     denominator = xp.sqrt(v) / math.sqrt(1 - beta2**step) + eps
     p -= (lr / (1 - beta1**step)) * (m / denominator)
 
@@ -42,17 +46,18 @@ def _compiled():
     return _loop
 
 
-def _usable(p, g, m, v, **_):
+def _usable(p, g, m, v, *, largest=None, **_):
     arrays = (p, g, m, v)
     return (
-        p.size >= 256
+        largest is None
+        and p.size >= 256
         and p.dtype in (np.float32, np.float64)
         and all(a.flags.c_contiguous and a.dtype == p.dtype and a.shape == p.shape for a in arrays)
     )
 
 
 @adam.variant("one_pass", usable=_usable)
-def adam_one_pass(p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled, step):
+def adam_one_pass(p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled, step, largest=None):
     """One loop over the elements: reads p, g, m, v and writes p, m, v once, where NumPy makes twelve passes."""
     kind = p.dtype.type
     _compiled()(
@@ -91,3 +96,61 @@ def sgd_reference(p, g, velocity, *, lr, momentum, dampening, weight_decay, nest
             velocity += (1 - dampening) * g
         g = g + momentum * velocity if nesterov else velocity
     p -= np.asarray(lr, p.dtype) * g
+
+
+rmsprop = Kernel("rmsprop")
+
+
+@rmsprop.reference
+def rmsprop_reference(p, g, v, mean, velocity, *, lr, alpha, eps, weight_decay, momentum):
+    """One step of RMSprop (Hinton, Coursera lecture 6e): v <- a v + (1-a) g², p <- p - lr g / (sqrt(v) + eps).
+
+    With `mean` (the running mean of g; Graves, arXiv 1308.0850, eq. 38 to 45) v - mean² takes the place of v; with
+    `velocity` the step is gathered with momentum.
+    """
+    xp = array_module(p)
+    if weight_decay:
+        g = g + weight_decay * p
+    v *= alpha
+    v += (1 - alpha) * (g * g)
+    if mean is not None:
+        mean += (1 - alpha) * (g - mean)
+        v = v - mean * mean
+    step = g / (xp.sqrt(v) + eps)
+    if velocity is not None:
+        velocity *= momentum
+        velocity += step
+        step = velocity
+    p -= lr * step
+
+
+adagrad = Kernel("adagrad")
+
+
+@adagrad.reference
+def adagrad_reference(p, g, total, *, lr, eps, weight_decay):
+    """One step of Adagrad (Duchi et al. 2011): total <- total + g², p <- p - lr g / (sqrt(total) + eps)."""
+    if weight_decay:
+        g = g + weight_decay * p
+    total += g * g
+    p -= lr * (g / (array_module(p).sqrt(total) + eps))
+
+
+adadelta = Kernel("adadelta")
+
+
+@adadelta.reference
+def adadelta_reference(p, g, v, d, *, lr, rho, eps, weight_decay):
+    """One step of Adadelta (arXiv 1212.5701, algorithm 1): d is the running mean of the squared steps.
+
+    v <- rho v + (1-rho) g²,  s = sqrt(d + eps) / sqrt(v + eps) g,  d <- rho d + (1-rho) s²,  p <- p - lr s
+    """
+    xp = array_module(p)
+    if weight_decay:
+        g = g + weight_decay * p
+    v *= rho
+    v += (1 - rho) * (g * g)
+    step = xp.sqrt(d + eps) / xp.sqrt(v + eps) * g
+    d *= rho
+    d += (1 - rho) * (step * step)
+    p -= lr * step

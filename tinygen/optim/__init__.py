@@ -3,6 +3,7 @@
 from tinygen.calls import absent as _absent
 from tinygen.optim import lr_scheduler
 from tinygen.optim.ema import EMA
-from tinygen.optim.optimizers import SGD, Adam, AdamW, Optimizer
+from tinygen.optim.optimizer import Optimizer
+from tinygen.optim.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, RMSprop
 
 __getattr__ = _absent("tinygen.optim", globals())

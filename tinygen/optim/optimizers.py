@@ -1,169 +1,54 @@
-"""SGD, Adam, AdamW.  Parameter groups, options and state as in torch.optim."""
+"""SGD, Adam, AdamW, RMSprop, Adagrad, Adadelta.  Options, parameter groups and state as in torch.optim."""
 
 from __future__ import annotations
 
-import numpy as np
-
-from tinygen import autograd, kernels
-from tinygen.dtypes import ShapeError
-from tinygen.tensor import Tensor
-
-
-class Optimizer:
-    """Base: parameter groups (each with its own options) and the state of each parameter.
-
-    `state` maps a parameter to its moments; `param_groups` is a list of dicts with "params" and the options.
-    """
-
-    moments: tuple = ()  # the names in a parameter's state
-
-    def __init__(self, params, defaults: dict) -> None:
-        self.defaults, self.state, self.param_groups = defaults, {}, []
-        if isinstance(params, (Tensor, dict)):
-            raise TypeError(
-                f"{type(self).__name__}: found a {type(params).__name__}, expected a list of Tensors or dicts"
-            )
-        params = list(params)
-        if not params:
-            raise ValueError(f"{type(self).__name__}: found no parameters")
-        for group in params if isinstance(params[0], dict) else [{"params": params}]:
-            self.add_param_group(group)
-
-    def add_param_group(self, group: dict) -> None:
-        """Add {"params": [...], option: value, ...}; options left out take the optimiser's defaults."""
-        params = group["params"]
-        params = [params] if isinstance(params, Tensor) else list(params)
-        known = {p for g in self.param_groups for p in g["params"]}
-        for p in params:
-            if not isinstance(p, Tensor):
-                raise TypeError(f"{type(self).__name__}: found a {type(p).__name__}, expected Tensors")
-            if not p.is_leaf:
-                raise ValueError(
-                    f"{type(self).__name__}: cannot optimise a Tensor that is not a leaf; shape {p.shape}"
-                )
-            if p in known:
-                raise ValueError(f"{type(self).__name__}: a parameter of shape {p.shape} is there twice")
-            known.add(p)
-        self.param_groups.append({**self.defaults, **group, "params": params})
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients (or set them to zero)."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    p.grad = None if set_to_none else p.grad.detach().zero_()
-
-    def step(self, closure=None):
-        """Update every parameter that has a gradient."""
-        loss = None
-        if closure is not None:
-            with autograd.enable_grad():
-                loss = closure()
-        with np.errstate(
-            all="ignore"
-        ):  # what overflows is inf or nan without a warning, as in every operation
-            for group in self.param_groups:
-                for p in group["params"]:
-                    if p.grad is not None:
-                        if p.grad.shape != p.shape:
-                            raise ShapeError(
-                                f"step: found a gradient {p.grad.shape} of a parameter {p.shape}"
-                            )
-                        p._touch()
-                        self._update(group, p, self.state.setdefault(p, {}))
-        return loss
-
-    def _update(self, group: dict, p: Tensor, state: dict) -> None:
-        raise NotImplementedError
-
-    def state_dict(self) -> dict:
-        """{"state": {number: {...}}, "param_groups": [{..., "params": [numbers]}]}, sharing memory."""
-        numbers = {p: i for i, p in enumerate(p for g in self.param_groups for p in g["params"])}
-        return {
-            "state": {numbers[p]: dict(s) for p, s in self.state.items() if s},
-            "param_groups": [{**g, "params": [numbers[p] for p in g["params"]]} for g in self.param_groups],
-        }
-
-    def load_state_dict(self, state_dict: dict) -> None:
-        """Take over options and moments; the groups must have as many parameters, of the same shapes."""
-        groups = state_dict["param_groups"]
-        found, expected = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
-        if found != expected:
-            raise ValueError(f"load_state_dict: found groups of {found} parameters, expected {expected}")
-        params = [p for g in self.param_groups for p in g["params"]]
-        numbers = [n for g in groups for n in g["params"]]
-        state = {}
-        for p, number in zip(params, numbers):
-            moments = state_dict["state"].get(number) or {}
-            moments = {name: value for name, value in moments.items() if value is not None}
-            if moments and set(moments) != set(self.moments):
-                raise ValueError(
-                    f"load_state_dict of {type(self).__name__}: found {', '.join(sorted(moments))} of parameter "
-                    f"{number}, expected {', '.join(sorted(self.moments)) or 'nothing'}"
-                )
-            if moments:
-                state[p] = {name: _copied(name, value, p) for name, value in moments.items()}
-        self.state = state
-        for own, given in zip(self.param_groups, groups):
-            own.update({name: value for name, value in given.items() if name != "params"})
-
-
-def _copied(name: str, value, p: Tensor):
-    """A moment as a Tensor of its own in the parameter's dtype; the number of steps as a number."""
-    array = np.asarray(value._data if isinstance(value, Tensor) else value)
-    if name == "step":
-        return int(array)
-    if array.shape != p.shape:
-        raise ValueError(f"load_state_dict: {name}: found {array.shape}, expected {p.shape}")
-    return Tensor._wrap(array.astype(p.dtype))
-
-
-def _check(name: str, options: dict) -> None:
-    for option, value in options.items():
-        if not value >= 0:
-            raise ValueError(f"{name}: found {option}={value}, expected at least 0")
-
-
-def _zeros(p: Tensor) -> Tensor:
-    return Tensor._wrap(np.zeros_like(p._data))
+from tinygen import kernels
+from tinygen.optim.optimizer import Optimizer, moment
 
 
 class SGD(Optimizer):
     """Gradient descent: p <- p - lr v with v = g, or with momentum v <- momentum v + (1 - dampening) g."""
 
-    moments = ("momentum_buffer",)
+    optional_moments = ("momentum_buffer",)
 
     def __init__(
         self,
         params,
         lr: float = 1e-3,
-        momentum: float = 0.0,
-        dampening: float = 0.0,
-        weight_decay: float = 0.0,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
         nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        _check("SGD", dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
-        if nesterov and (momentum <= 0 or dampening != 0):
-            raise ValueError("SGD: nesterov needs a momentum above 0 and no dampening")
-        defaults = dict(
-            lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov
-        )
-        super().__init__(params, defaults)
+        options = dict(lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay)
+        ways = dict(foreach=foreach, differentiable=differentiable, fused=fused)
+        super().__init__(params, dict(**options, nesterov=nesterov, maximize=maximize, **ways))
 
-    def _update(self, group, p, state) -> None:
+    def _check_group(self, group) -> None:
+        super()._check_group(group)
+        if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
+            raise ValueError("SGD: nesterov needs a momentum above 0 and no dampening")
+
+    def _update(self, group, p, g, state) -> None:
         options = {k: group[k] for k in ("lr", "momentum", "dampening", "weight_decay", "nesterov")}
-        first = group["momentum"] != 0 and "momentum_buffer" not in state
-        if first:
-            state["momentum_buffer"] = _zeros(p)
-        velocity = state["momentum_buffer"]._data if group["momentum"] else None
-        kernels.sgd(p._data, p.grad._data, velocity, first=first, **options)
+        first = "momentum_buffer" not in state
+        velocity = moment(state, "momentum_buffer", p) if group["momentum"] != 0 else None
+        kernels.sgd(p._data, g, velocity, first=first, **options)
 
 
 class Adam(Optimizer):
-    """Steps scaled by running moments of the gradient; `weight_decay` adds to the gradient  (arXiv 1412.6980)."""
+    """Steps scaled by running moments of the gradient; `weight_decay` adds to the gradient  (arXiv 1412.6980).
+
+    `amsgrad` divides by the largest second moment so far  (arXiv 1904.09237).
+    """
 
     moments = ("step", "exp_avg", "exp_avg_sq")
-    decoupled = False
+    optional_moments = ("max_exp_avg_sq",)
 
     def __init__(
         self,
@@ -171,38 +56,172 @@ class Adam(Optimizer):
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
     ) -> None:
-        name = type(self).__name__
-        _check(name, dict(lr=lr, eps=eps, weight_decay=weight_decay))
-        if not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"{name}: found betas {betas}, expected numbers in [0, 1)")
-        super().__init__(params, dict(lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay))
+        options = dict(lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
+        ways = dict(foreach=foreach, capturable=capturable, differentiable=differentiable, fused=fused)
+        options.update(maximize=maximize, decoupled_weight_decay=decoupled_weight_decay, **ways)
+        super().__init__(params, options)
 
-    def _update(self, group, p, state) -> None:
-        if not state:
-            state.update(step=0, exp_avg=_zeros(p), exp_avg_sq=_zeros(p))
-        state["step"] += 1
+    def _check_group(self, group) -> None:
+        super()._check_group(group)
+        if not all(0 <= beta < 1 for beta in group["betas"]):
+            raise ValueError(
+                f"{type(self).__name__}: found betas {group['betas']}, expected numbers in [0, 1)"
+            )
+
+    def _update(self, group, p, g, state) -> None:
+        step = state["step"] = state.get("step", 0) + 1
+        first, second = moment(state, "exp_avg", p), moment(state, "exp_avg_sq", p)
         beta1, beta2 = group["betas"]
+        options = {k: group[k] for k in ("lr", "eps", "weight_decay")}
+        if group["amsgrad"]:
+            options["largest"] = moment(state, "max_exp_avg_sq", p)
+        decoupled = group["decoupled_weight_decay"]
         kernels.adam(
-            p._data,
-            p.grad._data,
-            state["exp_avg"]._data,
-            state["exp_avg_sq"]._data,
-            lr=group["lr"],
-            beta1=beta1,
-            beta2=beta2,
-            eps=group["eps"],
-            weight_decay=group["weight_decay"],
-            decoupled=self.decoupled,
-            step=state["step"],
+            p._data, g, first, second, beta1=beta1, beta2=beta2, decoupled=decoupled, step=step, **options
         )
 
 
 class AdamW(Adam):
     """Adam with the weight decay applied to the parameter itself  (arXiv 1711.05101)."""
 
-    decoupled = True
+    def __init__(
+        self,
+        params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        ways = dict(foreach=foreach, capturable=capturable, differentiable=differentiable, fused=fused)
+        options = dict(maximize=maximize, decoupled_weight_decay=True, **ways)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **options)
 
-    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay: float = 1e-2) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay)
+    def load_state_dict(self, state_dict) -> None:
+        super().load_state_dict(state_dict)
+        for group in self.param_groups:  # also where the state is one of Adam
+            group["decoupled_weight_decay"] = True
+
+
+class RMSprop(Optimizer):
+    """Steps divided by the root of the gradient's running mean square  (Hinton, Coursera lecture 6e).
+
+    `centered` subtracts the square of its running mean  (Graves, arXiv 1308.0850).
+    """
+
+    moments = ("step", "square_avg")
+    optional_moments = ("momentum_buffer", "grad_avg")
+
+    def __init__(
+        self,
+        params,
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum: float = 0,
+        centered: bool = False,
+        capturable: bool = False,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        options = dict(lr=lr, momentum=momentum, alpha=alpha, eps=eps, centered=centered)
+        ways = dict(capturable=capturable, foreach=foreach, differentiable=differentiable)
+        super().__init__(params, dict(**options, weight_decay=weight_decay, maximize=maximize, **ways))
+
+    def _update(self, group, p, g, state) -> None:
+        state["step"] = state.get("step", 0) + 1
+        square = moment(state, "square_avg", p)
+        velocity = moment(state, "momentum_buffer", p) if group["momentum"] > 0 else None
+        mean = moment(state, "grad_avg", p) if group["centered"] else None
+        options = {k: group[k] for k in ("lr", "alpha", "eps", "weight_decay", "momentum")}
+        kernels.rmsprop(p._data, g, square, mean, velocity, **options)
+
+
+class Adagrad(Optimizer):
+    """Steps divided by the root of the sum of all squared gradients  (Duchi, Hazan & Singer 2011)."""
+
+    moments = ("step", "sum")
+
+    def __init__(
+        self,
+        params,
+        lr: float = 1e-2,
+        lr_decay: float = 0,
+        weight_decay: float = 0,
+        initial_accumulator_value: float = 0,
+        eps: float = 1e-10,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        options = dict(lr=lr, lr_decay=lr_decay, eps=eps, weight_decay=weight_decay, maximize=maximize)
+        options["initial_accumulator_value"] = initial_accumulator_value
+        super().__init__(params, dict(**options, foreach=foreach, differentiable=differentiable, fused=fused))
+        for group in self.param_groups:
+            for p in group["params"]:
+                self._start(p)
+
+    def _start(self, p):
+        """As in PyTorch the default decides, not the group's option."""
+        start = self.defaults["initial_accumulator_value"]
+        return moment(self.state[p], "sum", p, start), self.state[p].setdefault("step", 0)
+
+    def _update(self, group, p, g, state) -> None:
+        total, steps = self._start(p)
+        state["step"] = steps + 1
+        lr = group["lr"] / (1 + steps * group["lr_decay"])
+        kernels.adagrad(p._data, g, total, lr=lr, eps=group["eps"], weight_decay=group["weight_decay"])
+
+
+class Adadelta(Optimizer):
+    """Adagrad with running means, in units of the parameter: it needs no rate of its own  (arXiv 1212.5701)."""
+
+    moments = ("step", "square_avg", "acc_delta")
+
+    def __init__(
+        self,
+        params,
+        lr: float = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        *,
+        capturable: bool = False,
+        maximize: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        options = dict(lr=lr, rho=rho, eps=eps, weight_decay=weight_decay, maximize=maximize)
+        ways = dict(foreach=foreach, capturable=capturable, differentiable=differentiable)
+        super().__init__(params, dict(**options, **ways))
+
+    def _check_group(self, group) -> None:
+        super()._check_group(group)
+        if group["rho"] > 1:
+            raise ValueError(f"Adadelta: found rho={group['rho']}, expected at most 1")
+
+    def _update(self, group, p, g, state) -> None:
+        state["step"] = state.get("step", 0) + 1
+        square, delta = moment(state, "square_avg", p), moment(state, "acc_delta", p)
+        options = {k: group[k] for k in ("lr", "rho", "eps", "weight_decay")}
+        kernels.adadelta(p._data, g, square, delta, **options)

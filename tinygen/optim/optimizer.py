@@ -1,0 +1,186 @@
+"""The base of every optimiser: parameter groups, state, and what a step does around the update."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from tinygen import autograd
+from tinygen.dtypes import ShapeError
+from tinygen.tensor import Tensor
+
+# how PyTorch computes a step, not what: one way exists here
+_WAYS = ("foreach", "fused", "capturable", "differentiable")
+# what a group may hold beside the options: schedules and readers put it there
+_BESIDE = {"params", "param_names", "initial_lr", "name"}
+
+
+class Optimizer:
+    """Base: parameter groups (each with its own options) and the state of each parameter.
+
+    `state` maps a parameter to its moments; `param_groups` is a list of dicts with "params" and the options.
+    """
+
+    moments: tuple = ()  # the names in a parameter's state
+    optional_moments: tuple = ()  # those an option switches on
+
+    def __init__(self, params, defaults: dict) -> None:
+        self.defaults, self.state, self.param_groups = defaults, defaultdict(dict), []
+        if isinstance(params, (Tensor, dict, set)):
+            raise TypeError(
+                f"{type(self).__name__}: found a {type(params).__name__}, expected a list of Tensors or dicts"
+            )
+        params = list(params)
+        if not params:
+            raise ValueError(f"{type(self).__name__}: found no parameters")
+        for group in params if isinstance(params[0], dict) else [{"params": params}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: dict) -> None:
+        """Add {"params": [...], option: value, ...}; options left out take the optimiser's defaults.
+
+        The parameters may come with names, as `named_parameters` gives them.
+        """
+        name = type(self).__name__
+        if not isinstance(param_group, dict):
+            raise TypeError(f"{name}: found a {type(param_group).__name__}, expected a dict as group")
+        params = param_group["params"]
+        if isinstance(params, set):
+            raise TypeError(f"{name}: found a set, expected parameters in an order")
+        params = [params] if isinstance(params, Tensor) else list(params)
+        group = {**self.defaults, **param_group}
+        names = [p[0] for p in params if isinstance(p, tuple)]
+        if names:
+            params = [p[1] if isinstance(p, tuple) else p for p in params]
+            group["param_names"] = names
+        group["params"] = params
+        self._check_group(group)
+        self.param_groups.append(group)
+
+    def _check_group(self, group: dict) -> None:
+        name, params = type(self).__name__, group["params"]
+        unknown = [option for option in group if option not in self.defaults and option not in _BESIDE]
+        if unknown:
+            raise ValueError(
+                f"{name}: found option {unknown[0]!r} in a group, expected some of {', '.join(self.defaults)}"
+            )
+        _check(name, group)
+        names = group.get("param_names")
+        if any(("param_names" in g) != (names is not None) for g in self.param_groups) or (
+            names is not None and len(names) != len(params)
+        ):
+            raise ValueError(f"{name}: found names for some of the parameters, expected all or none")
+        known = {p for g in self.param_groups for p in g["params"]}
+        for p in params:
+            if not isinstance(p, Tensor):
+                raise TypeError(f"{name}: found a {type(p).__name__}, expected Tensors")
+            if not p.is_leaf:
+                raise ValueError(f"{name}: cannot optimise a Tensor that is not a leaf; shape {p.shape}")
+            if p in known:
+                raise ValueError(f"{name}: a parameter of shape {p.shape} is there twice")
+            known.add(p)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients (or set them to zero)."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.grad = None if set_to_none else p.grad.detach().zero_()
+
+    def step(self, closure=None):
+        """Update every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with autograd.enable_grad():
+                loss = closure()
+        with np.errstate(
+            all="ignore"
+        ):  # what overflows is inf or nan without a warning, as in every operation
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if p.grad is not None:
+                        if p.grad.shape != p.shape:
+                            raise ShapeError(
+                                f"step: found a gradient {p.grad.shape} of a parameter {p.shape}"
+                            )
+                        p._touch()
+                        g = p.grad._data
+                        self._update(group, p, -g if group["maximize"] else g, self.state[p])
+        return loss
+
+    def _update(self, group: dict, p: Tensor, g: np.ndarray, state: dict) -> None:
+        """Update `p` in place along the gradient `g`; `state` is this parameter's."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict:
+        """{"state": {number: {...}}, "param_groups": [{..., "params": [numbers]}]}, sharing memory."""
+        numbers = {p: i for i, p in enumerate(p for g in self.param_groups for p in g["params"])}
+        return {
+            "state": {numbers[p]: dict(s) for p, s in self.state.items() if s},
+            "param_groups": [{**g, "params": [numbers[p] for p in g["params"]]} for g in self.param_groups],
+        }
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Take over options and moments; the groups must have as many parameters, of the same shapes."""
+        groups = state_dict["param_groups"]
+        found, expected = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
+        if found != expected:
+            raise ValueError(f"load_state_dict: found groups of {found} parameters, expected {expected}")
+        params = [p for g in self.param_groups for p in g["params"]]
+        numbers = [n for g in groups for n in g["params"]]
+        state = {}
+        for p, number in zip(params, numbers):
+            moments = state_dict["state"].get(number) or {}
+            moments = {name: value for name, value in moments.items() if value is not None}
+            if not moments:
+                continue
+            if not set(self.moments) <= set(moments) <= {*self.moments, *self.optional_moments}:
+                raise ValueError(
+                    f"load_state_dict of {type(self).__name__}: found {', '.join(sorted(moments))} of parameter "
+                    f"{number}, expected {', '.join(sorted(self.moments + self.optional_moments)) or 'nothing'}"
+                )
+            state[p] = {name: _copied(name, value, p) for name, value in moments.items()}
+        self.state = defaultdict(dict, state)
+        for own, given in zip(self.param_groups, groups):
+            own.update({name: value for name, value in given.items() if name != "params"})
+
+    def __repr__(self) -> str:
+        lines = []
+        for i, group in enumerate(self.param_groups):
+            lines += [f"\nParameter Group {i}"]
+            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
+        return f"{type(self).__name__} (" + "\n".join(lines) + "\n)"
+
+
+def moment(state: dict, name: str, p: Tensor, value: float = 0.0) -> np.ndarray:
+    """The array of a moment, which starts as `value` everywhere."""
+    if name not in state:
+        state[name] = Tensor._wrap(np.full_like(p._data, value))
+    return state[name]._data
+
+
+def _copied(name: str, value, p: Tensor):
+    """A moment as a Tensor of its own in the parameter's dtype; the number of steps as a number."""
+    array = np.asarray(value._data if isinstance(value, Tensor) else value)
+    if name == "step":
+        return int(array)
+    if array.shape != p.shape:
+        raise ValueError(f"load_state_dict: {name}: found {array.shape}, expected {p.shape}")
+    return Tensor._wrap(array.astype(p.dtype))
+
+
+def _check(name: str, options: dict) -> None:
+    """Refuse negative rates and factors, and the ways of computing that do not exist here."""
+    for option in _WAYS:
+        if options.get(option):
+            raise NotImplementedError(
+                f"{name}: {option}={options[option]!r} is not supported; leave it out: a step is one pass over each "
+                "parameter, out of the graph"
+            )
+    for option in options.keys() - {*_WAYS, *_BESIDE, "betas", "dampening"}:
+        value = options[option]
+        if isinstance(value, Tensor):
+            raise NotImplementedError(f"{name}: {option} as a Tensor is not supported; use .item()")
+        if not value >= 0:
+            raise ValueError(f"{name}: found {option}={value}, expected at least 0")
