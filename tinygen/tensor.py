@@ -1,7 +1,7 @@
 """Tensor: an array, its gradient, and where it stands in the graph.  Names and meaning are PyTorch's.
 
-Operators are spelled out here; the methods that are operations (`x.sum(dim)`, `x.exp()` …) are attached by
-`tinygen/ops/__init__.py`, where each is defined once.
+Operators are spelled out here; the methods that are operations (`x.sum(dim)`, `x.exp()`, `x.add_(y)` …) are attached
+by `tinygen/ops/__init__.py`, where each is defined once.
 """
 
 from __future__ import annotations
@@ -319,53 +319,23 @@ class Tensor:
         return self
 
     def __setitem__(self, index, value) -> None:
+        """Write to places of memory that no graph needs; what is recorded is built with the operations named here."""
+        instead = "write y = x.index_put((index,), value) or y = where(mask, value, x)"
         if self.requires_grad and autograd.is_grad_enabled():
-            raise RuntimeError(
-                f"x[...] = value: x {self.shape} requires a gradient; build the result with where or cat, "
-                "or write under no_grad()"
+            raise NotImplementedError(
+                f"x[...] = value: x {self.shape} requires a gradient; {instead}, or write under no_grad()"
             )
         if self._guard is not None and self._guard.saves:
-            raise RuntimeError(
-                f"x[...] = value: x {self.shape} is saved for the backward of a recorded operation; write to x.clone()"
+            raise NotImplementedError(
+                f"x[...] = value: x {self.shape} is saved for the backward of a recorded operation; "
+                "write to x.clone()"
             )
         if isinstance(value, Tensor) and value.requires_grad and autograd.is_grad_enabled():
-            raise RuntimeError(
-                "x[...] = value: the value requires a gradient; use where or cat, or value.detach()"
+            raise NotImplementedError(
+                f"x[...] = value: the value requires a gradient; {instead}, or value.detach()"
             )
         self._touch()
         ops.index.assign(self._data, index, value._data if isinstance(value, Tensor) else value)
-
-    def copy_(self, source) -> Tensor:
-        return self._in_place("copy_", ops.expand(ops.cast(as_tensor(source), dtype=self.dtype), self.shape))
-
-    def fill_(self, value) -> Tensor:
-        return self._in_place("fill_", as_tensor(np.full(self.shape, value, self.dtype)))
-
-    def zero_(self) -> Tensor:
-        return self.fill_(0)
-
-    def add_(self, other, *, alpha=1) -> Tensor:
-        return self._in_place("add_", ops.add(self, other if alpha == 1 else ops.mul(other, alpha)))
-
-    def sub_(self, other, *, alpha=1) -> Tensor:
-        return self._in_place("sub_", ops.sub(self, other if alpha == 1 else ops.mul(other, alpha)))
-
-    def mul_(self, other) -> Tensor:
-        return self._in_place("mul_", ops.mul(self, other))
-
-    def div_(self, other) -> Tensor:
-        return self._in_place("div_", ops.div(self, other))
-
-    def clamp_(self, min=None, max=None) -> Tensor:
-        return self._in_place("clamp_", ops.clamp(self, min, max))
-
-    def uniform_(self, a: float = 0.0, b: float = 1.0) -> Tensor:
-        """Fill with U(a, b)"""
-        return self._in_place("uniform_", a + (b - a) * ops.rand_like(self))
-
-    def normal_(self, mean: float = 0.0, std: float = 1.0) -> Tensor:
-        """Fill with N(mean, std²)"""
-        return self._in_place("normal_", mean + std * ops.randn_like(self))
 
     # new ones of this dtype
 
@@ -481,6 +451,9 @@ class Tensor:
 
     def __itruediv__(self, other):
         return self.div_(other)
+
+    def __ipow__(self, other):
+        return self.pow_(other)
 
     __hash__ = object.__hash__
 

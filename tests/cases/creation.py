@@ -1,6 +1,6 @@
 """Creation: values and dtypes only."""
 
-from cases.table import FIXED, RANDOM, N, U, V, case
+from cases.table import FIXED, RANDOM, C, N, U, V, case
 
 case("zeros", lambda T, F: (T.zeros(2, 3), T.zeros((2,)), T.zeros(()), T.zeros(0, 2, dtype=T.int64)), **FIXED)
 case("ones", lambda T, F: (T.ones(2, 3), T.ones([2]), T.ones(1, dtype=T.float64)), **FIXED)
@@ -26,3 +26,27 @@ case("rand_like", lambda T, F, x: T.rand_like(x), U(2, 3), **RANDOM)
 case("randn_like", lambda T, F, x: T.randn_like(x), U(2, 3), **RANDOM)
 case("one_hot", lambda T, F, x: T.one_hot(x, 4), N(3, 2), torch=lambda T, F, x: F.one_hot(x, 4), grad=False)
 case("one_hot", lambda T, F, x: T.one_hot(x), N(5), torch=lambda T, F, x: F.one_hot(x), grad=False)
+case(
+    "zeros",
+    lambda T, F: (T.zeros(size=(2, 3)), T.ones(size=[2]), T.empty(size=(2,)) * 0, T.zeros([])),
+    **FIXED,
+)
+case("arange", lambda T, F: (T.arange(end=5), T.arange(start=2, end=9, step=3)), **FIXED)
+case("full_like", lambda T, F, x: T.full_like(input=x, fill_value=3), U(2), grad=False)
+case("randint", lambda T, F: (T.randint(1, (2,)), T.randint(high=1, size=(2,)), T.randint(1, size=(2,)),
+     T.randint(low=4, high=5, size=(2, 1)), T.randint(4, 5, (2,), dtype=T.int32)), **FIXED)  # fmt: skip
+case(
+    "randint_like",
+    lambda T, F, x: (T.randint_like(x, 1), T.randint_like(x, 4, 5, dtype=T.int64)),
+    U(3),
+    **FIXED,
+)
+case("normal", lambda T, F: (T.normal(2.0, 0.0, (2, 3)), T.normal(mean=2.0, std=0.0, size=(2,))), **FIXED)
+case(
+    "normal",
+    lambda T, F, x, s: (T.normal(x, s), T.normal(x, 0.0), T.normal(1.0, s)),
+    U(2, 3),
+    C([0.0]),
+    **FIXED,
+)
+case("bernoulli", lambda T, F, x: (T.bernoulli(x, 1.0), T.bernoulli(x, p=0)), U(2, 3), **FIXED)

@@ -1,11 +1,22 @@
 """Indexing (test_indexing.py has the rest) and what is spelled as an attribute."""
 
-from cases.table import LAYER, N, U, case
+from cases.table import LAYER, B, C, N, U, case
 
 case("Tensor.__getitem__", lambda T, F, x: (x[1], x[1:, ::2], x[..., None, 0], x[-1, -1]), U(3, 4))
 case("Tensor.__getitem__", lambda T, F, x, i: (x[i], x[:, i], x[i, i], x[i] * x[0]), U(3, 4), N(5))
 case("Tensor.to", lambda T, F, x: (x.to(T.float64) * 2, x.double(), x.type_as(x)), U(3, 4))
 case("Tensor.__iter__", lambda T, F, x: tuple(row * 2 for row in x), U(3, 2))
+case("index_select", lambda T, F, x, i: (T.index_select(x, 0, i), x.index_select(-1, i)), U(3, 4), N(5))
+case("index_select", lambda T, F, x, i: T.index_select(x, 0, i), U(3, 4), N(0))
+case("index_select", lambda T, F, x, i: (x.index_select(0, i), x.index_select(1, i)), U(3, 4), N())
+case("nonzero", lambda T, F, x: (T.nonzero(x > 0), *x.nonzero(as_tuple=True)), U(3, 4), grad=False)
+case("nonzero", lambda T, F, x: (x.nonzero(), (x * 0).nonzero(), (x > 9).nonzero()), U(), grad=False)
+case("masked_select", lambda T, F, x, m: T.masked_select(x, m), U(3, 4), B(3, 4))
+case("masked_select", lambda T, F, x, m: x.masked_select(m), U(3, 4), B(4))
+case("masked_select", lambda T, F, x, m: (T.masked_select(input=x, mask=m), x.masked_select(m > m)), U(), B())
+case("masked_select", lambda T, F, x, m: T.masked_select(x, m), U(3), B(2, 1))
+case("index_select", lambda T, F, x, i: T.index_select(input=x, dim=0, index=i), U(), C([0]))
+case("index_select", lambda T, F, x, i: x.index_select(1, i), U(3, 4), C([3, 0], "int32"))
 
 # embedding
 

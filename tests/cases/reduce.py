@@ -60,11 +60,33 @@ for p in (0, 1, 2, 3, 2.5, float("inf"), -float("inf")):
          other_dtypes=False)  # fmt: skip
 case("norm", lambda T, F, x: x.norm("fro"), U(3, 4), other_dtypes=False)
 case("norm", lambda T, F, x: x.norm(dim=1), C([[0.0, 0.0], [3.0, 4.0]]), second=False, other_dtypes=False)
-case("cumsum", lambda T, F, x: (T.cumsum(x, 0), x.cumsum(-1)), U(3, 4))
-case("cumsum", lambda T, F, x: T.cumsum(x, 0), U())
-case("cumsum", lambda T, F, x: T.cumsum(x, 1), U(2, 0))
-case("cumprod", lambda T, F, x: (T.cumprod(x, 0), x.cumprod(-1)), U(3, 4))
-case("cumprod", lambda T, F, x: T.cumprod(x, 0), C([2.0, 0.0, 3.0, 0.0, 4.0]))
-case("cumprod", lambda T, F, x: (T.cumprod(x, 0), T.cumprod(x, 1)), U(0, 2))
-case("prod", lambda T, F, x: T.prod(x, 0), C([[2.0, 0.0, 0.0], [3.0, 5.0, 0.0]]))
-case("prod", lambda T, F, x: (T.prod(x), x.prod(0), x.prod(1)), U(0, 2))
+case(
+    "norm",
+    lambda T, F, x: (T.norm(input=x, p=2, dim=0), x.norm(dtype=T.float64)),
+    U(3, 4),
+    other_dtypes=False,
+)
+case("sum", lambda T, F, x: T.sum(input=x, dim=0, keepdim=True, dtype=T.float64), U(3, 4))
+case(
+    "var",
+    lambda T, F, x: (T.var(x, False), x.var(True), T.var(input=x, dim=0, correction=0, keepdim=True)),
+    U(3, 4),
+)
+case("std", lambda T, F, x: (T.std(x, False), T.std(x, 0, True, True), x.std(dim=[0, 1])), U(3, 4))
+case("var_mean", lambda T, F, x: (*T.var_mean(x), *T.var_mean(x, 0, correction=0, keepdim=True)), U(3, 4))
+case("std_mean", lambda T, F, x: (*T.std_mean(x, dim=1), *T.std_mean(x, False)), U(3, 4))
+case("max", lambda T, F, x, y: (T.max(x, other=y), T.min(input=x, other=y)), D(3, 4), C(0.33))
+case("count_nonzero", lambda T, F, x: (T.count_nonzero(x > 1), x.count_nonzero(0), x.count_nonzero(dim=(0, 1))),
+     U(3, 4), grad=False)  # fmt: skip
+case(
+    "count_nonzero",
+    lambda T, F, x: T.count_nonzero(x),
+    C([0.0, np.nan, -0.0, 2.0]),
+    grad=False,
+    other_dtypes=False,
+)
+case("count_nonzero", lambda T, F, x: (T.count_nonzero(x), x.count_nonzero(0)), U(0, 3), grad=False)
+LARGE = C(np.linspace(300, 1000, 400).reshape(20, 20))  # the sum and the squares overflow float16
+for name in "mean std norm".split():
+    case(name, lambda T, F, x, f=name: getattr(T, f)(x), LARGE, other_dtypes=name != "norm", second=False)
+case("var", lambda T, F, x: T.var(x, 0), C(np.linspace(300, 700, 400).reshape(20, 20)), second=False)

@@ -1,6 +1,6 @@
 """Shapes."""
 
-from cases.table import B, N, U, case
+from cases.table import U, case
 
 case(
     "reshape",
@@ -53,24 +53,20 @@ case("split", lambda T, F, x: x.split(2), U(0, 2))
 case("chunk", lambda T, F, x: (*T.chunk(x, 2), *x.chunk(3, 1), *x.chunk(7)), U(3, 4))
 case("chunk", lambda T, F, x: x.chunk(3, 1), U(2, 0))
 case("unbind", lambda T, F, x: (*T.unbind(x), *x.unbind(1)), U(3, 2))
-for diagonal in (0, 1, -2):
-    case("tril", lambda T, F, x, d=diagonal: T.tril(x, d), U(3, 4))
-    case("triu", lambda T, F, x, d=diagonal: T.triu(x, diagonal=d), U(2, 4, 3))
-case("gather", lambda T, F, x, i: T.gather(x, 1, i), U(3, 4), N(3, 5))
-case("gather", lambda T, F, x, i: x.gather(0, i), U(3, 4), N(2, 3))
-case("gather", lambda T, F, x, i: x.gather(-1, i), U(3, 2, 4), N(2, 1, 6, high=4))
-case("gather", lambda T, F, x, i: x.gather(0, i), U(5), N(0))
-case("index_select", lambda T, F, x, i: (T.index_select(x, 0, i), x.index_select(-1, i)), U(3, 4), N(5))
-case("index_select", lambda T, F, x, i: T.index_select(x, 0, i), U(3, 4), N(0))
-case("index_select", lambda T, F, x, i: (x.index_select(0, i), x.index_select(1, i)), U(3, 4), N())
-case("nonzero", lambda T, F, x: (T.nonzero(x > 0), *x.nonzero(as_tuple=True)), U(3, 4), grad=False)
-case("nonzero", lambda T, F, x: (x.nonzero(), (x * 0).nonzero(), (x > 9).nonzero()), U(), grad=False)
-case("masked_select", lambda T, F, x, m: T.masked_select(x, m), U(3, 4), B(3, 4))
-case("masked_select", lambda T, F, x, m: x.masked_select(m), U(3, 4), B(4))
+case("reshape", lambda T, F, x: (T.reshape(input=x, shape=(4, 3)), x.reshape(shape=(2, 6))), U(3, 4))
+case("permute", lambda T, F, x: (T.permute(input=x, dims=(1, 0)), x.permute(dims=(1, 0))), U(3, 4))
+case("flip", lambda T, F, x: (T.flip(input=x, dims=[0]), x.flip(0, 1), x.flip(-1)), U(3, 4))
+case("flip", lambda T, F, x: x.flip(0), U(), other_dtypes=False)
+case("split", lambda T, F, x: T.split(tensor=x, split_size_or_sections=2, dim=1), U(3, 4))
 case(
-    "F.pad",
-    lambda T, F, x: (F.pad(x, (1, 2)), F.pad(x, (0, 1, 2, 0), value=1.5)),
+    "cat",
+    lambda T, F, x: (T.cat(tensors=[x, x], dim=1), T.concat([x, x]), T.concatenate([x], dim=-1)),
     U(3, 4),
-    other_dtypes=False,
 )
-case("F.pad", lambda T, F, x: (F.pad(x, (-1, 1)), F.pad(x, (0, -2, -1, 0))), U(3, 4))
+case("Tensor.expand", lambda T, F, x: x.expand(size=(2, 3, 4)), U(3, 1))
+case("Tensor.repeat", lambda T, F, x: x.repeat(repeats=(2, 1)), U(3, 1))
+case(
+    "transpose",
+    lambda T, F, x: (T.swapaxes(x, 0, 1), x.swapdims(-1, 0), x.transpose(dim0=0, dim1=1)),
+    U(3, 4, 2),
+)

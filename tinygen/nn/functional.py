@@ -28,6 +28,7 @@ from tinygen.ops.loss import (
 )
 from tinygen.ops.matmul import linear
 from tinygen.ops.norm import batch_norm, group_norm, instance_norm, layer_norm
+from tinygen.ops.pad import pad
 from tinygen.ops.pool import (
     adaptive_avg_pool2d,
     avg_pool2d,
@@ -37,7 +38,6 @@ from tinygen.ops.pool import (
     pixel_unshuffle,
 )
 from tinygen.ops.reduce import norm
-from tinygen.ops.shape import pad
 from tinygen.ops.softmax import log_softmax, softmax
 
 

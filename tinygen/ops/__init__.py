@@ -10,9 +10,13 @@ from tinygen.ops import (
     compare,
     conv,
     creation,
+    cumulative,
+    diagonal,
     dropout,
     elementwise,
+    gather,
     index,
+    inplace,
     matmul,
     norm,
     pointwise,
@@ -24,17 +28,22 @@ from tinygen.ops import (
 from tinygen.tensor import Tensor
 
 EXPORTS = {
-    creation: """zeros ones empty full eye arange linspace rand randn randint randperm bernoulli zeros_like ones_like
-        empty_like full_like rand_like randn_like one_hot""",
+    creation: """zeros ones empty full eye arange linspace rand randn randint randperm normal bernoulli
+        zeros_like ones_like empty_like full_like rand_like randn_like randint_like one_hot""",
     elementwise: """add sub mul div neg pow floor_divide remainder exp expm1 log log1p sqrt rsqrt reciprocal square
-        sin cos erf abs sign floor ceil round trunc maximum minimum logaddexp clamp where masked_fill clone""",
+        sin cos erf abs sign floor ceil round trunc maximum minimum logaddexp clamp clamp_min clamp_max where
+        masked_fill clone""",
     pointwise: """tan asin acos atan atan2 sinh cosh exp2 log2 log10 fmod lerp addcmul addcdiv nan_to_num""",
     compare: """eq ne lt le gt ge bitwise_and bitwise_or bitwise_xor bitwise_not logical_and logical_or logical_xor
         logical_not isnan isinf isfinite isclose allclose equal""",
     activation: "relu sigmoid tanh",
-    reduce: """sum mean var std amax amin max min argmax argmin any all logsumexp norm cumsum cumprod prod""",
+    reduce: """sum mean var std var_mean std_mean amax amin max min argmax argmin any all logsumexp norm
+        count_nonzero""",
+    cumulative: "cumsum cumprod prod",
     shape: """reshape flatten unflatten squeeze unsqueeze permute transpose t broadcast_to flip cat stack narrow split
-        chunk unbind tril triu gather""",
+        chunk unbind""",
+    diagonal: "tril triu",
+    gather: "gather",
     index: "index_select masked_select nonzero",
     matmul: "matmul mm bmm dot outer",
     conv: "conv2d conv_transpose2d",
@@ -43,10 +52,22 @@ EXPORTS = {
     norm: "layer_norm group_norm batch_norm instance_norm",
     dropout: "dropout",
 }
-NOT_METHODS = {"dropout", "where", "cat", "stack"}.union(
+NOT_METHODS = {"dropout", "where", "cat", "stack", "var_mean", "std_mean"}.union(
     *(EXPORTS[module].split() for module in (creation, conv, pool, norm))
 ) - {"bernoulli"}
-ONLY_METHODS = {shape: "view view_as expand expand_as repeat contiguous"}
+ONLY_METHODS = {
+    shape: "view view_as expand expand_as repeat contiguous",
+    inplace: """add_ sub_ mul_ div_ pow_ remainder_ floor_divide_ neg_ abs_ exp_ log_ sqrt_ rsqrt_ reciprocal_ square_
+        sign_ floor_ ceil_ round_ clamp_ clamp_min_ clamp_max_ masked_fill_ relu_ sigmoid_ tanh_ copy_ fill_ zero_
+        uniform_ normal_ bernoulli_""",
+}
+ALIASES = {
+    "multiply": "mul", "subtract": "sub", "divide": "div", "true_divide": "div", "negative": "neg", "absolute": "abs",
+    "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le", "not_equal": "ne", "clip": "clamp",
+    "concat": "cat", "concatenate": "cat", "swapaxes": "transpose", "swapdims": "transpose", "ger": "outer",
+    "multiply_": "mul_", "subtract_": "sub_", "divide_": "div_", "negative_": "neg_", "absolute_": "abs_",
+    "clip_": "clamp_", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2",
+}  # fmt: skip
 
 
 def _named(exports: dict) -> dict:
@@ -60,8 +81,10 @@ cast, sum_to, expand, getitem = elementwise.cast, reduce.sum_to, shape.expand, i
 FUNCTIONS = {name: public(function) for name, function in _named(EXPORTS).items()}
 METHODS = {n: f for n, f in FUNCTIONS.items() if n not in NOT_METHODS}
 METHODS |= {name: public(function) for name, function in _named(ONLY_METHODS).items()}
+for _table in (FUNCTIONS, METHODS):
+    _table |= {alias: _table[name] for alias, name in ALIASES.items() if name in _table}
 
-for _name, _function in METHODS.items():
+for _name, _function in (METHODS | inplace.REFUSED).items():
     if not hasattr(Tensor, _name):
         setattr(Tensor, _name, _function)
 public_methods(Tensor)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from tinygen import kernels
 from tinygen.dtypes import ShapeError
-from tinygen.ops.shape import pad, reshape, squeeze, unsqueeze
+from tinygen.ops.pad import pad
+from tinygen.ops.shape import reshape, squeeze, unsqueeze
 from tinygen.primitive import primitive
 
 

@@ -8,7 +8,8 @@ import math
 import numpy as np
 
 from tinygen import dtypes
-from tinygen.dtypes import DtypeError
+from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.ops.shape import sizes_of
 from tinygen.tensor import Tensor, as_tensor, check_device
 
 
@@ -18,34 +19,37 @@ def _finish(array, requires_grad: bool) -> Tensor:
     return result.requires_grad_() if requires_grad else result
 
 
-def _shape(size: tuple) -> tuple[int, ...]:
-    if len(size) == 1 and not isinstance(size[0], (int, np.integer, Tensor)):
-        size = size[0]
-    return tuple(int(n) for n in size)
+def _shape(given: tuple, size, operation: str) -> tuple[int, ...]:
+    shape = sizes_of(given, size, operation)
+    if builtins.any(n < 0 for n in shape):
+        raise ShapeError(f"{operation}: found size {shape}, expected none below 0")
+    return shape
 
 
-def zeros(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
+def zeros(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Zeros of shape `size`"""
     check_device(device)
-    return _finish(np.zeros(_shape(size), dtype or dtypes.get_default_dtype()), requires_grad)
+    return _finish(np.zeros(_shape(sizes, size, "zeros"), dtype or dtypes.get_default_dtype()), requires_grad)
 
 
-def ones(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
+def ones(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Ones of shape `size`"""
     check_device(device)
-    return _finish(np.ones(_shape(size), dtype or dtypes.get_default_dtype()), requires_grad)
+    return _finish(np.ones(_shape(sizes, size, "ones"), dtype or dtypes.get_default_dtype()), requires_grad)
 
 
-def empty(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
+def empty(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A Tensor of shape `size` to be filled; zeros here, so that a run repeats"""
-    return zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
+    return zeros(_shape(sizes, size, "empty"), dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """`fill_value` in shape `size`, in the dtype of its category"""
     check_device(device)
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
-    return _finish(np.full(_shape((size,)), value, dtype or dtypes.scalar_dtype(value)), requires_grad)
+    return _finish(
+        np.full(_shape((size,), None, "full"), value, dtype or dtypes.scalar_dtype(value)), requires_grad
+    )
 
 
 def eye(n, m=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
@@ -54,7 +58,7 @@ def eye(n, m=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     return _finish(np.eye(n, m, dtype=dtype or dtypes.get_default_dtype()), requires_grad)
 
 
-def arange(start, end=None, step=1, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+def arange(start=0, end=None, step=1, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """start, start + step, … below `end`; int64 where all three are whole numbers"""
     check_device(device)
     if end is None:
@@ -100,58 +104,98 @@ def _draw(kind: str, shape: tuple, dtype: np.dtype):
     return getattr(_stream(), kind)(shape, dtype=wide).astype(dtype, copy=False)
 
 
-def rand(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
+def rand(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Uniform on [0, 1)"""
     check_device(device)
-    return _finish(_draw("uniform", _shape(size), _random_dtype(dtype, "rand")), requires_grad)
+    return _finish(_draw("uniform", _shape(sizes, size, "rand"), _random_dtype(dtype, "rand")), requires_grad)
 
 
-def randn(*size, dtype=None, device=None, requires_grad=False) -> Tensor:
+def randn(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Standard normal"""
     check_device(device)
-    return _finish(_draw("normal", _shape(size), _random_dtype(dtype, "randn")), requires_grad)
+    return _finish(
+        _draw("normal", _shape(sizes, size, "randn"), _random_dtype(dtype, "randn")), requires_grad
+    )
 
 
-def randint(low, high=None, size=None, *, dtype=dtypes.int64, device=None) -> Tensor:
+def randint(low=0, high=None, size=None, *, dtype=dtypes.int64, device=None, requires_grad=False) -> Tensor:
     """Whole numbers low..high-1, uniform: randint(high, size) or randint(low, high, size)"""
     check_device(device)
     if size is None:
         low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
     if high <= low:
         raise RuntimeError(f"randint: found the range {low}..{high}, expected low < high")
-    return _finish(_stream().integers(low, high, _shape((size,))).astype(dtype, copy=False), False)
+    values = _stream().integers(low, high, _shape((size,), None, "randint"))
+    return _finish(values.astype(dtype or dtypes.int64, copy=False), requires_grad)
 
 
-def randperm(n, *, dtype=dtypes.int64, device=None) -> Tensor:
+def randperm(n, *, dtype=dtypes.int64, device=None, requires_grad=False) -> Tensor:
     """The numbers 0..n-1 in random order"""
     check_device(device)
-    return _finish(_stream().permutation(n).astype(dtype, copy=False), False)
+    if n < 0:
+        raise ShapeError(f"randperm: found n {n}, expected none below 0")
+    return _finish(_stream().permutation(n).astype(dtype or dtypes.int64, copy=False), requires_grad)
 
 
-def bernoulli(x) -> Tensor:
-    """1 with the probability given by x, else 0, in x's dtype"""
-    if x.numel() and not (0 <= x._data.min() and x._data.max() <= 1):
+def normal(mean=0.0, std=1.0, size=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """Normal with the given mean and deviation: numbers with a `size`, or Tensors that broadcast"""
+    check_device(device)
+    tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
+    if builtins.any(x.requires_grad for x in tensors):
+        raise NotImplementedError("normal: no gradient flows to mean or std; use mean + std * randn(size)")
+    if not tensors and size is None:
+        raise TypeError("normal: found numbers without a size, expected a size or a Tensor")
+    if tensors and size is not None:
+        raise TypeError("normal: found a size beside Tensors, expected it with numbers alone")
+    if builtins.any((x._data < 0).any() if isinstance(x, Tensor) else x < 0 for x in [std]):
+        raise RuntimeError(f"normal: found std {std}, expected none below 0")
+    shape = np.broadcast_shapes(*[x.shape for x in tensors]) if tensors else size
+    result = randn(shape, dtype=dtype or (tensors[0].dtype if tensors else None)) * std + mean
+    return _finish(result._data, requires_grad)
+
+
+def bernoulli(input, p=None) -> Tensor:
+    """1 with the probability given by input (or by the number p), else 0, in input's dtype"""
+    chance = input._data if p is None else np.full(input.shape, p, dtypes.float64)
+    if chance.dtype.kind != "f":
+        raise DtypeError(f"bernoulli: found dtype {chance.dtype}, expected a floating dtype")
+    if chance.size and not (0 <= chance.min() and chance.max() <= 1):
         raise RuntimeError("bernoulli: found an element that is no probability, expected 0 to 1")
-    return _finish((_draw("uniform", x.shape, x.dtype) < x._data).astype(x.dtype), False)
+    return _finish((_draw("uniform", input.shape, chance.dtype) < chance).astype(input.dtype), False)
 
 
 def _like(name: str, make):
-    def like(x, *args, dtype=None, device=None, requires_grad=False) -> Tensor:
-        return make(x.shape, *args, dtype=dtype or x.dtype, device=device, requires_grad=requires_grad)
+    def like(input, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+        return make(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
     like.__name__ = like.__qualname__ = name
-    like.__doc__ = f"`{make.__name__}` in the shape and dtype of x"
+    like.__doc__ = f"`{make.__name__}` in the shape and dtype of input"
     return like
 
 
-zeros_like, ones_like, empty_like, full_like, rand_like, randn_like = (
-    _like(f"{make.__name__}_like", make) for make in (zeros, ones, empty, full, rand, randn)
+zeros_like, ones_like, empty_like, rand_like, randn_like = (
+    _like(f"{make.__name__}_like", make) for make in (zeros, ones, empty, rand, randn)
 )
 
 
-def one_hot(x, num_classes=-1) -> Tensor:
+def full_like(input, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """`full` in the shape and dtype of input"""
+    dtype = dtype or input.dtype
+    return full(input.shape, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def randint_like(input, low=0, high=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """`randint` in the shape and dtype of input: randint_like(input, high) or randint_like(input, low, high)"""
+    low, high = (0, low) if high is None else (low, high)
+    dtype = dtype or input.dtype
+    return randint(low, high, input.shape, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def one_hot(input, num_classes=-1) -> Tensor:
     """Class numbers (...) as int64 rows (..., num_classes) with one 1"""
-    labels = as_tensor(x)._data
+    labels = as_tensor(input)._data
     if labels.dtype.kind not in "iu":
         raise DtypeError(f"one_hot: found dtype {labels.dtype}, expected an integer dtype")
     count = int(labels.max()) + 1 if num_classes == -1 else num_classes

@@ -410,6 +410,16 @@ def clamp(input, min=None, max=None):
     return _clamp(input, min=min, max=max)
 
 
+def clamp_min(input, min):
+    """input where it is above min, else min"""
+    return clamp(input, min=min)
+
+
+def clamp_max(input, max):
+    """input where it is below max, else max"""
+    return clamp(input, max=max)
+
+
 @primitive(promote="same")
 def _where(condition_x, condition_y, *, condition):
     return kernels.array_module(condition).where(condition, condition_x, condition_y)

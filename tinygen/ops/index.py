@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen import dtypes, kernels
+from tinygen.dtypes import ShapeError
+from tinygen.ops.shape import dim_of, expand, reshape, unsqueeze
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
@@ -33,10 +35,18 @@ def getitem(x, index):
 
 def assign(array, index, value) -> None:
     """array[index] = value under the same meaning of the index."""
+    if not isinstance(value, (np.ndarray, np.generic, int, float, list, tuple)):
+        raise TypeError(f"x[...] = value: found a {type(value).__name__}, expected a number or a Tensor")
     *views, last = steps(index, array.shape) or [...]
     for step in views:
         array = array[step]
-    array[last] = value
+    try:
+        array[last] = value
+    except (ValueError, OverflowError) as error:
+        place = array[last]
+        found = f"value {np.shape(value)}" if np.ndim(value) else f"the value {value!r}"
+        expected = f"a shape that broadcasts to {place.shape} and numbers that fit {place.dtype}"
+        raise ShapeError(f"x[...] = value: found {found}, expected {expected}") from error
 
 
 def steps(index, shape: tuple) -> list:
@@ -62,6 +72,12 @@ def steps(index, shape: tuple) -> list:
     items[at : at + 1] = [slice(None)] * (len(shape) - used)
     plain, arrays, axis = [], [], 0
     for item in items:
+        if (
+            isinstance(item, np.ndarray) and not item.ndim
+        ):  # a single bool: a new dimension, kept whole or emptied
+            arrays.append(np.zeros(int(item), np.int64))
+            plain.append(None)
+            continue
         if isinstance(item, np.ndarray):
             arrays += _array_indices(item, shape, axis)
             plain += [slice(None)] * (item.ndim if _is_mask(item) else 1)
@@ -94,7 +110,7 @@ def _item(item):
     if isinstance(item, Tensor):
         item = item._data
     if isinstance(item, (bool, np.bool_)):
-        raise IndexError("x[...]: found a single bool as an index, expected a mask with dimensions")
+        return np.asarray(item)
     if isinstance(item, (int, np.integer)):
         return int(item)
     if isinstance(item, (list, tuple, range)):
@@ -107,9 +123,7 @@ def _item(item):
         )
     if item.dtype == np.uint8:
         raise IndexError("x[...]: uint8 is a mask to PyTorch and a number to NumPy; use .bool() or .long()")
-    if item.ndim == 0 and item.dtype == np.bool_:
-        raise IndexError("x[...]: found a single bool as an index, expected a mask with dimensions")
-    return int(item) if item.ndim == 0 else item
+    return int(item) if item.ndim == 0 and item.dtype != np.bool_ else item
 
 
 def _array_indices(item, shape: tuple, axis: int) -> list:
@@ -126,26 +140,53 @@ def _array_indices(item, shape: tuple, axis: int) -> list:
     return list(item.nonzero())
 
 
-def index_select(x, dim, index):
+def index_select(input, dim, index):
     """The slices at `index` (integers, 1-d or a single one) along `dim`"""
-    if x.ndim == 0:
-        return getitem(x[None], index.reshape(-1))[0]
-    dim = dim % x.ndim
-    return getitem(x, (slice(None),) * dim + (index.reshape(-1),))
+    dim = dim_of(dim, input.ndim, "index_select")
+    places = _index_1d(index, "index_select", input.shape[dim] if input.ndim else 1)
+    if input.ndim == 0:
+        if places.size != 1:
+            raise RuntimeError(
+                f"index_select: found {places.size} indices into a Tensor without dimensions, expected 1"
+            )
+        return getitem(unsqueeze(input, 0), places)[0]
+    return getitem(input, (slice(None),) * dim + (places,))
 
 
-def masked_select(x, mask):
+def _index_1d(index, operation: str, size: int):
+    """The numbers of a 1-d (or 0-d) int32 or int64 Tensor, each in 0..size-1."""
+    if index.dtype not in (dtypes.int32, dtypes.int64):
+        raise dtypes.DtypeError(
+            f"{operation}: found an index of dtype {index.dtype}, expected int32 or int64"
+        )
+    if index.ndim > 1:
+        raise IndexError(f"{operation}: found an index {index.shape}, expected one dimension")
+    places = index._data.reshape(-1)
+    if places.size and not (0 <= places.min() and places.max() < size):
+        raise IndexError(f"{operation}: an index is outside 0..{size - 1}")
+    return places
+
+
+def masked_select(input, mask):
     """The elements where the mask holds, 1-d"""
-    shape = np.broadcast_shapes(x.shape, mask.shape)
-    return getitem(x.expand(shape), mask.expand(shape))
+    if mask.dtype != np.bool_:
+        raise dtypes.DtypeError(f"masked_select: found a mask of dtype {mask.dtype}, expected bool")
+    try:
+        shape = np.broadcast_shapes(input.shape, mask.shape)
+    except ValueError:
+        raise ShapeError(
+            f"masked_select: the mask {mask.shape} does not broadcast with x {input.shape}"
+        ) from None
+    picked, mask = expand(input, shape), expand(mask, shape)
+    return getitem(picked, mask) if shape else reshape(getitem(picked, mask), -1)
 
 
-def nonzero(x, *, as_tuple=False):
+def nonzero(input, *, as_tuple=False):
     """Where x is not zero: (count, x.ndim) integers, or with as_tuple one (count,) a dimension, to index with"""
-    places = x._data.nonzero() if x.ndim else (x._data.reshape(1).nonzero()[0],)
+    places = input._data.nonzero() if input.ndim else (input._data.reshape(1).nonzero()[0],)
     if as_tuple:
         return tuple(Tensor._wrap(i) for i in places)
-    return Tensor._wrap(np.stack(places, 1)[:, : x.ndim])
+    return Tensor._wrap(np.stack(places, 1)[:, : input.ndim])
 
 
 def embedding(input, weight, padding_idx=None):

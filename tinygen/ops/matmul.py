@@ -32,19 +32,19 @@ _matmul.vjp(
 )
 
 
-def matmul(x, other):
+def matmul(input, other):
     """Matrix product; vectors count as one row (left) or one column (right), leading dimensions broadcast"""
-    if x.ndim == 0 or other.ndim == 0:
+    if input.ndim == 0 or other.ndim == 0:
         raise ShapeError(
-            f"matmul: found x {x.shape}, other {other.shape}, expected at least one dimension each"
+            f"matmul: found x {input.shape}, other {other.shape}, expected at least one dimension each"
         )
     inner = other.shape[-2] if other.ndim > 1 else other.shape[0]
-    if x.shape[-1] != inner:
+    if input.shape[-1] != inner:
         raise ShapeError(
-            f"matmul: x has {x.shape[-1]} columns, other has {inner} rows; x {x.shape}, other {other.shape}"
+            f"matmul: x has {input.shape[-1]} columns, other has {inner} rows; x {input.shape}, other {other.shape}"
         )
-    left, right = x.ndim == 1, other.ndim == 1
-    a = reshape(x, 1, x.shape[0]) if left else x
+    left, right = input.ndim == 1, other.ndim == 1
+    a = reshape(input, 1, input.shape[0]) if left else input
     b = reshape(other, other.shape[0], 1) if right else other
     if a.ndim > 2 and b.ndim == 2:  # one product of a tall matrix instead of a batch of small ones
         out = reshape(_matmul(reshape(a, _rows(a.shape[:-1]), a.shape[-1]), b), *a.shape[:-1], b.shape[-1])
@@ -56,32 +56,32 @@ def matmul(x, other):
     return reshape(out, *lead, *([] if left else [out.shape[-2]]), *([] if right else [out.shape[-1]]))
 
 
-def mm(x, mat2):
+def mm(input, mat2):
     """Product of two matrices"""
-    if x.ndim != 2 or mat2.ndim != 2:
-        raise ShapeError(f"mm: found x {x.shape}, mat2 {mat2.shape}, expected two matrices")
-    return matmul(x, mat2)
+    if input.ndim != 2 or mat2.ndim != 2:
+        raise ShapeError(f"mm: found x {input.shape}, mat2 {mat2.shape}, expected two matrices")
+    return matmul(input, mat2)
 
 
-def bmm(x, mat2):
+def bmm(input, mat2):
     """Products of two batches of matrices: (B, M, K), (B, K, N) -> (B, M, N)"""
-    if x.ndim != 3 or mat2.ndim != 3 or x.shape[0] != mat2.shape[0]:
+    if input.ndim != 3 or mat2.ndim != 3 or input.shape[0] != mat2.shape[0]:
         raise ShapeError(
-            f"bmm: found x {x.shape}, mat2 {mat2.shape}, expected two batches of equally many matrices"
+            f"bmm: found x {input.shape}, mat2 {mat2.shape}, expected two batches of equally many matrices"
         )
-    return matmul(x, mat2)
+    return matmul(input, mat2)
 
 
-def dot(x, other):
+def dot(input, tensor):
     """Inner product of two vectors"""
-    if x.ndim != 1 or other.ndim != 1:
-        raise ShapeError(f"dot: found x {x.shape}, other {other.shape}, expected two vectors")
-    return matmul(x, other)
+    if input.ndim != 1 or tensor.ndim != 1:
+        raise ShapeError(f"dot: found x {input.shape}, tensor {tensor.shape}, expected two vectors")
+    return matmul(input, tensor)
 
 
-def outer(x, vec2):
+def outer(input, vec2):
     """All products of the elements of two vectors: (M,), (N,) -> (M, N)"""
-    return reshape(x, -1, 1) * reshape(vec2, 1, -1)
+    return reshape(input, -1, 1) * reshape(vec2, 1, -1)
 
 
 @primitive

@@ -12,6 +12,7 @@ from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops import compare
 from tinygen.ops import elementwise as e
 from tinygen.ops import shape as s
+from tinygen.ops.gather import gather
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
@@ -77,33 +78,62 @@ def _sum(x, *, dims, keepdim):
 _sum.vjp(lambda g, x_shape, dims: _spread(g, x_shape, dims))
 
 
-def sum(x, dim=None, keepdim=False, *, dtype=None):
+def sum(input, dim=None, keepdim=False, *, dtype=None):
     """The sum; integers and bools give int64"""
-    x = x if dtype is None else e.cast(x, dtype=np.dtype(dtype))
-    return _sum(x, dims=normalize_dims(dim, x.ndim, "sum"), keepdim=keepdim)
+    input = input if dtype is None else e.cast(input, dtype=np.dtype(dtype))
+    return _sum(input, dims=normalize_dims(dim, input.ndim, "sum"), keepdim=keepdim)
 
 
-def mean(x, dim=None, keepdim=False, *, dtype=None):
+def _by_float32(function, input, *args, **named):
+    """`function` of a float16 Tensor, whose sums of squares would overflow, computed in float32."""
+    return e.cast(function(e.cast(input, dtype=dtypes.float32), *args, **named), dtype=dtypes.float16)
+
+
+def mean(input, dim=None, keepdim=False, *, dtype=None):
     """The arithmetic mean; of nothing it is nan"""
-    x = _floating(x if dtype is None else e.cast(x, dtype=np.dtype(dtype)), "mean")
-    dims = normalize_dims(dim, x.ndim, "mean")
-    count = math.prod(x.shape[d] for d in dims)
-    return _sum(x, dims=dims, keepdim=keepdim) * (1 / count if count else math.nan)
+    input = _floating(input if dtype is None else e.cast(input, dtype=np.dtype(dtype)), "mean")
+    if input.dtype == dtypes.float16:
+        return _by_float32(mean, input, dim, keepdim)
+    dims = normalize_dims(dim, input.ndim, "mean")
+    count = math.prod(input.shape[d] for d in dims)
+    return _sum(input, dims=dims, keepdim=keepdim) * (1 / count if count else math.nan)
 
 
-def var(x, dim=None, unbiased=True, keepdim=False, *, correction=None):
+def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """sum((x - mean)^2) / (n - correction); correction 1 (unbiased) by default"""
-    dims = normalize_dims(dim, _floating(x, "var").ndim, "var")
-    count = math.prod(x.shape[d] for d in dims)
-    freedom = count - (int(unbiased) if correction is None else correction)
-    centred = x - mean(x, dims, keepdim=True) if dims else x - x
+    if isinstance(dim, bool):  # the form var(input, unbiased)
+        dim, unbiased = None, dim
+    if unbiased is not None and correction is not None:
+        raise TypeError("var: found unbiased and correction, expected one of the two")
+    if _floating(input, "var").dtype == dtypes.float16:
+        return _by_float32(var, input, dim, unbiased, keepdim, correction=correction)
+    dims = normalize_dims(dim, input.ndim, "var")
+    count = math.prod(input.shape[d] for d in dims)
+    if correction is None:
+        correction = 1 if unbiased is None else int(unbiased)
+    freedom = count - correction
+    centred = input - mean(input, dims, keepdim=True) if dims else input - input
     squares = _sum(e.square(centred), dims=dims, keepdim=keepdim)
     return squares * (1 / freedom) if freedom > 0 else squares / 0.0
 
 
-def std(x, dim=None, unbiased=True, keepdim=False, *, correction=None):
+def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """The square root of `var`"""
-    return _root(var(x, dim, unbiased, keepdim, correction=correction))
+    if _floating(input, "std").dtype == dtypes.float16:
+        return _by_float32(std, input, dim, unbiased, keepdim, correction=correction)
+    return _root(var(input, dim, unbiased, keepdim, correction=correction))
+
+
+def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    """`var` and `mean`"""
+    over = None if isinstance(dim, bool) else dim
+    return var(input, dim, unbiased, keepdim, correction=correction), mean(input, over, keepdim)
+
+
+def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
+    """`std` and `mean`"""
+    over = None if isinstance(dim, bool) else dim
+    return std(input, dim, unbiased, keepdim, correction=correction), mean(input, over, keepdim)
 
 
 @primitive
@@ -135,14 +165,18 @@ _amax.vjp(lambda g, x, y, dims: _to_extremes(g, x, y, dims))
 _amin.vjp(lambda g, x, y, dims: _to_extremes(g, x, y, dims))
 
 
-def amax(x, dim=None, keepdim=False):
+def amax(input, dim=None, keepdim=False):
     """The largest element; ties share the gradient evenly"""
-    return _amax(_not_empty(x, dim, "amax"), dims=normalize_dims(dim, x.ndim, "amax"), keepdim=keepdim)
+    return _amax(
+        _not_empty(input, dim, "amax"), dims=normalize_dims(dim, input.ndim, "amax"), keepdim=keepdim
+    )
 
 
-def amin(x, dim=None, keepdim=False):
+def amin(input, dim=None, keepdim=False):
     """The smallest element; ties share the gradient evenly"""
-    return _amin(_not_empty(x, dim, "amin"), dims=normalize_dims(dim, x.ndim, "amin"), keepdim=keepdim)
+    return _amin(
+        _not_empty(input, dim, "amin"), dims=normalize_dims(dim, input.ndim, "amin"), keepdim=keepdim
+    )
 
 
 def _not_empty(x, dim, operation: str):
@@ -161,26 +195,28 @@ class ValuesIndices(tuple):
     indices = property(lambda self: self[1])
 
 
-def _extreme(x, dim, keepdim, whole, binary, arg):
-    if dim is None:
-        return whole(x)
-    if isinstance(dim, Tensor):
-        return binary(x, dim)
-    indices = arg(x, dim, keepdim=True)
-    values = s.gather(x, dim, indices)
-    if not keepdim and x.ndim:
+def _with_indices(input, dim, keepdim, arg):
+    indices = arg(input, dim, keepdim=True)
+    values = gather(input, dim, indices)
+    if not keepdim and input.ndim:
         values, indices = s.squeeze(values, dim), s.squeeze(indices, dim)
     return ValuesIndices((values, indices))
 
 
-def max(x, dim=None, keepdim=False):
+def max(input, dim=None, keepdim=False, *, other=None):
     """The largest element; with `dim`, (values, indices), the first of ties; with a Tensor, `maximum`"""
-    return _extreme(x, dim, keepdim, amax, e.maximum, argmax)
+    other = dim if isinstance(dim, Tensor) else other
+    if other is not None:
+        return e.maximum(input, other)
+    return amax(input) if dim is None else _with_indices(input, dim, keepdim, argmax)
 
 
-def min(x, dim=None, keepdim=False):
+def min(input, dim=None, keepdim=False, *, other=None):
     """The smallest element; with `dim`, (values, indices), the first of ties; with a Tensor, `minimum`"""
-    return _extreme(x, dim, keepdim, amin, e.minimum, argmin)
+    other = dim if isinstance(dim, Tensor) else other
+    if other is not None:
+        return e.minimum(input, other)
+    return amin(input) if dim is None else _with_indices(input, dim, keepdim, argmin)
 
 
 def _arg(name: str):
@@ -216,6 +252,11 @@ def _truth(name: str):
 any, all = _truth("any"), _truth("all")
 
 
+def count_nonzero(input, dim=None):
+    """How many elements are not zero, as int64"""
+    return sum(compare.ne(input, 0), dim)
+
+
 @primitive
 def _logsumexp(x, *, dims, keepdim):
     """log(sum(exp(x))) = m + log(sum(exp(x - m))), m the maximum"""
@@ -235,110 +276,28 @@ def _finite(y):
     return e.where(compare.isfinite(y), y, 0.0)
 
 
-def logsumexp(x, dim=None, keepdim=False):
+def logsumexp(input, dim, keepdim=False):
     """log(sum(exp(x))), without overflow"""
-    x = x if x.is_floating_point() else e.cast(x, dtype=dtypes.get_default_dtype())
-    return _logsumexp(x, dims=normalize_dims(dim, x.ndim, "logsumexp"), keepdim=keepdim)
+    input = input if input.is_floating_point() else e.cast(input, dtype=dtypes.get_default_dtype())
+    return _logsumexp(input, dims=normalize_dims(dim, input.ndim, "logsumexp"), keepdim=keepdim)
 
 
-def norm(x, p=2, dim=None, keepdim=False):
+def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
     """(sum |x|^p)^(1/p); "fro" is p=2, inf the largest |x|, 0 counts what is not zero.  The derivative at 0 is 0."""
-    _floating(x, "norm")
-    dims = normalize_dims(dim, x.ndim, "norm")
+    input = _floating(input if dtype is None else e.cast(input, dtype=np.dtype(dtype)), "norm")
+    if p == "nuc":
+        raise NotImplementedError("norm: p 'nuc' needs singular values; supported are 'fro' and numbers")
+    if input.dtype == dtypes.float16:
+        return _by_float32(norm, input, p, dim, keepdim)
+    dims = normalize_dims(dim, input.ndim, "norm")
     if p in (math.inf, -math.inf):
-        return (amax if p > 0 else amin)(e.abs(x), dims, keepdim)
+        return (amax if p > 0 else amin)(e.abs(input), dims, keepdim)
     if p == 0:
-        return sum(e.abs(e.sign(x)), dims, keepdim)
+        return sum(e.abs(e.sign(input)), dims, keepdim)
     if p == 1:
-        return sum(e.abs(x), dims, keepdim)
+        return sum(e.abs(input), dims, keepdim)
     p = 2 if p == "fro" else p
-    powers = sum(e.square(x) if p == 2 else e.pow(e.abs(x), p), dims, keepdim)
+    powers = sum(e.square(input) if p == 2 else e.pow(e.abs(input), p), dims, keepdim)
     zero = powers == 0
     safe = e.where(zero, 1.0, powers)
     return e.where(zero, 0.0, e.sqrt(safe) if p == 2 else e.pow(safe, 1 / p))
-
-
-@primitive
-def _cumsum(x, *, dim, reverse):
-    if reverse:
-        return kernels.array_module(x).flip(kernels.array_module(x).flip(x, dim).cumsum(axis=dim), dim)
-    return x.cumsum(axis=dim, dtype=None if x.dtype.kind == "f" else np.int64)
-
-
-# x_k is in every sum from k on: its gradient is their gradients' sum, counted from the end
-_cumsum.vjp(lambda g, dim, reverse: _cumsum(g, dim=dim, reverse=not reverse))
-
-
-def cumsum(x, dim):
-    """Running sum along `dim`"""
-    if x.ndim == 0:
-        return sum(x)
-    return _cumsum(x, dim=normalize_dims(dim, x.ndim, "cumsum")[0], reverse=False)
-
-
-@primitive
-def _recurrence(a, b, *, dim, reverse):
-    """s_k = b_k + a_k s_{k-1} along `dim`, with s before the start 0; in reverse, s_k = b_k + a_k s_{k+1}."""
-    xp = kernels.array_module(a)
-    a, b = xp.moveaxis(a, dim, 0), xp.moveaxis(b, dim, 0)
-    s = xp.empty_like(b)
-    order = range(len(b))[::-1] if reverse else range(len(b))
-    before = xp.zeros_like(b[0]) if len(b) else None
-    for k in order:
-        before = s[k] = b[k] + a[k] * before
-    return xp.moveaxis(s, 0, dim)
-
-
-def _shifted(x, dim: int, by_one_later: bool):
-    """x moved one place along `dim`, a zero moving in."""
-    n = x.shape[dim]
-    if n == 0:
-        return x
-    zero = s.narrow(x, dim, 0, 1) * 0.0
-    if by_one_later:
-        return s.cat([zero, s.narrow(x, dim, 0, n - 1)], dim)
-    return s.cat([s.narrow(x, dim, 1, n - 1), zero], dim)
-
-
-# u_k = g_k + a_{k+1} u_{k+1} runs the other way; it is the gradient of b_k, and u_k s_{k-1} that of a_k.
-def _recurrence_b(g, a, dim, reverse):
-    return _recurrence(_shifted(a, dim, reverse), g, dim=dim, reverse=not reverse)
-
-
-_recurrence.vjp(
-    lambda g, a, y, dim, reverse: _recurrence_b(g, a, dim, reverse) * _shifted(y, dim, not reverse),
-    lambda g, a, dim, reverse: _recurrence_b(g, a, dim, reverse),
-)
-
-
-def cumprod(x, dim):
-    """Running product along `dim`; as a recurrence, so that the gradient is right where x is 0"""
-    if x.ndim == 0:
-        return e.clone(x)
-    dim = normalize_dims(dim, x.ndim, "cumprod")[0]
-    if not x.is_floating_point():
-        return Tensor._wrap(x._data.cumprod(axis=dim, dtype=np.int64))
-    if x.shape[dim] == 0:
-        return e.clone(x)
-    first = s.narrow(x, dim, 0, 1)
-    start = s.cat([first, s.narrow(x, dim, 1, x.shape[dim] - 1) * 0.0], dim)
-    return _recurrence(x, start, dim=dim, reverse=False)
-
-
-def prod(x, dim=None, keepdim=False):
-    """The product; of nothing it is 1"""
-    if not x.is_floating_point():
-        dims = normalize_dims(dim, x.ndim, "prod")
-        return Tensor._wrap(np.asarray(x._data.prod(axis=dims, keepdims=keepdim, dtype=np.int64)))
-    if dim is None:
-        x, dim, shape = s.reshape(x, -1), 0, ()
-    else:
-        dim = normalize_dims(dim, x.ndim, "prod")[0] if x.ndim else 0
-        shape = (
-            _kept_shape(x.shape, (dim,)) if keepdim else tuple(n for i, n in enumerate(x.shape) if i != dim)
-        )
-    if x.ndim == 0:
-        return e.clone(x)
-    if x.shape[dim] == 0:
-        return Tensor._wrap(np.ones(shape, x.dtype)) + _sum(x, dims=(dim,), keepdim=keepdim).reshape(shape)
-    return s.reshape(s.narrow(cumprod(x, dim), dim, x.shape[dim] - 1, 1), shape)

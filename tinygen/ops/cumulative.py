@@ -1,0 +1,105 @@
+"""Running sums and products, and the product of all."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygen import kernels
+from tinygen.ops import elementwise as e
+from tinygen.ops import shape as s
+from tinygen.ops.reduce import _kept_shape, _sum, normalize_dims, sum
+from tinygen.primitive import primitive
+from tinygen.tensor import Tensor
+
+
+@primitive
+def _cumsum(x, *, dim, reverse):
+    if reverse:
+        return kernels.array_module(x).flip(kernels.array_module(x).flip(x, dim).cumsum(axis=dim), dim)
+    return x.cumsum(axis=dim, dtype=None if x.dtype.kind == "f" else np.int64)
+
+
+# x_k is in every sum from k on: its gradient is their gradients' sum, counted from the end
+_cumsum.vjp(lambda g, dim, reverse: _cumsum(g, dim=dim, reverse=not reverse))
+
+
+def cumsum(input, dim, *, dtype=None):
+    """Running sum along `dim`; of integers and bools int64"""
+    input = input if dtype is None else e.cast(input, dtype=np.dtype(dtype))
+    if input.ndim == 0:
+        return sum(input)
+    return _cumsum(input, dim=normalize_dims(dim, input.ndim, "cumsum")[0], reverse=False)
+
+
+@primitive
+def _recurrence(a, b, *, dim, reverse):
+    """s_k = b_k + a_k s_{k-1} along `dim`, with s before the start 0; in reverse, s_k = b_k + a_k s_{k+1}."""
+    xp = kernels.array_module(a)
+    a, b = xp.moveaxis(a, dim, 0), xp.moveaxis(b, dim, 0)
+    s = xp.empty_like(b)
+    order = range(len(b))[::-1] if reverse else range(len(b))
+    before = xp.zeros_like(b[0]) if len(b) else None
+    for k in order:
+        before = s[k] = b[k] + a[k] * before
+    return xp.moveaxis(s, 0, dim)
+
+
+def _shifted(x, dim: int, by_one_later: bool):
+    """x moved one place along `dim`, a zero moving in."""
+    n = x.shape[dim]
+    if n == 0:
+        return x
+    zero = s.narrow(x, dim, 0, 1) * 0.0
+    if by_one_later:
+        return s.cat([zero, s.narrow(x, dim, 0, n - 1)], dim)
+    return s.cat([s.narrow(x, dim, 1, n - 1), zero], dim)
+
+
+# u_k = g_k + a_{k+1} u_{k+1} runs the other way; it is the gradient of b_k, and u_k s_{k-1} that of a_k.
+def _recurrence_b(g, a, dim, reverse):
+    return _recurrence(_shifted(a, dim, reverse), g, dim=dim, reverse=not reverse)
+
+
+_recurrence.vjp(
+    lambda g, a, y, dim, reverse: _recurrence_b(g, a, dim, reverse) * _shifted(y, dim, not reverse),
+    lambda g, a, dim, reverse: _recurrence_b(g, a, dim, reverse),
+)
+
+
+def cumprod(input, dim, *, dtype=None):
+    """Running product along `dim`; as a recurrence, so that the gradient is right where x is 0"""
+    input = input if dtype is None else e.cast(input, dtype=np.dtype(dtype))
+    if input.ndim == 0:
+        return e.clone(input)
+    dim = normalize_dims(dim, input.ndim, "cumprod")[0]
+    if not input.is_floating_point():
+        return Tensor._wrap(input._data.cumprod(axis=dim, dtype=np.int64))
+    if input.shape[dim] == 0:
+        return e.clone(input)
+    first = s.narrow(input, dim, 0, 1)
+    start = s.cat([first, s.narrow(input, dim, 1, input.shape[dim] - 1) * 0.0], dim)
+    return _recurrence(input, start, dim=dim, reverse=False)
+
+
+def prod(input, dim=None, keepdim=False, *, dtype=None):
+    """The product; of nothing it is 1"""
+    input = input if dtype is None else e.cast(input, dtype=np.dtype(dtype))
+    if not input.is_floating_point():
+        dims = normalize_dims(dim, input.ndim, "prod")
+        return Tensor._wrap(np.asarray(input._data.prod(axis=dims, keepdims=keepdim, dtype=np.int64)))
+    if dim is None:
+        input, dim, shape = s.reshape(input, -1), 0, ()
+    else:
+        dim = normalize_dims(dim, input.ndim, "prod")[0] if input.ndim else 0
+        shape = (
+            _kept_shape(input.shape, (dim,))
+            if keepdim
+            else tuple(n for i, n in enumerate(input.shape) if i != dim)
+        )
+    if input.ndim == 0:
+        return e.clone(input)
+    if input.shape[dim] == 0:
+        return Tensor._wrap(np.ones(shape, input.dtype)) + _sum(input, dims=(dim,), keepdim=keepdim).reshape(
+            shape
+        )
+    return s.reshape(s.narrow(cumprod(input, dim), dim, input.shape[dim] - 1, 1), shape)

@@ -1,0 +1,91 @@
+"""Methods that overwrite their Tensor: the operation out of place, then `Tensor._in_place` takes the result over."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+
+from tinygen.ops import activation, creation
+from tinygen.ops import elementwise as e
+from tinygen.ops.shape import expand
+from tinygen.tensor import Tensor, as_tensor
+
+
+def _of(operation):
+    """The in-place form of a public operation, with the same arguments."""
+
+    def in_place(input, *args, **named):
+        return input._in_place(name, operation(input, *args, **named))
+
+    name = f"{operation.__name__}_"
+    in_place.__name__ = in_place.__qualname__ = name
+    in_place.__doc__ = f"`{operation.__name__}`, written into input"
+    in_place.__signature__ = inspect.signature(operation)
+    return in_place
+
+
+add_, sub_, mul_, div_, pow_, remainder_, floor_divide_ = map(
+    _of, (e.add, e.sub, e.mul, e.div, e.pow, e.remainder, e.floor_divide)
+)
+neg_, abs_, exp_, log_, sqrt_, rsqrt_, reciprocal_, square_, sign_, floor_, ceil_, round_ = map(
+    _of,
+    (e.neg, e.abs, e.exp, e.log, e.sqrt, e.rsqrt, e.reciprocal, e.square, e.sign, e.floor, e.ceil, e.round),
+)
+clamp_, clamp_min_, clamp_max_, masked_fill_ = map(_of, (e.clamp, e.clamp_min, e.clamp_max, e.masked_fill))
+relu_, sigmoid_, tanh_ = map(_of, (activation.relu, activation.sigmoid, activation.tanh))
+
+
+def copy_(input, src, non_blocking=False):
+    """Take over the numbers of another Tensor, which broadcasts and is cast.  non_blocking has no effect."""
+    return input._in_place("copy_", expand(e.cast(as_tensor(src), dtype=input.dtype), input.shape))
+
+
+def fill_(input, value):
+    """One number everywhere"""
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(
+                f"fill_: found value {value.shape}, expected a number or a Tensor without dimensions"
+            )
+        return input._in_place("fill_", expand(e.cast(value, dtype=input.dtype), input.shape))
+    try:
+        return input._in_place("fill_", Tensor._wrap(np.full(input.shape, value, input.dtype)))
+    except OverflowError:
+        raise RuntimeError(f"fill_: the value {value} does not fit into {input.dtype}") from None
+
+
+def zero_(input):
+    """0 everywhere"""
+    return fill_(input, 0)
+
+
+def uniform_(input, a=0.0, b=1.0):
+    """Fill with U(a, b)"""
+    return input._in_place("uniform_", a + (b - a) * creation.rand_like(input))
+
+
+def normal_(input, mean=0.0, std=1.0):
+    """Fill with N(mean, std²)"""
+    return input._in_place("normal_", mean + std * creation.randn_like(input))
+
+
+def bernoulli_(input, p=0.5):
+    """Fill with 1 with probability p, a number or a Tensor that broadcasts, else 0"""
+    chance = p if isinstance(p, Tensor) else Tensor._wrap(np.full((), p, np.float64))
+    drawn = creation.bernoulli(expand(chance, input.shape))
+    return input._in_place("bernoulli_", e.cast(drawn, dtype=input.dtype))
+
+
+def _refused(name: str):
+    def in_place(input, *args, **named):
+        raise NotImplementedError(
+            f"{name}_: a Tensor does not change its shape in place; use x = x.{name}(…)"
+        )
+
+    in_place.__name__ = in_place.__qualname__ = f"{name}_"
+    in_place.__doc__ = f"Refused: use `{name}`"
+    return in_place
+
+
+REFUSED = {f"{name}_": _refused(name) for name in ("squeeze", "unsqueeze", "transpose", "t")}
