@@ -15,7 +15,7 @@ KERNELS = Path(tinygen.kernels.__file__).resolve().parent
 
 # which parts of tinygen each part may import; a part that is not named here may not be imported at all
 FOUNDATION = {"dtypes", "grad_mode"}
-TAPE = FOUNDATION | {"autograd", "calls", "primitive", "tensor", "gradcheck"}
+TAPE = FOUNDATION | {"autograd", "calls", "primitive", "tensor", "gradcheck", "legacy"}
 OPS = TAPE | {"ops", "kernels", "random"}
 BELOW = {
     "kernels": {"kernels"},
@@ -25,6 +25,7 @@ BELOW = {
     "primitive": TAPE,
     "calls": TAPE,
     "gradcheck": TAPE,
+    "legacy": TAPE,
     "tensor": TAPE | {"ops"},
     "random": TAPE | {"kernels", "random"},
     "ops": OPS,

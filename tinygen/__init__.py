@@ -8,7 +8,7 @@ from math import inf, nan, pi
 
 from numpy import finfo, iinfo
 
-from tinygen import autograd, cuda, dtypes, nn, optim, random
+from tinygen import accelerator, autograd, cuda, dtypes, nn, optim, random
 from tinygen.calls import absent as _absent
 from tinygen.dtypes import (
     DtypeError,
@@ -30,6 +30,17 @@ from tinygen.dtypes import float32 as float
 from tinygen.dtypes import float64 as double
 from tinygen.dtypes import int64 as long
 from tinygen.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from tinygen.legacy import (
+    BoolTensor,
+    ByteTensor,
+    CharTensor,
+    DoubleTensor,
+    FloatTensor,
+    HalfTensor,
+    IntTensor,
+    LongTensor,
+    ShortTensor,
+)
 from tinygen.ops import FUNCTIONS as _FUNCTIONS
 from tinygen.random import manual_seed
 from tinygen.serialization import load, save

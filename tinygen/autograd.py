@@ -381,4 +381,5 @@ def grad(
 
 # at the end: these modules need this one, and what they define is looked up here only when it is used
 from tinygen.gradcheck import GradcheckError, gradcheck, gradgradcheck  # noqa: E402, F401
+from tinygen.legacy import Variable  # noqa: E402, F401
 from tinygen.tensor import Tensor  # noqa: E402

@@ -38,15 +38,7 @@ class Tensor:
 
     def __init__(self, *data) -> None:
         """Tensor(2, 3) is zeros of that shape, Tensor(list or array) a copy in the default dtype; see also `tensor`."""
-        dtype = dtypes.get_default_dtype()
-        if all(isinstance(n, int) for n in data):
-            self._data = np.zeros(data or 0, dtype)
-        elif len(data) == 1:
-            self._data = _to_array(data[0], dtype)
-        else:
-            raise TypeError(
-                "Tensor: expected whole numbers as sizes, or one list or array; see tensor(data, dtype)"
-            )
+        self._data = constructed("Tensor", data, dtypes.get_default_dtype())
         self._edge = self._guard = self.grad = None
         self._requires_grad = False
 
@@ -157,6 +149,10 @@ class Tensor:
     def is_cuda(self) -> bool:
         return self.device.type == "cuda"
 
+    @property
+    def is_xpu(self) -> bool:
+        return self.device.type == "xpu"
+
     def is_contiguous(self) -> bool:
         return self._data.flags.c_contiguous
 
@@ -219,8 +215,12 @@ class Tensor:
         )
         return result.clone() if copy and result is self else result
 
-    def type(self, dtype) -> Tensor:
-        """`to` another dtype; PyTorch's type names ("torch.FloatTensor") do not exist here"""
+    def type(self, dtype=None) -> Tensor:
+        """`to` another dtype, given as such or as FloatTensor and its kin"""
+        if dtype is None or (isinstance(dtype, str) and dtype.startswith("torch.")):
+            raise NotImplementedError(
+                "type: PyTorch's type names are not supported; use x.dtype, or x.type(FloatTensor)"
+            )
         return self.to(np.dtype(dtype))
 
     def type_as(self, other: Tensor) -> Tensor:
@@ -551,6 +551,27 @@ def _to_array(data, dtype=None) -> np.ndarray:
             array = array.astype(np.int64, copy=False)
     dtypes.category(array.dtype)
     return array
+
+
+def constructed(name: str, data: tuple, dtype) -> np.ndarray:
+    """The array of `name(*data)`: zeros of sizes given one by one, or a copy of one list or array"""
+    if all(_is_whole(n) for n in data):
+        if any(n < 0 for n in data):
+            raise dtypes.ShapeError(f"{name}: found the sizes {data}, expected none below 0")
+        return np.zeros(data or 0, dtype)
+    if len(data) == 1 and isinstance(data[0], tuple) and all(_is_whole(n) for n in data[0]):
+        raise NotImplementedError(
+            f"{name}: sizes in a tuple cannot be told from values; use {name}(*size), or tensor(values)"
+        )
+    if len(data) != 1 or not isinstance(data[0], (list, tuple, np.ndarray, Tensor)):
+        raise TypeError(
+            f"{name}: expected whole numbers as sizes, or one list or array; see tensor(data, dtype)"
+        )
+    return _to_array(data[0], dtype)
+
+
+def _is_whole(n) -> bool:
+    return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
 
 
 def _has_float64(data) -> bool:

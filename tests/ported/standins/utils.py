@@ -1,0 +1,18 @@
+"""In place of torchvision.utils (pictures), over `tinygen.pictures`; as in torch.utils, `data` is beside it."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tinygen import pictures
+
+
+def save_image(tensor, fp, nrow=8, padding=2, normalize=False) -> None:
+    """A sheet of images (N, C, H, W) as a PNG; the folder is made where it is missing"""
+    images = tensor.detach().numpy()
+    if normalize:
+        low, high = images.min(), images.max()
+        images = (images - low) / max(high - low, 1e-5)
+    path = Path(fp)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pictures.png(pictures.grid(np.clip(images, 0, 1), nrow, padding)))

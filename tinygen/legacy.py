@@ -1,0 +1,54 @@
+"""Names that programs written for older PyTorch use: FloatTensor and its kin for a dtype, Variable for a Tensor."""
+
+from __future__ import annotations
+
+from tinygen import dtypes
+from tinygen.tensor import Tensor, constructed
+
+
+class _TensorType(type):
+    """A class that stands for the Tensors of one dtype; NumPy and `x.type(...)` read its `dtype`."""
+
+    def __call__(cls, *data) -> Tensor:
+        if len(data) == 1 and isinstance(data[0], Tensor):
+            if data[0].dtype != cls.dtype:
+                raise TypeError(
+                    f"{cls.__name__}: found a Tensor of {data[0].dtype}, expected {cls.dtype}; use x.to(dtype)"
+                )
+            return data[0].detach()
+        return Tensor._wrap(constructed(cls.__name__, data, cls.dtype))
+
+    def __instancecheck__(cls, x) -> bool:
+        return isinstance(x, Tensor) and x.dtype == cls.dtype
+
+
+def _tensor_type(name: str, dtype) -> type:
+    doc = f"{name}(2, 3) is zeros of that shape in {dtype}, {name}(list or array) a copy"
+    return _TensorType(name, (), {"dtype": dtype, "__doc__": doc, "__module__": __name__})
+
+
+HalfTensor = _tensor_type("HalfTensor", dtypes.float16)
+FloatTensor = _tensor_type("FloatTensor", dtypes.float32)
+DoubleTensor = _tensor_type("DoubleTensor", dtypes.float64)
+ByteTensor = _tensor_type("ByteTensor", dtypes.uint8)
+CharTensor = _tensor_type("CharTensor", dtypes.int8)
+ShortTensor = _tensor_type("ShortTensor", dtypes.int16)
+IntTensor = _tensor_type("IntTensor", dtypes.int32)
+LongTensor = _tensor_type("LongTensor", dtypes.int64)
+BoolTensor = _tensor_type("BoolTensor", dtypes.bool_)
+
+
+class _VariableType(type):
+    def __instancecheck__(cls, x) -> bool:
+        return isinstance(x, Tensor)
+
+
+class Variable(metaclass=_VariableType):
+    """The same memory as `data` in a leaf Tensor of its own: `data.detach().requires_grad_(requires_grad)`."""
+
+    def __new__(cls, data: Tensor, requires_grad: bool = False, volatile: bool = False) -> Tensor:
+        if not isinstance(data, Tensor):
+            raise TypeError(f"Variable: found a {type(data).__name__}, expected a Tensor")
+        if volatile:
+            raise NotImplementedError("Variable: volatile is not supported; use no_grad()")
+        return data.detach().requires_grad_(requires_grad)
