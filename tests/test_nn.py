@@ -404,6 +404,15 @@ CASES = [  # class, args, kwargs, input shapes
     ("LogSigmoid", (), {}, [(4, 3)]),
     ("Softmax", (1,), {}, [(4, 3)]),
     ("LogSoftmax", (), {"dim": 0}, [(4, 3)]),
+    ("Softmax", (), {}, [(4, 3)]),
+    ("Softmin", (0,), {}, [(4, 3)]),
+    ("ReLU6", (True,), {}, [(4, 3)]),
+    ("Mish", (True,), {}, [(4, 3)]),
+    ("SELU", (), {}, [(4, 3)]),
+    ("Softsign", (), {}, [(4, 3)]),
+    ("GLU", (0,), {}, [(4, 3)]),
+    ("CosineSimilarity", (0, 0.1), {}, [(4, 3), (4, 3)]),
+    ("PairwiseDistance", (1.0, 0.1, True), {}, [(4, 3), (4, 3)]),
     ("MaxPool2d", (2,), {}, [(2, 3, 5, 6)]),
     ("MaxPool2d", ((3, 2), 2, 1, 1, False, True), {}, [(2, 3, 5, 6)]),
     ("AvgPool2d", (2,), {}, [(2, 3, 5, 6)]),
@@ -413,6 +422,10 @@ CASES = [  # class, args, kwargs, input shapes
     ("AdaptiveAvgPool2d", ((2, None),), {}, [(2, 3, 5, 6)]),
     ("Upsample", (), {"scale_factor": 2}, [(2, 3, 4, 3)]),
     ("Upsample", ((5, 7),), {"mode": "nearest"}, [(2, 3, 4, 3)]),
+    ("Upsample", (), {"scale_factor": (2, 1.5), "mode": "bilinear", "align_corners": True}, [(2, 3, 4, 3)]),
+    ("Upsample", (5,), {"mode": "linear"}, [(2, 3, 4)]),
+    ("UpsamplingNearest2d", (), {"scale_factor": 2}, [(2, 3, 4, 3)]),
+    ("UpsamplingBilinear2d", ((5, 7),), {}, [(2, 3, 4, 3)]),
     ("PixelShuffle", (2,), {}, [(2, 8, 3, 2)]),
     ("PixelUnshuffle", (2,), {}, [(2, 2, 6, 4)]),
     *[
@@ -422,6 +435,7 @@ CASES = [  # class, args, kwargs, input shapes
             ("MSELoss", [(4, 3), (4, 3)], {}),
             ("L1Loss", [(4, 3), (4, 3)], {}),
             ("SmoothL1Loss", [(4, 3), (4, 3)], {"beta": 0.5}),
+            ("HuberLoss", [(4, 3), (4, 3)], {"delta": 0.5}),
             ("BCELoss", ["probabilities", "probabilities"], {}),
             ("BCELoss", ["probabilities", "probabilities"], {"weight": "weights"}),
             ("BCEWithLogitsLoss", [(4, 3), "probabilities"], {}),
@@ -482,7 +496,7 @@ def run_layer(T, layer, arrays, cotangent=None):
     return y, [x.grad for x in inputs], cotangent
 
 
-@pytest.mark.filterwarnings("ignore:reduction. 'mean'")
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c[0]}{c[1]}{c[2]}")
 def test_layer(case):
     ours, theirs = built(case)
@@ -509,10 +523,7 @@ def test_layer(case):
         same_state(ours, theirs)
 
 
-SAME_REPR = [c for c in CASES if c[0] not in ("Upsample",)]
-
-
-@pytest.mark.parametrize("case", SAME_REPR, ids=lambda c: f"{c[0]}{c[1]}{c[2]}")
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c[0]}{c[1]}{c[2]}")
 def test_repr_of_a_layer(case):
     ours, theirs = built(case)
     assert repr(ours) == repr(theirs)
@@ -543,7 +554,6 @@ def test_repr_of_a_network():
     assert text.startswith("Parameter containing:\ntensor(") and "requires_grad=True" in text
 
 
-DEFAULTS = {("Softmax", "dim"), ("LogSoftmax", "dim")}  # PyTorch guesses and warns, here it must be given
 PRIVATE = {"_weight", "_freeze"}
 
 
@@ -558,7 +568,7 @@ def test_constructor_arguments_are_pytorchs(name):
     ours, theirs = options(getattr(nn, name)), options(getattr(tnn, name))
     assert [p.name for p in ours] == [p.name for p in theirs]
     for p, q in zip(ours, theirs):
-        if (name, p.name) not in DEFAULTS and (name, p.name) != ("ModuleList", "modules"):
+        if (name, p.name) != ("ModuleList", "modules"):
             assert p.default == q.default or (p.default is p.empty and q.default is q.empty), p.name
 
 

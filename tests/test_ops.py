@@ -15,6 +15,7 @@ try:
 except ImportError:  # TINYGEN_REQUIRE_TORCH=1 makes this an error, in conftest.py
     torch = None
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # a guessed dim: test_functional.py
 needs_torch = pytest.mark.skipif(torch is None, reason="parity needs torch")
 EVERY = sorted(CASES)
 DIFFERENTIABLE = [key for key in EVERY if CASES[key].grad]

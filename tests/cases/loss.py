@@ -73,3 +73,77 @@ case(
     V(),
     **LAYER,
 )
+
+for reduction in ("mean", "sum", "none"):
+    for name in "mse_loss l1_loss huber_loss".split():
+        case(
+            f"F.{name}",
+            lambda T, F, x, y, w, f=name, r=reduction: getattr(F, f)(x, y * 1.3, reduction=r, weight=w),
+            U(3, 4),
+            U(3, 4),
+            P(3, 4),
+            **LAYER,
+        )
+    case(
+        "F.huber_loss",
+        lambda T, F, x, y, r=reduction: F.huber_loss(x, y * 1.3, r, 0.7),
+        U(3, 4),
+        U(3, 4),
+        **LAYER,
+    )
+    case(
+        "F.cross_entropy",
+        lambda T, F, x, y, w, r=reduction: F.cross_entropy(x, y, w, None, -100, None, r, 0.1),
+        U(2, 3, 2, 2),
+        V(2, 3, 2, 2),
+        constant(P(3)),
+        **LAYER,
+    )
+    case(
+        "F.cross_entropy",
+        lambda T, F, x, y, r=reduction: F.cross_entropy(x, y, ignore_index=1, reduction=r),
+        U(2, 3, 2, 2),
+        N(2, 2, 2),
+        **LAYER,
+    )
+    case(
+        "F.nll_loss",
+        lambda T, F, x, y, r=reduction: F.nll_loss(x, y, None, None, 1, None, r),
+        U(3),
+        N(),
+        **LAYER,
+    )
+case("F.cross_entropy", lambda T, F, x, y: F.cross_entropy(x, y, label_smoothing=0.3), U(3), V(3), **LAYER)
+case("F.mse_loss", lambda T, F, x, y: F.mse_loss(x, y), U(3, 4), U(4), **LAYER)
+case("F.smooth_l1_loss", lambda T, F, x, y: F.smooth_l1_loss(x, y), U(3, 1), U(4), **LAYER)
+case("F.smooth_l1_loss", lambda T, F, x, y: F.smooth_l1_loss(x, y, beta=0.0), U(3), U(3), **LAYER)
+SAME = C([1.0, 2.0, 3.0, -1.0])
+SHIFTED = C([1.0, 3.0, 2.0, 4.0])
+for name in "mse_loss smooth_l1_loss huber_loss".split():  # no difference, and one at the change of formula
+    case(f"F.{name}", lambda T, F, x, y, f=name: getattr(F, f)(x, y), SAME, SAME, **LAYER)
+    case(f"F.{name}", lambda T, F, x, y, f=name: getattr(F, f)(x, y), SAME, SHIFTED, second=False, **LAYER)
+case("F.l1_loss", lambda T, F, x, y: F.l1_loss(x, y), SAME, SAME, second=False, **LAYER)
+case("cosine_similarity", lambda T, F, x, y: T.cosine_similarity(x, y), U(3, 4), U(3, 4), **LAYER)
+case("cosine_similarity", lambda T, F, x, y: T.cosine_similarity(x, y, dim=-1), U(2, 3, 4), U(4), **LAYER)
+case("cosine_similarity", lambda T, F, x, y: F.cosine_similarity(x, y, 0), U(4), U(4), **LAYER)
+case(
+    "cosine_similarity",
+    lambda T, F, x, y: F.cosine_similarity(x, y, 0, 0.5),
+    C([0.1, -0.2]),
+    C([0.0, 0.2]),
+    second=False,
+    **LAYER,
+)
+case(
+    "cosine_similarity",
+    lambda T, F, x, y: F.cosine_similarity(x, y, 0),
+    C([0.0, 0.0]),
+    U(2),
+    second=False,
+    **LAYER,
+)
+case("pairwise_distance", lambda T, F, x, y: T.pairwise_distance(x, y), U(3, 4), U(3, 4), **LAYER)
+case(
+    "pairwise_distance", lambda T, F, x, y: F.pairwise_distance(x, y, 1.0, 0.1, True), U(3, 4), U(4), **LAYER
+)
+case("pairwise_distance", lambda T, F, x, y: F.pairwise_distance(x, y, p=3.0), U(4), U(4), **LAYER)

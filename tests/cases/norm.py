@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cases.table import LAYER, C, U, case, constant
+from cases.table import LAYER, C, N, U, case, constant
 
 for shape, dim in (((3, 4), -1), ((3, 4), 0), ((2, 3, 4), 1), ((), 0), ((0, 3), 1), ((2, 1), 1)):
     case("softmax", lambda T, F, x, d=dim: T.softmax(x, d), U(*shape), **LAYER)
@@ -45,3 +45,13 @@ case(
     U(3, 4),
     **LAYER,
 )
+
+# the functions of nn.functional guess a dim, and warn (test_functional.py)
+
+for shape in ((3, 4), (3,), (), (2, 3, 2), (1, 2, 3, 2)):
+    for name in "softmax log_softmax softmin".split():
+        case(f"F.{name}", lambda T, F, x, f=name: getattr(F, f)(x), U(*shape), **LAYER)
+case("F.softmin", lambda T, F, x: (F.softmin(x, 0), F.softmin(x, dim=-1)), U(3, 4), **LAYER)
+case("F.softmax", lambda T, F, x: F.softmax(x, 0, dtype=T.float64), N(3, 2), grad=False)
+case("F.gumbel_softmax", lambda T, F, x: (T.manual_seed(0), F.gumbel_softmax(x, 0.7, dim=0))[1], U(3, 4),
+     parity=False, **LAYER)  # fmt: skip

@@ -21,3 +21,27 @@ case("F.interpolate", lambda T, F, x: F.interpolate(x, scale_factor=2.6), U(2, 3
 case("pixel_shuffle", lambda T, F, x: T.pixel_shuffle(x, 2), U(2, 8, 2, 3), **LAYER)
 case("pixel_shuffle", lambda T, F, x: T.pixel_shuffle(x, 1), U(3, 2, 3), **LAYER)
 case("pixel_unshuffle", lambda T, F, x: T.pixel_unshuffle(x, 2), U(2, 2, 4, 6), **LAYER)
+SEQUENCE = U(2, 3, 5)
+for size in (5, 1, 3, 8, 10):
+    for mode in ("nearest", "nearest-exact", "linear"):
+        case("F.interpolate", lambda T, F, x, n=size, m=mode: F.interpolate(x, n, mode=m), SEQUENCE, **LAYER)
+    case("F.interpolate", lambda T, F, x, n=size: F.interpolate(x, n, mode="linear", align_corners=True),
+         SEQUENCE, **LAYER)  # fmt: skip
+for at in (
+    {"scale_factor": 2},
+    {"size": (9, 4)},
+    {"size": (6, 1)},
+    {"scale_factor": (1.3, 0.5)},
+    {"scale_factor": 1.1},
+):
+    case("F.interpolate", lambda T, F, x, at=at: F.interpolate(x, **at, mode="nearest-exact"), IMAGE, **LAYER)
+    for corners in (True, False, None):
+        case("F.interpolate", lambda T, F, x, at=at, c=corners: F.interpolate(
+             x, **at, mode="bilinear", align_corners=c),
+             IMAGE, **LAYER)  # fmt: skip
+for recompute in (True, False, None):
+    for mode in ("nearest", "nearest-exact", "bilinear"):
+        case("F.interpolate", lambda T, F, x, m=mode, r=recompute: F.interpolate(
+            x, scale_factor=(1.7, 0.7), mode=m, recompute_scale_factor=r), IMAGE, **LAYER)  # fmt: skip
+case("F.interpolate", lambda T, F, x: F.interpolate(x, 4, mode="bilinear"), U(2, 1, 1, 1), **LAYER)
+case("F.interpolate", lambda T, F, x: F.interpolate(x, 4, mode="bilinear"), U(0, 2, 3, 3), **LAYER)

@@ -9,9 +9,24 @@ from __future__ import annotations
 from tinygen.calls import absent as _absent
 from tinygen.calls import public as _public
 from tinygen.ops import activation
-from tinygen.ops.activation import gelu, logsigmoid, prelu, sigmoid, softplus, tanh
+from tinygen.ops.activation import (
+    gelu,
+    glu,
+    hardtanh,
+    logsigmoid,
+    mish,
+    prelu,
+    relu6,
+    selu,
+    sigmoid,
+    silu,
+    softplus,
+    softsign,
+    tanh,
+)
 from tinygen.ops.conv import conv2d, conv_transpose2d
 from tinygen.ops.creation import one_hot
+from tinygen.ops.distance import cosine_similarity, pairwise_distance
 from tinygen.ops.dropout import dropout, dropout2d
 from tinygen.ops.elementwise import clamp
 from tinygen.ops.index import embedding
@@ -20,6 +35,7 @@ from tinygen.ops.loss import (
     binary_cross_entropy_with_logits,
     cross_entropy,
     gaussian_nll_loss,
+    huber_loss,
     kl_div,
     l1_loss,
     mse_loss,
@@ -29,16 +45,14 @@ from tinygen.ops.loss import (
 from tinygen.ops.matmul import linear
 from tinygen.ops.norm import batch_norm, group_norm, instance_norm, layer_norm
 from tinygen.ops.pad import pad
-from tinygen.ops.pool import (
-    adaptive_avg_pool2d,
-    avg_pool2d,
-    interpolate,
-    max_pool2d,
-    pixel_shuffle,
-    pixel_unshuffle,
-)
+from tinygen.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from tinygen.ops.reduce import norm
-from tinygen.ops.softmax import log_softmax, softmax
+from tinygen.ops.resize import interpolate, pixel_shuffle, pixel_unshuffle
+from tinygen.ops.softmax import guessed_dim as _guessed_dim
+from tinygen.ops.softmax import gumbel_softmax
+from tinygen.ops.softmax import log_softmax as _log_softmax
+from tinygen.ops.softmax import softmax as _softmax
+from tinygen.ops.softmax import softmin as _softmin
 
 
 def relu(input, inplace=False):
@@ -56,9 +70,22 @@ def elu(input, alpha=1.0, inplace=False):
     return activation.elu(input, alpha=alpha)
 
 
-def silu(input, inplace=False):
-    """input · sigmoid(input).  inplace is accepted and computed out of place."""
-    return activation.silu(input)
+def softmax(input, dim=None, _stacklevel=3, dtype=None):
+    """exp(input) / Σ exp(input) along dim; without dim PyTorch's choice, with a warning"""
+    dim = _guessed_dim("softmax", input.ndim) if dim is None else dim
+    return _softmax(input, dim, dtype)
+
+
+def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
+    """input - log Σ exp(input) along dim; without dim PyTorch's choice, with a warning"""
+    dim = _guessed_dim("log_softmax", input.ndim) if dim is None else dim
+    return _log_softmax(input, dim, dtype)
+
+
+def softmin(input, dim=None, _stacklevel=3, dtype=None):
+    """softmax(-input) along dim; without dim PyTorch's choice, with a warning"""
+    dim = _guessed_dim("softmin", input.ndim) if dim is None else dim
+    return _softmin(input, dim, dtype)
 
 
 def normalize(input, p=2.0, dim=1, eps=1e-12):

@@ -101,7 +101,7 @@ class _Function(Module):
 
     def extra_repr(self) -> str:
         values = [(name, getattr(self, name)) for name in self.shown]
-        return ", ".join(f"{n}={v!r}" for n, v in values if v is not None and (n, v) != ("inplace", False))
+        return ", ".join(f"{n}={v!r}" for n, v in values if (n, v) != ("inplace", False))
 
 
 def _layer(name: str, function, shown: str = "", **options):
@@ -130,8 +130,14 @@ Sigmoid = _layer("Sigmoid", F.sigmoid)
 Tanh = _layer("Tanh", F.tanh)
 Softplus = _layer("Softplus", F.softplus, "beta threshold", beta=1.0, threshold=20.0)
 LogSigmoid = _layer("LogSigmoid", F.logsigmoid)
-Softmax = _layer("Softmax", F.softmax, "dim", dim=...)
-LogSoftmax = _layer("LogSoftmax", F.log_softmax, "dim", dim=...)
+Softmax = _layer("Softmax", F.softmax, "dim", dim=None)
+LogSoftmax = _layer("LogSoftmax", F.log_softmax, "dim", dim=None)
+Softmin = _layer("Softmin", F.softmin, "dim", dim=None)
+ReLU6 = _layer("ReLU6", F.relu6, "inplace", inplace=False)
+Mish = _layer("Mish", F.mish, "inplace", inplace=False)
+SELU = _layer("SELU", F.selu, "inplace", inplace=False)
+Softsign = _layer("Softsign", F.softsign)
+GLU = _layer("GLU", F.glu, "dim", dim=-1)
 MaxPool2d = _layer(
     "MaxPool2d",
     F.max_pool2d,
@@ -155,16 +161,46 @@ AvgPool2d = _layer(
     divisor_override=None,
 )
 AdaptiveAvgPool2d = _layer("AdaptiveAvgPool2d", F.adaptive_avg_pool2d, "output_size", output_size=...)
-Upsample = _layer(
-    "Upsample",
-    F.interpolate,
-    "size scale_factor mode",
-    size=None,
-    scale_factor=None,
-    mode="nearest",
-    align_corners=None,
-    recompute_scale_factor=None,
-)
+
+
+class Upsample(Module):
+    """`F.interpolate` as a layer."""
+
+    def __init__(
+        self, size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None
+    ) -> None:
+        super().__init__()
+        if isinstance(scale_factor, tuple):
+            scale_factor = tuple(map(float, scale_factor))
+        elif scale_factor is not None:
+            scale_factor = float(scale_factor)
+        self.size, self.scale_factor, self.mode = size, scale_factor, mode
+        self.align_corners, self.recompute_scale_factor = align_corners, recompute_scale_factor
+
+    def forward(self, x):
+        return F.interpolate(
+            x, self.size, self.scale_factor, self.mode, self.align_corners, self.recompute_scale_factor
+        )
+
+    def extra_repr(self) -> str:
+        name = "size" if self.scale_factor is None else "scale_factor"
+        return f"{name}={getattr(self, name)!r}, mode={self.mode!r}"
+
+
+class UpsamplingNearest2d(Upsample):
+    """`Upsample` by repeating pixels."""
+
+    def __init__(self, size=None, scale_factor=None) -> None:
+        super().__init__(size, scale_factor, mode="nearest")
+
+
+class UpsamplingBilinear2d(Upsample):
+    """`Upsample` by mixing pixels, the corners kept where they are."""
+
+    def __init__(self, size=None, scale_factor=None) -> None:
+        super().__init__(size, scale_factor, mode="bilinear", align_corners=True)
+
+
 PixelShuffle = _layer("PixelShuffle", F.pixel_shuffle, "upscale_factor", upscale_factor=...)
 PixelUnshuffle = _layer("PixelUnshuffle", F.pixel_unshuffle, "downscale_factor", downscale_factor=...)
 
@@ -180,4 +216,7 @@ _by_class = dict(weight=None, size_average=None, ignore_index=-100, reduce=None,
 NLLLoss = _layer("NLLLoss", F.nll_loss, **_by_class)
 CrossEntropyLoss = _layer("CrossEntropyLoss", F.cross_entropy, **_by_class, label_smoothing=0.0)
 KLDivLoss = _layer("KLDivLoss", F.kl_div, **_mean, log_target=False)
+HuberLoss = _layer("HuberLoss", F.huber_loss, reduction="mean", delta=1.0)
+CosineSimilarity = _layer("CosineSimilarity", F.cosine_similarity, dim=1, eps=1e-8)
+PairwiseDistance = _layer("PairwiseDistance", F.pairwise_distance, p=2.0, eps=1e-6, keepdim=False)
 GaussianNLLLoss = _layer("GaussianNLLLoss", F.gaussian_nll_loss, full=False, eps=1e-6, reduction="mean")

@@ -12,6 +12,7 @@ from tinygen.ops import (
     creation,
     cumulative,
     diagonal,
+    distance,
     dropout,
     elementwise,
     gather,
@@ -22,6 +23,7 @@ from tinygen.ops import (
     pointwise,
     pool,
     reduce,
+    resize,
     shape,
     softmax,
 )
@@ -36,7 +38,8 @@ EXPORTS = {
     pointwise: """tan asin acos atan atan2 sinh cosh exp2 log2 log10 fmod lerp addcmul addcdiv nan_to_num""",
     compare: """eq ne lt le gt ge bitwise_and bitwise_or bitwise_xor bitwise_not logical_and logical_or logical_xor
         logical_not isnan isinf isfinite isclose allclose equal""",
-    activation: "relu sigmoid tanh",
+    activation: "relu sigmoid tanh selu",
+    distance: "cosine_similarity pairwise_distance",
     reduce: """sum mean var std var_mean std_mean amax amin max min argmax argmin any all logsumexp norm
         count_nonzero""",
     cumulative: "cumsum cumprod prod",
@@ -47,13 +50,14 @@ EXPORTS = {
     index: "index_select masked_select nonzero",
     matmul: "matmul mm bmm dot outer",
     conv: "conv2d conv_transpose2d",
-    pool: "max_pool2d pixel_shuffle pixel_unshuffle",
+    pool: "max_pool2d",
+    resize: "pixel_shuffle pixel_unshuffle",
     softmax: "softmax log_softmax",
     norm: "layer_norm group_norm batch_norm instance_norm",
     dropout: "dropout",
 }
-NOT_METHODS = {"dropout", "where", "cat", "stack", "var_mean", "std_mean"}.union(
-    *(EXPORTS[module].split() for module in (creation, conv, pool, norm))
+NOT_METHODS = {"dropout", "selu", "where", "cat", "stack", "var_mean", "std_mean"}.union(
+    *(EXPORTS[module].split() for module in (creation, conv, pool, resize, norm, distance))
 ) - {"bernoulli"}
 ONLY_METHODS = {
     shape: "view view_as expand expand_as repeat contiguous",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from tinygen import dtypes, kernels
-from tinygen.ops.elementwise import clamp, erf, exp, keep, where
+from tinygen.ops.elementwise import abs, clamp, erf, exp, keep, where
+from tinygen.ops.shape import chunk
 from tinygen.primitive import primitive
 
 
@@ -68,31 +69,84 @@ def softplus(x, *, beta=1.0, threshold=20.0):
 softplus.vjp(lambda g, x, beta, threshold: g * where(x * beta > threshold, 1.0, sigmoid(x * beta)))
 
 
-def silu(x):
-    """x * sigmoid(x)  (Hendrycks & Gimpel 2016, arXiv 1606.08415)"""
-    return x * sigmoid(x)
+def silu(input, inplace=False):
+    """x sigmoid(x)  (Hendrycks & Gimpel 2016, arXiv 1606.08415).  inplace is computed out of place."""
+    return input * sigmoid(input)
 
 
-def logsigmoid(x):
+def logsigmoid(input):
     """log(sigmoid(x)), without overflow"""
-    return -softplus(-x)
+    return -softplus(-input)
 
 
-def gelu(x, *, approximate="none"):
-    """x * Phi(x), Phi the normal distribution function; "tanh" for its approximation  (arXiv 1606.08415)"""
+def gelu(input, *, approximate="none"):
+    """x Φ(x), Φ the normal distribution function; "tanh" for its approximation  (arXiv 1606.08415)"""
     if approximate == "tanh":
-        return 0.5 * x * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+        cubic = input + 0.044715 * input * input * input
+        return 0.5 * input * (1 + tanh(math.sqrt(2 / math.pi) * cubic))
     if approximate != "none":
-        raise ValueError(f"gelu: found approximate={approximate!r}, expected 'none' or 'tanh'")
-    return 0.5 * x * (1 + erf(x * math.sqrt(0.5)))
+        raise RuntimeError(f"gelu: found approximate={approximate!r}, expected 'none' or 'tanh'")
+    return 0.5 * input * (1 + erf(input * math.sqrt(0.5)))
 
 
-def prelu(x, weight):
-    """max(x, 0) + weight * min(x, 0), one weight for all or one per channel (dimension 1)"""
+def prelu(input, weight):
+    """max(x, 0) + weight min(x, 0), one weight for all or one per channel (dimension 1)"""
     if weight.numel() != 1:
-        if x.ndim < 2 or weight.shape != (x.shape[1],):
+        if input.ndim < 2 or weight.shape != (input.shape[1],):
             raise dtypes.ShapeError(
-                f"prelu: found {weight.shape} weights, expected 1 or one per channel of x {x.shape}"
+                f"prelu: found {weight.shape} weights, expected 1 or one per channel of input {input.shape}"
             )
-        weight = weight.reshape(-1, *[1] * (x.ndim - 2))
-    return where(x > 0, x, weight * x)
+        weight = weight.reshape(-1, *[1] * (input.ndim - 2))
+    return where(input > 0, input, weight * input)
+
+
+@primitive
+def _hardtanh(x, *, least, most):
+    return kernels.minimum(kernels.maximum(x, x.dtype.type(least)), x.dtype.type(most))
+
+
+# passes inside; unlike clamp's, not at the ends
+_hardtanh.vjp(lambda g, x, least, most: keep(g, mask=~((x <= least) | (x >= most))))
+
+
+def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
+    """x limited to [min_val, max_val]; its derivative at both ends is 0.  inplace is computed out of place."""
+    if min_val > max_val:
+        raise ValueError(f"hardtanh: found min_val {min_val} above max_val {max_val}")
+    return _hardtanh(input, least=min_val, most=max_val)
+
+
+def relu6(input, inplace=False):
+    """min(max(x, 0), 6); its derivative at 0 and 6 is 0.  inplace is computed out of place."""
+    return _hardtanh(input, least=0.0, most=6.0)
+
+
+def mish(input, inplace=False):
+    """x tanh(log(1 + e^x))  (Misra 2019, arXiv 1908.08681).  inplace is computed out of place."""
+    return input * tanh(softplus(input))
+
+
+def softsign(input):
+    """x / (1 + |x|)"""
+    return input / (1 + abs(input))
+
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554804934, 1.6732632423543772848
+
+
+def selu(input, inplace=False):
+    """λ (x where x > 0, else α (e^x - 1)), λ and α such that mean 0 and variance 1 are a stable fixed point of layers
+    (Klambauer et al. 2017, arXiv 1706.02515, eq. 2).  inplace is computed out of place."""
+    return SELU_SCALE * elu(input, alpha=SELU_ALPHA)
+
+
+def glu(input, dim=-1):
+    """a sigmoid(b), a and b the halves of input along dim  (Dauphin et al. 2016, arXiv 1612.08083)"""
+    if input.ndim == 0:
+        raise RuntimeError("glu: found input (), expected at least one dimension")
+    if input.shape[dim] % 2:
+        raise dtypes.ShapeError(
+            f"glu: found size {input.shape[dim]} of dim {dim}, expected an even one; input {input.shape}"
+        )
+    a, b = chunk(input, 2, dim)
+    return a * sigmoid(b)

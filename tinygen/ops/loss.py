@@ -1,10 +1,13 @@
-"""Losses.  `reduction` is "mean", "sum" or "none"; PyTorch's older size_average and reduce do not exist here, and
-what follows them there is given by name."""
+"""Losses.  `reduction` is "mean", "sum" or "none".
+
+PyTorch's older size_average and reduce hold their positions and are refused.
+"""
 
 from __future__ import annotations
 
 import math
 import numbers
+import warnings
 
 import numpy as np
 
@@ -29,6 +32,17 @@ def _reduce(operation: str, losses, reduction: str):
     raise ValueError(f"{operation}: found reduction {reduction!r}, expected 'mean', 'sum' or 'none'")
 
 
+def _check_reduction(operation: str, reduction: str, size_average=None, reduce=None, more=()) -> None:
+    """Before anything is computed; `more`: names beside "mean", "sum" and "none"."""
+    for name, value in (("size_average", size_average), ("reduce", reduce)):
+        if value is not None:
+            raise NotImplementedError(f"{operation}: {name} is not supported; use reduction")
+    known = ("mean", "sum", "none", *more)
+    if reduction not in known:
+        expected = ", ".join(map(repr, known))
+        raise ValueError(f"{operation}: found reduction {reduction!r}, expected one of {expected}")
+
+
 def _same_shape(operation: str, input, target) -> None:
     if input.shape != target.shape:
         raise ShapeError(
@@ -36,38 +50,78 @@ def _same_shape(operation: str, input, target) -> None:
         )
 
 
-def _broadcast(operation: str, input, target) -> None:
-    try:
-        np.broadcast_shapes(input.shape, target.shape)
-    except ValueError:
-        found = f"input {input.shape}, target {target.shape}"
-        raise ShapeError(f"{operation}: input and target do not broadcast; {found}") from None
+def _difference(operation: str, input, target):
+    """input - target; shapes that are not equal broadcast, with PyTorch's warning"""
+    if input.shape != target.shape:
+        shapes = f"input {input.shape}, target {target.shape}"
+        try:
+            np.broadcast_shapes(input.shape, target.shape)
+        except ValueError:
+            raise ShapeError(f"{operation}: input and target do not broadcast; {shapes}") from None
+        warnings.warn(
+            f"{operation}: the shapes differ, {shapes}: they are broadcast, which is seldom what a loss should do",
+            stacklevel=4,  # past the loss and what exports it
+        )
+    return input - target
+
+
+def _check_weight(operation: str, weight, input) -> None:
+    if weight is not None and weight.shape != input.shape:
+        raise ShapeError(
+            f"{operation}: found weight {weight.shape}, expected the shape of input {input.shape}"
+        )
+
+
+def _weighted_mean(operation: str, losses, weight, reduction: str):
+    """As `_reduce`; with a weight for every element the mean is divided by their sum"""
+    if weight is None:
+        return _reduce(operation, losses, reduction)
+    if reduction == "mean":
+        return sum(losses * weight) / sum(weight)
+    return _reduce(operation, losses * weight, reduction)
 
 
 # regression
 
 
-def mse_loss(input, target, *, reduction="mean"):
-    """(input - target)², with broadcasting"""
-    _broadcast("mse_loss", input, target)
-    return _reduce("mse_loss", square(input - target), reduction)
+def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+    """(input - target)², with broadcasting; the mean of weighted elements is over the sum of weights"""
+    _check_reduction("mse_loss", reduction, size_average, reduce)
+    _check_weight("mse_loss", weight, input)
+    losses = square(_difference("mse_loss", input, target))
+    return _weighted_mean("mse_loss", losses, weight, reduction)
 
 
-def l1_loss(input, target, *, reduction="mean"):
-    """|input - target|, with broadcasting"""
-    _broadcast("l1_loss", input, target)
-    return _reduce("l1_loss", abs(input - target), reduction)
+def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+    """|input - target|, with broadcasting; the mean of weighted elements is over the sum of weights"""
+    _check_reduction("l1_loss", reduction, size_average, reduce)
+    _check_weight("l1_loss", weight, input)
+    losses = abs(_difference("l1_loss", input, target))
+    return _weighted_mean("l1_loss", losses, weight, reduction)
 
 
-def smooth_l1_loss(input, target, *, reduction="mean", beta=1.0):
-    """d² / (2 beta) where d = |input - target| < beta, else d - beta / 2  (Girshick 2015, arXiv 1504.08083)"""
+def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
+    """d² / (2 beta) where |d| < beta, else |d| - beta / 2; d = input - target  (Girshick 2015, arXiv 1504.08083)"""
+    _check_reduction("smooth_l1_loss", reduction, size_average, reduce)
     if beta < 0:
-        raise ValueError(f"smooth_l1_loss: found beta {beta}, expected 0 or more")
-    if beta == 0:
-        return l1_loss(input, target, reduction=reduction)
-    _broadcast("smooth_l1_loss", input, target)
-    d = abs(input - target)
-    return _reduce("smooth_l1_loss", where(d < beta, square(d) * (0.5 / beta), d - 0.5 * beta), reduction)
+        raise RuntimeError(f"smooth_l1_loss: found beta {beta}, expected 0 or more")
+    d = _difference("smooth_l1_loss", input, target)
+    losses = abs(d)
+    if beta > 0:
+        losses = where(losses < beta, square(d) * (0.5 / beta), losses - 0.5 * beta)
+    return _reduce("smooth_l1_loss", losses, reduction)
+
+
+def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
+    """d² / 2 where |d| < delta, else delta (|d| - delta / 2); d = input - target  (Huber 1964)"""
+    _check_reduction("huber_loss", reduction)
+    _check_weight("huber_loss", weight, input)
+    if delta <= 0:
+        raise RuntimeError(f"huber_loss: found delta {delta}, expected a positive number")
+    d = _difference("huber_loss", input, target)
+    size = abs(d)
+    losses = where(size < delta, 0.5 * square(d), delta * (size - 0.5 * delta))
+    return _reduce("huber_loss", losses if weight is None else losses * weight, reduction)
 
 
 def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
@@ -76,6 +130,7 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     var: a number, the shape of input, or that without its last dimension.  It is raised to eps at least, and its
     gradient passes there as if it were not.
     """
+    _check_reduction("gaussian_nll_loss", reduction)
     if isinstance(var, numbers.Real):
         var = Tensor._wrap(np.full(input.shape, var, input.dtype))
     elif var.shape != input.shape:
@@ -106,8 +161,9 @@ _bce.vjp(  # -target / x + (1 - target) / (1 - x) = (x - target) / (x (1 - x))
 )
 
 
-def binary_cross_entropy(input, target, weight=None, *, reduction="mean"):
+def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
     """-target log(input) - (1 - target) log(1 - input), input a probability; logarithms are at least -100"""
+    _check_reduction("binary_cross_entropy", reduction, size_average, reduce)
     _same_shape("binary_cross_entropy", input, target)
     p = input._data
     if p.size and not (p.min() >= 0 and p.max() <= 1):
@@ -134,9 +190,12 @@ def _bce_with_logits_fused(g, x, target, needs):
     )
 
 
-def binary_cross_entropy_with_logits(input, target, weight=None, *, reduction="mean", pos_weight=None):
+def binary_cross_entropy_with_logits(
+    input, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None
+):
     """`binary_cross_entropy` of sigmoid(input), without overflow; pos_weight multiplies the term of target"""
     name = "binary_cross_entropy_with_logits"
+    _check_reduction(name, reduction, size_average, reduce)
     _same_shape(name, input, target)
     if pos_weight is None:
         losses = _bce_with_logits(input, target)
@@ -202,11 +261,12 @@ def _per_place(operation: str, values, weights, shape: tuple, reduction: str):
     return _reduce(operation, reshape(values, shape), reduction)
 
 
-def nll_loss(input, target, weight=None, *, ignore_index=-100, reduction="mean"):
+def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
     """-weight[target] · input[target], input log-probabilities.  (N, C, …), (N, …) of integers -> (N, …)
 
     Places whose target is ignore_index count nothing; the mean is over the sum of weights.
     """
+    _check_reduction("nll_loss", reduction, size_average, reduce)
     x, index, counts = _labels("nll_loss", input, target, ignore_index)
     by_class = _class_weights("nll_loss", weight, x.shape[1])
     weights = (counts if by_class is None else counts * by_class[index]).astype(x.dtype)
@@ -214,13 +274,23 @@ def nll_loss(input, target, weight=None, *, ignore_index=-100, reduction="mean")
     return _per_place("nll_loss", values, weights, target.shape, reduction)
 
 
-def cross_entropy(input, target, weight=None, *, ignore_index=-100, reduction="mean", label_smoothing=0.0):
-    """-sum over classes of weight · q · log_softmax(input).  (N, C, …) or (C,) -> (N, …) or ()
+def cross_entropy(
+    input,
+    target,
+    weight=None,
+    size_average=None,
+    ignore_index=-100,
+    reduce=None,
+    reduction="mean",
+    label_smoothing=0.0,
+):
+    """-Σ over classes of weight · q · log_softmax(input).  (N, C, …) or (C,) -> (N, …) or ()
 
     target: class numbers (N, …), or probabilities q in the shape of input.  label_smoothing mixes q with 1/C.
     """
+    _check_reduction("cross_entropy", reduction, size_average, reduce)
     if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"cross_entropy: found label_smoothing {label_smoothing}, expected 0 to 1")
+        raise RuntimeError(f"cross_entropy: found label_smoothing {label_smoothing}, expected 0 to 1")
     if input.ndim == 0:
         raise ShapeError("cross_entropy: found input (), expected (N, C, …) or (C,)")
     log_p = log_softmax(input, 1 if input.ndim > 1 else 0)
@@ -253,12 +323,19 @@ def _soft_cross_entropy(log_p, target, weight, ignore_index, reduction, label_sm
     return _reduce("cross_entropy", -sum(losses, dim), reduction)
 
 
-def kl_div(input, target, *, reduction="mean", log_target=False):
+def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
     """target (log target - input), input log-probabilities: KL(target ‖ exp(input)) when summed.
 
     reduction "batchmean" divides the sum by the batch; log_target: target holds log-probabilities too.  A target of 0
     adds nothing, to its gradient only -input (PyTorch: nan).
     """
+    _check_reduction("kl_div", reduction, size_average, reduce, more=("batchmean",))
+    if reduction == "mean":
+        warnings.warn(
+            "kl_div: reduction 'mean' divides by the batch and the support; 'batchmean' only by the batch, which is "
+            "what the KL divergence is",
+            stacklevel=3,  # past what exports it
+        )
     if log_target:
         losses = exp(target) * (target - input)
     else:

@@ -1,8 +1,6 @@
-"""Pooling, upsampling and pixel shuffling.  Images (N, C, H, W) or (C, H, W)."""
+"""Pooling.  Images (N, C, H, W) or (C, H, W), sequences (N, C, L) or (C, L)."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
@@ -10,7 +8,7 @@ from tinygen import kernels
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.conv import pair
 from tinygen.ops.matmul import matmul
-from tinygen.ops.shape import permute, reshape, squeeze, unsqueeze
+from tinygen.ops.shape import squeeze, unsqueeze
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
@@ -150,90 +148,3 @@ def _averages(n: int, parts: int, dtype):
         start, end = p * n // parts, -(-(p + 1) * n // parts)
         matrix[p, start:end] = 1 / (end - start)
     return Tensor._wrap(matrix)
-
-
-@primitive
-def _repeat(x, *, index, dim):
-    """x at an ascending index along dim"""
-    return kernels.array_module(x).take(x, index, axis=dim)
-
-
-@primitive
-def _repeat_sum(x, *, index, dim, size):
-    """The transpose of _repeat: elements that came from one place, summed"""
-    return kernels.repeat_sum(x, index, dim, size)
-
-
-_repeat.vjp(lambda g, x_shape, index, dim: _repeat_sum(g, index=index, dim=dim, size=x_shape[dim]))
-_repeat_sum.vjp(lambda g, index, dim: _repeat(g, index=index, dim=dim))
-
-
-def interpolate(
-    input,
-    size=None,
-    scale_factor=None,
-    mode="nearest",
-    align_corners=None,
-    recompute_scale_factor=None,
-    antialias=False,
-):
-    """Resize by repeating (or leaving out) elements: out[i] = x[floor(i · scale)].  (N, C, L) or (N, C, H, W)
-
-    Either `size` or `scale_factor`, one number or one for each dimension.
-    """
-    if mode != "nearest" or align_corners is not None or antialias:
-        what = f"mode {mode!r}" if mode != "nearest" else "align_corners or antialias"
-        raise NotImplementedError(f"interpolate: {what} is not supported so far; use mode='nearest'")
-    if input.ndim not in (3, 4) or 0 in input.shape[1:]:
-        raise ShapeError(
-            f"interpolate: found input {input.shape}, expected (N, C, L) or (N, C, H, W), not empty"
-        )
-    if (size is None) == (scale_factor is None):
-        raise ValueError("interpolate: expected one of size and scale_factor")
-    given = scale_factor if size is None else size
-    given = list(given) if isinstance(given, (tuple, list)) else [given] * (input.ndim - 2)
-    if len(given) != input.ndim - 2:
-        raise ShapeError(f"interpolate: found {len(given)} sizes or factors; input {input.shape}")
-    for dim, (n, value) in enumerate(zip(input.shape[2:], given), start=2):
-        count = int(value) if size is not None else math.floor(n * value)
-        if count < 1:
-            raise ShapeError(f"interpolate: nothing is left of dimension {dim}; input {input.shape}")
-        scale = n / count if size is not None or recompute_scale_factor else 1 / value
-        index = _nearest(n, count, scale, exact=input.ndim == 4)
-        input = _repeat(input, index=index, dim=dim)
-    return input
-
-
-def _nearest(n: int, count: int, scale: float, exact: bool):
-    """Where each of `count` outputs comes from among n inputs; in float32, as PyTorch computes it.
-
-    exact: for images PyTorch takes a resize to the same or the double size as just that, whatever the scale says.
-    """
-    if exact and count in (n, 2 * n):
-        return np.arange(count) * n // count
-    places = np.arange(count, dtype=np.float32) * np.float32(scale)
-    return np.minimum(places.astype(np.int64), n - 1)
-
-
-def pixel_shuffle(input, upscale_factor):
-    """Channels to pixels: (…, C r², H, W) -> (…, C, H r, W r)  (Shi et al. 2016, arXiv 1609.05158)"""
-    r = upscale_factor
-    if input.ndim < 3 or r < 1 or input.shape[-3] % (r * r):
-        raise ShapeError(f"pixel_shuffle: found input {input.shape}, expected (…, C · {r}², H, W)")
-    *lead, channels, H, W = input.shape
-    n, C = len(lead), channels // (r * r)
-    x = reshape(input, *lead, C, r, r, H, W)
-    x = permute(x, *range(n), n, n + 3, n + 1, n + 4, n + 2)  # (…, C, H, r, W, r)
-    return reshape(x, *lead, C, H * r, W * r)
-
-
-def pixel_unshuffle(input, downscale_factor):
-    """Pixels to channels, pixel_shuffle undone: (…, C, H r, W r) -> (…, C r², H, W)"""
-    r = downscale_factor
-    if input.ndim < 3 or r < 1 or input.shape[-2] % r or input.shape[-1] % r:
-        raise ShapeError(f"pixel_unshuffle: found input {input.shape}, expected (…, C, H · {r}, W · {r})")
-    *lead, C, height, width = input.shape
-    n, H, W = len(lead), height // r, width // r
-    x = reshape(input, *lead, C, H, r, W, r)
-    x = permute(x, *range(n), n, n + 2, n + 4, n + 1, n + 3)  # (…, C, r, r, H, W)
-    return reshape(x, *lead, C * r * r, H, W)

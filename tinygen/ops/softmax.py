@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
-from tinygen import kernels
+from tinygen import kernels, random
 from tinygen.dtypes import DtypeError
 from tinygen.ops.elementwise import cast, exp
-from tinygen.ops.reduce import normalize_dims, sum
+from tinygen.ops.reduce import argmax, normalize_dims, sum
 from tinygen.ops.shape import reshape
 from tinygen.primitive import primitive
+from tinygen.tensor import Tensor
 
 
 @primitive
 def _softmax(x, *, dim):
-    """exp(x) / sum(exp(x)) along dim"""
+    """y_i = exp(x_i) / Σ_j exp(x_j) along dim"""
     return kernels.softmax(x, dim)
 
 
-_softmax.vjp(lambda g, y, dim: y * (g - sum(g * y, dim, keepdim=True)))  # Jacobian: diag(y) - y yᵀ
+# ∂y_i/∂x_j = y_i (δ_ij - y_j): the Jacobian is diag(y) - y yᵀ, and its product with g is y (g - Σ g y)
+_softmax.vjp(lambda g, y, dim: y * (g - sum(g * y, dim, keepdim=True)))
 _softmax.fused(lambda g, y, dim: (kernels.softmax_grad(g, y, dim),))
 
 
 @primitive
 def _log_softmax(x, *, dim):
-    """x - log(sum(exp(x))) along dim"""
+    """y_i = x_i - log Σ_j exp(x_j) along dim"""
     return kernels.log_softmax(x, dim)
 
 
-_log_softmax.vjp(lambda g, y, dim: g - exp(y) * sum(g, dim, keepdim=True))  # Jacobian: I - 1 exp(y)ᵀ
+# ∂y_i/∂x_j = δ_ij - exp(y_j): the Jacobian is I - 1 exp(y)ᵀ, and gᵀ times it is g - exp(y) Σ g
+_log_softmax.vjp(lambda g, y, dim: g - exp(y) * sum(g, dim, keepdim=True))
 _log_softmax.fused(lambda g, y, dim: (kernels.log_softmax_grad(g, y, dim),))
 
 
@@ -43,11 +48,45 @@ def _along(operation, name: str, x, dim, dtype):
     return operation(x, dim=dims[0]) if dims else reshape(operation(reshape(x, 1), dim=0), ())
 
 
-def softmax(x, dim, dtype=None):
-    """exp(x) / sum(exp(x)) along `dim`: scores to probabilities, without overflow.  (…, C, …) -> the same"""
-    return _along(_softmax, "softmax", x, dim, dtype)
+def softmax(input, dim, dtype=None):
+    """Scores to probabilities: y_i = exp(x_i) / Σ_j exp(x_j) along `dim`.  (…, C, …) -> the same
+
+    Computed as exp(x - m) / Σ exp(x - m), m the maximum, which changes nothing and does not overflow.
+    """
+    return _along(_softmax, "softmax", input, dim, dtype)
 
 
-def log_softmax(x, dim, dtype=None):
-    """x - log(sum(exp(x))) along `dim`: log-probabilities, without overflow.  (…, C, …) -> the same"""
-    return _along(_log_softmax, "log_softmax", x, dim, dtype)
+def log_softmax(input, dim, dtype=None):
+    """Scores to log-probabilities: y_i = x_i - log Σ_j exp(x_j) along `dim`.  (…, C, …) -> the same"""
+    return _along(_log_softmax, "log_softmax", input, dim, dtype)
+
+
+def softmin(input, dim, dtype=None):
+    """softmax(-x): the smallest is the most probable.  (…, C, …) -> the same"""
+    return softmax(-input, dim, dtype)
+
+
+def guessed_dim(name: str, ndim: int) -> int:
+    """PyTorch's choice where a caller of nn.functional gives no dim: 0 for 0, 1 and 3 dimensions, else 1."""
+    warnings.warn(
+        f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.",
+        stacklevel=4,  # past the function and what exports it
+    )
+    return 0 if ndim in (0, 1, 3) else 1
+
+
+def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
+    """A differentiable draw of a class: softmax((logits + G) / tau), G = -log(-log U) with U uniform.  shape -> shape
+
+    Jang et al. 2016, arXiv 1611.01144, eq. 1 and 2.  hard: the one-hot argmax in the forward, with the soft draw's
+    gradient (straight-through).  eps has no effect.  U comes from `tinygen.random`'s default generator.
+    """
+    dtype = logits.dtype if logits.dtype == np.float64 else np.float32
+    u = np.maximum(random.default_stream().uniform(logits.shape, dtype), np.finfo(dtype).tiny)
+    gumbels = Tensor._wrap((-np.log(-np.log(u))).astype(logits.dtype))
+    soft = softmax((logits + gumbels) / tau, dim)
+    if not hard:
+        return soft
+    one_hot = np.zeros(soft.shape, soft.dtype)
+    np.put_along_axis(one_hot, argmax(soft, dim, keepdim=True)._data, 1, dim)
+    return Tensor._wrap(one_hot) - soft.detach() + soft

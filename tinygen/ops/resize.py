@@ -1,0 +1,177 @@
+"""Resizing: interpolation, and moving pixels to channels and back."""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+
+from tinygen import kernels
+from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.ops.matmul import matmul
+from tinygen.ops.shape import permute, reshape
+from tinygen.primitive import primitive
+from tinygen.tensor import Tensor
+
+
+@primitive
+def _repeat(x, *, index, dim):
+    """x at an ascending index along dim"""
+    return kernels.array_module(x).take(x, index, axis=dim)
+
+
+@primitive
+def _repeat_sum(x, *, index, dim, size):
+    """The transpose of _repeat: elements that came from one place, summed"""
+    return kernels.repeat_sum(x, index, dim, size)
+
+
+_repeat.vjp(lambda g, x_shape, index, dim: _repeat_sum(g, index=index, dim=dim, size=x_shape[dim]))
+_repeat_sum.vjp(lambda g, index, dim: _repeat(g, index=index, dim=dim))
+
+
+NEAREST, LINEAR = ("nearest", "nearest-exact"), {"linear": 3, "bilinear": 4}
+INSTEAD = {
+    "area": "adaptive_avg_pool2d(x, size), which it is",
+    "bicubic": "mode='bilinear'",
+    "trilinear": "mode='bilinear' on images",
+    "lanczos": "mode='bilinear'",
+}
+
+
+def _check_mode(input, mode: str, align_corners, antialias: bool) -> None:
+    if mode in INSTEAD:
+        raise NotImplementedError(f"interpolate: mode {mode!r} is not supported; use {INSTEAD[mode]}")
+    if mode not in NEAREST and mode not in LINEAR:
+        raise NotImplementedError(
+            f"interpolate: found mode {mode!r}, expected 'nearest', 'nearest-exact', 'linear' or 'bilinear'"
+        )
+    if align_corners is not None and mode in NEAREST:
+        raise ValueError(f"interpolate: align_corners is for 'linear' and 'bilinear', found mode {mode!r}")
+    if antialias:
+        raise NotImplementedError(
+            "interpolate: antialias is not supported; use avg_pool2d before, or size alone"
+        )
+    if input.ndim not in (3, 4) or 0 in input.shape[1:]:
+        raise ShapeError(
+            f"interpolate: found input {input.shape}, expected (N, C, L) or (N, C, H, W), not empty"
+        )
+    if input.ndim != LINEAR.get(mode, input.ndim):
+        raise NotImplementedError(
+            f"interpolate: found input {input.shape}; 'linear' is for (N, C, L), 'bilinear' for (N, C, H, W)"
+        )
+    if mode in LINEAR and not input.is_floating_point():
+        raise DtypeError(f"interpolate: found dtype {input.dtype}, expected a floating dtype; use x.float()")
+
+
+def _targets(input, size, scale_factor, recompute: bool) -> list:
+    """(how many outputs, input steps per output step) for every dimension of the image."""
+    if (size is None) == (scale_factor is None):
+        raise ValueError("interpolate: expected one of size and scale_factor")
+    if recompute and size is not None:
+        raise ValueError("interpolate: recompute_scale_factor is for scale_factor, found size")
+    given = scale_factor if size is None else size
+    given = list(given) if isinstance(given, (tuple, list)) else [given] * (input.ndim - 2)
+    if len(given) != input.ndim - 2:
+        raise ShapeError(f"interpolate: found {len(given)} sizes or factors; input {input.shape}")
+    if size is not None and not all(isinstance(n, numbers.Integral) for n in given):
+        raise TypeError(f"interpolate: found size {size}, expected whole numbers")
+    targets = []
+    for dim, (n, value) in enumerate(zip(input.shape[2:], given), start=2):
+        count = int(n * value) if size is None else int(value)
+        if count < 1:
+            raise ShapeError(f"interpolate: nothing is left of dimension {dim}; input {input.shape}")
+        targets.append((count, n / count if size is not None or recompute else 1 / value))
+    return targets
+
+
+def interpolate(
+    input,
+    size=None,
+    scale_factor=None,
+    mode="nearest",
+    align_corners=None,
+    recompute_scale_factor=None,
+    antialias=False,
+):
+    """Resize a sequence (N, C, L) or images (N, C, H, W) to `size`, or by `scale_factor`.
+
+    With s input steps per output step (1 / scale_factor; n / size if recompute_scale_factor or by size), y[i] is
+    "nearest"         x[floor(i s)]
+    "nearest-exact"   x[floor((i + 1/2) s)]: the pixel in which the centre of output pixel i lies
+    "linear"          for sequences, and "bilinear" for images, along each dimension: between the two pixels around
+                      (i + 1/2) s - 1/2, or with align_corners around i (n - 1) / (size - 1)
+    """
+    _check_mode(input, mode, align_corners, antialias)
+    targets = _targets(input, size, scale_factor, bool(recompute_scale_factor))
+    if mode in LINEAR:
+        return _linear(input, targets, bool(align_corners))
+    for dim, (count, step) in enumerate(targets, start=2):
+        index = _nearest(input.shape[dim], count, step, mode == "nearest-exact", images=input.ndim == 4)
+        input = _repeat(input, index=index, dim=dim)
+    return input
+
+
+def _nearest(n: int, count: int, step: float, exact: bool, images: bool):
+    """Where each of `count` outputs comes from among n inputs; in float32, as PyTorch computes it.
+
+    For images PyTorch takes a resize to the same or the double size as just that, whatever the step says.
+    """
+    if images and not exact and count in (n, 2 * n):
+        return np.arange(count) * n // count
+    places = (np.arange(count, dtype=np.float32) + np.float32(0.5 * exact)) * np.float32(step)
+    return np.minimum(places.astype(np.int64), n - 1)
+
+
+def _linear(input, targets, align_corners: bool):
+    """As a product with a matrix of weights along each dimension: y = A x, y = A x Bᵀ.
+
+    Most weights are 0: a nan or an infinity spreads along its row and column, in PyTorch only to its neighbours.
+    """
+    weights = [
+        _line_weights(n, count, step, align_corners, input.dtype)
+        for n, (count, step) in zip(input.shape[2:], targets)
+    ]
+    y = matmul(input, weights[-1].T)
+    return matmul(weights[0], y) if len(weights) == 2 else y
+
+
+def _line_weights(n: int, count: int, step: float, align_corners: bool, dtype):
+    """The matrix whose row i mixes the two of n elements around place i.  -> (count, n)"""
+    i = np.arange(count)
+    if n == count:
+        place = i.astype(np.float64)
+    elif align_corners:
+        place = i * ((n - 1) / max(count - 1, 1))
+    else:
+        place = np.maximum((i + 0.5) * step - 0.5, 0)
+    low = np.minimum(place.astype(np.int64), n - 1)
+    share = np.minimum(place - low, 1)
+    matrix = np.zeros((count, n), dtype)
+    matrix[i, low] = 1 - share
+    matrix[i, np.minimum(low + 1, n - 1)] += share.astype(dtype)
+    return Tensor._wrap(matrix)
+
+
+def pixel_shuffle(input, upscale_factor):
+    """Channels to pixels: (…, C r², H, W) -> (…, C, H r, W r)  (Shi et al. 2016, arXiv 1609.05158)"""
+    r = upscale_factor
+    if input.ndim < 3 or r < 1 or input.shape[-3] % (r * r):
+        raise ShapeError(f"pixel_shuffle: found input {input.shape}, expected (…, C · {r}², H, W)")
+    *lead, channels, H, W = input.shape
+    n, C = len(lead), channels // (r * r)
+    x = reshape(input, *lead, C, r, r, H, W)
+    x = permute(x, *range(n), n, n + 3, n + 1, n + 4, n + 2)  # (…, C, H, r, W, r)
+    return reshape(x, *lead, C, H * r, W * r)
+
+
+def pixel_unshuffle(input, downscale_factor):
+    """Pixels to channels, pixel_shuffle undone: (…, C, H r, W r) -> (…, C r², H, W)"""
+    r = downscale_factor
+    if input.ndim < 3 or r < 1 or input.shape[-2] % r or input.shape[-1] % r:
+        raise ShapeError(f"pixel_unshuffle: found input {input.shape}, expected (…, C, H · {r}, W · {r})")
+    *lead, C, height, width = input.shape
+    n, H, W = len(lead), height // r, width // r
+    x = reshape(input, *lead, C, H, r, W, r)
+    x = permute(x, *range(n), n, n + 2, n + 4, n + 1, n + 3)  # (…, C, r, r, H, W)
+    return reshape(x, *lead, C * r * r, H, W)
