@@ -122,8 +122,16 @@ EXAMPLES = {
     # elementwise
     **{
         name: example(f"tinygen.{name}(x)", x=positive(2, 3))
-        for name in "log log1p sqrt rsqrt reciprocal".split()
+        for name in "log log1p log2 log10 sqrt rsqrt reciprocal".split()
     },
+    "asin": example("tinygen.asin(x)", x=probability(2, 3)),
+    "acos": example("tinygen.acos(x)", x=probability(2, 3)),
+    "lerp": example("tinygen.lerp(x, end, weight)", x=real(2, 3), end=real(3), weight=probability(2, 1)),
+    **{
+        name: example(f"tinygen.{name}(x, tensor1, tensor2)", x=real(2, 3), tensor1=real(3), tensor2=positive(2, 3))
+        for name in ("addcmul", "addcdiv")
+    },
+    "fmod": example("tinygen.fmod(x, other)", x=real(2, 3), other=exactly(0.731, 1.117, -0.913)),
     "pow": example("tinygen.pow(x, exponent)", x=positive(2, 3), exponent=real(3)),
     "remainder": example("tinygen.remainder(x, other)", x=real(2, 3), other=exactly(0.731, 1.117, -0.913)),
     "clamp": example("tinygen.clamp(x, min=-1, max=1)", x=real(2, 3)),

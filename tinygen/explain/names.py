@@ -8,6 +8,7 @@ import textwrap
 from typing import NamedTuple
 
 from tinygen import nn, ops
+from tinygen.explain.source import plain
 from tinygen.flags import FlagError
 from tinygen.nn import functional as F
 
@@ -52,10 +53,10 @@ def entries() -> dict[str, Entry]:
     }
     found["Tensor.__getitem__"] = Entry("Tensor.__getitem__", ops.getitem, "Tensor")
     found["cast"] = Entry("cast", ops.cast, "Tensor")
-    known = {id(entry.target) for entry in found.values()}
+    known = {plain(entry.target) for entry in found.values()}
     for name, value in vars(F).items():
-        ours = getattr(value, "__module__", "").startswith("tinygen.")
-        if callable(value) and ours and not name.startswith("_") and id(value) not in known:
+        ours = callable(value) and getattr(value, "__module__", "").startswith("tinygen.")
+        if ours and not name.startswith("_") and plain(value) not in known:
             found[f"F.{name}"] = Entry(f"F.{name}", value, "nn.functional")
     for name, value in vars(nn).items():
         if isinstance(value, type) and issubclass(value, nn.Module) and name not in CONTAINERS:
@@ -103,17 +104,20 @@ def closest(name: str, known) -> str:
     return f"explain: unknown operation {name!r}; {hint}`tinygen explain` lists them all"
 
 
+def entry_of(function, known: dict):
+    """The first entry of a function, or None."""
+    return next((entry for entry in known.values() if plain(entry.target) is plain(function)), None)
+
+
 def function_of(layer: type, known: dict):
     """The entry of the operation that a layer's forward calls first, or None."""
     if getattr(layer, "function", None) is not None:
-        target = layer.function
-        return next((entry for entry in known.values() if entry.target is target), None)
+        return entry_of(layer.function, known)
     tree = ast.parse(textwrap.dedent(inspect.getsource(layer.forward)))
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             if node.value.id == "F":
-                function = getattr(F, node.attr)
-                return next((entry for entry in known.values() if entry.target is function), None)
+                return entry_of(getattr(F, node.attr), known)
             if node.value.id != "self" and node.attr in ops.METHODS:
                 return find(node.attr)
     return None

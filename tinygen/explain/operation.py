@@ -55,8 +55,15 @@ def explain_operation(name: str, seed: int = 0) -> Explanation:
 
 def _example(entry: Entry, known: dict) -> Example:
     """Its own, or that of another name of the same function."""
-    same = [other.name for other in known.values() if other.target is entry.target and other.name in EXAMPLES]
-    return example_of(same[0] if same and entry.name not in EXAMPLES else entry.name, entry.target)
+    names = [entry.name]
+    names += [
+        e.name for e in known.values() if e.target is not entry.target and _same(e.target, entry.target)
+    ]
+    return example_of(next((name for name in names if name in EXAMPLES), entry.name), entry.target)
+
+
+def _same(f, g) -> bool:
+    return source.plain(f) is source.plain(g)
 
 
 def _title(name: str, target) -> str:
@@ -88,7 +95,7 @@ def _forward(page: Page, entry: Entry, result: Run) -> None:
     page.section("Forward")
     function = entry.target.forward if entry.is_layer else entry.target
     primitives = result.primitives
-    if function in primitives or isinstance(function, Primitive):
+    if isinstance(function, Primitive):
         page.prose("A primitive: it sees arrays, and the tape records it as one operation.")
     page.listing(source.definition(function, docstring=False))
     helpers = [f for f in source.uses(function) if _is_helper(f)]
@@ -97,7 +104,7 @@ def _forward(page: Page, entry: Entry, result: Run) -> None:
         page.prose("It calls, beside public operations:")
         for f in helpers:
             page.entry(f.__name__, _first_line(f), source.where(f))
-    others = [op for op in primitives if op is not function]
+    others = [op for op in primitives if not _same(op, function)]
     if not others:
         return
     names = ", ".join(op.__name__ for op in primitives)
@@ -114,7 +121,7 @@ def _is_helper(f) -> bool:
 
 
 def is_public(f) -> bool:
-    return any(f is g for g in (*ops.FUNCTIONS.values(), *ops.METHODS.values()))
+    return any(_same(f, g) for g in (*ops.FUNCTIONS.values(), *ops.METHODS.values()))
 
 
 def _first_line(f) -> str:

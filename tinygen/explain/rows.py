@@ -103,8 +103,8 @@ def _collect(row, helpers: dict) -> None:
     from tinygen.explain.operation import is_public
 
     for f in source.uses(row):
-        if f.__module__.startswith("tinygen.ops") and not is_public(f) and id(f) not in helpers:
-            helpers[id(f)] = f
+        if f.__module__.startswith("tinygen.ops") and not is_public(f) and source.plain(f) not in helpers:
+            helpers[source.plain(f)] = f
             _collect(f, helpers)
 
 

@@ -42,7 +42,7 @@ def _read(path: str) -> _File:
 
 
 def plain(function):
-    """The function as it was written: without Primitive, without decorators that kept it."""
+    """The function as it was written, under what exports or records it: two names of one function have it in common."""
     return inspect.unwrap(function)
 
 
@@ -207,8 +207,8 @@ def uses(function) -> list:
             and node.value.id not in local
         ):
             value = getattr(known.get(node.value.id), node.attr, None)
-        if isinstance(value, Primitive | FunctionType) and not isinstance(value, type):
-            found[id(value)] = value
+        if isinstance(value, Primitive | FunctionType):
+            found[plain(value)] = value
     return list(found.values())
 
 
