@@ -115,6 +115,8 @@ EXAMPLES = {
     "rand": example("tinygen.rand(2, 3)"),
     "randn": example("tinygen.randn(2, 3)"),
     "randint": example("tinygen.randint(10, (2, 3))"),
+    "randint_like": example("tinygen.randint_like(x, 10)", x=real(2, 3)),
+    "normal": example("tinygen.normal(5.0, 0.1, (2, 3))"),
     "randperm": example("tinygen.randperm(5)"),
     "bernoulli": example("tinygen.bernoulli(x)", x=probability(2, 3)),
     "full_like": example("tinygen.full_like(x, 7.0)", x=real(2, 3)),
@@ -137,14 +139,20 @@ EXAMPLES = {
     "clamp": example("tinygen.clamp(x, min=-1, max=1)", x=real(2, 3)),
     "where": example("tinygen.where(condition, a, b)", condition=truth(2, 3), a=real(2, 3), b=real(3)),
     "masked_fill": example("tinygen.masked_fill(x, mask, 5.0)", x=real(2, 3), mask=truth(2, 3)),
-    "cast": example("x.to(tinygen.float64)", x=real(2, 3)),
+    **{f"clamp_{name}": example(f"tinygen.clamp_{name}(x, {name}=1)", x=real(2, 3)) for name in ("min", "max")},
     **{name: example(f"tinygen.{name}(x, other)", x=truth(2, 2), other=truth(2))
        for name in "bitwise_and bitwise_or bitwise_xor logical_and logical_or logical_xor".split()},
     **{name: example(f"tinygen.{name}(x)", x=truth(2, 2)) for name in ("bitwise_not", "logical_not")},
     "F.prelu": example("F.prelu(x, weight)", x=real(2, 3), weight=positive(3)),
+    "Tensor.to": example("tinygen.ops.cast(x, dtype=tinygen.float64)", x=real(2, 3)),
+    "Tensor.copy_": example("x.clone().copy_(src)", x=real(2, 3), src=real(3)),
+    "Tensor.fill_": example("x.clone().fill_(value)", x=real(2, 3), value=real()),
+    **{f"Tensor.{name}_": example(f"x.clone().{name}_()", x=real(2, 3))
+       for name in "zero uniform normal bernoulli".split()},
     # reductions
     **{name: example(f"tinygen.{name}(x, dim=1)", x=real(2, 3))
-       for name in "sum mean var std logsumexp norm cumsum cumprod prod argmax argmin any all".split()},
+       for name in "sum mean var std var_mean std_mean logsumexp norm cumsum cumprod prod argmax argmin any all "
+       "count_nonzero".split()},
     **{name: example(f"tinygen.{name}(x, dim=1)", x=distinct(2, 3)) for name in ("amax", "amin", "max", "min")},
     # shapes
     "reshape": example("tinygen.reshape(x, (3, 2))", x=real(2, 3)),

@@ -18,11 +18,11 @@ OPERATORS = {
     "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge", "x[i]": "Tensor.__getitem__",
 }  # fmt: skip
 SPELLINGS = {
-    "[]": "x[i]", "x[...]": "x[i]", "getitem": "x[i]", "__getitem__": "x[i]", "T": "permute", "mT": "transpose",
-    "to": "cast", "type": "cast", "float": "cast", "double": "cast", "half": "cast", "__add__": "+", "__sub__": "-",
-    "__mul__": "*", "__truediv__": "/", "__floordiv__": "//", "__mod__": "%", "__pow__": "**", "__matmul__": "@",
-    "__and__": "&", "__or__": "|", "__xor__": "^", "__invert__": "~", "__neg__": "neg", "__abs__": "abs",
-    "__eq__": "==", "__ne__": "!=", "__lt__": "<", "__le__": "<=", "__gt__": ">", "__ge__": ">=",
+    "[]": "x[i]", "x[...]": "x[i]", "getitem": "x[i]", "T": "permute", "mT": "transpose", "cast": "to", "type": "to",
+    "half": "to", "float": "to", "double": "to", "int": "to", "long": "to", "bool": "to", "__add__": "+",
+    "__sub__": "-", "__mul__": "*", "__truediv__": "/", "__floordiv__": "//", "__mod__": "%", "__pow__": "**",
+    "__matmul__": "@", "__and__": "&", "__or__": "|", "__xor__": "^", "__invert__": "~", "__neg__": "neg",
+    "__abs__": "abs", "__eq__": "==", "__ne__": "!=", "__lt__": "<", "__le__": "<=", "__gt__": ">", "__ge__": ">=",
 }  # fmt: skip
 CONTAINERS = {"Module", "ModuleList", "ModuleDict", "Sequential", "Parameter", "ParameterList"}
 PREFIXES = ("tinygen.", "torch.", "nn.functional.", "functional.", "Tensor.", "F.", "nn.", "ops.")
@@ -41,18 +41,19 @@ class Entry(NamedTuple):
 
 
 def entries() -> dict[str, Entry]:
-    """Everything by canonical name: functions of the package, what only nn.functional or Tensor has, layers."""
-    kinds = {
-        name: module.__name__.split(".")[-1]
-        for module, names in ops.EXPORTS.items()
-        for name in names.split()
-    }
-    found = {name: Entry(name, f, kinds[name]) for name, f in ops.FUNCTIONS.items()}
-    found |= {
-        f"Tensor.{n}": Entry(f"Tensor.{n}", f, "Tensor") for n, f in ops.METHODS.items() if n not in found
-    }
-    found["Tensor.__getitem__"] = Entry("Tensor.__getitem__", ops.getitem, "Tensor")
-    found["cast"] = Entry("cast", ops.cast, "Tensor")
+    """Everything by canonical name: functions of the package, what only Tensor or nn.functional has, layers.
+
+    Aliases (`multiply`) and in-place forms (`add_`) are other spellings of these: see `find`.
+    """
+    found: dict[str, Entry] = {}
+    for name, function in ops.FUNCTIONS.items():
+        if name not in ops.ALIASES:
+            found[name] = Entry(name, function, plain(function).__module__.split(".")[-1])
+    others = {name: f for name, f in ops.METHODS.items() if name not in found and name not in ops.ALIASES}
+    others |= {"__getitem__": ops.getitem, "to": ops.cast}
+    for name, function in others.items():
+        if plain(function).__code__.co_name != "in_place":
+            found[f"Tensor.{name}"] = Entry(f"Tensor.{name}", function, "Tensor")
     known = {plain(entry.target) for entry in found.values()}
     for name, value in vars(F).items():
         ours = callable(value) and getattr(value, "__module__", "").startswith("tinygen.")
@@ -77,12 +78,12 @@ def find(name: str) -> Entry:
 
     Raises FlagError, in one line with the closest names, where there is none.
     """
-    known, bare = entries(), name.strip()
+    known, spellings, bare = entries(), OPERATORS | SPELLINGS | ops.ALIASES, name.strip()
     while bare not in known:
         prefix = next((p for p in PREFIXES if bare.startswith(p)), None)
         inside = next((f"{p}{bare}" for p in ("F.", "Tensor.", "nn.") if f"{p}{bare}" in known), None)
-        if bare in OPERATORS or bare in SPELLINGS:
-            bare = OPERATORS.get(bare) or SPELLINGS[bare]
+        if bare in spellings:
+            bare = spellings[bare]
         elif inside is not None:
             bare = inside
         elif prefix is not None:
