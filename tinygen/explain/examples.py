@@ -149,6 +149,8 @@ EXAMPLES = {
     "Tensor.fill_": example("x.clone().fill_(value)", x=real(2, 3), value=real()),
     **{f"Tensor.{name}_": example(f"x.clone().{name}_()", x=real(2, 3))
        for name in "zero uniform normal bernoulli".split()},
+    "F.softmin": example("F.softmin(x, dim=1)", x=real(2, 3)),
+    "F.glu": example("F.glu(x)", x=real(2, 4)),
     # reductions
     **{name: example(f"tinygen.{name}(x, dim=1)", x=real(2, 3))
        for name in "sum mean var std var_mean std_mean logsumexp norm cumsum cumprod prod argmax argmin any all "
@@ -216,7 +218,9 @@ EXAMPLES = {
     ),
     # losses
     **{name: example(f"{name}(input, target)", input=real(2, 3), target=distinct(2, 3))
-       for name in ("F.mse_loss", "F.l1_loss", "F.smooth_l1_loss")},
+       for name in ("F.mse_loss", "F.l1_loss", "F.smooth_l1_loss", "F.huber_loss")},
+    **{name: example(f"tinygen.{name}(x1, x2)", x1=real(2, 3), x2=distinct(2, 3))
+       for name in ("cosine_similarity", "pairwise_distance")},
     "F.gaussian_nll_loss": example(
         "F.gaussian_nll_loss(input, target, var)", input=real(2, 3), target=real(2, 3), var=positive(2, 3)
     ),
@@ -228,7 +232,7 @@ EXAMPLES = {
     ),
     "F.cross_entropy": example("F.cross_entropy(input, target)", input=real(4, 3), target=whole(4)),
     "F.nll_loss": example("F.nll_loss(input, target)", input=real(4, 3), target=whole(4)),
-    "F.kl_div": example("F.kl_div(input, target)", input=real(2, 3), target=probability(2, 3)),
+    "F.kl_div": example("F.kl_div(input, target, reduction='batchmean')", input=real(2, 3), target=probability(2, 3)),
     # layers that are no function of nn.functional
     "nn.Identity": example("nn.Identity()(x)", x=real(2, 3)),
 }  # fmt: skip
@@ -241,7 +245,11 @@ def example_of(name: str, function) -> Example:
     """
     if name in EXAMPLES:
         return EXAMPLES[name]
-    call = name.replace("Tensor.", "tinygen.Tensor.") if "." in name else f"tinygen.{name}"
+    place, _, short = name.rpartition(".")
+    if place == "F" and short in EXAMPLES:
+        call, inputs = EXAMPLES[short]
+        return Example(call.replace("tinygen.", "F.", 1), inputs)
+    call = {"": f"tinygen.{name}", "Tensor": f"tinygen.{name}"}.get(place, name)
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:
