@@ -15,7 +15,7 @@ KERNELS = Path(tinygen.kernels.__file__).resolve().parent
 
 # which parts of tinygen each part may import; a part that is not named here may not be imported at all
 FOUNDATION = {"dtypes", "grad_mode"}
-TAPE = FOUNDATION | {"autograd", "calls", "primitive", "tensor", "gradcheck", "legacy"}
+TAPE = FOUNDATION | {"argument_types", "autograd", "calls", "primitive", "tensor", "gradcheck", "legacy"}
 OPS = TAPE | {"ops", "kernels", "random"}
 BELOW = {
     "kernels": {"kernels"},
@@ -23,6 +23,7 @@ BELOW = {
     "grad_mode": set(),
     "autograd": TAPE | {"ops"},
     "primitive": TAPE,
+    "argument_types": TAPE,
     "calls": TAPE,
     "gradcheck": TAPE,
     "legacy": TAPE,

@@ -12,6 +12,7 @@ import inspect
 
 import numpy as np
 
+from tinygen.argument_types import mismatch
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.tensor import Tensor
 
@@ -61,31 +62,34 @@ def expect_tensor(operation: str, name: str, value) -> None:
         raise TypeError(f"{operation}: {name} is a {type(value).__name__}, expected a Tensor")
 
 
-def public(function, first_is_tensor: bool | None = None):
+def public(function):
     """`function` as the package exports it, the same object every time.
 
-    first_is_tensor   its first argument must be a Tensor, and is not where it is a list, a number or an array; by
-                      default if that is called `input`
+    Types of arguments are checked once for each combination of them: later calls find theirs in a set.
     """
     if not inspect.isfunction(function):
         return function  # a Primitive says all this itself
     if function not in _exported:
-        _exported[function] = _public(function, first_is_tensor)
+        _exported[function] = _public(function)
     return _exported[function]
 
 
 _exported: dict = {}
 
 
-def _public(function, first_is_tensor):
-    name, code = function.__name__, function.__code__
-    first = code.co_varnames[0] if code.co_argcount else None
-    if first_is_tensor is None:
-        first_is_tensor = first in ("input", "x")
+def _public(function):
+    name, seen = function.__name__, set()
 
     @functools.wraps(function)
     def call(*args, **kwargs):
         try:
+            if kwargs:
+                types = (*map(type, args), *kwargs, *map(type, kwargs.values()))
+            else:
+                types = type(args[0]) if len(args) == 1 else tuple(map(type, args))
+            if types not in seen:
+                check_types(function, name, args, kwargs)
+                seen.add(types)
             return function(*args, **kwargs)
         except Exception as error:
             known = _explain(function, name, error, args, kwargs)
@@ -93,22 +97,28 @@ def _public(function, first_is_tensor):
                 raise
         return call(*args, **known)
 
-    @functools.wraps(function)
-    def call_with_tensor(*args, **kwargs):
-        try:
-            if not args:
-                if first in kwargs:
-                    expect_tensor(name, first, kwargs[first])
-            elif not isinstance(args[0], Tensor):
-                expect_tensor(name, first, args[0])
-            return function(*args, **kwargs)
-        except Exception as error:
-            known = _explain(function, name, error, args, kwargs)
-            if known is None:
-                raise
-        return call_with_tensor(*args, **known)
+    return call
 
-    return call_with_tensor if first_is_tensor else call
+
+def check_types(function, name: str, args: tuple, kwargs: dict) -> None:
+    """Refuse what PyTorch refuses by its type, by what a parameter of that name may be (`argument_types`)."""
+    signature = inspect.signature(function)
+    for key, value in signature.bind(*args, **kwargs).arguments.items():
+        parameter = signature.parameters[key]
+        if value is parameter.default or parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        values = value if parameter.kind is parameter.VAR_POSITIONAL else (value,)
+        for item in values:
+            expected = mismatch(name, key, item)
+            if expected:
+                raise TypeError(
+                    f"{name}: {key} is {_with_article(item)}, expected {expected}; "
+                    + _found_and_expected(name, signature, args, kwargs)
+                )
+
+
+def _with_article(value) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def _explain(function, name: str, error: Exception, args: tuple, kwargs: dict):
@@ -145,17 +155,24 @@ def _known_keywords(name: str, signature, kwargs: dict) -> dict:
 
 def _kind(error: Exception) -> type:
     """The type PyTorch would raise; NumPy's own types cannot be made anew."""
-    if isinstance(error, (ShapeError, DtypeError)):
-        return type(error)
     if isinstance(error, (AttributeError, KeyError)):
         return TypeError
-    kinds = (NotImplementedError, OverflowError, ZeroDivisionError, IndexError, TypeError, RuntimeError)
+    kinds = (
+        ShapeError,
+        DtypeError,
+        NotImplementedError,
+        OverflowError,
+        ZeroDivisionError,
+        IndexError,
+        TypeError,
+        RuntimeError,
+    )
     return next((kind for kind in kinds if isinstance(error, kind)), ShapeError)
 
 
 def _what(error: Exception, signature, args, kwargs) -> str:
     """An attribute that was not there mostly means an argument that is no Tensor."""
-    if isinstance(error, AttributeError):
+    if isinstance(error, AttributeError) and hasattr(error, "obj"):
         for name, value in signature.bind(*args, **kwargs).arguments.items():
             if value is error.obj and not isinstance(value, Tensor):
                 return f"{name} is a {type(value).__name__}, expected a Tensor"
@@ -194,4 +211,4 @@ def public_methods(cls) -> None:
     for name, function in list(vars(cls).items()):
         if inspect.isfunction(function) and not name.startswith("_") and function.__code__.co_argcount > 1:
             if not hasattr(function, "__wrapped__"):
-                setattr(cls, name, public(function, first_is_tensor=False))
+                setattr(cls, name, public(function))

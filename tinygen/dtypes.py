@@ -33,8 +33,11 @@ class ShapeError(ValueError, RuntimeError):
     """Shapes (or sizes) that do not fit.  Both of the types a reader of NumPy or PyTorch would catch."""
 
 
-class DtypeError(TypeError, RuntimeError):
-    """A dtype that the operation does not take, or operands whose dtypes must agree and do not."""
+class DtypeError(TypeError, NotImplementedError):
+    """A dtype that the operation does not take, or operands whose dtypes must agree and do not.
+
+    PyTorch raises TypeError, RuntimeError or NotImplementedError (which is a RuntimeError); this is all three.
+    """
 
 
 def set_default_dtype(dtype) -> None:

@@ -152,18 +152,17 @@ class Primitive:
         if len(inputs) > count:
             surplus = inputs[count:]
             if len(surplus) > len(self.attr_names):
-                most = count + len(self.attr_names)
-                raise TypeError(f"{self.name}: found {len(inputs)} arguments, expected at most {most}")
+                raise TypeError(f"{self.name}: found {len(inputs)} arguments, expected {self._expected()}")
             for name, value in zip(self.attr_names, surplus):
                 if name in attrs:
-                    raise TypeError(f"{self.name}: {name} was given twice")
+                    raise TypeError(f"{self.name}: found {name} twice, expected {self._expected()}")
                 attrs[name] = value
             inputs = inputs[:count]
         elif len(inputs) < count:
             inputs = list(inputs)
             for name, shown in zip(self.input_names[len(inputs) :], self.public_names[len(inputs) :]):
                 if name not in attrs and shown not in attrs and name not in self.optional:
-                    raise TypeError(f"{self.name}: missing argument {shown!r}")
+                    raise TypeError(f"{self.name}: missing argument {shown!r}; expected {self._expected()}")
                 inputs.append(attrs.pop(shown if shown in attrs else name, None))
         for name in [name for name in attrs if name in ELSEWHERE and name not in self.attr_names]:
             refuse_elsewhere(self.name, name, attrs.pop(name))
@@ -172,7 +171,7 @@ class Primitive:
             unknown = [name for name in attrs if name not in self.attr_names]
             missing = [name for name in self.attr_names if name not in attrs]
             what = f"unknown argument {unknown[0]!r}" if unknown else f"missing argument {missing[0]!r}"
-            raise TypeError(f"{self.name}: {what}")
+            raise TypeError(f"{self.name}: {what}; expected {self._expected()}")
         return inputs, attrs
 
     def _operands(self, inputs):
@@ -220,6 +219,9 @@ class Primitive:
         raise TypeError(
             f"{self.name}: {self._shown(name)} is a {type(x).__name__}, expected a Tensor or a number"
         )
+
+    def _expected(self) -> str:
+        return f"{self.name}{self.__signature__}"
 
     def _shown(self, name: str) -> str:
         """An input's name to callers, PyTorch's."""

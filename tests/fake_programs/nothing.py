@@ -1,5 +1,0 @@
-"""Nothing is recorded."""
-
-import tinygen
-
-y = tinygen.ones(3) * 2

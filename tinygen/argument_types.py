@@ -1,0 +1,92 @@
+"""What an argument may be, by the name of its parameter: PyTorch's names mean the same in every function."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygen.tensor import Tensor
+
+
+def _is_tensor(x) -> bool:
+    return isinstance(x, Tensor)
+
+
+def _is_int(x) -> bool:
+    """A whole number; a bool is none, a Tensor with one is."""
+    if isinstance(x, (int, np.integer)):
+        return not isinstance(x, bool)
+    return isinstance(x, Tensor) and x.ndim == 0 and x.dtype.kind in "iu"
+
+
+def _is_number(x) -> bool:
+    return isinstance(x, (int, float, np.number)) or (isinstance(x, Tensor) and x.ndim == 0)
+
+
+def _is_ints(x) -> bool:
+    return _is_int(x) or isinstance(x, (list, tuple)) or (isinstance(x, Tensor) and x.dtype.kind in "iu")
+
+
+def _is_bool(x) -> bool:
+    return isinstance(x, (bool, np.bool_))
+
+
+TENSOR = "a Tensor", _is_tensor
+OPTIONAL_TENSOR = "a Tensor or None", lambda x: x is None or _is_tensor(x)
+OPERAND = "a Tensor or a number", lambda x: _is_tensor(x) or isinstance(x, (int, float, np.generic))
+INT = "a whole number", _is_int
+INTS = "whole numbers", _is_ints
+NUMBER = "a number", _is_number
+BOOL = "a bool", _is_bool
+TENSORS = "Tensors in a list or tuple", lambda x: isinstance(x, (list, tuple))
+
+_BY_KIND = {
+    TENSOR: "input x mask index target mat1 mat2 batch1 batch2 vec vec1 vec2 tensor1 tensor2 src query key condition",
+    OPTIONAL_TENSOR: "weight bias running_mean running_var pos_weight attn_mask",
+    OPERAND: "other exponent",
+    INT: """dim0 dim1 start_dim end_dim start length chunks groups num_groups diagonal num_classes upscale_factor
+        downscale_factor ignore_index k padding_idx steps n""",
+    INTS: "dim dims size sizes shape kernel_size stride padding dilation output_padding output_size normalized_shape "
+    "split_size split_size_or_sections repeats shifts pad",
+    NUMBER: "eps momentum negative_slope beta threshold label_smoothing alpha rtol atol fill_value p",
+    BOOL: """keepdim training ceil_mode count_include_pad return_indices unbiased descending sorted largest stable full
+        log_target equal_nan as_tuple is_causal requires_grad antialias use_input_stats create_graph""",
+    TENSORS: "tensors",
+}
+_KINDS = {name: kind for kind, names in _BY_KIND.items() for name in names.split()}
+
+# where a name means something else
+DIM_OR_TENSOR = "a whole number or a Tensor", lambda x: _is_int(x) or _is_tensor(x)
+INTS_OR_WORD = "whole numbers, 'same' or 'valid'", lambda x: isinstance(x, str) or _is_ints(x)
+INTS_OR_BOOL = "whole numbers", lambda x: _is_bool(x) or _is_ints(x)  # var(unbiased) is an overload
+INTS_OR_NONE = "whole numbers or None", lambda x: x is None or _is_ints(x)
+NUMBER_OR_WORD = "a number or 'fro'", lambda x: isinstance(x, str) or _is_number(x)
+
+
+def _of(kind, names: str) -> dict:
+    return dict.fromkeys(names.split(), kind)
+
+
+_ARITHMETIC = _of(OPERAND, "add sub mul div floor_divide remainder pow where fmod true_divide")
+_OF = {
+    "dim": _of(INT, """softmax log_softmax softmin cumsum cumprod gather scatter scatter_add index_select index_add
+        index_fill narrow select split chunk unbind cat stack unsqueeze unflatten argmax argmin sort argsort topk
+        glu""")
+    | _of(DIM_OR_TENSOR, "max min")
+    | _of(INTS_OR_BOOL, "var std var_mean std_mean"),
+    "input": _ARITHMETIC,
+    "x": _ARITHMETIC,
+    "other": _of(TENSOR, "isclose allclose equal dot matmul expand_as view_as logaddexp maximum minimum"),
+    "padding": _of(INTS_OR_WORD, "conv1d conv2d conv3d"),
+    "start": _of(NUMBER, "arange linspace"),
+    "p": _of(NUMBER_OR_WORD, "norm") | _of(OPERAND, "bernoulli_"),
+    "weight": _of(OPERAND, "lerp"),
+    "output_size": _of(INTS_OR_NONE, "adaptive_avg_pool2d"),
+}
+
+
+def mismatch(function: str, name: str, value) -> str | None:
+    """What was expected of this argument, where `value` is something else."""
+    kind = _OF.get(name, {}).get(function, _KINDS.get(name))
+    if kind is None or kind[1](value):
+        return None
+    return kind[0]
