@@ -23,5 +23,6 @@ from tinygen.kernels.pool import (
 from tinygen.kernels.reduce import sum
 from tinygen.kernels.scatter import put
 from tinygen.kernels.softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
+from tinygen.kernels.sort import argsort, multinomial
 
 __all__ = [name for name in dir() if not name.startswith("_")]

@@ -18,5 +18,6 @@ from cases import (
     pool,
     reduce,
     shape,
+    sort,
 )
 from cases.table import CASES

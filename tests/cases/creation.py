@@ -50,3 +50,6 @@ case(
     **FIXED,
 )
 case("bernoulli", lambda T, F, x: (T.bernoulli(x, 1.0), T.bernoulli(x, p=0)), U(2, 3), **FIXED)
+case("multinomial", lambda T, F, x: (T.multinomial(x, 2), x.multinomial(3, True)), V(2, 3), **RANDOM)
+case("multinomial", lambda T, F: (T.multinomial(T.tensor([0.0, 3.0, 0.0]), 4, replacement=True),
+     T.multinomial(T.tensor([[0.0, 3.0], [2.0, 0.0]]), num_samples=1)), **FIXED)  # fmt: skip

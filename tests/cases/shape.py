@@ -70,3 +70,27 @@ case(
     lambda T, F, x: (T.swapaxes(x, 0, 1), x.swapdims(-1, 0), x.transpose(dim0=0, dim1=1)),
     U(3, 4, 2),
 )
+for at in ((1,), (-2,), (1, 0), (5, -1), ((1, 2), (0, 1)), ((1, 1), (0, 0)), (-9,), (0, 1)):
+    case("roll", lambda T, F, x, at=at: (T.roll(x, *at), x.roll(*at)), U(3, 4))
+case("roll", lambda T, F, x: (T.roll(input=x, shifts=1), x.roll(shifts=2, dims=0)), U(5))
+case("roll", lambda T, F, x: x.roll(1), U())
+case("roll", lambda T, F, x: (x.roll(1), x.roll(1, 0), x.roll((1, 2), (0, 1))), U(0, 3))
+case(
+    "movedim",
+    lambda T, F, x: (T.movedim(x, 0, 2), x.movedim(-1, 0), x.moveaxis((0, 1), (-1, -2))),
+    U(2, 3, 4),
+)
+case("movedim", lambda T, F, x: T.movedim(input=x, source=(2, 0), destination=(0, 1)), U(2, 3, 4))
+case("movedim", lambda T, F, x: (x.movedim(0, 0), x.movedim((), ())), U())
+case(
+    "meshgrid",
+    lambda T, F, x, y: (*T.meshgrid(x, y, indexing="ij"), *T.meshgrid([x, y, x], indexing="xy")),
+    U(3),
+    U(2),
+)
+case(
+    "meshgrid",
+    lambda T, F, x, y: (*T.meshgrid(x, y, indexing="xy"), *T.meshgrid(x, indexing="ij")),
+    U(),
+    U(0),
+)

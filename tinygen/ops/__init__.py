@@ -24,14 +24,17 @@ from tinygen.ops import (
     pool,
     reduce,
     resize,
+    sampling,
     shape,
     softmax,
+    sort,
 )
 from tinygen.tensor import Tensor
 
 EXPORTS = {
-    creation: """zeros ones empty full eye arange linspace rand randn randint randperm normal bernoulli
+    creation: """zeros ones empty full eye arange linspace rand randn randint randperm
         zeros_like ones_like empty_like full_like rand_like randn_like randint_like one_hot""",
+    sampling: "normal bernoulli multinomial",
     elementwise: """add sub mul div neg pow floor_divide remainder exp expm1 log log1p sqrt rsqrt reciprocal square
         sin cos erf abs sign floor ceil round trunc maximum minimum logaddexp clamp clamp_min clamp_max where
         masked_fill clone""",
@@ -44,9 +47,10 @@ EXPORTS = {
         count_nonzero""",
     cumulative: "cumsum cumprod prod",
     shape: """reshape flatten unflatten squeeze unsqueeze permute transpose t broadcast_to flip cat stack narrow split
-        chunk unbind""",
-    diagonal: "tril triu",
-    gather: "gather",
+        chunk unbind roll movedim meshgrid""",
+    diagonal: "tril triu diagonal diag_embed diag trace",
+    gather: "gather scatter scatter_add index_add index_copy index_fill index_put repeat_interleave",
+    sort: "sort argsort topk unique bincount",
     index: "index_select masked_select nonzero",
     matmul: "matmul mm bmm dot outer",
     conv: "conv2d conv_transpose2d",
@@ -56,19 +60,20 @@ EXPORTS = {
     norm: "layer_norm group_norm batch_norm instance_norm",
     dropout: "dropout",
 }
-NOT_METHODS = {"dropout", "selu", "where", "cat", "stack", "var_mean", "std_mean"}.union(
+NOT_METHODS = set("dropout selu where cat stack meshgrid normal var_mean std_mean".split()).union(
     *(EXPORTS[module].split() for module in (creation, conv, pool, resize, norm, distance))
-) - {"bernoulli"}
+)
 ONLY_METHODS = {
     shape: "view view_as expand expand_as repeat contiguous",
     inplace: """add_ sub_ mul_ div_ pow_ remainder_ floor_divide_ neg_ abs_ exp_ log_ sqrt_ rsqrt_ reciprocal_ square_
         sign_ floor_ ceil_ round_ clamp_ clamp_min_ clamp_max_ masked_fill_ relu_ sigmoid_ tanh_ copy_ fill_ zero_
-        uniform_ normal_ bernoulli_""",
+        uniform_ normal_ bernoulli_ scatter_ scatter_add_ index_add_ index_copy_ index_fill_ index_put_""",
 }
 ALIASES = {
     "multiply": "mul", "subtract": "sub", "divide": "div", "true_divide": "div", "negative": "neg", "absolute": "abs",
     "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le", "not_equal": "ne", "clip": "clamp",
     "concat": "cat", "concatenate": "cat", "swapaxes": "transpose", "swapdims": "transpose", "ger": "outer",
+    "moveaxis": "movedim",
     "multiply_": "mul_", "subtract_": "sub_", "divide_": "div_", "negative_": "neg_", "absolute_": "abs_",
     "clip_": "clamp_", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2",
 }  # fmt: skip

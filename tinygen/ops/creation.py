@@ -13,7 +13,7 @@ from tinygen.ops.shape import sizes_of
 from tinygen.tensor import Tensor, as_tensor, check_device
 
 
-def _finish(array, requires_grad: bool) -> Tensor:
+def finish(array, requires_grad: bool) -> Tensor:
     dtypes.category(array.dtype)
     result = Tensor._wrap(array)
     return result.requires_grad_() if requires_grad else result
@@ -29,13 +29,13 @@ def _shape(given: tuple, size, operation: str) -> tuple[int, ...]:
 def zeros(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Zeros of shape `size`"""
     check_device(device)
-    return _finish(np.zeros(_shape(sizes, size, "zeros"), dtype or dtypes.get_default_dtype()), requires_grad)
+    return finish(np.zeros(_shape(sizes, size, "zeros"), dtype or dtypes.get_default_dtype()), requires_grad)
 
 
 def ones(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Ones of shape `size`"""
     check_device(device)
-    return _finish(np.ones(_shape(sizes, size, "ones"), dtype or dtypes.get_default_dtype()), requires_grad)
+    return finish(np.ones(_shape(sizes, size, "ones"), dtype or dtypes.get_default_dtype()), requires_grad)
 
 
 def empty(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
@@ -47,7 +47,7 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> T
     """`fill_value` in shape `size`, in the dtype of its category"""
     check_device(device)
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
-    return _finish(
+    return finish(
         np.full(_shape((size,), None, "full"), value, dtype or dtypes.scalar_dtype(value)), requires_grad
     )
 
@@ -55,7 +55,7 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> T
 def eye(n, m=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """The unit matrix"""
     check_device(device)
-    return _finish(np.eye(n, m, dtype=dtype or dtypes.get_default_dtype()), requires_grad)
+    return finish(np.eye(n, m, dtype=dtype or dtypes.get_default_dtype()), requires_grad)
 
 
 def arange(start=0, end=None, step=1, *, dtype=None, device=None, requires_grad=False) -> Tensor:
@@ -69,7 +69,7 @@ def arange(start=0, end=None, step=1, *, dtype=None, device=None, requires_grad=
     whole = builtins.all(isinstance(x, int) for x in (start, end, step))
     dtype = np.dtype(dtype) if dtype else (dtypes.int64 if whole else dtypes.get_default_dtype())
     count = -((start - end) // step) if whole else math.ceil((end - start) / step)
-    return _finish((start + step * np.arange(count)).astype(dtype), requires_grad)
+    return finish((start + step * np.arange(count)).astype(dtype), requires_grad)
 
 
 def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False) -> Tensor:
@@ -77,16 +77,16 @@ def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False)
     check_device(device)
     dtype = np.dtype(dtype or dtypes.get_default_dtype())
     if steps < 2:
-        return _finish(np.full(steps, start, dtype), requires_grad)
+        return finish(np.full(steps, start, dtype), requires_grad)
     first, last = dtype.type(start), dtype.type(end)
     step = (last - first) / dtype.type(steps - 1)
     index = np.arange(steps)
     below = first + step * index.astype(dtype)
     above = last - step * (steps - 1 - index).astype(dtype)
-    return _finish(np.where(index < steps // 2, below, above).astype(dtype), requires_grad)
+    return finish(np.where(index < steps // 2, below, above).astype(dtype), requires_grad)
 
 
-def _stream():
+def stream():
     from tinygen import random
 
     return random.default_stream()
@@ -99,23 +99,21 @@ def _random_dtype(dtype, operation: str) -> np.dtype:
     return dtype
 
 
-def _draw(kind: str, shape: tuple, dtype: np.dtype):
+def draw(kind: str, shape: tuple, dtype: np.dtype):
     wide = dtype if dtype != dtypes.float16 else dtypes.float32
-    return getattr(_stream(), kind)(shape, dtype=wide).astype(dtype, copy=False)
+    return getattr(stream(), kind)(shape, dtype=wide).astype(dtype, copy=False)
 
 
 def rand(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Uniform on [0, 1)"""
     check_device(device)
-    return _finish(_draw("uniform", _shape(sizes, size, "rand"), _random_dtype(dtype, "rand")), requires_grad)
+    return finish(draw("uniform", _shape(sizes, size, "rand"), _random_dtype(dtype, "rand")), requires_grad)
 
 
 def randn(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Standard normal"""
     check_device(device)
-    return _finish(
-        _draw("normal", _shape(sizes, size, "randn"), _random_dtype(dtype, "randn")), requires_grad
-    )
+    return finish(draw("normal", _shape(sizes, size, "randn"), _random_dtype(dtype, "randn")), requires_grad)
 
 
 def randint(low=0, high=None, size=None, *, dtype=dtypes.int64, device=None, requires_grad=False) -> Tensor:
@@ -127,8 +125,8 @@ def randint(low=0, high=None, size=None, *, dtype=dtypes.int64, device=None, req
         low, high = 0, low
     if high <= low:
         raise RuntimeError(f"randint: found the range {low}..{high}, expected low < high")
-    values = _stream().integers(low, high, _shape((size,), None, "randint"))
-    return _finish(values.astype(dtype or dtypes.int64, copy=False), requires_grad)
+    values = stream().integers(low, high, _shape((size,), None, "randint"))
+    return finish(values.astype(dtype or dtypes.int64, copy=False), requires_grad)
 
 
 def randperm(n, *, dtype=dtypes.int64, device=None, requires_grad=False) -> Tensor:
@@ -136,34 +134,7 @@ def randperm(n, *, dtype=dtypes.int64, device=None, requires_grad=False) -> Tens
     check_device(device)
     if n < 0:
         raise ShapeError(f"randperm: found n {n}, expected none below 0")
-    return _finish(_stream().permutation(n).astype(dtype or dtypes.int64, copy=False), requires_grad)
-
-
-def normal(mean=0.0, std=1.0, size=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """Normal with the given mean and deviation: numbers with a `size`, or Tensors that broadcast"""
-    check_device(device)
-    tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
-    if builtins.any(x.requires_grad for x in tensors):
-        raise NotImplementedError("normal: no gradient flows to mean or std; use mean + std * randn(size)")
-    if not tensors and size is None:
-        raise TypeError("normal: found numbers without a size, expected a size or a Tensor")
-    if tensors and size is not None:
-        raise TypeError("normal: found a size beside Tensors, expected it with numbers alone")
-    if builtins.any((x._data < 0).any() if isinstance(x, Tensor) else x < 0 for x in [std]):
-        raise RuntimeError(f"normal: found std {std}, expected none below 0")
-    shape = np.broadcast_shapes(*[x.shape for x in tensors]) if tensors else size
-    result = randn(shape, dtype=dtype or (tensors[0].dtype if tensors else None)) * std + mean
-    return _finish(result._data, requires_grad)
-
-
-def bernoulli(input, p=None) -> Tensor:
-    """1 with the probability given by input (or by the number p), else 0, in input's dtype"""
-    chance = input._data if p is None else np.full(input.shape, p, dtypes.float64)
-    if chance.dtype.kind != "f":
-        raise DtypeError(f"bernoulli: found dtype {chance.dtype}, expected a floating dtype")
-    if chance.size and not (0 <= chance.min() and chance.max() <= 1):
-        raise RuntimeError("bernoulli: found an element that is no probability, expected 0 to 1")
-    return _finish((_draw("uniform", input.shape, chance.dtype) < chance).astype(input.dtype), False)
+    return finish(stream().permutation(n).astype(dtype or dtypes.int64, copy=False), requires_grad)
 
 
 def _like(name: str, make):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from tinygen import kernels
+from tinygen.dtypes import ShapeError
+from tinygen.ops.elementwise import clone
+from tinygen.ops.reduce import sum
+from tinygen.ops.shape import dim_of
 from tinygen.primitive import primitive
 
 
@@ -22,3 +26,63 @@ def triu(x, *, diagonal=0):
 
 
 triu.vjp(lambda g, diagonal: triu(g, diagonal))
+
+
+@primitive
+def _diagonal(x, *, offset, dim1, dim2):
+    out = x.diagonal(offset, dim1, dim2)
+    if x.flags.writeable:  # NumPy's is read-only, PyTorch's is a view like any other
+        out.flags.writeable = True
+    return out
+
+
+@primitive
+def _embed(x, *, offset, dim1, dim2, shape):
+    """Zeros of `shape` with x on that diagonal."""
+    out = kernels.array_module(x).zeros(shape, x.dtype)
+    diagonal = out.diagonal(offset, dim1, dim2)
+    diagonal.flags.writeable = True
+    diagonal[...] = x
+    return out
+
+
+_diagonal.vjp(lambda g, x_shape, **at: _embed(g, shape=x_shape, **at))
+_embed.vjp(lambda g, offset, dim1, dim2: _diagonal(g, offset=offset, dim1=dim1, dim2=dim2))
+
+
+def _two_dims(dim1: int, dim2: int, ndim: int, operation: str):
+    dim1, dim2 = dim_of(dim1, ndim, operation), dim_of(dim2, ndim, operation)
+    if dim1 == dim2:
+        raise RuntimeError(f"{operation}: found dim1 and dim2 both {dim1}, expected two dimensions")
+    return dim1, dim2
+
+
+def diagonal(input, offset=0, dim1=0, dim2=1):
+    """The diagonal of the matrices in dim1 and dim2 as a new last dimension; offset > 0 lies above it.  A view"""
+    dim1, dim2 = _two_dims(dim1, dim2, input.ndim, "diagonal")
+    return _diagonal(input, offset=offset, dim1=dim1, dim2=dim2)
+
+
+def diag_embed(input, offset=0, dim1=-2, dim2=-1):
+    """The last dimension as the diagonal of matrices of zeros, which lie in dim1 and dim2"""
+    dim1, dim2 = _two_dims(dim1, dim2, input.ndim + 1, "diag_embed")
+    size = input.shape[-1] + abs(offset)
+    rest = iter(input.shape[:-1])
+    shape = tuple(size if d in (dim1, dim2) else next(rest) for d in range(input.ndim + 1))
+    return _embed(input, offset=offset, dim1=dim1, dim2=dim2, shape=shape)
+
+
+def diag(input, diagonal=0):
+    """A vector as the diagonal of a matrix of zeros, or the diagonal of a matrix as a vector"""
+    if input.ndim == 1:
+        return diag_embed(input, diagonal)
+    if input.ndim != 2:
+        raise ShapeError(f"diag: found input {input.shape}, expected one or two dimensions")
+    return clone(_diagonal(input, offset=diagonal, dim1=0, dim2=1))
+
+
+def trace(input):
+    """The sum over the diagonal of a matrix"""
+    if input.ndim != 2:
+        raise ShapeError(f"trace: found input {input.shape}, expected a matrix")
+    return sum(_diagonal(input, offset=0, dim1=0, dim2=1))

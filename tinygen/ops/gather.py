@@ -1,11 +1,16 @@
-"""Picking from and adding to places along one dimension, given by an index."""
+"""Picking from, adding to and overwriting places given by an index, mostly along one dimension."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from tinygen import dtypes, kernels
-from tinygen.dtypes import ShapeError
-from tinygen.ops.shape import dim_of, reshape
+from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.ops.elementwise import add, cast, mul
+from tinygen.ops.index import _getitem, _putitem, getitem, index_1d, index_arrays, index_select
+from tinygen.ops.shape import dim_of, expand, reshape
 from tinygen.primitive import primitive
+from tinygen.tensor import Tensor
 
 
 @primitive
@@ -18,10 +23,15 @@ def _scatter_add(x, *, index, dim, shape):
     """Zeros of `shape` to which x is added at `index` along `dim`; repeated places sum up."""
     xp = kernels.array_module(x)
     out = xp.zeros(shape, x.dtype)
-    places = list(xp.indices(index.shape, sparse=True)) if index.ndim else []
-    places[dim] = index
-    xp.add.at(out, tuple(places), x)
+    xp.add.at(out, _places(xp, index, dim), x)
     return out
+
+
+def _places(xp, index, dim) -> tuple:
+    """`index` along `dim`, and each element's own position along the others."""
+    places = list(xp.indices(index.shape, sparse=True))
+    places[dim] = index
+    return tuple(places)
 
 
 def _corner(x, index, dim):
@@ -33,20 +43,181 @@ _gather.vjp(lambda g, x_shape, index, dim: _scatter_add(g, index=index, dim=dim,
 _scatter_add.vjp(lambda g, index, dim: _gather(g, index=index, dim=dim))
 
 
-def gather(input, dim, index):
-    """out[i][j] = x[index[i][j]][j] for dim 0, and so on: pick along one dimension"""
-    if input.ndim == 0:
-        return reshape(input, index.shape)
-    dim = dim_of(dim, input.ndim, "gather")
+def _check_index(operation: str, input, dim: int, index) -> int:
+    """The dimension in 0..ndim-1; refuse an index that names places which do not exist."""
+    dim = dim_of(dim, input.ndim, operation)
     places = index._data
-    if places.dtype.kind not in "iu":
-        raise dtypes.DtypeError(f"gather: found an index of dtype {places.dtype}, expected an integer dtype")
-    if places.ndim != input.ndim or any(
-        places.shape[i] > input.shape[i] for i in range(input.ndim) if i != dim
-    ):
-        raise ShapeError(f"gather: index {places.shape} does not fit x {input.shape} outside dim {dim}")
-    if places.size and not (0 <= places.min() and places.max() < input.shape[dim]):
-        raise RuntimeError(
-            f"gather: an index is outside 0..{input.shape[dim] - 1}, dimension {dim} of x {input.shape}"
+    if places.dtype not in (dtypes.int32, dtypes.int64):
+        raise DtypeError(f"{operation}: found an index of dtype {places.dtype}, expected int32 or int64")
+    size = input.shape[dim]
+    fits = places.ndim == input.ndim and all(
+        places.shape[i] <= input.shape[i] for i in range(input.ndim) if i != dim
+    )
+    if not fits and places.size:
+        raise ShapeError(
+            f"{operation}: index {places.shape} does not fit input {input.shape} outside dim {dim}"
         )
+    if places.size and not (0 <= places.min() and places.max() < size):
+        raise RuntimeError(
+            f"{operation}: an index is outside 0..{size - 1}, dimension {dim} of input {input.shape}"
+        )
+    return dim
+
+
+def gather(input, dim, index):
+    """out[i][j] = input[index[i][j]][j] for dim 0, and so on: pick along one dimension"""
+    if input.ndim == 0:
+        return reshape(gather(reshape(input, 1), dim, reshape(index, -1)), index.shape)
+    dim = _check_index("gather", input, dim, index)
+    if not index.numel():
+        return reshape(_getitem(input, index=(slice(0, 0),) * input.ndim), index.shape)
     return _gather(input, index=index, dim=dim)
+
+
+def _at_index(operation: str, input, dim, index, src):
+    """(input, dim, index, the part of src that the index reaches), all with at least one dimension."""
+    if src.dtype != input.dtype:
+        raise DtypeError(f"{operation}: found src {src.dtype}, input {input.dtype}, expected one dtype")
+    input, index, src = (reshape(x, 1) if x.ndim == 0 else x for x in (input, index, src))
+    dim = _check_index(operation, input, dim, index)
+    if index.numel() and (src.ndim != index.ndim or any(n > m for n, m in zip(index.shape, src.shape))):
+        raise ShapeError(f"{operation}: index {index.shape} reaches outside src {src.shape}")
+    return input, dim, index, getitem(src, tuple(slice(n) for n in index.shape))
+
+
+def scatter_add(input, dim, index, src):
+    """input with src[i][j] added at [index[i][j]][j] for dim 0, and so on; repeated places sum up"""
+    flat, dim, index, src = _at_index("scatter_add", input, dim, index, src)
+    if not index.numel():
+        return input.clone()
+    return reshape(add(flat, _scatter_add(src, index=index, dim=dim, shape=flat.shape)), input.shape)
+
+
+@primitive
+def _scatter(x, src, *, index, dim):
+    out = x.copy()
+    out[_places(kernels.array_module(x), index, dim)] = src
+    return out
+
+
+# what is overwritten gets no gradient; as in PyTorch, each of several that write to one place gets that place's
+_scatter.vjp(
+    lambda g, src, index, dim: _scatter(g, _nothing_like(src), index=index, dim=dim),
+    lambda g, index, dim: _gather(g, index=index, dim=dim),
+)
+
+
+def _nothing_like(x):
+    return Tensor._wrap(np.zeros_like(x._data))
+
+
+def scatter(input, dim, index, src=None, *, value=None, reduce=None):
+    """input with src[i][j] (or the number `value`) written to [index[i][j]][j] for dim 0, and so on"""
+    if reduce is not None:
+        raise NotImplementedError(f"scatter: reduce={reduce!r} is not supported; use scatter_add for sums")
+    if (src is None) == (value is None):
+        raise TypeError("scatter: expected src or value, one of the two")
+    if not isinstance(src, Tensor):
+        number = value if src is None else src
+        src = expand(Tensor._wrap(np.full((), number, input.dtype)), index.shape)
+    flat, dim, index, src = _at_index("scatter", input, dim, index, src)
+    return reshape(_scatter(flat, src, index=index, dim=dim), input.shape) if index.numel() else input.clone()
+
+
+# whole slices
+
+
+def _slices(operation: str, input, dim, index, source):
+    """(input with a dimension, the NumPy index of its slices, source in their shape)."""
+    if source.dtype != input.dtype:
+        raise DtypeError(f"{operation}: found source {source.dtype}, input {input.dtype}, expected one dtype")
+    dim = dim_of(dim, input.ndim, operation)
+    flat = reshape(input, 1) if input.ndim == 0 else input
+    places = index_1d(index, operation, flat.shape[dim])
+    shape = (*flat.shape[:dim], places.size, *flat.shape[dim + 1 :])
+    if source.shape != shape and not (source.ndim == input.ndim == 0 and shape == (1,)):
+        raise ShapeError(
+            f"{operation}: found source {source.shape}, expected {shape} for input {input.shape}"
+        )
+    return flat, (slice(None),) * dim + (places.astype(np.int64),), reshape(source, shape)
+
+
+def index_add(input, dim, index, source, *, alpha=1):
+    """input with alpha times the slices of source added at `index` along dim; repeated places sum up"""
+    flat, places, source = _slices("index_add", input, dim, index, source)
+    scaled = source if alpha == 1 else cast(mul(source, alpha), dtype=source.dtype)
+    return reshape(add(flat, _putitem(scaled, index=places, shape=flat.shape)), input.shape)
+
+
+def index_copy(input, dim, index, source):
+    """input with the slices of source written at `index` along dim"""
+    flat, places, source = _slices("index_copy", input, dim, index, source)
+    return reshape(_index_put(flat, source, index=places), input.shape)
+
+
+def index_fill(input, dim, index, value):
+    """input with `value` (a number or a 0-d Tensor) in the slices at `index` along dim"""
+    value = value if isinstance(value, Tensor) else Tensor._wrap(np.full((), value, input.dtype))
+    if value.ndim:
+        raise RuntimeError(f"index_fill: found value {value.shape}, expected a number or no dimensions")
+    dim = dim_of(dim, input.ndim, "index_fill")
+    flat = reshape(input, 1) if input.ndim == 0 else input
+    places = np.unique(index_1d(index, "index_fill", flat.shape[dim])).astype(np.int64)
+    index = (slice(None),) * dim + (places,)  # each place once: value's gradient is the sum over the places
+    return reshape(_index_put(flat, cast(value, dtype=input.dtype), index=index), input.shape)
+
+
+@primitive
+def _index_put(x, values, *, index):
+    out = x.copy()
+    out[index] = values
+    return out
+
+
+_index_put.vjp(
+    lambda g, values, index: _index_put(g, _nothing_like(values), index=index),
+    lambda g, index: _getitem(g, index=index),  # the tape sums it where values were broadcast
+)
+
+
+def index_put(input, indices, values, accumulate=False):
+    """A copy of input in which input[indices] is `values`, or with accumulate is increased by them
+
+    indices   a tuple of integer Tensors, or masks, one for each leading dimension; None stands for a whole one
+    """
+    if not isinstance(indices, (tuple, list)):
+        raise TypeError(f"index_put: indices is a {type(indices).__name__}, expected a tuple of Tensors")
+    if values.dtype != input.dtype:
+        raise DtypeError(f"index_put: found values {values.dtype}, input {input.dtype}, expected one dtype")
+    index = index_arrays(indices, input.shape, "index_put")
+    place = input._data[index].shape
+    try:
+        np.broadcast_to(values._data, place)
+    except ValueError:
+        raise ShapeError(f"index_put: values {values.shape} do not broadcast to {place}") from None
+    if not accumulate:
+        return _index_put(input, values, index=index)
+    return add(input, _putitem(expand(values, place), index=index, shape=input.shape))
+
+
+def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
+    """Each slice along dim (each element without one) several times in a row; of repeats alone, the indices"""
+    if repeats is None:
+        input, repeats, dim = Tensor._wrap(np.arange(input.numel())), input, 0
+    if dim is None:
+        input, dim = reshape(input, -1), 0
+    input = reshape(input, 1) if input.ndim == 0 else input
+    dim = dim_of(dim, input.ndim, "repeat_interleave")
+    counts = repeats._data if isinstance(repeats, Tensor) else np.asarray(repeats)
+    if counts.dtype not in (dtypes.int32, dtypes.int64):
+        raise DtypeError(f"repeat_interleave: found repeats of dtype {counts.dtype}, expected int32 or int64")
+    if counts.ndim > 1 or counts.size not in (1, input.shape[dim]):
+        raise ShapeError(
+            f"repeat_interleave: found repeats {counts.shape}, expected one number or ({input.shape[dim]},)"
+        )
+    if (counts < 0).any():
+        raise RuntimeError("repeat_interleave: found repeats below 0")
+    places = np.repeat(np.arange(input.shape[dim]), counts)
+    if output_size is not None and output_size != places.size:
+        raise RuntimeError(f"repeat_interleave: found output_size {output_size}, expected {places.size}")
+    return index_select(input, dim, Tensor._wrap(places))

@@ -140,10 +140,31 @@ def _array_indices(item, shape: tuple, axis: int) -> list:
     return list(item.nonzero())
 
 
+def index_arrays(indices, shape: tuple, operation: str) -> tuple:
+    """Tensors of integers or masks, and None for a whole dimension, as one NumPy index."""
+    result, axis = [], 0
+    for item in indices:
+        array = item._data if isinstance(item, Tensor) else item
+        if array is not None and (not isinstance(array, np.ndarray) or array.dtype.kind not in "ib"):
+            raise IndexError(
+                f"{operation}: found an index of type {_type(item)}, expected integers or a mask"
+            )
+        width = array.ndim if _is_mask(array) else 1
+        if axis + width > len(shape):
+            raise IndexError(f"{operation}: found more indices than input {shape} has dimensions")
+        result += [slice(None)] if array is None else _array_indices(array, shape, axis)
+        axis += width
+    return tuple(result)
+
+
+def _type(item) -> str:
+    return str(item.dtype) if isinstance(item, (Tensor, np.ndarray)) else type(item).__name__
+
+
 def index_select(input, dim, index):
     """The slices at `index` (integers, 1-d or a single one) along `dim`"""
     dim = dim_of(dim, input.ndim, "index_select")
-    places = _index_1d(index, "index_select", input.shape[dim] if input.ndim else 1)
+    places = index_1d(index, "index_select", input.shape[dim] if input.ndim else 1)
     if input.ndim == 0:
         if places.size != 1:
             raise RuntimeError(
@@ -153,7 +174,7 @@ def index_select(input, dim, index):
     return getitem(input, (slice(None),) * dim + (places,))
 
 
-def _index_1d(index, operation: str, size: int):
+def index_1d(index, operation: str, size: int):
     """The numbers of a 1-d (or 0-d) int32 or int64 Tensor, each in 0..size-1."""
     if index.dtype not in (dtypes.int32, dtypes.int64):
         raise dtypes.DtypeError(

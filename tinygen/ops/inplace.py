@@ -6,7 +6,7 @@ import inspect
 
 import numpy as np
 
-from tinygen.ops import activation, creation
+from tinygen.ops import activation, creation, gather, sampling
 from tinygen.ops import elementwise as e
 from tinygen.ops.shape import expand
 from tinygen.tensor import Tensor, as_tensor
@@ -33,6 +33,17 @@ neg_, abs_, exp_, log_, sqrt_, rsqrt_, reciprocal_, square_, sign_, floor_, ceil
     (e.neg, e.abs, e.exp, e.log, e.sqrt, e.rsqrt, e.reciprocal, e.square, e.sign, e.floor, e.ceil, e.round),
 )
 clamp_, clamp_min_, clamp_max_, masked_fill_ = map(_of, (e.clamp, e.clamp_min, e.clamp_max, e.masked_fill))
+scatter_, scatter_add_, index_add_, index_copy_, index_fill_, index_put_ = map(
+    _of,
+    (
+        gather.scatter,
+        gather.scatter_add,
+        gather.index_add,
+        gather.index_copy,
+        gather.index_fill,
+        gather.index_put,
+    ),
+)
 relu_, sigmoid_, tanh_ = map(_of, (activation.relu, activation.sigmoid, activation.tanh))
 
 
@@ -49,10 +60,11 @@ def fill_(input, value):
                 f"fill_: found value {value.shape}, expected a number or a Tensor without dimensions"
             )
         return input._in_place("fill_", expand(e.cast(value, dtype=input.dtype), input.shape))
-    try:
-        return input._in_place("fill_", Tensor._wrap(np.full(input.shape, value, input.dtype)))
-    except OverflowError:
-        raise RuntimeError(f"fill_: the value {value} does not fit into {input.dtype}") from None
+    if input.dtype.kind in "iu":
+        limits = np.iinfo(input.dtype)
+        if not limits.min <= value <= limits.max:
+            raise RuntimeError(f"fill_: the value {value} does not fit into {input.dtype}")
+    return input._in_place("fill_", Tensor._wrap(np.full(input.shape, value, input.dtype)))
 
 
 def zero_(input):
@@ -73,7 +85,7 @@ def normal_(input, mean=0.0, std=1.0):
 def bernoulli_(input, p=0.5):
     """Fill with 1 with probability p, a number or a Tensor that broadcasts, else 0"""
     chance = p if isinstance(p, Tensor) else Tensor._wrap(np.full((), p, np.float64))
-    drawn = creation.bernoulli(expand(chance, input.shape))
+    drawn = sampling.bernoulli(expand(chance, input.shape))
     return input._in_place("bernoulli_", e.cast(drawn, dtype=input.dtype))
 
 

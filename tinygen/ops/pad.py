@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tinygen import kernels
 from tinygen.dtypes import ShapeError
+from tinygen.ops.shape import cat, expand, flip, narrow
 from tinygen.primitive import primitive
 
 
@@ -22,17 +23,75 @@ _unpad.vjp(lambda g, widths: _pad(g, widths=widths, value=0))
 
 
 def pad(input, pad, mode="constant", value=None):
-    """Add elements at the borders: pad = (left, right, top, bottom, …), the last dimension first; negative crops"""
-    if mode != "constant":
-        raise NotImplementedError(f"pad: mode {mode!r} is not supported so far; use 'constant'")
+    """Add elements at the borders: pad = (left, right, top, bottom, …), the last dimension first; negative crops
+
+    mode   "constant": `value`, else 0; "reflect": mirrored at the border's element; "replicate": the border's
+           element; "circular": from the other end
+    """
+    pad = tuple(pad)
     if len(pad) % 2 or len(pad) > 2 * input.ndim:
         raise ShapeError(
             f"pad: found {len(pad)} widths, expected an even number of at most {2 * input.ndim} for x {input.shape}"
         )
-    widths = [(0, 0)] * (input.ndim - len(pad) // 2) + [
-        (pad[i], pad[i + 1]) for i in range(len(pad) - 2, -1, -2)
-    ]
-    if any(w < 0 for pair in widths for w in pair):
-        input = _unpad(input, widths=tuple((max(-a, 0), max(-b, 0)) for a, b in widths))
-        widths = [(max(a, 0), max(b, 0)) for a, b in widths]
-    return _pad(input, widths=tuple(widths), value=0 if value is None else value)
+    unpadded = input.ndim - len(pad) // 2
+    widths = [(0, 0)] * unpadded + [(pad[i], pad[i + 1]) for i in range(len(pad) - 2, -1, -2)]
+    added = tuple((max(a, 0), max(b, 0)) for a, b in widths)
+    taken = tuple((max(-a, 0), max(-b, 0)) for a, b in widths)
+    if any(a + b > n + sum(more) for (a, b), n, more in zip(taken, input.shape, added)):
+        raise RuntimeError(f"pad: widths {pad} take away more than there is; x {input.shape}")
+    if mode != "constant" and value not in (None, 0):
+        raise ValueError(f"pad: found value {value} with mode {mode!r}, expected it with 'constant' only")
+    crops = any(map(any, taken))
+    if crops and mode in ("constant", "circular"):  # PyTorch crops before these, and after the others
+        input = _unpad(input, widths=taken)
+    if mode != "constant":
+        input = _continued(input, added, mode)
+    elif any(map(any, added)) or not crops:
+        input = _pad(input, widths=added, value=0 if value is None else value)
+    return _unpad(input, widths=taken) if crops and mode in ("reflect", "replicate") else input
+
+
+def _continued(x, widths, mode: str):
+    """Padded with x's own elements, one dimension after the other."""
+    if mode not in _SIDES:
+        raise NotImplementedError(f"pad: found mode {mode!r}, expected 'constant', {str(list(_SIDES))[1:-1]}")
+    padded = sum(1 for pair in widths if any(pair))
+    if x.ndim not in (2, 3, 4, 5) or padded > min(3, x.ndim - 1):
+        raise NotImplementedError(
+            f"pad: mode {mode!r} takes the last 1 to 3 of 2 to 5 dimensions; use 'constant' for x {x.shape}"
+        )
+    side, short = _SIDES[mode]
+    for dim, (before, after) in enumerate(widths):
+        n = x.shape[dim]
+        if not (before or after):
+            continue
+        if max(before, after) > n - short or not n:
+            raise RuntimeError(
+                f"pad: mode {mode!r} with widths {(before, after)}, more than dimension {dim} has; x {x.shape}"
+            )
+        pieces = (
+            [side(x, dim, before, True)] * (before > 0) + [x] + [side(x, dim, after, False)] * (after > 0)
+        )
+        x = cat(pieces, dim) if len(pieces) > 1 else x
+    return x
+
+
+def _mirrored(x, dim: int, width: int, before: bool):
+    return flip(narrow(x, dim, 1 if before else x.shape[dim] - 1 - width, width), (dim,))
+
+
+def _repeated(x, dim: int, width: int, before: bool):
+    edge = narrow(x, dim, 0 if before else x.shape[dim] - 1, 1)
+    return expand(edge, [width if d == dim else -1 for d in range(x.ndim)])
+
+
+def _from_the_other_end(x, dim: int, width: int, before: bool):
+    return narrow(x, dim, x.shape[dim] - width if before else 0, width)
+
+
+# mode: what stands on one side, and by how much its width must stay below the size
+_SIDES = {
+    "reflect": (_mirrored, 1),
+    "replicate": (_repeated, float("-inf")),
+    "circular": (_from_the_other_end, 0),
+}

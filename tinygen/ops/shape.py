@@ -220,6 +220,60 @@ def flip(input, *order, dims=None):
     return _flip(input, dims=tuple(dims) if input.ndim else ())
 
 
+@primitive
+def _roll(x, *, shifts, dims):
+    return kernels.array_module(x).roll(x, shifts, dims)
+
+
+_roll.vjp(lambda g, shifts, dims: _roll(g, shifts=tuple(-n for n in shifts), dims=dims))
+
+
+def roll(input, shifts, dims=None):
+    """Elements moved on by `shifts` along `dims`, those beyond the end to the start; without dims, as if flat"""
+    shifts = (shifts,) if isinstance(shifts, int) else tuple(shifts)
+    if dims is None:
+        if len(shifts) != 1:
+            raise RuntimeError(f"roll: found {len(shifts)} shifts without dims, expected one")
+        return reshape(_roll(reshape(input, -1), shifts=shifts, dims=(0,)), input.shape)
+    dims = (dims,) if isinstance(dims, int) else tuple(dims)
+    if len(shifts) != len(dims):
+        raise RuntimeError(f"roll: found {len(shifts)} shifts for {len(dims)} dims, expected as many")
+    dims = tuple(dim_of(d, input.ndim, "roll") for d in dims)
+    return _roll(input, shifts=shifts, dims=dims) if input.ndim else clone(input)
+
+
+def movedim(input, source, destination):
+    """Dimensions `source` (a number or several) moved to the places `destination`, the others in their order"""
+    source, destination = (
+        [dim_of(d, input.ndim, "movedim") for d in ([dims] if isinstance(dims, int) else dims)]
+        for dims in (source, destination)
+    )
+    if len(source) != len(destination) or len({*source}) < len(source) or len({*destination}) < len(source):
+        raise ShapeError(
+            f"movedim: found source {source}, destination {destination}, expected as many, none of them twice"
+        )
+    rest = iter(d for d in range(input.ndim) if d not in source)
+    given = dict(zip(destination, source))
+    return _permute(input, dims=tuple(given[d] if d in given else next(rest) for d in range(input.ndim)))
+
+
+def meshgrid(*tensors, indexing="ij"):
+    """The coordinates of a grid over 1-d Tensors, each expanded to the grid's shape; "xy" swaps the first two"""
+    tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
+    if indexing not in ("ij", "xy"):
+        raise RuntimeError(f"meshgrid: found indexing {indexing!r}, expected 'ij' or 'xy'")
+    if not tensors or any(x.ndim > 1 for x in tensors):
+        raise ShapeError(f"meshgrid: found {[x.shape for x in tensors]}, expected Tensors of one dimension")
+    if len({x.dtype for x in tensors}) > 1:
+        raise dtypes.DtypeError(f"meshgrid: found {[str(x.dtype) for x in tensors]}, expected one dtype")
+    shape = [x.numel() for x in tensors]
+    grids = [
+        expand(reshape(x, [-1 if k == i else 1 for k in range(len(shape))]), shape)
+        for i, x in enumerate(tensors)
+    ]
+    return tuple(transpose(x, 0, 1) if indexing == "xy" and len(shape) > 1 else x for x in grids)
+
+
 # joining and splitting
 
 

@@ -1,0 +1,75 @@
+"""Random Tensors with given parameters, from `tinygen.random`'s default generator."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygen import dtypes, kernels
+from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.grad_mode import is_grad_enabled
+from tinygen.ops.creation import draw, finish, randn, stream
+from tinygen.tensor import Tensor, check_device
+
+
+def normal(mean=0.0, std=1.0, size=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
+    """Normal with the given mean and deviation: numbers with a `size`, or Tensors that broadcast"""
+    check_device(device)
+    tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
+    if is_grad_enabled() and any(x.requires_grad for x in tensors):
+        raise NotImplementedError("normal: no gradient flows to mean or std; use mean + std * randn(size)")
+    if not tensors and size is None:
+        raise TypeError("normal: found numbers without a size, expected a size or a Tensor")
+    if tensors and size is not None:
+        raise TypeError("normal: found a size beside Tensors, expected it with numbers alone")
+    if any((x._data < 0).any() if isinstance(x, Tensor) else x < 0 for x in [std]):
+        raise RuntimeError(f"normal: found std {std}, expected none below 0")
+    shape = np.broadcast_shapes(*[x.shape for x in tensors]) if tensors else size
+    result = randn(shape, dtype=dtype or (tensors[0].dtype if tensors else None)) * std + mean
+    return finish(result._data, requires_grad)
+
+
+def bernoulli(input, p=None) -> Tensor:
+    """1 with the probability given by input (or by the number p), else 0, in input's dtype"""
+    chance = input._data if p is None else np.full(input.shape, p, dtypes.float64)
+    if chance.dtype.kind != "f":
+        raise DtypeError(f"bernoulli: found dtype {chance.dtype}, expected a floating dtype")
+    if chance.size and not (0 <= chance.min() and chance.max() <= 1):
+        raise RuntimeError("bernoulli: found an element that is no probability, expected 0 to 1")
+    return finish((draw("uniform", input.shape, chance.dtype) < chance).astype(input.dtype), False)
+
+
+def multinomial(input, num_samples, replacement=False) -> Tensor:
+    """Indices drawn in proportion to weights, which need not sum to one.  (C,) or (N, C) -> (num_samples,) or (N, …)
+
+    Without replacement: the smallest of E / weight, with E from the exponential distribution, one for each index.
+    """
+    _check_weights(input, num_samples, replacement)
+    weights = np.atleast_2d(input._data).astype(np.float64)
+    if replacement:
+        uniform = stream().uniform((len(weights), num_samples), np.float64)
+        drawn = kernels.multinomial(weights, uniform)
+    else:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            waiting = -np.log1p(-stream().uniform(weights.shape, np.float64)) / weights
+        waiting[weights == 0] = np.inf
+        drawn = kernels.argsort(waiting, 1)[:, :num_samples]
+    return Tensor._wrap(np.asarray(drawn.reshape(*input.shape[:-1], num_samples), np.int64))
+
+
+def _check_weights(input, num_samples: int, replacement: bool) -> None:
+    weights = input._data
+    if weights.dtype.kind != "f":
+        raise DtypeError(f"multinomial: found dtype {weights.dtype}, expected a floating dtype")
+    if weights.ndim not in (1, 2) or not weights.shape[-1]:
+        raise ShapeError(f"multinomial: found input {weights.shape}, expected (C,) or (N, C) with C > 0")
+    if num_samples < 1 or (not replacement and num_samples > weights.shape[-1]):
+        most = "" if replacement else f" and at most {weights.shape[-1]} without replacement"
+        raise RuntimeError(f"multinomial: found num_samples {num_samples}, expected at least 1{most}")
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise RuntimeError("multinomial: found a weight that is inf, nan or below 0")
+    fewest = (weights > 0).sum(-1).min(initial=weights.shape[-1])
+    needed = 1 if replacement else num_samples
+    if fewest < needed:
+        raise RuntimeError(
+            f"multinomial: found {fewest} weights above 0 in a row, expected at least {needed}"
+        )

@@ -1,0 +1,74 @@
+"""Order: sorted values with their indices, distinct values, counts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygen import dtypes, kernels
+from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.ops.gather import gather
+from tinygen.ops.reduce import ValuesIndices
+from tinygen.ops.shape import dim_of, narrow
+from tinygen.tensor import Tensor
+
+
+def argsort(input, dim=-1, descending=False, stable=False):
+    """The indices that sort along dim; ties keep their order, whatever `stable` says, and nan is the largest"""
+    dim = dim_of(dim, input.ndim, "argsort")
+    if input.ndim == 0:
+        return Tensor._wrap(np.zeros((), np.int64))
+    return Tensor._wrap(kernels.argsort(input._data, dim, descending))
+
+
+def sort(input, dim=-1, descending=False, stable=False):
+    """(values, indices) in order along dim; ties keep their order, whatever `stable` says, and nan is the largest"""
+    dim = dim_of(dim, input.ndim, "sort")
+    indices = argsort(input, dim, descending)
+    return ValuesIndices((gather(input, dim, indices), indices))
+
+
+def topk(input, k, dim=-1, largest=True, sorted=True):
+    """(values, indices) of the k largest (or smallest) along dim, in order whatever `sorted` says"""
+    dim = dim_of(dim, input.ndim, "topk")
+    size = input.shape[dim] if input.ndim else 1
+    if not 0 <= k <= size:
+        raise RuntimeError(
+            f"topk: found k {k}, expected 0 to {size}, the size of dimension {dim}; x {input.shape}"
+        )
+    indices = argsort(input, dim, largest)
+    indices = narrow(indices, dim, 0, k) if input.ndim else indices
+    return ValuesIndices((gather(input, dim, indices), indices))
+
+
+def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
+    """The distinct elements in order (whatever `sorted` says), or the distinct slices along dim; no gradient
+
+    return_inverse   also where each element of input is among them
+    return_counts    also how often each occurs
+    """
+    if dim is not None:
+        dim = dim_of(dim, input.ndim, "unique")
+    values, inverse, counts = np.unique(
+        input._data, return_inverse=True, return_counts=True, axis=dim, equal_nan=False
+    )
+    inverse = inverse.reshape(input.shape if dim is None else -1)
+    given = [(values, True), (inverse, return_inverse), (counts, return_counts)]
+    results = tuple(Tensor._wrap(np.asarray(array)) for array, wanted in given if wanted)
+    return results if len(results) > 1 else results[0]
+
+
+def bincount(input, weights=None, minlength=0):
+    """How often 0, 1, 2 … occur among whole numbers, or the sum of their weights; no gradient.  (N,) -> (max + 1,)"""
+    x = input._data
+    if x.dtype.kind not in "iu":
+        raise DtypeError(f"bincount: found dtype {x.dtype}, expected an integer dtype")
+    if x.ndim != 1 or (x.size and x.min() < 0):
+        raise ShapeError(f"bincount: found x {x.shape}, expected one dimension and no numbers below 0")
+    if minlength < 0:
+        raise RuntimeError(f"bincount: found minlength {minlength}, expected none below 0")
+    if weights is None:
+        return Tensor._wrap(np.bincount(x, minlength=minlength).astype(np.int64, copy=False))
+    if weights.shape != input.shape:
+        raise ShapeError(f"bincount: found weights {weights.shape}, expected {input.shape}")
+    dtype = weights.dtype if weights.dtype == dtypes.float32 else dtypes.float64
+    return Tensor._wrap(np.bincount(x, weights._data, minlength).astype(dtype, copy=False))
