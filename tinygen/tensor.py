@@ -6,6 +6,7 @@ by `tinygen/ops/__init__.py`, where each is defined once.
 
 from __future__ import annotations
 
+import math
 import weakref
 
 import numpy as np
@@ -132,6 +133,9 @@ class Tensor:
     def stride(self, dim: int | None = None):
         """Elements to step over from one index to the next, of all dimensions or of one"""
         strides = tuple(n // self._data.itemsize for n in self._data.strides)
+        if not self._data.size:  # NumPy may have zeros there
+            sizes = [max(n, 1) for n in self._data.shape]
+            strides = tuple(math.prod(sizes[i + 1 :]) for i in range(len(sizes)))
         return strides if dim is None else strides[dim]
 
     def numel(self) -> int:
@@ -492,6 +496,8 @@ class Tensor:
 
     def __repr__(self) -> str:
         body = np.array2string(self._data, separator=", ", prefix="tensor(", precision=4, threshold=1000)
+        if not self._data.size and self._data.ndim != 1:
+            body += f", size={self.shape}"
         if self._data.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_):
             body += f", dtype={self._data.dtype}"
         if self._edge is not None:

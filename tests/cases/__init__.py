@@ -19,5 +19,6 @@ from cases import (
     reduce,
     shape,
     sort,
+    tensor,
 )
 from cases.table import CASES

@@ -4,7 +4,9 @@ from cases.table import FIXED, RANDOM, C, N, U, V, case
 
 case("zeros", lambda T, F: (T.zeros(2, 3), T.zeros((2,)), T.zeros(()), T.zeros(0, 2, dtype=T.int64)), **FIXED)
 case("ones", lambda T, F: (T.ones(2, 3), T.ones([2]), T.ones(1, dtype=T.float64)), **FIXED)
-case("empty", lambda T, F: (T.empty(2, 3) * 0, T.empty(0)), **FIXED)
+case(
+    "empty", lambda T, F: (T.empty(2, 3).fill_(0), T.empty(0), T.empty((2,), dtype=T.int64).fill_(1)), **FIXED
+)
 case("full", lambda T, F: (T.full((2, 3), 7), T.full((2,), 7.5), T.full((), True)), **FIXED)
 case("full", lambda T, F: (T.full((2,), 7, dtype=T.float64), T.full([0], 1.0)), **FIXED)
 case("eye", lambda T, F: (T.eye(3), T.eye(2, 3), T.eye(0), T.eye(2, dtype=T.int64)), **FIXED)

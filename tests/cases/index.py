@@ -2,10 +2,6 @@
 
 from cases.table import LAYER, B, C, N, U, case
 
-case("Tensor.__getitem__", lambda T, F, x: (x[1], x[1:, ::2], x[..., None, 0], x[-1, -1]), U(3, 4))
-case("Tensor.__getitem__", lambda T, F, x, i: (x[i], x[:, i], x[i, i], x[i] * x[0]), U(3, 4), N(5))
-case("Tensor.to", lambda T, F, x: (x.to(T.float64) * 2, x.double(), x.type_as(x)), U(3, 4))
-case("Tensor.__iter__", lambda T, F, x: tuple(row * 2 for row in x), U(3, 2))
 case("index_select", lambda T, F, x, i: (T.index_select(x, 0, i), x.index_select(-1, i)), U(3, 4), N(5))
 case("index_select", lambda T, F, x, i: T.index_select(x, 0, i), U(3, 4), N(0))
 case("index_select", lambda T, F, x, i: (x.index_select(0, i), x.index_select(1, i)), U(3, 4), N())

@@ -121,8 +121,13 @@ def B(*shape):
 
 
 def C(values, dtype=None):
-    """These numbers."""
-    return lambda random: np.array(values, dtype)
+    """These numbers, exactly: they may lie at a kink or a border."""
+
+    def make(random):
+        return np.array(values, dtype)
+
+    make.exact = True
+    return make
 
 
 def constant(make):
@@ -131,7 +136,7 @@ def constant(make):
     def make_constant(random):
         return make(random)
 
-    make_constant.constant = True
+    make_constant.constant, make_constant.exact = True, getattr(make, "exact", False)
     return make_constant
 
 
