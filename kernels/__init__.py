@@ -4,6 +4,7 @@ Shape letters: N batch, C/K channels in/out, H W image, R S filter, P Q output, 
 `g` incoming gradient, `gx` gradient of x, `y` output, `xp` the array module (numpy or cupy).
 """
 
+from tinygen.kernels.attention import attention, attention_grad
 from tinygen.kernels.conv2d import conv2d, conv2d_input_grad, conv2d_weight_grad, output_size
 from tinygen.kernels.dispatch import Kernel, array_module, device_of, registry, use
 from tinygen.kernels.elementwise import *  # noqa: F403

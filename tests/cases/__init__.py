@@ -2,6 +2,7 @@
 
 from cases import (
     activation,
+    attention,
     compare,
     conv,
     creation,

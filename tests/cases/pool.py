@@ -45,3 +45,12 @@ for recompute in (True, False, None):
             x, scale_factor=(1.7, 0.7), mode=m, recompute_scale_factor=r), IMAGE, **LAYER)  # fmt: skip
 case("F.interpolate", lambda T, F, x: F.interpolate(x, 4, mode="bilinear"), U(2, 1, 1, 1), **LAYER)
 case("F.interpolate", lambda T, F, x: F.interpolate(x, 4, mode="bilinear"), U(0, 2, 3, 3), **LAYER)
+DISTINCT_LINE = D(2, 3, 9)
+case("max_pool1d", lambda T, F, x: T.max_pool1d(x, 2), DISTINCT_LINE, **LAYER)
+case("max_pool1d", lambda T, F, x: F.max_pool1d(x, (3,), (2,), 1, 2, True), DISTINCT_LINE, **LAYER)
+case("max_pool1d", lambda T, F, x: F.max_pool1d(x, 3, 1, return_indices=True), D(3, 7), **LAYER)
+case("avg_pool1d", lambda T, F, x: T.avg_pool1d(x, 2), U(2, 3, 9), **LAYER)
+case("avg_pool1d", lambda T, F, x: F.avg_pool1d(x, (3,), 2, 1, True, False), U(3, 8), **LAYER)
+for size in (1, 4, 9):
+    case("adaptive_avg_pool1d", lambda T, F, x, n=size: F.adaptive_avg_pool1d(x, n), U(2, 3, 9), **LAYER)
+case("adaptive_avg_pool1d", lambda T, F, x: T.adaptive_avg_pool1d(x, (2,)), U(3, 5), **LAYER)

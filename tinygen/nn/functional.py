@@ -24,7 +24,8 @@ from tinygen.ops.activation import (
     softsign,
     tanh,
 )
-from tinygen.ops.conv import conv2d, conv_transpose2d
+from tinygen.ops.attention import scaled_dot_product_attention
+from tinygen.ops.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from tinygen.ops.creation import one_hot
 from tinygen.ops.distance import cosine_similarity, pairwise_distance
 from tinygen.ops.dropout import dropout, dropout2d
@@ -43,9 +44,16 @@ from tinygen.ops.loss import (
     smooth_l1_loss,
 )
 from tinygen.ops.matmul import linear
-from tinygen.ops.norm import batch_norm, group_norm, instance_norm, layer_norm
+from tinygen.ops.norm import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from tinygen.ops.pad import pad
-from tinygen.ops.pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from tinygen.ops.pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    avg_pool1d,
+    avg_pool2d,
+    max_pool1d,
+    max_pool2d,
+)
 from tinygen.ops.reduce import norm
 from tinygen.ops.resize import interpolate, pixel_shuffle, pixel_unshuffle
 from tinygen.ops.softmax import guessed_dim as _guessed_dim

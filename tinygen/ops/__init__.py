@@ -53,11 +53,11 @@ EXPORTS = {
     sort: "sort argsort topk unique bincount",
     index: "index_select masked_select nonzero",
     matmul: "matmul mm bmm dot outer",
-    conv: "conv2d conv_transpose2d",
-    pool: "max_pool2d",
+    conv: "conv1d conv2d conv_transpose1d conv_transpose2d",
+    pool: "max_pool1d avg_pool1d adaptive_avg_pool1d max_pool2d",
     resize: "pixel_shuffle pixel_unshuffle",
     softmax: "softmax log_softmax",
-    norm: "layer_norm group_norm batch_norm instance_norm",
+    norm: "layer_norm rms_norm group_norm batch_norm instance_norm",
     dropout: "dropout",
 }
 NOT_METHODS = set("dropout selu where cat stack meshgrid normal var_mean std_mean".split()).union(

@@ -6,8 +6,10 @@ y = conv(x, w) is linear in x and in w; the adjoints are x̄ = input_grad(ȳ, w)
 
 from __future__ import annotations
 
+import numbers
+
 from tinygen import kernels
-from tinygen.dtypes import ShapeError
+from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.pad import pad
 from tinygen.ops.shape import reshape, squeeze, unsqueeze
 from tinygen.primitive import primitive
@@ -35,6 +37,8 @@ def _conv2d_weight_grad(x, gy, *, shape, stride, padding, dilation, groups):
     )
 
 
+# y is linear in x and in w; its derivative in a direction is the same sum with x or w replaced, so that each row is a
+# transposed sum: over k, p, q for x, over n, p, q for w
 _conv2d.vjp(
     lambda g, w, x_shape, **at: _conv2d_input_grad(g, w, shape=x_shape, **at),
     lambda g, x, w_shape, **at: _conv2d_weight_grad(x, g, shape=w_shape, **at),
@@ -49,41 +53,53 @@ _conv2d_weight_grad.vjp(
 )
 
 
+def sizes(value, count: int, name: str, operation: str, least: int = 0) -> tuple[int, ...]:
+    """A number for all `count` dimensions, or one for each."""
+    values = (value,) if isinstance(value, numbers.Integral) else tuple(value)
+    if len(values) == 1:
+        values *= count
+    if len(values) != count or any(not isinstance(n, numbers.Integral) or n < least for n in values):
+        expected = "a number" if count == 1 else "one or two numbers"
+        raise ShapeError(f"{operation}: found {name} {value}, expected {expected}, at least {least}")
+    return tuple(int(n) for n in values)
+
+
 def pair(value, name: str, operation: str, least: int = 0) -> tuple[int, int]:
     """A number for both dimensions, or one for each."""
-    values = (value, value) if isinstance(value, int) else tuple(value)
-    if len(values) == 1:
-        values *= 2
-    if len(values) != 2 or any(n < least for n in values):
-        raise ShapeError(f"{operation}: found {name} {value}, expected one or two numbers, at least {least}")
-    return values
+    return sizes(value, 2, name, operation, least)
 
 
-def _paddings(padding, window, stride, dilation) -> tuple:
+def _paddings(operation: str, padding, window, stride, dilation) -> tuple:
     """padding as ((top, bottom), (left, right)); "same" puts the odd one below and to the right."""
     if padding == "valid":
         padding = 0
     if padding == "same":
-        if stride != (1, 1):
-            raise ShapeError(f"conv2d: padding 'same' is not defined for stride {stride}, expected 1")
+        if any(n != 1 for n in stride):
+            raise ShapeError(f"{operation}: padding 'same' is not defined for stride {stride}, expected 1")
         totals = [d * (r - 1) for r, d in zip(window, dilation)]
         return tuple((n // 2, n - n // 2) for n in totals)
     if isinstance(padding, str):
-        raise ValueError(f"conv2d: found padding {padding!r}, expected numbers, 'same' or 'valid'")
-    return tuple((n, n) for n in pair(padding, "padding", "conv2d"))
+        raise ShapeError(f"{operation}: found padding {padding!r}, expected numbers, 'same' or 'valid'")
+    return tuple((n, n) for n in sizes(padding, len(window), "padding", operation))
 
 
-def _check(operation: str, input, weight, bias, groups: int, channels: int, outputs: int) -> None:
+def _check(operation: str, count: int, input, weight, bias, groups: int, channels: int, outputs: int) -> None:
     """`channels`: what the weight expects of the input; `outputs`: what it gives."""
     shapes = f"x {input.shape}, w {weight.shape}"
-    if input.ndim not in (3, 4) or weight.ndim != 4:
-        raise ShapeError(f"{operation}: expected x (N, C, H, W) or (C, H, W) and w of 4 dimensions; {shapes}")
+    if input.ndim not in (count + 1, count + 2) or weight.ndim != count + 2:
+        places = "L" if count == 1 else "H, W"
+        raise ShapeError(
+            f"{operation}: expected x (N, C, {places}) or (C, {places}) and w of {count + 2} dimensions; {shapes}"
+        )
+    if not input.dtype == weight.dtype or not input.is_floating_point():
+        found = f"x {input.dtype}, w {weight.dtype}"
+        raise DtypeError(f"{operation}: expected one floating dtype, found {found}")
     if groups < 1 or weight.shape[0] % groups or channels == 0:
         raise ShapeError(
             f"{operation}: {groups} groups do not divide the {weight.shape[0]} filters of w; {shapes}"
         )
-    if input.shape[-3] != channels:
-        found = input.shape[-3]
+    found = input.shape[-count - 1]
+    if found != channels:
         plural = "" if found == 1 else "s"
         grouped = f" in {groups} groups" if groups > 1 else ""
         raise ShapeError(
@@ -93,31 +109,113 @@ def _check(operation: str, input, weight, bias, groups: int, channels: int, outp
         raise ShapeError(f"{operation}: found bias {bias.shape}, expected ({outputs},); {shapes}")
 
 
-def _with_bias(y, bias, batched: bool):
+def _lift(count: int, input, weight):
+    """As a batch of images and filters for them; a sequence is an image of height one."""
+    x = input if input.ndim == count + 2 else unsqueeze(input, 0)
+    return (x, weight) if count == 2 else (unsqueeze(x, 2), unsqueeze(weight, 2))
+
+
+def _lower(count: int, y, bias, batched: bool):
+    """Undo `_lift` on the result, after adding the bias."""
     if bias is not None:
         y = y + reshape(bias, 1, -1, 1, 1)
+    if count == 1:
+        y = squeeze(y, 2)
     return y if batched else squeeze(y, 0)
 
 
+def _images(count: int, flat, *values) -> list:
+    """Sizes of a sequence as those of an image of height one, `flat` being the value along it."""
+    return [values if count == 2 else (flat, *values) for values in values]
+
+
+def _convolve(operation: str, count: int, input, weight, bias, stride, padding, dilation, groups):
+    """conv1d (count 1) and conv2d (count 2)"""
+    stride = sizes(stride, count, "stride", operation, 1)
+    dilation = sizes(dilation, count, "dilation", operation, 1)
+    channels = groups * weight.shape[1] if weight.ndim == count + 2 else 0
+    _check(operation, count, input, weight, bias, groups, channels, weight.shape[0])
+    window = weight.shape[2:]
+    padding = _paddings(operation, padding, window, stride, dilation)
+    size = kernels.output_size(input.shape[-count:], window, stride, padding, dilation)
+    if min(size) < 1 or min(window) < 1:
+        shapes = f"x {input.shape}, w {weight.shape}"
+        raise ShapeError(f"{operation}: the filter does not fit the padded input; {shapes}")
+    x, w = _lift(count, input, weight)
+    stride, dilation = _images(count, 1, stride, dilation)
+    (padding,) = _images(count, (0, 0), padding)
+    y = _conv2d(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return _lower(count, y, bias, input.ndim == count + 2)
+
+
+def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    """Slide K filters over N sequences: y[n, k, p] = bias[k] + Σ_{c,r} weight[k, c, r] · input[n, c, p stride + r].
+
+    input (N, C, L) or (C, L), weight (K, C/groups, R), bias (K,) -> (N, K, P) or (K, P), where
+    P = floor((L + 2 padding - dilation (R - 1) - 1) / stride) + 1.  padding: a number, "same" or "valid".
+    """
+    return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
+
+
 def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """Slide K filters over N images: at every position the products of filter and image, summed.
+    """Slide K filters over N images: at every position the products of filter and image, summed (a cross-correlation).
+
+    y[n, k, p, q] = bias[k] + Σ_{c,r,s} weight[k, c, r, s] · input[n, c, p stride + r dilation, q stride + s dilation]
 
     input (N, C, H, W) or (C, H, W), weight (K, C/groups, R, S), bias (K,) -> (N, K, P, Q) or (K, P, Q), where
     P = floor((H + 2 padding - dilation (R - 1) - 1) / stride) + 1.  padding: a number, a pair, "same" or "valid".
     """
-    stride = pair(stride, "stride", "conv2d", 1)
-    dilation = pair(dilation, "dilation", "conv2d", 1)
-    channels = groups * weight.shape[1] if weight.ndim == 4 else 0
-    _check("conv2d", input, weight, bias, groups, channels, weight.shape[0])
-    padding = _paddings(padding, weight.shape[2:], stride, dilation)
-    size = kernels.output_size(input.shape[-2:], weight.shape[2:], stride, padding, dilation)
-    if min(size) < 1 or min(weight.shape[2:]) < 1:
-        raise ShapeError(
-            f"conv2d: the filter does not fit the padded image; x {input.shape}, w {weight.shape}"
-        )
-    x = input if input.ndim == 4 else unsqueeze(input, 0)
-    y = _conv2d(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
-    return _with_bias(y, bias, input.ndim == 4)
+    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def _transpose(
+    operation: str, count: int, input, weight, bias, stride, padding, output_padding, groups, dilation
+):
+    """conv_transpose1d (count 1) and conv_transpose2d (count 2)"""
+    stride = sizes(stride, count, "stride", operation, 1)
+    dilation = sizes(dilation, count, "dilation", operation, 1)
+    padding = sizes(padding, count, "padding", operation)
+    extra = sizes(output_padding, count, "output_padding", operation)
+    outputs = groups * weight.shape[1] if weight.ndim == count + 2 else 0
+    _check(operation, count, input, weight, bias, groups, weight.shape[0], outputs)
+    if any(e >= s and e >= d for e, s, d in zip(extra, stride, dilation)):
+        raise ShapeError(f"{operation}: found output_padding {extra}, expected less than stride or dilation")
+    full = [
+        (n - 1) * s + d * (r - 1) + 1
+        for n, r, s, d in zip(input.shape[-count:], weight.shape[2:], stride, dilation)
+    ]
+    size = [n - 2 * p + e for n, p, e in zip(full, padding, extra)]
+    if min(size) < 1 or min(input.shape[-count - 1 :]) < 1:
+        raise ShapeError(f"{operation}: nothing is left of the output; x {input.shape}, w {weight.shape}")
+    # output_padding crops less at the end; what exceeds the padding is a border of zeros
+    border = [max(e - p, 0) for p, e in zip(padding, extra)]
+    cropped = tuple((p, max(p - e, 0)) for p, e in zip(padding, extra))
+    x, w = _lift(count, input, weight)
+    stride, dilation = _images(count, 1, stride, dilation)
+    (cropped,) = _images(count, (0, 0), cropped)
+    (shape,) = _images(count, 1, tuple(n - b for n, b in zip(size, border)))
+    y = _conv2d_input_grad(
+        x,
+        w,
+        shape=(x.shape[0], outputs, *shape),
+        stride=stride,
+        padding=cropped,
+        dilation=dilation,
+        groups=groups,
+    )
+    if any(border):
+        y = pad(y, (0, border[-1], 0, border[0] if count == 2 else 0))
+    return _lower(count, y, bias, input.ndim == count + 2)
+
+
+def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    """conv1d's transpose (its input gradient): every input element puts a copy of its filter on the output.
+
+    input (N, K, P) or (K, P), weight (K, C/groups, R), bias (C,) -> (N, C, L) or (C, L), where
+    L = (P - 1) stride - 2 padding + dilation (R - 1) + output_padding + 1.
+    """
+    at = stride, padding, output_padding, groups, dilation
+    return _transpose("conv_transpose1d", 1, input, weight, bias, *at)
 
 
 def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
@@ -126,28 +224,5 @@ def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_paddi
     input (N, K, P, Q) or (K, P, Q), weight (K, C/groups, R, S), bias (C,) -> (N, C, H, W) or (C, H, W), where
     H = (P - 1) stride - 2 padding + dilation (R - 1) + output_padding + 1.
     """
-    name = "conv_transpose2d"
-    stride, dilation = pair(stride, "stride", name, 1), pair(dilation, "dilation", name, 1)
-    padding, extra = pair(padding, "padding", name), pair(output_padding, "output_padding", name)
-    outputs = groups * weight.shape[1] if weight.ndim == 4 else 0
-    _check(name, input, weight, bias, groups, weight.shape[0], outputs)
-    if any(e >= s and e >= d for e, s, d in zip(extra, stride, dilation)):
-        raise ShapeError(f"{name}: found output_padding {extra}, expected less than stride or dilation")
-    full = [
-        (n - 1) * s + d * (r - 1) + 1
-        for n, r, s, d in zip(input.shape[-2:], weight.shape[2:], stride, dilation)
-    ]
-    size = [n - 2 * p + e for n, p, e in zip(full, padding, extra)]
-    if min(size) < 1 or min(input.shape[-3:]) < 1:
-        raise ShapeError(f"{name}: nothing is left of the output; x {input.shape}, w {weight.shape}")
-    # output_padding crops less at the end; what exceeds the padding is a border of zeros
-    border = [max(e - p, 0) for p, e in zip(padding, extra)]
-    at = tuple((p, max(p - e, 0)) for p, e in zip(padding, extra))
-    x = input if input.ndim == 4 else unsqueeze(input, 0)
-    shape = (x.shape[0], outputs, *(n - b for n, b in zip(size, border)))
-    y = _conv2d_input_grad(
-        x, weight, shape=shape, stride=stride, padding=at, dilation=dilation, groups=groups
-    )
-    if any(border):
-        y = pad(y, (0, border[1], 0, border[0]))
-    return _with_bias(y, bias, input.ndim == 4)
+    at = stride, padding, output_padding, groups, dilation
+    return _transpose("conv_transpose2d", 2, input, weight, bias, *at)

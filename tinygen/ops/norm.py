@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from tinygen import kernels
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.elementwise import rsqrt, square
@@ -70,13 +72,29 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
 
     input (…, *normalized_shape), weight and bias (*normalized_shape) -> the shape of input
     """
+    dims = _last_dims("layer_norm", input, normalized_shape, weight=weight, bias=bias)
+    return _affine(_normalize(input, dims=dims, eps=eps), weight, bias, input.shape[dims[0] :])
+
+
+def _last_dims(operation: str, input, normalized_shape, **vectors) -> tuple:
+    """The dimensions of input that normalized_shape names, shapes checked."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    _check_floating("layer_norm", input)
+    _check_floating(operation, input)
     if not shape or input.shape[-len(shape) :] != shape:
-        raise ShapeError(f"layer_norm: input {input.shape} does not end in normalized_shape {shape}")
-    _check_sizes("layer_norm", input, shape, weight=weight, bias=bias)
-    dims = tuple(range(input.ndim - len(shape), input.ndim))
-    return _affine(_normalize(input, dims=dims, eps=eps), weight, bias, shape)
+        raise ShapeError(f"{operation}: input {input.shape} does not end in normalized_shape {shape}")
+    _check_sizes(operation, input, shape, **vectors)
+    return tuple(range(input.ndim - len(shape), input.ndim))
+
+
+def rms_norm(input, normalized_shape, weight=None, eps=None):
+    """y = x / sqrt(mean(x²) + eps) · weight over the last dimensions  (Zhang & Sennrich 2019, arXiv 1910.07467, eq. 4).
+
+    input (…, *normalized_shape), weight (*normalized_shape) -> the shape of input.  eps is the dtype's by default.
+    """
+    dims = _last_dims("rms_norm", input, normalized_shape, weight=weight)
+    eps = float(np.finfo(input.dtype).eps) if eps is None else eps
+    y = input * rsqrt(mean(square(input), dims, keepdim=True) + eps)
+    return y if weight is None else y * weight
 
 
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):

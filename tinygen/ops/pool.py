@@ -6,26 +6,46 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.dtypes import DtypeError, ShapeError
-from tinygen.ops.conv import pair
+from tinygen.ops.conv import pair, sizes
 from tinygen.ops.matmul import matmul
 from tinygen.ops.shape import squeeze, unsqueeze
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
 
-def _batched(input, operation: str):
+def _batched(input, operation: str, places: int = 2):
     """input with a batch dimension; integers and other ranks are refused."""
-    if input.ndim not in (3, 4) or 0 in input.shape[-3:]:
+    if input.ndim not in (places + 1, places + 2) or 0 in input.shape[-places - 1 :]:
+        one = "L" if places == 1 else "H, W"
         raise ShapeError(
-            f"{operation}: found input {input.shape}, expected (N, C, H, W) or (C, H, W), not empty"
+            f"{operation}: found input {input.shape}, expected (N, C, {one}) or (C, {one}), not empty"
         )
     if not input.is_floating_point():
         raise DtypeError(f"{operation}: found dtype {input.dtype}, expected a floating dtype")
-    return input if input.ndim == 4 else unsqueeze(input, 0)
+    return input if input.ndim == places + 2 else unsqueeze(input, 0)
 
 
 def _like(y, input):
     return y if input.ndim == 4 else squeeze(y, 0)
+
+
+def _as_rows(operation: str, input):
+    """Sequences as images of height one.  (N, C, L) or (C, L) -> (N, C, 1, L)"""
+    return unsqueeze(_batched(input, operation, 1), 2)
+
+
+def _as_sequences(y, input):
+    """Undo `_as_rows`."""
+    return squeeze(y, 2) if input.ndim == 3 else squeeze(y, (0, 2))
+
+
+def _row_sizes(operation: str, **values) -> dict:
+    """Pairs for images of height one: nothing happens along the height."""
+    flat = dict(kernel_size=1, stride=1, padding=0, dilation=1)
+    return {
+        name: (flat[name], *sizes(value, 1, name, operation, 0 if name == "padding" else 1))
+        for name, value in values.items()
+    }
 
 
 def _windows(operation: str, input, kernel_size, stride, padding, dilation, ceil_mode: bool) -> dict:
@@ -88,6 +108,17 @@ def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
     return _like(_pick_pixels(x, index=index), input), _like(index, input)
 
 
+def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+    """The largest of each window, the first of equal ones.  (N, C, L) or (C, L) -> the same rank; as max_pool2d"""
+    x = _as_rows("max_pool1d", input)
+    stride = kernel_size if stride is None or stride == [] else stride
+    at = _row_sizes("max_pool1d", kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
+    y = max_pool2d(x, **at, ceil_mode=ceil_mode, return_indices=return_indices)
+    if return_indices:
+        return tuple(_as_sequences(part, input) for part in y)
+    return _as_sequences(y, input)
+
+
 @primitive
 def _sum_pool2d(x, *, kernel, stride, padding, size):
     """The sum of each window.  (N, C, H, W) -> (N, C, P, Q)"""
@@ -127,6 +158,21 @@ def avg_pool2d(
     else:
         divisor = divisor_override
     return _like(_sum_pool2d(x, **at) / divisor, input)
+
+
+def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+    """The mean of each window; padding counts as zeros if count_include_pad.  (N, C, L) or (C, L) -> the same rank"""
+    x = _as_rows("avg_pool1d", input)
+    stride = kernel_size if stride is None or stride == [] else stride
+    at = _row_sizes("avg_pool1d", kernel_size=kernel_size, stride=stride, padding=padding)
+    y = avg_pool2d(x, **at, ceil_mode=ceil_mode, count_include_pad=count_include_pad)
+    return _as_sequences(y, input)
+
+
+def adaptive_avg_pool1d(input, output_size):
+    """Means over P nearly equal parts, as adaptive_avg_pool2d along one dimension.  (N, C, L) -> (N, C, P)"""
+    size = output_size[0] if isinstance(output_size, (tuple, list)) and len(output_size) == 1 else output_size
+    return _as_sequences(adaptive_avg_pool2d(_as_rows("adaptive_avg_pool1d", input), (1, size)), input)
 
 
 def adaptive_avg_pool2d(input, output_size):

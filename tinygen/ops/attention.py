@@ -1,0 +1,119 @@
+"""Attention: a mean of values, weighted by how well each key answers a query."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tinygen import kernels
+from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.ops.dropout import dropout
+from tinygen.ops.elementwise import where
+from tinygen.ops.matmul import matmul
+from tinygen.ops.reduce import sum
+from tinygen.ops.shape import transpose
+from tinygen.ops.softmax import softmax
+from tinygen.primitive import primitive
+from tinygen.tensor import Tensor
+
+
+@primitive(keeps=("lse",))
+def _attention(q, k, v, bias=None, *, scale, causal):
+    """y = p v with the weights p = softmax(s) of the scores s = scale q kᵀ + bias"""
+    return kernels.attention(q, k, v, bias, scale=scale, causal=causal)
+
+
+def _weights(q, k, bias, scale: float, causal: bool):
+    """softmax(scale q kᵀ + bias) over the keys; 0 for a query that may see none.  -> (…, L, T)"""
+    scores = matmul(q, transpose(k, -1, -2)) * scale
+    if bias is not None:
+        scores = scores + bias
+    if causal:
+        later = np.arange(k.shape[-2]) > np.arange(q.shape[-2])[:, None]
+        scores = where(Tensor._wrap(later), -math.inf, scores)
+    blind = (scores._data == -np.inf).all(axis=-1, keepdims=True)
+    if not blind.any():
+        return softmax(scores, -1)
+    blind = Tensor._wrap(blind)
+    return where(blind, 0.0, softmax(where(blind, 0.0, scores), -1))
+
+
+def _scores_row(g, q, k, v, bias, scale, causal):
+    """∂s: the softmax's Jacobian diag(p) - p pᵀ applied to ∂p = g vᵀ, which is p (∂p - Σ p ∂p)"""
+    p, gp = _weights(q, k, bias, scale, causal), matmul(g, transpose(v, -1, -2))
+    return p * (gp - sum(p * gp, -1, keepdim=True))
+
+
+# s = scale q kᵀ + bias and y = p v are linear in q, k, bias and v: each row is the transpose of that map
+_attention.vjp(
+    lambda g, q, k, v, bias, **at: matmul(_scores_row(g, q, k, v, bias, **at), k) * at["scale"],
+    lambda g, q, k, v, bias, **at: (
+        matmul(transpose(_scores_row(g, q, k, v, bias, **at), -1, -2), q) * at["scale"]
+    ),
+    lambda g, q, k, bias, **at: matmul(transpose(_weights(q, k, bias, **at), -1, -2), g),
+    lambda g, q, k, v, bias, **at: _scores_row(g, q, k, v, bias, **at),
+)
+_attention.fused(
+    lambda g, q, k, v, bias, y, lse, scale, causal: kernels.attention_grad(
+        g, q, k, v, bias, y, lse, scale=scale, causal=causal
+    )
+)
+
+
+def _check(query, key, value, attn_mask, is_causal: bool) -> None:
+    name = "scaled_dot_product_attention"
+    shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
+    if min(query.ndim, key.ndim, value.ndim) < 2:
+        raise ShapeError(f"{name}: expected (…, L, D), (…, T, D) and (…, T, E); {shapes}")
+    if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
+        raise ShapeError(
+            f"{name}: query and key must have one size D, key and value one length T; expected (…, L, D), "
+            f"(…, T, D) and (…, T, E); {shapes}"
+        )
+    if not query.dtype == key.dtype == value.dtype or not query.is_floating_point():
+        found = f"query {query.dtype}, key {key.dtype}, value {value.dtype}"
+        raise DtypeError(f"{name}: expected one floating dtype; {found}")
+    if attn_mask is None:
+        return
+    if is_causal:
+        raise RuntimeError(f"{name}: found both attn_mask and is_causal=True, expected at most one of them")
+    if attn_mask.dtype not in (np.bool_, query.dtype):
+        raise DtypeError(f"{name}: found attn_mask {attn_mask.dtype}, expected bool or query's {query.dtype}")
+    try:
+        lead = np.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+        full = (*lead, query.shape[-2], key.shape[-2])
+        fits = np.broadcast_shapes(attn_mask.shape, full) == full
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(f"{name}: attn_mask {attn_mask.shape} does not broadcast to (…, L, T); {shapes}")
+
+
+def scaled_dot_product_attention(
+    query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
+):
+    """softmax(scale · query keyᵀ + attn_mask) value  (Vaswani et al. 2017, arXiv 1706.03762, eq. 1).
+
+    query (…, L, D), key (…, T, D), value (…, T, E) -> (…, L, E), where … broadcasts; scale is 1 / √D by default.
+    attn_mask, broadcast to (…, L, T): bools that say which keys a query may see, or numbers that are added to the
+    scores.  is_causal: query l sees the keys 0 … l.  A query that may see no key gets 0.  dropout_p: the weights are
+    dropped with this probability, by `tinygen.random`'s default generator.
+    """
+    if enable_gqa:
+        raise NotImplementedError(
+            "scaled_dot_product_attention: enable_gqa is not supported; repeat the heads of key and value"
+        )
+    if not 0 <= dropout_p <= 1:
+        raise RuntimeError(
+            f"scaled_dot_product_attention: found dropout_p {dropout_p}, expected a probability"
+        )
+    _check(query, key, value, attn_mask, is_causal)
+    scale = 1 / math.sqrt(max(query.shape[-1], 1)) if scale is None else scale
+    bias = attn_mask
+    if attn_mask is not None and attn_mask.dtype == np.bool_:
+        bias = Tensor._wrap(np.where(attn_mask._data, 0, -np.inf).astype(query.dtype))
+    if dropout_p:
+        weights = _weights(query, key, bias, scale, is_causal)
+        return matmul(dropout(weights, dropout_p), value)
+    return _attention(query, key, value, bias, scale=float(scale), causal=bool(is_causal))
