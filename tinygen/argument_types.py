@@ -57,6 +57,7 @@ _KINDS = {name: kind for kind, names in _BY_KIND.items() for name in names.split
 # where a name means something else
 DIM_OR_TENSOR = "a whole number or a Tensor", lambda x: _is_int(x) or _is_tensor(x)
 INTS_OR_WORD = "whole numbers, 'same' or 'valid'", lambda x: isinstance(x, str) or _is_ints(x)
+TENSOR_OR_LIST = "a Tensor or a list of them", lambda x: isinstance(x, (Tensor, list, tuple))
 INTS_OR_BOOL = "whole numbers", lambda x: _is_bool(x) or _is_ints(x)  # var(unbiased) is an overload
 INTS_OR_NONE = "whole numbers or None", lambda x: x is None or _is_ints(x)
 NUMBER_OR_WORD = "a number or 'fro'", lambda x: isinstance(x, str) or _is_number(x)
@@ -68,9 +69,12 @@ def _of(kind, names: str) -> dict:
 
 _ARITHMETIC = _of(OPERAND, "add sub mul div floor_divide remainder pow where fmod true_divide")
 _OF = {
-    "dim": _of(INT, """softmax log_softmax softmin cumsum cumprod gather scatter scatter_add index_select index_add
+    "dim": _of(
+        INT,
+        """softmax log_softmax softmin cumsum cumprod gather scatter scatter_add index_select index_add
         index_fill narrow select split chunk unbind cat stack unsqueeze unflatten argmax argmin sort argsort topk
-        glu""")
+        glu""",
+    )
     | _of(DIM_OR_TENSOR, "max min")
     | _of(INTS_OR_BOOL, "var std var_mean std_mean"),
     "input": _ARITHMETIC,
@@ -80,6 +84,8 @@ _OF = {
     "start": _of(NUMBER, "arange linspace"),
     "p": _of(NUMBER_OR_WORD, "norm") | _of(OPERAND, "bernoulli_"),
     "weight": _of(OPERAND, "lerp"),
+    "src": _of(OPERAND, "scatter scatter_"),
+    "tensors": _of(TENSOR_OR_LIST, "meshgrid"),
     "output_size": _of(INTS_OR_NONE, "adaptive_avg_pool2d"),
 }
 
