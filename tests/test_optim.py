@@ -1,4 +1,4 @@
-"""Optimisers, schedules and averaging beside torch.optim's, and what they refuse."""
+"""Optimisers and averaging beside torch.optim's, and what they refuse."""
 
 import copy
 import json
@@ -10,7 +10,7 @@ import pytest
 
 import tinygen as tg
 from tinygen import checkpoint, kernels, nn, optim
-from tinygen.optim import EMA, lr_scheduler
+from tinygen.optim import EMA
 
 torch = pytest.importorskip("torch")
 SHAPES = [(5, 7), (3,), (), (33, 13)]  # the last is large enough for the compiled Adam
@@ -73,6 +73,11 @@ def close(ours, theirs, tolerance):
 def same(params, others):
     for p, q in zip(params, others):
         np.testing.assert_array_equal(p.detach().numpy(), q.detach().numpy())
+
+
+def two_groups(T, O):
+    params = parameters(T, [np.ones(2), np.ones(3)])
+    return O.SGD([{"params": params[:1], "lr": 0.5}, {"params": params[1:]}], lr=0.03)
 
 
 # the steps
@@ -499,83 +504,6 @@ def test_a_gradient_of_another_shape_is_refused(name):
     with pytest.raises(ValueError, match=r"\(1,\).*\(20, 20\)"):
         getattr(optim, name)([p], lr=0.1).step()
     assert (p.detach().numpy() == 1).all()
-
-
-# schedules
-
-SCHEDULES = [
-    ("StepLR", (7,), {}),
-    ("StepLR", (1, 0.9), {}),
-    ("CosineAnnealingLR", (30,), {}),
-    ("CosineAnnealingLR", (8, 0.01), {}),  # past T_max it rises again
-    ("LinearLR", (), {}),
-    ("LinearLR", (0.01, 0.5), {"total_iters": 12}),
-    ("LambdaLR", (lambda epoch: 1 / (1 + epoch),), {}),
-    ("LambdaLR", ([lambda epoch: 0.9**epoch, lambda epoch: min(1, epoch / 10)],), {}),
-]
-
-
-def two_groups(T, O):
-    params = parameters(T, [np.ones(2), np.ones(3)])
-    return O.SGD([{"params": params[:1], "lr": 0.5}, {"params": params[1:]}], lr=0.03)
-
-
-def scheduled(T, O, case):
-    optimizer = two_groups(T, O)
-    return optimizer, getattr(O.lr_scheduler, case[0])(optimizer, *case[1], **case[2])
-
-
-@pytest.mark.filterwarnings("ignore:Detected call of")
-@pytest.mark.parametrize("case", SCHEDULES, ids=lambda c: f"{c[0]}{len(c[1])}")
-def test_schedule(case):
-    (a, ours), (b, theirs) = scheduled(tg, optim, case), scheduled(torch, torch.optim, case)
-    distinct = set()
-    for _ in range(31):
-        np.testing.assert_allclose(ours.get_last_lr(), theirs.get_last_lr(), rtol=1e-12, atol=1e-16)
-        assert [
-            g["lr"] for g in a.param_groups
-        ] == ours.get_last_lr() and ours.last_epoch == theirs.last_epoch
-        distinct.add(tuple(ours.get_last_lr()))
-        ours.step(), b.step(), theirs.step()
-    assert len(distinct) > 3 and ours.base_lrs == theirs.base_lrs == [0.5, 0.03]
-
-
-@pytest.mark.parametrize("case", SCHEDULES, ids=lambda c: f"{c[0]}{len(c[1])}")
-def test_a_schedule_resumes(case):
-    optimizer, whole = scheduled(tg, optim, case)
-    for _ in range(11):
-        whole.step()
-    state = json.loads(json.dumps(whole.state_dict()))
-    state_of_optimizer = copy.deepcopy(optimizer.state_dict())
-    fresh, resumed = scheduled(tg, optim, case)
-    fresh.load_state_dict(state_of_optimizer), resumed.load_state_dict(state)
-    rebuilt = two_groups(tg, optim)
-    rebuilt.load_state_dict(state_of_optimizer)
-    continued = getattr(lr_scheduler, case[0])(rebuilt, *case[1], **case[2], last_epoch=10)
-    for _ in range(10):
-        assert whole.get_last_lr() == resumed.get_last_lr() == continued.get_last_lr()
-        whole.step(), resumed.step(), continued.step()
-
-
-def test_what_schedules_refuse():
-    optimizer = two_groups(tg, optim)
-    for wrong in (
-        lambda: lr_scheduler.LambdaLR(optimizer, [lambda e: 1]),
-        lambda: lr_scheduler.LinearLR(optimizer, 0.0),
-        lambda: lr_scheduler.LinearLR(optimizer, 1.5),
-        lambda: lr_scheduler.LinearLR(optimizer, 0.5, total_iters=0),
-    ):
-        with pytest.raises(ValueError, match="found"):
-            wrong()
-    with pytest.raises(KeyError, match="initial_lr"):
-        lr_scheduler.StepLR(two_groups(tg, optim), 3, last_epoch=4)
-    schedule = lr_scheduler.StepLR(optimizer, 3)
-    with pytest.raises(ValueError, match="found 1 initial rates, expected 2"):
-        schedule.load_state_dict({"last_epoch": 4, "base_lrs": [1.0]})
-    assert schedule.last_epoch == 0
-    optimizer.add_param_group({"params": parameters(tg, [np.ones(1)])})
-    with pytest.raises(ValueError, match="found 3 parameter groups, expected 2"):
-        schedule.step()
 
 
 # averages

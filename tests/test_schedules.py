@@ -1,0 +1,342 @@
+"""Learning-rate schedules beside torch.optim.lr_scheduler's: rates, state, combinations, and what they refuse."""
+
+import copy
+import json
+import math
+
+import numpy as np
+import pytest
+from test_optim import parameters, two_groups
+
+import tinygen as tg
+from tinygen import checkpoint, optim
+from tinygen.optim import lr_scheduler
+
+torch = pytest.importorskip("torch")
+
+SCHEDULES = [
+    ("StepLR", (7,), {}),
+    ("StepLR", (1, 0.9), {}),
+    ("MultiStepLR", ([3, 11, 11, 20],), {}),
+    ("MultiStepLR", ([20, 5, 1], 1.5), {}),
+    ("ConstantLR", (), {}),
+    ("ConstantLR", (0.7, 13), {}),
+    ("ExponentialLR", (0.9,), {}),
+    ("ExponentialLR", (1.05,), {}),
+    ("PolynomialLR", (), {}),
+    ("PolynomialLR", (22, 2.5), {}),
+    ("CosineAnnealingLR", (30,), {}),
+    ("CosineAnnealingLR", (8, 0.01), {}),  # past T_max it rises again
+    ("CosineAnnealingLR", (1, 0.01), {}),
+    ("CosineAnnealingWarmRestarts", (4,), {}),
+    ("CosineAnnealingWarmRestarts", (3, 2, 0.001), {}),
+    ("LinearLR", (), {}),
+    ("LinearLR", (0.01, 0.5), {"total_iters": 12}),
+    ("LinearLR", (1.0, 0.0, 6), {}),
+    ("LambdaLR", (lambda epoch: 1 / (1 + epoch),), {}),
+    ("LambdaLR", ([lambda epoch: 0.9**epoch, lambda epoch: min(1, epoch / 10)],), {}),
+    ("MultiplicativeLR", (lambda epoch: 1 - 1 / (2 + epoch),), {}),
+]
+
+
+def pair(*cases):
+    """Several schedules on the optimiser, from their cases."""
+    return lambda L, o: [getattr(L, name)(o, *args, **options) for name, args, options in cases]
+
+
+def linear_then(*rest):
+    return pair(("LinearLR", (0.1,), {"total_iters": 4}), *rest)
+
+
+COSINE, EXPONENTIAL, STEP = (
+    ("CosineAnnealingLR", (6, 0.001), {}),
+    ("ExponentialLR", (0.9,), {}),
+    ("StepLR", (5, 0.3), {}),
+)
+COMBINED = {  # (how to make one, of the module and the optimiser)
+    "chained": lambda L, o: L.ChainedScheduler(pair(COSINE, EXPONENTIAL, STEP)(L, o)),
+    "chained, the other way": lambda L, o: L.ChainedScheduler(pair(EXPONENTIAL, COSINE)(L, o), optimizer=o),
+    "chained, ends at zero": lambda L, o: L.ChainedScheduler(
+        pair(("PolynomialLR", (9,), {}), EXPONENTIAL)(L, o)
+    ),
+    "chained, sets the rate": lambda L, o: L.ChainedScheduler(
+        pair(STEP, ("LambdaLR", (lambda e: 1 / (1 + e),), {}), ("ConstantLR", (0.5, 8), {}))(L, o)
+    ),
+    "sequential": lambda L, o: L.SequentialLR(o, linear_then(COSINE)(L, o), [4]),
+    "sequential of three": lambda L, o: L.SequentialLR(
+        o, linear_then(("ConstantLR", (0.5, 3), {}), EXPONENTIAL)(L, o), milestones=[5, 12]
+    ),
+    "sequential, restarts": lambda L, o: L.SequentialLR(
+        o, linear_then(("CosineAnnealingWarmRestarts", (3, 2), {}))(L, o), [4]
+    ),
+    "sequential, a function": lambda L, o: L.SequentialLR(
+        o, pair(("LambdaLR", (lambda e: 0.5**e,), {}), ("MultiStepLR", ([2, 9],), {}))(L, o), [6]
+    ),
+    "sequential, from zero": lambda L, o: L.SequentialLR(o, linear_then(STEP)(L, o), [0]),
+    "chained sequential": lambda L, o: L.ChainedScheduler(
+        [L.SequentialLR(o, linear_then(COSINE)(L, o), [4]), L.ExponentialLR(o, 0.95)]
+    ),
+}
+
+
+def scheduled(T, O, case):
+    optimizer = two_groups(T, O)
+    if isinstance(case, str):
+        return optimizer, COMBINED[case](O.lr_scheduler, optimizer)
+    return optimizer, getattr(O.lr_scheduler, case[0])(optimizer, *case[1], **case[2])
+
+
+def rates(optimizer):
+    return [group["lr"] for group in optimizer.param_groups]
+
+
+def same_rates(ours, theirs):
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-16)
+
+
+schedule_id = lambda case: case if isinstance(case, str) else f"{case[0]}{len(case[1])}"
+ALL_SCHEDULES = pytest.mark.parametrize("case", [*SCHEDULES, *COMBINED], ids=schedule_id)
+torch_warns = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+def test_every_public_schedule_has_a_case():
+    kinds = {
+        n
+        for n, k in vars(lr_scheduler).items()
+        if isinstance(k, type) and issubclass(k, lr_scheduler.LRScheduler)
+    }
+    elsewhere = {"LRScheduler", "ChainedScheduler", "SequentialLR", "ReduceLROnPlateau"}  # COMBINED; below
+    assert kinds - elsewhere == {case[0] for case in SCHEDULES}
+
+
+@pytest.mark.parametrize("name", sorted({case[0] for case in SCHEDULES} | {"ReduceLROnPlateau"}))
+def test_arguments_of_a_schedule_are_pytorchs(name):
+    import inspect
+
+    def arguments(kind):
+        return [(p.name, p.default, p.kind) for p in inspect.signature(kind).parameters.values()]
+
+    assert arguments(getattr(lr_scheduler, name)) == arguments(getattr(torch.optim.lr_scheduler, name))
+
+
+@torch_warns
+@ALL_SCHEDULES
+def test_schedule(case):
+    (a, ours), (b, theirs) = scheduled(tg, optim, case), scheduled(torch, torch.optim, case)
+    distinct = set()
+    for _ in range(31):
+        same_rates(ours.get_last_lr(), theirs.get_last_lr())
+        assert rates(a) == ours.get_last_lr()
+        if "chained" not in case:
+            assert ours.last_epoch == theirs.last_epoch
+        distinct.add(tuple(ours.get_last_lr()))
+        ours.step(), b.step(), theirs.step()
+    assert len(distinct) > 1
+    if not isinstance(case, str):
+        assert ours.base_lrs == theirs.base_lrs == [0.5, 0.03]
+
+
+@torch_warns
+def test_schedules_on_one_optimizer_multiply_and_keep_what_is_set_by_hand():
+    def made(T, O):
+        optimizer = two_groups(T, O)
+        return optimizer, pair(COSINE, STEP, ("ConstantLR", (0.5, 7), {}), EXPONENTIAL)(
+            O.lr_scheduler, optimizer
+        )
+
+    (a, ours), (b, theirs) = made(tg, optim), made(torch, torch.optim)
+    for epoch in range(30):
+        same_rates(rates(a), rates(b))
+        if epoch == 10:
+            a.param_groups[1]["lr"] = b.param_groups[1]["lr"] = 0.2
+        b.step()
+        for x, y in zip(ours, theirs):
+            x.step(), y.step()
+            same_rates(x.get_last_lr(), y.get_last_lr())
+    assert rates(a)[1] > 1e-9
+
+
+@torch_warns
+def test_a_group_added_later_is_scheduled_too():
+    (a, ours), (b, theirs) = scheduled(tg, optim, EXPONENTIAL), scheduled(torch, torch.optim, EXPONENTIAL)
+    for epoch in range(5):
+        if epoch == 2:
+            for T, o in ((tg, a), (torch, b)):
+                o.add_param_group({"params": parameters(T, [np.ones(1)]), "lr": 0.7})
+        ours.step(), b.step(), theirs.step()
+        same_rates(rates(a), rates(b))
+    assert len(rates(a)) == 3
+
+
+@torch_warns
+@ALL_SCHEDULES
+def test_a_schedule_resumes(case):
+    """From its state and the optimiser's; PyTorch resumes from ours, and ours from PyTorch's."""
+    optimizer, whole = scheduled(tg, optim, case)
+    for _ in range(11):
+        whole.step()
+    arrays, rest = checkpoint.flatten([optimizer.state_dict(), whole.state_dict()])
+    state_of_optimizer, state = checkpoint.unflatten(arrays, json.loads(json.dumps(rest)))
+    fresh, resumed = scheduled(tg, optim, case)
+    fresh.load_state_dict(state_of_optimizer), resumed.load_state_dict(state)
+    b, theirs = scheduled(torch, torch.optim, case)
+    b.load_state_dict(copy.deepcopy(state_of_optimizer)), theirs.load_state_dict(copy.deepcopy(state))
+    c, back = scheduled(tg, optim, case)
+    c.load_state_dict(copy.deepcopy(b.state_dict())), back.load_state_dict(copy.deepcopy(theirs.state_dict()))
+    for _ in range(15):
+        assert whole.get_last_lr() == resumed.get_last_lr() == rates(fresh) == back.get_last_lr()
+        same_rates(rates(fresh), rates(b))
+        whole.step(), resumed.step(), back.step(), b.step(), theirs.step()
+
+
+@pytest.mark.parametrize("case", SCHEDULES, ids=schedule_id)
+def test_a_schedule_made_anew_at_an_epoch_goes_on(case):
+    optimizer, whole = scheduled(tg, optim, case)
+    for _ in range(11):
+        whole.step()
+    rebuilt = two_groups(tg, optim)
+    rebuilt.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    continued = getattr(lr_scheduler, case[0])(rebuilt, *case[1], **case[2], last_epoch=10)
+    for _ in range(10):
+        assert whole.get_last_lr() == continued.get_last_lr()
+        whole.step(), continued.step()
+
+
+def test_the_options_are_in_the_state():
+    _, schedule = scheduled(tg, optim, ("StepLR", (4, 0.5), {}))
+    _, other = scheduled(tg, optim, ("StepLR", (7,), {}))
+    other.load_state_dict(schedule.state_dict())
+    assert (other.step_size, other.gamma) == (4, 0.5)
+
+    class Decay:
+        def __init__(self, rate):
+            self.rate = rate
+
+        def __call__(self, epoch):
+            return self.rate**epoch
+
+    one, two = (lr_scheduler.LambdaLR(two_groups(tg, optim), Decay(rate)) for rate in (0.5, 0.1))
+    two.load_state_dict(one.state_dict())
+    assert one.state_dict()["lr_lambdas"] == [{"rate": 0.5}] * 2 and two.lr_lambdas[0].rate == 0.5
+
+
+@torch_warns
+def test_restarts_at_any_epoch():
+    (a, ours), (b, theirs) = (
+        scheduled(T, O, ("CosineAnnealingWarmRestarts", (4, 3, 0.01), {}))
+        for T, O in ((tg, optim), (torch, torch.optim))
+    )
+    b.step()
+    for epoch in (0.5, 3.9, 4, 4.25, 15.9, 16.0, 40, 2, None, None, 15, None, None):
+        ours.step(epoch), theirs.step(epoch)
+        same_rates(rates(a), rates(b))
+        assert ours.last_epoch == theirs.last_epoch and ours.T_i == theirs.T_i
+    with pytest.raises(ValueError, match="found epoch -1"):
+        ours.step(-1)
+
+
+PLATEAUS = [
+    dict(patience=2),
+    dict(patience=0, factor=0.5, cooldown=2),
+    dict(patience=1, threshold=0.3, mode="max"),
+    dict(patience=1, threshold=0.3, mode="max", threshold_mode="abs", factor=0.9),
+    dict(patience=1, threshold=0.3, threshold_mode="abs", min_lr=[0.1, 0.02]),
+    dict(patience=0, min_lr=0.02, eps=0.005, factor=0.7),
+]
+
+
+@torch_warns
+@pytest.mark.parametrize("options", PLATEAUS, ids=str)
+def test_reduce_on_plateau(options):
+    case = ("ReduceLROnPlateau", (), options)
+    (a, ours), (_, theirs) = scheduled(tg, optim, case), scheduled(torch, torch.optim, case)
+    rng, distinct = np.random.default_rng(3), set()
+    for epoch in range(40):
+        metric = math.nan if epoch == 9 else 3 / (1 + epoch // 6) + rng.normal() * 0.1
+        (
+            ours.step(tg.tensor(metric) if epoch % 2 else metric),
+            theirs.step(torch.tensor(metric) if epoch % 2 else metric),
+        )
+        same_rates(ours.get_last_lr(), theirs.get_last_lr())
+        assert rates(a) == ours.get_last_lr() and ours.last_epoch == theirs.last_epoch
+        distinct.add(tuple(rates(a)))
+        if epoch == 20:  # resume
+            states = json.loads(json.dumps(ours.state_dict())), a.state_dict()
+            a, ours = scheduled(tg, optim, ("ReduceLROnPlateau", (), {**options, "patience": 50}))
+            ours.load_state_dict(states[0]), a.load_state_dict(states[1])
+    assert len(distinct) > 1
+
+
+def test_what_schedules_refuse():
+    optimizer, other = two_groups(tg, optim), two_groups(tg, optim)
+    step, exponential = lr_scheduler.StepLR(optimizer, 3), lr_scheduler.ExponentialLR(other, 0.9)
+    plateau = lr_scheduler.ReduceLROnPlateau(optimizer)
+    both = lr_scheduler.ChainedScheduler([step])
+    for wrong in (
+        lambda: lr_scheduler.LambdaLR(optimizer, [lambda e: 1]),
+        lambda: lr_scheduler.LinearLR(optimizer, 0.0),
+        lambda: lr_scheduler.LinearLR(optimizer, 1.5),
+        lambda: lr_scheduler.LinearLR(optimizer, 0.5, total_iters=0),
+        lambda: lr_scheduler.ConstantLR(optimizer, 1.5),
+        lambda: lr_scheduler.StepLR(optimizer, 0),
+        lambda: lr_scheduler.CosineAnnealingLR(optimizer, 0),
+        lambda: lr_scheduler.PolynomialLR(optimizer, -1),
+        lambda: lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 0),
+        lambda: lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 2.5),
+        lambda: lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 2, 0),
+        lambda: lr_scheduler.ReduceLROnPlateau(optimizer, "least"),
+        lambda: lr_scheduler.ReduceLROnPlateau(optimizer, threshold_mode="relative"),
+        lambda: lr_scheduler.ReduceLROnPlateau(optimizer, factor=1.0),
+        lambda: lr_scheduler.ReduceLROnPlateau(optimizer, min_lr=[0.1]),
+        lambda: lr_scheduler.ChainedScheduler([]),
+        lambda: lr_scheduler.ChainedScheduler([step, exponential]),
+        lambda: lr_scheduler.ChainedScheduler([plateau]),
+        lambda: lr_scheduler.SequentialLR(optimizer, [step, plateau], [3]),
+        lambda: lr_scheduler.SequentialLR(optimizer, [step], [3]),
+        lambda: lr_scheduler.SequentialLR(optimizer, [step, both], [3]),
+        lambda: lr_scheduler.SequentialLR(other, [step], []),
+    ):
+        with pytest.raises(ValueError, match="found"):
+            wrong()
+    for wrong in (
+        lambda: lr_scheduler.StepLR([1.0], 3),
+        lambda: lr_scheduler.ReduceLROnPlateau(None),
+        lambda: lr_scheduler.ChainedScheduler([step, 3]),
+        lambda: lr_scheduler.SequentialLR(optimizer, [3], []),
+    ):
+        with pytest.raises(TypeError, match=r"found a .*, expected"):
+            wrong()
+    with pytest.raises(KeyError, match="initial_lr"):
+        lr_scheduler.StepLR(two_groups(tg, optim), 3, last_epoch=4)
+    for schedule, args in ((step, (3,)), (plateau, (0.5, 3))):
+        with pytest.raises(NotImplementedError, match=r"step\("):
+            schedule.step(*args)
+    with pytest.raises(NotImplementedError, match=r"define scale\(epoch\) or get_lr"):
+        lr_scheduler.LRScheduler(optimizer)
+    with pytest.raises(ValueError, match="found 1 base_lrs, expected 2"):
+        step.load_state_dict({"last_epoch": 4, "base_lrs": [1.0]})
+    with pytest.raises(ValueError, match="load_state_dict of StepLR: found T_max, eta_min, expected"):
+        step.load_state_dict(lr_scheduler.CosineAnnealingLR(optimizer, 3).state_dict())
+    with pytest.raises(ValueError, match="found 1 schedules, expected 2"):
+        lr_scheduler.ChainedScheduler([step, step]).load_state_dict(both.state_dict())
+    assert step.last_epoch == 0
+    schedule = lr_scheduler.LambdaLR(optimizer, lambda epoch: 1)
+    optimizer.add_param_group({"params": parameters(tg, [np.ones(1)])})
+    with pytest.raises(ValueError, match="found 3 parameter groups, expected 2"):
+        schedule.step()
+    with pytest.raises(RuntimeError, match="found 3 parameter groups, expected 2 as min_lr"):
+        limited = lr_scheduler.ReduceLROnPlateau(other, patience=0, min_lr=[0.1, 0.1])
+        other.add_param_group({"params": parameters(tg, [np.ones(1)])})
+        limited.step(1.0), limited.step(2.0)
+
+
+def test_a_schedule_of_ones_own():
+    class Sqrt(lr_scheduler.LRScheduler):
+        def get_lr(self):
+            return [base / (1 + self.last_epoch) ** 0.5 for base in self.base_lrs]
+
+    optimizer = two_groups(tg, optim)
+    schedule = Sqrt(optimizer)
+    for _ in range(3):
+        schedule.step()
+    assert schedule.get_last_lr() == rates(optimizer) == [0.25, 0.015]
