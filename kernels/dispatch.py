@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import contextmanager
 
 import numpy as np
@@ -93,3 +94,29 @@ def use(**variants: str):
     finally:
         _forced.clear()
         _forced.update(before)
+
+
+@contextmanager
+def trace():
+    """A list that grows by (kernel, variant) with every kernel called inside.  Outside, a call costs nothing extra."""
+    calls: list[tuple[str, str]] = []
+
+    def recorded(kernel: str, variant: str, function):
+        @functools.wraps(function)
+        def call(*args, **attrs):
+            calls.append((kernel, variant))
+            return function(*args, **attrs)
+
+        return call
+
+    before = {kernel: kernel.ladder for kernel in _registry.values()}
+    for kernel, ladder in before.items():
+        kernel.ladder = {
+            device: [(variant, recorded(kernel.name, variant, f), usable) for variant, f, usable in variants]
+            for device, variants in ladder.items()
+        }
+    try:
+        yield calls
+    finally:
+        for kernel, ladder in before.items():
+            kernel.ladder = ladder

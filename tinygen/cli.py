@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "train a model in a fresh run folder:  tinygen train MODEL [flags]",
     "sample": "draw pictures from a trained run:  tinygen sample RUN [-n 64] [-o grid.png]",
     "eval": "measure a trained run, as one JSON object:  tinygen eval RUN",
+    "explain": "an operation from its formula to its kernels, checked:  tinygen explain OP; or a program's graph",
     "list": "models, datasets and kernels",
     "doctor": "what this machine has, and what each missing piece would enable",
 }
@@ -237,6 +238,33 @@ def _open(command, argv):
     if not hasattr(module, {"eval": "evaluate"}.get(command, command)):
         raise FlagError(f"{model} has no {command}")
     return Run.open(folder, module.Config), module
+
+
+def _explain(argv) -> int:
+    parser = Parser(prog="tinygen explain", description=COMMANDS["explain"])
+    parser.add_argument(
+        "what", nargs="?", metavar="OP or GRAPH.py", help="softmax, F.gelu, nn.Conv2d, @, or a file"
+    )
+    parser.add_argument("--seed", type=int, help="of the example's inputs (default 0)")
+    parser.add_argument(
+        "--of", metavar="NAME", help="GRAPH.py: the variable whose graph it is (default loss, y, …)"
+    )
+    parser.add_argument(
+        "-o", metavar="FILE", help="GRAPH.py: a name in .dot, .png or .svg (default DOT on stdout)"
+    )
+    parser.add_argument("--traceback", action="store_true", help="GRAPH.py: show all of an error in it")
+    given = parser.parse(argv)
+    from tinygen.explain.command import explain_graph, explain_named, list_names
+
+    what = given["what"] or ""
+    of_graph = {"--of": given["of"], "-o": given["o"], "--traceback": given["traceback"] or None}
+    other = of_graph if not what.endswith(".py") else {"--seed": given["seed"]}
+    for flag, value in other.items():
+        if value is not None:
+            raise FlagError(f"{flag}: {'only for a GRAPH.py' if flag != '--seed' else 'not for a GRAPH.py'}")
+    if what.endswith(".py"):
+        return explain_graph(what, given["of"], given["o"], given["traceback"])
+    return explain_named(what, given["seed"] or 0) if what else list_names()
 
 
 def _list(argv) -> int:

@@ -54,7 +54,18 @@ def gradgradcheck(
 
     grad_outputs   incoming gradients, one for each differentiable output of `fn`; random where not given
     """
-    inputs = _as_tuple(inputs)
+    gradient, arguments = _gradient_of(fn, _as_tuple(inputs), grad_outputs)
+    try:
+        _check(gradient, arguments, eps, atol, rtol, "gradgradcheck")
+    except GradcheckError:
+        if raise_exception:
+            raise
+        return False
+    return True
+
+
+def _gradient_of(fn, inputs: tuple, grad_outputs=None) -> tuple:
+    """The gradient of `fn` as a function of its inputs and the incoming gradients, and these arguments."""
     checked = _checked(inputs, "gradgradcheck")
     with autograd.enable_grad():
         outputs = [y for y in _as_tuple(fn(*inputs)) if _differentiable(y)]
@@ -77,13 +88,23 @@ def gradgradcheck(
         return tuple(g for g in found if g is not None)
 
     gradient.__name__ = f"gradient of {_name(fn)}"
+    return gradient, (*inputs, *grad_outputs)
+
+
+def measure(fn, inputs, order: int = 1, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3) -> tuple:
+    """What `gradcheck` (order 1) or `gradgradcheck` (order 2) finds: the largest |found - expected|, and the first
+    comparison that fails, in words, or None."""
+    inputs, largest, failure = _as_tuple(inputs), 0.0, None
+    if order == 2:
+        fn, inputs = _gradient_of(fn, inputs)
     try:
-        _check(gradient, (*inputs, *grad_outputs), eps, atol, rtol, "gradgradcheck")
-    except GradcheckError:
-        if raise_exception:
-            raise
-        return False
-    return True
+        for found, expected, where in _comparisons(fn, inputs, eps, "check"):
+            largest = max(abs(found - expected), largest)
+            if failure is None and not _agree(found, expected, atol, rtol):
+                failure = _disagreement(found, expected, where)
+    except GradcheckError as error:  # a gradient of another shape, an input that was written to
+        failure = str(error)
+    return largest, failure
 
 
 def _as_tuple(x) -> tuple:
@@ -115,6 +136,12 @@ def _checked(inputs: tuple, operation: str) -> list[int]:
 
 
 def _check(fn, inputs: tuple, eps: float, atol: float, rtol: float, operation: str) -> None:
+    for found, expected, where in _comparisons(fn, inputs, eps, operation):
+        _compare(found, expected, atol, rtol, where)
+
+
+def _comparisons(fn, inputs: tuple, eps: float, operation: str):
+    """(the tape's derivative, that of central differences, where) for every output, input and direction."""
     random = np.random.default_rng(0)
     checked = _checked(inputs, operation)
     before = [x._data.copy() if isinstance(x, Tensor) else None for x in inputs]
@@ -142,9 +169,7 @@ def _check(fn, inputs: tuple, eps: float, atol: float, rtol: float, operation: s
             found = np.zeros(inputs[i].shape) if g is None else g._data
             for what, u in _directions(inputs[i].shape, random):
                 difference = _difference(fn, before, inputs, i, k, u, eps, weights)
-                _compare(
-                    float((found * u).sum()), difference, atol, rtol, (operation, fn, i, inputs[i], k, what)
-                )
+                yield float((found * u).sum()), difference, (operation, fn, i, inputs[i], k, what)
 
 
 def _check_shape(g, x, i: int, operation: str) -> None:
@@ -181,11 +206,18 @@ def _difference(fn, values: list, inputs: tuple, i: int, k: int, u, eps: float, 
 
 
 def _compare(found: float, expected: float, atol: float, rtol: float, where: tuple) -> None:
-    """Raise unless the numbers agree; a nan agrees with nothing."""
-    if abs(found - expected) <= atol + rtol * abs(expected):
-        return
+    if not _agree(found, expected, atol, rtol):
+        raise GradcheckError(_disagreement(found, expected, where))
+
+
+def _agree(found: float, expected: float, atol: float, rtol: float) -> bool:
+    """A nan agrees with nothing."""
+    return abs(found - expected) <= atol + rtol * abs(expected)
+
+
+def _disagreement(found: float, expected: float, where: tuple) -> str:
     operation, fn, i, x, k, what = where
-    raise GradcheckError(
+    return (
         f"{operation}: {_name(fn)}, input {i} of shape {x.shape}, output {k}, {what}: "
         f"found the derivative {found:.8g}, expected {expected:.8g} from finite differences"
     )

@@ -40,9 +40,13 @@ def _conv2d_weight_grad(x, gy, *, shape, stride, padding, dilation, groups):
 # y is linear in x and in w; its derivative in a direction is the same sum with x or w replaced, so that each row is a
 # transposed sum: over k, p, q for x, over n, p, q for w
 _conv2d.vjp(
+    # x at (i, j) entered y at every (p, q) whose window covers it, with the weight it met there: gx sums g times these
+    # weights, so that every g puts a copy of its filter back on the image, a transposed convolution
     lambda g, w, x_shape, **at: _conv2d_input_grad(g, w, shape=x_shape, **at),
+    # w at (r, s) entered every y at (p, q), with the x it met there: gw sums g times these x, x correlated with g
     lambda g, x, w_shape, **at: _conv2d_weight_grad(x, g, shape=w_shape, **at),
 )
+# both are linear in g and in w or x, and the transpose of a transpose is the map itself
 _conv2d_input_grad.vjp(
     lambda g, w, shape, **at: _conv2d(g, w, **at),
     lambda g, gy, w_shape, shape, **at: _conv2d_weight_grad(g, gy, shape=w_shape, **at),
@@ -161,6 +165,9 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Slide K filters over N images: at every position the products of filter and image, summed (a cross-correlation).
 
     y[n, k, p, q] = bias[k] + Σ_{c,r,s} weight[k, c, r, s] · input[n, c, p stride + r dilation, q stride + s dilation]
+
+    y[n, k, p, q] = bias[k] + Σ weight[k, c, r, s] x[n, c, i, j] over c, r, s, with x = 0 outside of the image and
+    i = p · stride + r · dilation - padding, j = q · stride + s · dilation - padding.
 
     input (N, C, H, W) or (C, H, W), weight (K, C/groups, R, S), bias (K,) -> (N, K, P, Q) or (K, P, Q), where
     P = floor((H + 2 padding - dilation (R - 1) - 1) / stride) + 1.  padding: a number, a pair, "same" or "valid".

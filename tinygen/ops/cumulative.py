@@ -67,7 +67,7 @@ _recurrence.vjp(
 
 
 def cumprod(input, dim, *, dtype=None):
-    """Running product along `dim`; as a recurrence, so that the gradient is right where x is 0"""
+    """Running product along `dim`, y_k = x_1 x_2 … x_k; as a recurrence, so that the gradient is right where x is 0"""
     input = input if dtype is None else e.cast(input, dtype=np.dtype(dtype))
     if input.ndim == 0:
         return e.clone(input)

@@ -39,6 +39,7 @@ def _corner(x, index, dim):
     return tuple(slice(None) if i == dim else slice(n) for i, n in enumerate(index.shape))
 
 
+# picking is linear: its transpose adds g back at the places it came from, which may repeat
 _gather.vjp(lambda g, x_shape, index, dim: _scatter_add(g, index=index, dim=dim, shape=x_shape))
 _scatter_add.vjp(lambda g, index, dim: _gather(g, index=index, dim=dim))
 

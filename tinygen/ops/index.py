@@ -22,6 +22,7 @@ def _putitem(x, *, index, shape):
     return kernels.put(x, index, shape)
 
 
+# picking is linear: its transpose adds g back at the places it came from, which may repeat
 _getitem.vjp(lambda g, x_shape, index: _putitem(g, index=index, shape=x_shape))
 _putitem.vjp(lambda g, index: _getitem(g, index=index))
 

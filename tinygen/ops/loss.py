@@ -224,6 +224,7 @@ def _pick_class_grad(g, *, index, shape):
     return kernels.pick_class_grad(g, index, shape)
 
 
+# picking is linear, its transpose puts g where x was picked and zeros elsewhere
 _pick_class.vjp(lambda g, x_shape, index: _pick_class_grad(g, index=index, shape=x_shape))
 _pick_class_grad.vjp(lambda g, index: _pick_class(g, index=index))
 

@@ -26,6 +26,7 @@ def _summed_product(a, b, shape):
     return sum_to(_matmul(a, b), shape=shape)
 
 
+# y_ij = Σ_k x_ik w_kj: L changes by Σ g_ij w_kj with x_ik and by Σ g_ij x_ik with w_kj, that is gx = g wᵀ, gw = xᵀ g
 _matmul.vjp(
     lambda g, w, x_shape: _summed_product(g, transpose(w, -1, -2), x_shape),
     lambda g, x, w_shape: _summed_product(transpose(x, -1, -2), g, w_shape),
@@ -93,6 +94,7 @@ def _linear(x, weight, bias=None):
     return y
 
 
+# y_mn = Σ_k x_mk w_nk + b_n: gx = g w, gw = gᵀ x, and b, which is in every row, has the sum of g over them
 _linear.vjp(
     lambda g, weight: _matmul(g, weight),
     lambda g, x: _matmul(transpose(g, 0, 1), x),

@@ -27,8 +27,9 @@ def _normalize(x, *, dims, eps, observe=None):
 
 
 def _normalize_row(g, x, y, dims, eps):
-    """gx = (g - mean(g) - y mean(g y)) / sqrt(var + eps): the Jacobian, symmetric, is (I - 1 1ᵀ/n - y yᵀ/n) / sqrt(…).
+    """gx = (g - mean(g) - y mean(g y)) / σ, σ = sqrt(var + eps): the Jacobian, symmetric, is (I - 1 1ᵀ/n - y yᵀ/n) / σ.
 
+    From y = (x - mean) / σ: x over σ, less what moves the mean (1 1ᵀ/n), less what moves σ, as ∂σ/∂x = y/n (y yᵀ/n).
     var comes from x again, so that it has a derivative too.
     """
     centred = x - mean(x, dims, keepdim=True)
@@ -70,6 +71,7 @@ def _check_enough(operation: str, input, count: int) -> None:
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     """Normalise over the last dimensions, those of normalized_shape  (Ba et al. 2016, arXiv 1607.06450).
 
+    y = (x - mean) / sqrt(var + eps) · weight + bias, mean and var (biased) of each sample over these dimensions.
     input (…, *normalized_shape), weight and bias (*normalized_shape) -> the shape of input
     """
     dims = _last_dims("layer_norm", input, normalized_shape, weight=weight, bias=bias)
@@ -100,6 +102,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     """Normalise groups of neighbouring channels of each image  (Wu & He 2018, arXiv 1803.08494).
 
+    y = (x - mean) / sqrt(var + eps) · weight + bias, mean and var (biased) over the channels and places of a group.
     input (N, C, …), weight and bias (C,) -> the shape of input
     """
     _check_floating("group_norm", input)
@@ -130,6 +133,8 @@ def batch_norm(
     eps=1e-5,
 ):
     """Normalise each channel over the batch  (Ioffe & Szegedy 2015, arXiv 1502.03167).
+
+    y = (x - mean) / sqrt(var + eps) · weight + bias, mean and var (biased) of each channel over batch and places.
 
     input (N, C, …), the others (C,) or None -> the shape of input.  In training with the batch's own statistics, and
     the running ones move towards them in place: r ← (1 - momentum) r + momentum s, the variance unbiased.  Otherwise
@@ -186,7 +191,10 @@ def instance_norm(
     momentum=0.1,
     eps=1e-5,
 ):
-    """Normalise each channel of each image  (Ulyanov et al. 2016, arXiv 1607.08022).  (N, C, …) -> (N, C, …)"""
+    """Normalise each channel of each image  (Ulyanov et al. 2016, arXiv 1607.08022).  (N, C, …) -> (N, C, …)
+
+    y = (x - mean) / sqrt(var + eps) · weight + bias, mean and var (biased) over the places of one channel.
+    """
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     _check_floating("instance_norm", input)

@@ -87,6 +87,7 @@ def _pick_pixels(x, *, index):
     return kernels.pick_pixels(x, index)
 
 
+# a maximum is one of the elements, and g goes to that one; moving x a little moves no index, so the rest is linear
 _max_pool2d.vjp(lambda g, x_shape, index: _max_pool2d_grad(g, index=index, shape=x_shape))
 _max_pool2d_grad.vjp(lambda g, index: _pick_pixels(g, index=index))
 _pick_pixels.vjp(lambda g, x_shape, index: _max_pool2d_grad(g, index=index, shape=x_shape))

@@ -75,6 +75,7 @@ def _sum(x, *, dims, keepdim):
     return kernels.sum(x if x.dtype.kind == "f" else x.astype(np.int64), dims, keepdim)
 
 
+# every x enters its sum with weight 1: g laid out over the summed dimensions again
 _sum.vjp(lambda g, x_shape, dims: _spread(g, x_shape, dims))
 
 
@@ -118,7 +119,7 @@ def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
 
 
 def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
-    """The square root of `var`"""
+    """sqrt(Σ (x - mean)² / (n - correction)), the square root of `var`"""
     if _floating(input, "std").dtype == dtypes.float16:
         return _by_float32(std, input, dim, unbiased, keepdim, correction=correction)
     return _root(var(input, dim, unbiased, keepdim, correction=correction))
@@ -142,6 +143,7 @@ def _root(x):
     return kernels.sqrt(x)
 
 
+# dy/dx = 1 / (2 y), and 0 where y is
 _root.vjp(lambda g, y: e.where(y == 0, 0.0, g / (2 * e.where(y == 0, 1.0, y))))
 
 

@@ -43,6 +43,7 @@ def _reshape(x, *, shape):
     return x.reshape(shape)
 
 
+# the same elements: g in the shape that x had
 _reshape.vjp(lambda g, x_shape: _reshape(g, shape=x_shape))
 
 
@@ -112,6 +113,7 @@ def _permute(x, *, dims):
     return x.transpose(dims)
 
 
+# back by the inverse permutation
 _permute.vjp(lambda g, dims: _permute(g, dims=tuple(sorted(range(len(dims)), key=dims.__getitem__))))
 
 
@@ -282,6 +284,7 @@ def _cat(*xs, dim):
     return kernels.array_module(xs[0]).concatenate(xs, axis=dim)
 
 
+# every input has its own stretch of g
 _cat.vjp(lambda g, i, xs_shape, dim: narrow(g, dim, sum(s[dim] for s in xs_shape[:i]), xs_shape[i][dim]))
 
 

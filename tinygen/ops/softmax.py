@@ -38,6 +38,7 @@ _log_softmax.fused(lambda g, y, dim: (kernels.log_softmax_grad(g, y, dim),))
 
 
 def _along(operation, name: str, x, dim, dtype):
+    """operation along dim, once dim and dtype are checked; a 0-d x counts as one element"""
     if not isinstance(dim, int):
         raise TypeError(f"{name}: found dim {dim!r}, expected a number")
     if dtype is not None:

@@ -1,0 +1,5 @@
+"""Nothing is recorded."""
+
+import tinygen
+
+y = tinygen.ones(3) * 2

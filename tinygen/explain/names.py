@@ -1,0 +1,124 @@
+"""What can be explained, under which names: `softmax`, `F.gelu`, `Tensor.view`, `nn.BatchNorm2d`, `@`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from typing import NamedTuple
+
+from tinygen import nn, ops
+from tinygen.explain.source import plain
+from tinygen.flags import FlagError
+from tinygen.nn import functional as F
+
+OPERATORS = {
+    "+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floor_divide", "%": "remainder", "**": "pow",
+    "@": "matmul", "&": "bitwise_and", "|": "bitwise_or", "^": "bitwise_xor", "~": "bitwise_not", "==": "eq",
+    "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge", "x[i]": "Tensor.__getitem__",
+}  # fmt: skip
+SPELLINGS = {
+    "[]": "x[i]", "x[...]": "x[i]", "getitem": "x[i]", "T": "permute", "mT": "transpose", "cast": "to", "type": "to",
+    "half": "to", "float": "to", "double": "to", "int": "to", "long": "to", "bool": "to", "__add__": "+",
+    "__sub__": "-", "__mul__": "*", "__truediv__": "/", "__floordiv__": "//", "__mod__": "%", "__pow__": "**",
+    "__matmul__": "@", "__and__": "&", "__or__": "|", "__xor__": "^", "__invert__": "~", "__neg__": "neg",
+    "__abs__": "abs", "__eq__": "==", "__ne__": "!=", "__lt__": "<", "__le__": "<=", "__gt__": ">", "__ge__": ">=",
+}  # fmt: skip
+CONTAINERS = {"Module", "ModuleList", "ModuleDict", "Sequential", "Parameter", "ParameterList"}
+PREFIXES = ("tinygen.", "torch.", "nn.functional.", "functional.", "Tensor.", "F.", "nn.", "ops.")
+
+
+class Entry(NamedTuple):
+    """Something to explain: its canonical name, the function or layer class, and the kind it is listed under."""
+
+    name: str
+    target: object
+    kind: str
+
+    @property
+    def is_layer(self) -> bool:
+        return isinstance(self.target, type)
+
+
+def entries() -> dict[str, Entry]:
+    """Everything by canonical name: functions of the package, what only Tensor or nn.functional has, layers.
+
+    Aliases (`multiply`) and in-place forms (`add_`) are other spellings of these: see `find`.
+    """
+    found: dict[str, Entry] = {}
+    for name, function in ops.FUNCTIONS.items():
+        if name not in ops.ALIASES:
+            found[name] = Entry(name, function, plain(function).__module__.split(".")[-1])
+    others = {name: f for name, f in ops.METHODS.items() if name not in found and name not in ops.ALIASES}
+    others |= {"__getitem__": ops.getitem, "to": ops.cast}
+    for name, function in others.items():
+        if plain(function).__code__.co_name != "in_place":
+            found[f"Tensor.{name}"] = Entry(f"Tensor.{name}", function, "Tensor")
+    known = {plain(entry.target) for entry in found.values()}
+    for name, value in vars(F).items():
+        ours = callable(value) and getattr(value, "__module__", "").startswith("tinygen.")
+        if ours and not name.startswith("_") and plain(value) not in known:
+            found[f"F.{name}"] = Entry(f"F.{name}", value, "nn.functional")
+    for name, value in vars(nn).items():
+        if isinstance(value, type) and issubclass(value, nn.Module) and name not in CONTAINERS:
+            found[f"nn.{name}"] = Entry(f"nn.{name}", value, "nn")
+    return found
+
+
+def every_name() -> dict[str, list[str]]:
+    """The canonical names by kind, and the operators, in the order in which they are defined."""
+    kinds: dict[str, list[str]] = {}
+    for entry in entries().values():
+        kinds.setdefault(entry.kind, []).append(entry.name)
+    return kinds | {"operators": list(OPERATORS)}
+
+
+def find(name: str) -> Entry:
+    """The entry that a name in any of its spellings means.
+
+    Raises FlagError, in one line with the closest names, where there is none.
+    """
+    known, spellings, bare = entries(), OPERATORS | SPELLINGS | ops.ALIASES, name.strip()
+    while bare not in known:
+        prefix = next((p for p in PREFIXES if bare.startswith(p)), None)
+        inside = next((f"{p}{bare}" for p in ("F.", "Tensor.", "nn.") if f"{p}{bare}" in known), None)
+        if bare in spellings:
+            bare = spellings[bare]
+        elif inside is not None:
+            bare = inside
+        elif prefix is not None:
+            bare = bare.removeprefix(prefix)
+        elif bare.endswith("_"):  # add_ is add, in place
+            bare = bare[:-1]
+        else:
+            raise FlagError(closest(name, known))
+    return known[bare]
+
+
+def closest(name: str, known) -> str:
+    """One line for a name that nothing has, with the closest ones."""
+    import difflib
+
+    short = {entry.split(".")[-1].lower(): entry for entry in reversed(list(known))}
+    close = difflib.get_close_matches(name.split(".")[-1].lower(), short, 3, 0.5)
+    hint = f"did you mean {' or '.join(short[c] for c in close)}? " if close else ""
+    return f"explain: unknown operation {name!r}; {hint}`tinygen explain` lists them all"
+
+
+def entry_of(function, known: dict):
+    """The first entry of a function, or None."""
+    return next((entry for entry in known.values() if plain(entry.target) is plain(function)), None)
+
+
+def function_of(layer: type, known: dict):
+    """The entry of the operation that a layer's forward calls first, or None."""
+    if getattr(layer, "function", None) is not None:
+        return entry_of(layer.function, known)
+    tree = ast.parse(textwrap.dedent(inspect.getsource(layer.forward)))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id == "F":
+                return entry_of(getattr(F, node.attr), known)
+            if node.value.id != "self" and node.attr in ops.METHODS:
+                return find(node.attr)
+    return None
