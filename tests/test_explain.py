@@ -262,7 +262,7 @@ def test_the_readme_shows_what_is_printed():
     )
     assert shown
     for name, text in shown:
-        assert text in explain(name)
+        assert re.sub(r":\d+| +", " ", text) in re.sub(r":\d+| +", " ", explain(name))
 
 
 def test_bold_only_on_a_terminal(monkeypatch, capsys):

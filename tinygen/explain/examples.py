@@ -119,6 +119,7 @@ EXAMPLES = {
     "normal": example("tinygen.normal(5.0, 0.1, (2, 3))"),
     "randperm": example("tinygen.randperm(5)"),
     "bernoulli": example("tinygen.bernoulli(x)", x=probability(2, 3)),
+    "multinomial": example("tinygen.multinomial(x, 2)", x=probability(2, 3)),
     "full_like": example("tinygen.full_like(x, 7.0)", x=real(2, 3)),
     "one_hot": example("tinygen.one_hot(x, num_classes=3)", x=whole(4)),
     # elementwise
@@ -156,6 +157,10 @@ EXAMPLES = {
        for name in "sum mean var std var_mean std_mean logsumexp norm cumsum cumprod prod argmax argmin any all "
        "count_nonzero".split()},
     **{name: example(f"tinygen.{name}(x, dim=1)", x=distinct(2, 3)) for name in ("amax", "amin", "max", "min")},
+    **{name: example(f"tinygen.{name}(x)", x=distinct(2, 3)) for name in ("sort", "unique")},
+    "argsort": example("tinygen.argsort(x)", x=distinct(2, 3)),
+    "topk": example("tinygen.topk(x, 2)", x=distinct(2, 3)),
+    "bincount": example("tinygen.bincount(x)", x=whole(5)),
     # shapes
     "reshape": example("tinygen.reshape(x, (3, 2))", x=real(2, 3)),
     "Tensor.view": example("x.view(3, 2)", x=real(2, 3)),
@@ -170,6 +175,10 @@ EXAMPLES = {
     "permute": example("tinygen.permute(x, (2, 0, 1))", x=real(2, 1, 3)),
     "transpose": example("tinygen.transpose(x, 0, 1)", x=real(2, 3)),
     "broadcast_to": example("tinygen.broadcast_to(x, (2, 3))", x=real(2, 1)),
+    "movedim": example("tinygen.movedim(x, 0, 1)", x=real(2, 1, 3)),
+    "roll": example("tinygen.roll(x, 1, 1)", x=real(2, 3)),
+    "meshgrid": example("tinygen.meshgrid([a, b], indexing='ij')", a=real(2), b=real(3)),
+    "repeat_interleave": example("tinygen.repeat_interleave(x, 2, dim=1)", x=real(2, 2)),
     "flip": example("tinygen.flip(x, (1,))", x=real(2, 3)),
     "cat": example("tinygen.cat([a, b], dim=1)", a=real(2, 2), b=real(2, 1)),
     "stack": example("tinygen.stack([a, b])", a=real(2), b=real(2)),
@@ -177,6 +186,14 @@ EXAMPLES = {
     "split": example("tinygen.split(x, 2, dim=1)", x=real(2, 3)),
     "chunk": example("tinygen.chunk(x, 2, dim=1)", x=real(2, 4)),
     "gather": example("tinygen.gather(x, 1, index)", x=real(2, 3), index=whole(2, 2)),
+    "scatter": example("tinygen.scatter(x, 1, index, src)", x=real(2, 3), index=exactly([2], [0]), src=real(2, 1)),
+    "scatter_add": example("tinygen.scatter_add(x, 1, index, src)", x=real(2, 3), index=whole(2, 2), src=real(2, 2)),
+    "index_add": example("tinygen.index_add(x, 1, index, source)", x=real(2, 3), index=whole(2), source=real(2, 2)),
+    "index_copy": example(
+        "tinygen.index_copy(x, 1, index, source)", x=real(2, 3), index=exactly(2, 0), source=real(2, 2)
+    ),
+    "index_fill": example("tinygen.index_fill(x, 1, index, value)", x=real(2, 3), index=exactly(2, 0), value=real()),
+    "index_put": example("tinygen.index_put(x, (index,), values)", x=real(3), index=exactly(2, 0), values=real(2)),
     "index_select": example("tinygen.index_select(x, 1, index)", x=real(2, 3), index=whole(2)),
     "masked_select": example("tinygen.masked_select(x, mask)", x=real(2, 3), mask=truth(2, 3)),
     "Tensor.__getitem__": example("x[index, 1:]", x=real(3, 3), index=whole(2)),
