@@ -177,7 +177,7 @@ EXAMPLES = {
     "broadcast_to": example("tinygen.broadcast_to(x, (2, 3))", x=real(2, 1)),
     "movedim": example("tinygen.movedim(x, 0, 1)", x=real(2, 1, 3)),
     "roll": example("tinygen.roll(x, 1, 1)", x=real(2, 3)),
-    "meshgrid": example("tinygen.meshgrid([a, b], indexing='ij')", a=real(2), b=real(3)),
+    "meshgrid": example("tinygen.meshgrid(a, b, indexing='ij')", a=real(2), b=real(3)),
     "repeat_interleave": example("tinygen.repeat_interleave(x, 2, dim=1)", x=real(2, 2)),
     "flip": example("tinygen.flip(x, (1,))", x=real(2, 3)),
     "cat": example("tinygen.cat([a, b], dim=1)", a=real(2, 2), b=real(2, 1)),
@@ -210,7 +210,17 @@ EXAMPLES = {
     "conv_transpose2d": example(
         "tinygen.conv_transpose2d(input, weight, bias)", input=real(1, 1, 2, 2), weight=real(1, 2, 2, 2), bias=real(2)
     ),
+    "conv1d": example("tinygen.conv1d(input, weight, bias)", input=real(1, 2, 4), weight=real(1, 2, 2), bias=real(1)),
+    "conv_transpose1d": example(
+        "tinygen.conv_transpose1d(input, weight, bias)", input=real(1, 1, 3), weight=real(1, 2, 2), bias=real(2)
+    ),
+    "F.scaled_dot_product_attention": example(
+        "F.scaled_dot_product_attention(query, key, value)", query=real(2, 2), key=real(3, 2), value=real(3, 2)
+    ),
     # images
+    "max_pool1d": example("tinygen.max_pool1d(input, 2)", input=distinct(1, 2, 4)),
+    "avg_pool1d": example("tinygen.avg_pool1d(input, 2)", input=real(1, 2, 4)),
+    "adaptive_avg_pool1d": example("tinygen.adaptive_avg_pool1d(input, 2)", input=real(1, 2, 3)),
     "max_pool2d": example("tinygen.max_pool2d(input, 2)", input=distinct(1, 1, 4, 4)),
     "F.avg_pool2d": example("F.avg_pool2d(input, 2)", input=real(1, 1, 4, 4)),
     "F.adaptive_avg_pool2d": example("F.adaptive_avg_pool2d(input, 2)", input=real(1, 1, 3, 3)),
@@ -223,6 +233,7 @@ EXAMPLES = {
     "layer_norm": example(
         "tinygen.layer_norm(input, (3,), weight, bias)", input=real(2, 3), weight=real(3), bias=real(3)
     ),
+    "rms_norm": example("tinygen.rms_norm(input, (3,), weight)", input=real(2, 3), weight=real(3)),
     "group_norm": example(
         "tinygen.group_norm(input, 2, weight, bias)", input=real(2, 4, 2), weight=real(4), bias=real(4)
     ),
