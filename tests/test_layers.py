@@ -32,6 +32,8 @@ BELOW = {
     "ops": OPS,
     "nn": OPS - {"kernels"} | {"nn"},
     "optim": OPS | {"optim", "nn"},
+    "profiler": TAPE | {"nn", "optim", "profile_report"},
+    "profile_report": set(),
 }
 TOP = {"cli", "models", "benchmarks", "doctor", "explain", "__main__"}
 OPTIONAL = {"numba", "cupy", "matplotlib", "torch"}

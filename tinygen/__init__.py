@@ -42,6 +42,7 @@ from tinygen.legacy import (
     ShortTensor,
 )
 from tinygen.ops import FUNCTIONS as _FUNCTIONS
+from tinygen.profiler import profile
 from tinygen.random import manual_seed
 from tinygen.serialization import load, save
 from tinygen.tensor import Tensor, as_tensor, device, from_numpy, is_tensor, tensor

@@ -1,0 +1,61 @@
+"""Where a training step of the VAE spends its time: `tinygen.profile()` around models/vae.py's own step.
+
+python -m tinygen.benchmarks.profile_vae [--steps 100] [--rows 10] [-o profile.png]
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+import tinygen
+from tinygen import optim
+from tinygen.data import binarize
+from tinygen.models import vae
+from tinygen.random import Generator
+
+
+def step(net, optimizer, images: np.ndarray, random: Generator, i: int) -> None:
+    """One step of `vae.train` on these images; without its log, schedule and pictures."""
+    x = tinygen.tensor(binarize(images, random.at("binarize", i)))
+    eps = tinygen.tensor(random.at("eps", i).normal((len(x), net.latent)))
+    reconstruction, kl = vae.loss(net, x, eps)
+    optimizer.zero_grad()
+    (reconstruction + kl).backward()
+    optimizer.step()
+
+
+def measure(steps: int = 100, batch: int = 100, by_shape: bool = False) -> tinygen.profile:
+    """The profile of so many steps on random images, after a few that compile and warm up."""
+    random = Generator(0)
+    images = (255 * random.at("images").uniform((batch, vae.PIXELS))).astype(np.uint8)
+    net = vae.build(vae.Config())
+    optimizer = optim.Adam(net.parameters(), 1e-3)
+    profile = tinygen.profile(show=False, by_shape=by_shape)
+    for i in range(3):
+        step(net, optimizer, images, random, i)
+    with profile:
+        for i in range(3, 3 + steps):
+            step(net, optimizer, images, random, i)
+    return profile
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="profile_vae", description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--batch", type=int, default=100)
+    parser.add_argument("--rows", type=int, help="operations to name; all by default")
+    parser.add_argument(
+        "--by-shape", action="store_true", help="a line for every combination of input shapes"
+    )
+    parser.add_argument("-o", metavar="PNG", help="draw it")
+    given = parser.parse_args(argv)
+    profile = measure(given.steps, given.batch, given.by_shape)
+    print(profile.table(given.rows))
+    if given.o:
+        profile.plot(given.o)
+
+
+if __name__ == "__main__":
+    main()
