@@ -204,7 +204,7 @@ def test_by_shape():
     with quiet(by_shape=True) as p:
         (x * y + 2 * x).sum().backward()
         _sleeping(forward=0, x=x, backward=0)
-        _sleeping(np.ones(2), 0, 0)
+        _sleeping(floats(2), 0, 0)
         tinygen.cat([x, x]).sum().backward()
     found = {
         (r["operation"], *map(tuple, r["shapes"])): (r["forward_calls"], r["backward_calls"])
@@ -265,13 +265,13 @@ def test_optimisers_and_closures():
 
 
 def test_entering_again_adds():
-    x, p = floats(3, requires_grad=True), quiet()
+    x, p, start = floats(3, requires_grad=True), quiet(), time.perf_counter()
     for n in (1, 2):
         time.sleep(0.05)
         with p:
             x.exp().sum().backward()
         assert calls(p) == {"exp": (n, n), "sum": (n, n)}
-    assert measured_ms(p) <= p.wall_ms < 50
+    assert measured_ms(p) <= p.wall_ms <= 1e3 * (time.perf_counter() - start) - 100
 
 
 # Nothing left behind
@@ -362,13 +362,13 @@ def test_the_table_is_aligned(capsys):
     head, rule = lines[:2]
     assert rule == lines[6] == "-" * len(head) and len(lines) == 11
     assert all(len(line) == len(head) for line in lines)
-    ends = [i for i, c in enumerate(head) if c != " " and head[i + 1 : i + 3].strip() == ""][
-        1:
-    ]  # of the columns
+    ends = [i for i, c in enumerate(head) if c != " " and head[i + 1 : i + 3].strip() == ""]
+    ends = ends[1:]  # of the columns of numbers
     assert len(ends) == 8
     for line in [*lines[2:6], lines[10]]:
         assert all(line[end] != " " and line[end + 1 : end + 3].strip() == "" for end in ends)
-    assert lines[2].split()[0] == p.rows[0]["operation"]
+    operations = [r["operation"] for r in p.rows if r["kind"] == "operation"]
+    assert [line.split()[0] for line in lines[2:6]] == operations
     foot = {line.split("  ")[0] for line in lines[7:]}
     assert foot == {"Adam.step, 1 calls", f"{TAPE}, 1 calls", "not in any of these", "the block"}
     assert lines[10].split()[-3:] == [f"{p.wall_ms:.2f}", "100.0", "%"]

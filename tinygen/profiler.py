@@ -13,8 +13,6 @@ from collections import deque
 from dataclasses import dataclass, field
 from time import perf_counter
 
-import numpy as np
-
 from tinygen import autograd, profile_report
 from tinygen.autograd import Node, owner
 from tinygen.nn.module import Parameter
@@ -333,7 +331,7 @@ def _shapes_of_call(op: Primitive, inputs, attrs) -> tuple:
             inputs, _ = op._bind_call(inputs, dict(attrs))
         except TypeError:
             return ()
-    return tuple(x.shape for x in inputs if isinstance(x, (Tensor, np.ndarray)))
+    return tuple(x.shape for x in inputs if isinstance(x, Tensor))
 
 
 SWAPPED = (
