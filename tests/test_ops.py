@@ -270,6 +270,7 @@ WITHOUT_A_CASE = {
     **{f"Tensor.{name}": "refused: test_wrong_calls.py" for name in ops.inplace.REFUSED},
     "tinygen.save": "files: test_serialization.py",
     "tinygen.load": "files: test_serialization.py",
+    "tinygen.profile": "a measurement: test_profile.py",
     "tinygen.ShapeError": "an exception: test_wrong_calls.py",
     "tinygen.DtypeError": "an exception: test_wrong_calls.py",
 }
