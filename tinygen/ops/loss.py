@@ -316,7 +316,7 @@ def _soft_cross_entropy(log_p, target, weight, ignore_index, reduction, label_sm
     dim = 1 if log_p.ndim > 1 else 0
     classes = log_p.shape[dim]
     if label_smoothing:
-        target = target * (1 - label_smoothing) + label_smoothing / classes
+        target = target * (1 - label_smoothing) + label_smoothing / max(classes, 1)
     losses = log_p * target
     by_class = _class_weights("cross_entropy", weight, classes)
     if by_class is not None:

@@ -97,7 +97,8 @@ def mean(input, dim=None, keepdim=False, *, dtype=None):
         return _by_float32(mean, input, dim, keepdim)
     dims = normalize_dims(dim, input.ndim, "mean")
     count = math.prod(input.shape[d] for d in dims)
-    return _sum(input, dims=dims, keepdim=keepdim) * (1 / count if count else math.nan)
+    total = _sum(input, dims=dims, keepdim=keepdim)
+    return total * (1 / count) if count else total + math.nan
 
 
 def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
@@ -115,6 +116,8 @@ def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     freedom = count - correction
     centred = input - mean(input, dims, keepdim=True) if dims else input - input
     squares = _sum(e.square(centred), dims=dims, keepdim=keepdim)
+    if not count:
+        return squares + math.nan
     return squares * (1 / freedom) if freedom > 0 else squares / 0.0
 
 

@@ -66,7 +66,7 @@ def bincount(input, weights=None, minlength=0):
         raise ShapeError(f"bincount: found x {x.shape}, expected one dimension and no numbers below 0")
     if minlength < 0:
         raise RuntimeError(f"bincount: found minlength {minlength}, expected none below 0")
-    if weights is None:
+    if weights is None or not x.size:
         return Tensor._wrap(np.bincount(x, minlength=minlength).astype(np.int64, copy=False))
     if weights.shape != input.shape:
         raise ShapeError(f"bincount: found weights {weights.shape}, expected {input.shape}")
