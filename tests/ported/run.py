@@ -4,7 +4,8 @@
 
 Every changed line is printed.  torchvision and torch.utils.data are replaced by tests/ported/standins under both
 libraries.  With --same-start both begin from the same weights and draw the same noise; --log writes what the program
-asks for with `.item()` in full precision, and --compare runs both and lines these numbers up.
+asks for with `.item()` in full precision, and --compare runs both and lines these numbers up.  What is drawn
+differently without --same-start is the noise and the weights: the streams of the two libraries are their own.
 """
 
 from __future__ import annotations
@@ -186,28 +187,47 @@ def run(args) -> None:
         )
 
 
+def logged_run(args, library: str) -> dict:
+    """The program in a process of its own.  -> the numbers it asked for, and the seconds at which it did"""
+    with tempfile.TemporaryDirectory() as folder:
+        log = f"{folder}/log.json"
+        options = [
+            "--on",
+            library,
+            "--log",
+            log,
+            "--folder",
+            f"{folder}/a/b",
+            "--data",
+            args.data,
+            "--same-start",
+        ]
+        options += ["--seed", str(args.seed), "--most", str(args.compare)]
+        options += [] if args.items is None else ["--items", str(args.items)]
+        options += ["--float64"] if args.float64 else []
+        command = [sys.executable, str(Path(__file__).resolve()), *options]
+        command += [str(Path(args.program).resolve()), *args.arguments]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)}\n{done.stdout[-2000:]}{done.stderr}")
+        return json.loads(Path(log).read_text())
+
+
 def compare(args) -> None:
-    """Both libraries, each in a process of its own, and their numbers side by side"""
-    found = {}
-    for name in ("tinygen", "torch"):
-        with tempfile.TemporaryDirectory() as folder:
-            log = f"{folder}/log.json"
-            options = ["--on", name, "--log", log, "--folder", folder, "--data", args.data, "--same-start"]
-            options += ["--seed", str(args.seed), "--most", str(args.compare)]
-            options += [] if args.items is None else ["--items", str(args.items)]
-            options += ["--float64"] if args.float64 else []
-            command = [sys.executable, str(Path(__file__).resolve()), *options]
-            command += [str(Path(args.program).resolve()), *args.arguments]
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                raise SystemExit(f"{' '.join(command)}\n{done.stdout[-2000:]}{done.stderr}")
-            found[name] = json.loads(Path(log).read_text())
+    """Both libraries in turn, and their numbers side by side"""
+    found, seconds = {}, {"tinygen": [], "torch": []}
+    for _ in range(args.rounds):
+        for name in seconds:
+            found[name] = logged_run(args, name)
+            seconds[name].append(found[name]["seconds"][-1] - found[name]["seconds"][0])
     ours, theirs = (np.array(found[name]["numbers"]) for name in ("tinygen", "torch"))
     relative = np.abs(ours - theirs) / np.maximum(np.abs(theirs), 1e-3)
     shown = range(len(ours)) if len(ours) <= 24 else [*range(12), *range(len(ours) - 12, len(ours))]
     print("number        tinygen          torch   relative")
     for i in shown:
         print(f"{i:6} {ours[i]:14.7g} {theirs[i]:14.7g} {relative[i]:10.1e}")
+    for name, each in seconds.items():
+        print(f"{name}: {min(each):.2f} s from the first number to the last, best of {len(each)}")
     print(f"largest relative difference of {len(ours)} numbers: {relative.max():.1e}")
 
 
@@ -229,6 +249,7 @@ def main() -> None:
     parser.add_argument("--log", help="a file for the numbers, as JSON")
     parser.add_argument("--most", type=int, help="end the program after this many numbers")
     parser.add_argument("--compare", type=int, metavar="N", help="run both and compare the first N numbers")
+    parser.add_argument("--rounds", type=int, default=1, help="of --compare, for the times")
     parser.add_argument("program")
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     args = parser.parse_args()

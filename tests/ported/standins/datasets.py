@@ -31,4 +31,6 @@ class MNIST(Dataset):
 
 
 def __getattr__(name: str):
+    if name.startswith("__"):  # what the import system asks a module for
+        raise AttributeError(name)
     raise NotImplementedError(f"datasets.{name} has no stand-in; use MNIST")
