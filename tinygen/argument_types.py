@@ -58,6 +58,7 @@ _KINDS = {name: kind for kind, names in _BY_KIND.items() for name in names.split
 DIM_OR_TENSOR = "a whole number or a Tensor", lambda x: _is_int(x) or _is_tensor(x)
 INTS_OR_WORD = "whole numbers, 'same' or 'valid'", lambda x: isinstance(x, str) or _is_ints(x)
 TENSOR_OR_LIST = "a Tensor or a list of them", lambda x: isinstance(x, (Tensor, list, tuple))
+INTS_OR_DTYPE = "whole numbers or a dtype", lambda x: isinstance(x, (type, np.dtype)) or _is_ints(x)
 INTS_OR_BOOL = "whole numbers", lambda x: _is_bool(x) or _is_ints(x)  # var(unbiased) is an overload
 INTS_OR_NONE = "whole numbers or None", lambda x: x is None or _is_ints(x)
 NUMBER_OR_WORD = "a number or 'fro'", lambda x: isinstance(x, str) or _is_number(x)
@@ -84,6 +85,7 @@ _OF = {
     "start": _of(NUMBER, "arange linspace"),
     "p": _of(NUMBER_OR_WORD, "norm") | _of(OPERAND, "bernoulli_"),
     "weight": _of(OPERAND, "lerp"),
+    "sizes": _of(INTS_OR_DTYPE, "view"),
     "src": _of(OPERAND, "scatter scatter_"),
     "tensors": _of(TENSOR_OR_LIST, "meshgrid"),
     "output_size": _of(INTS_OR_NONE, "adaptive_avg_pool2d"),

@@ -8,6 +8,7 @@ from cases import (
     creation,
     cumulative,
     diagonal,
+    einsum,
     elementwise,
     gather,
     index,

@@ -21,3 +21,19 @@ case("F.linear", lambda T, F, x, w, b: F.linear(x, w, b), U(0, 4), U(2, 4), U(2)
 case("dot", lambda T, F, x, y: T.dot(input=x, tensor=y), U(4), U(4))
 case("outer", lambda T, F, x, y: (T.ger(x, vec2=y), T.outer(input=x, vec2=y)), U(3), U(4))
 case("mm", lambda T, F, x, y: T.mm(input=x, mat2=y), U(3, 4), U(4, 2))
+case("mv", lambda T, F, x, y: (T.mv(x, y), x.mv(vec=y)), U(3, 4), U(4))
+case(
+    "addmm", lambda T, F, x, a, b: (T.addmm(x, a, b), x.addmm(a, b, beta=2, alpha=3)), U(2), U(3, 4), U(4, 2)
+)
+case("addmm", lambda T, F, x, a, b: T.addmm(input=x, mat1=a, mat2=b, beta=0), U(3, 2), U(3, 4), U(4, 2))
+case("addmm", lambda T, F, x, a, b: T.addmm(x, a, b), U(), U(3, 0), U(0, 2))
+case("baddbmm", lambda T, F, x, a, b: (T.baddbmm(x, a, b), x.baddbmm(a, b, alpha=2, beta=3)), U(2, 3, 2), U(2, 3, 4),
+     U(2, 4, 2))  # fmt: skip
+case(
+    "baddbmm",
+    lambda T, F, x, a, b: T.baddbmm(input=x, batch1=a, batch2=b, beta=0),
+    U(2),
+    U(2, 3, 4),
+    U(2, 4, 2),
+)
+case("matmul", lambda T, F, x, y: T.matmul(input=x, other=y), U(3, 4), U(4, 2))

@@ -14,6 +14,7 @@ from tinygen.ops import (
     diagonal,
     distance,
     dropout,
+    einsum,
     elementwise,
     gather,
     index,
@@ -52,7 +53,8 @@ EXPORTS = {
     gather: "gather scatter scatter_add index_add index_copy index_fill index_put repeat_interleave",
     sort: "sort argsort topk unique bincount",
     index: "index_select masked_select nonzero",
-    matmul: "matmul mm bmm dot outer",
+    matmul: "matmul mm bmm mv dot outer addmm baddbmm",
+    einsum: "einsum tensordot",
     conv: "conv1d conv2d conv_transpose1d conv_transpose2d",
     pool: "max_pool1d avg_pool1d adaptive_avg_pool1d max_pool2d",
     resize: "pixel_shuffle pixel_unshuffle",
@@ -60,9 +62,9 @@ EXPORTS = {
     norm: "layer_norm rms_norm group_norm batch_norm instance_norm",
     dropout: "dropout",
 }
-NOT_METHODS = set("dropout selu where cat stack meshgrid normal var_mean std_mean".split()).union(
-    *(EXPORTS[module].split() for module in (creation, conv, pool, resize, norm, distance))
-)
+NOT_METHODS = set(
+    "dropout selu where cat stack meshgrid normal einsum tensordot var_mean std_mean".split()
+).union(*(EXPORTS[module].split() for module in (creation, conv, pool, resize, norm, distance)))
 ONLY_METHODS = {
     shape: "view view_as expand expand_as repeat contiguous",
     inplace: """add_ sub_ mul_ div_ pow_ remainder_ floor_divide_ neg_ abs_ exp_ log_ sqrt_ rsqrt_ reciprocal_ square_

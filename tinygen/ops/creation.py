@@ -65,7 +65,9 @@ def arange(start=0, end=None, step=1, *, dtype=None, device=None, requires_grad=
         start, end = 0, start
     start, end, step = (x.item() if isinstance(x, (Tensor, np.generic)) else x for x in (start, end, step))
     if step == 0 or (end - start) * step < 0:
-        raise RuntimeError(f"arange: from {start} to {end} in steps of {step} leads nowhere")
+        raise RuntimeError(
+            f"arange: found steps of {step} from {start} to {end}, expected steps that lead there"
+        )
     whole = builtins.all(isinstance(x, int) for x in (start, end, step))
     dtype = np.dtype(dtype) if dtype else (dtypes.int64 if whole else dtypes.get_default_dtype())
     count = -((start - end) // step) if whole else math.ceil((end - start) / step)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from tinygen import kernels
 from tinygen.dtypes import ShapeError
 from tinygen.ops.reduce import sum_to
@@ -54,7 +56,7 @@ def matmul(input, other):
     if not (left or right):
         return out
     lead = out.shape[:-2]
-    return reshape(out, *lead, *([] if left else [out.shape[-2]]), *([] if right else [out.shape[-1]]))
+    return reshape(out, (*lead, *([] if left else [out.shape[-2]]), *([] if right else [out.shape[-1]])))
 
 
 def mm(input, mat2):
@@ -83,6 +85,37 @@ def dot(input, tensor):
 def outer(input, vec2):
     """All products of the elements of two vectors: (M,), (N,) -> (M, N)"""
     return reshape(input, -1, 1) * reshape(vec2, 1, -1)
+
+
+def mv(input, vec):
+    """Product of a matrix and a vector: (M, K), (K,) -> (M,)"""
+    if input.ndim != 2 or vec.ndim != 1:
+        raise ShapeError(f"mv: found input {input.shape}, vec {vec.shape}, expected a matrix and a vector")
+    return matmul(input, vec)
+
+
+def _plus(operation: str, input, product, beta, alpha):
+    """beta input + alpha product; an input that does not count may be nan."""
+    try:
+        fits = np.broadcast_shapes(input.shape, product.shape) == product.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ShapeError(f"{operation}: input {input.shape} does not broadcast to {product.shape}")
+    product = product if alpha == 1 else product * alpha
+    if beta == 0:
+        return product
+    return (input if beta == 1 else input * beta) + product
+
+
+def addmm(input, mat1, mat2, *, beta=1, alpha=1):
+    """beta input + alpha mat1 mat2.  input broadcasts to (M, N), mat1 (M, K), mat2 (K, N) -> (M, N)"""
+    return _plus("addmm", input, mm(mat1, mat2), beta, alpha)
+
+
+def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
+    """beta input + alpha batch1 batch2.  batch1 (B, M, K), batch2 (B, K, N) -> (B, M, N)"""
+    return _plus("baddbmm", input, bmm(batch1, batch2), beta, alpha)
 
 
 @primitive

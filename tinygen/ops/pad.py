@@ -58,7 +58,8 @@ def _continued(x, widths, mode: str):
     padded = sum(1 for pair in widths if any(pair))
     if x.ndim not in (2, 3, 4, 5) or padded > min(3, x.ndim - 1):
         raise NotImplementedError(
-            f"pad: mode {mode!r} takes the last 1 to 3 of 2 to 5 dimensions; use 'constant' for x {x.shape}"
+            f"pad: found x {x.shape} and widths {widths} with mode {mode!r}, expected 2 to 5 dimensions and widths for "
+            "the last 1 to 3 but not for all; use 'constant'"
         )
     side, short = _SIDES[mode]
     for dim, (before, after) in enumerate(widths):

@@ -186,7 +186,8 @@ def amin(input, dim=None, keepdim=False):
 
 def _not_empty(x, dim, operation: str):
     if builtins.any(x.shape[d] == 0 for d in normalize_dims(dim, x.ndim, operation)):
-        raise IndexError(
+        whole = dim in (None, ()) and not operation.startswith("arg")
+        raise (RuntimeError if whole else IndexError)(
             f"{operation}: found no elements in shape {x.shape} along dim {dim}, expected at least one"
         )
     return x

@@ -29,6 +29,8 @@ def sizes_of(given: tuple, named, operation: str) -> tuple[int, ...]:
         if given:
             raise TypeError(f"{operation}: found sizes by position and by name, expected one of the two")
         given = (named,)
+    if not given:
+        raise TypeError(f"{operation}: found no sizes, expected whole numbers")
     if len(given) == 1 and isinstance(given[0], (tuple, list)):
         given = given[0]
     try:
@@ -218,7 +220,7 @@ def flip(input, *order, dims=None):
     """The order of elements reversed along `dims`"""
     dims = [dim_of(d, input.ndim, "flip") for d in sizes_of(order, dims, "flip")]
     if len(set(dims)) < len(dims):
-        raise RuntimeError(f"flip: dims {dims} name a dimension twice")
+        raise RuntimeError(f"flip: found dims {dims}, expected none twice")
     return _flip(input, dims=tuple(dims) if input.ndim else ())
 
 
@@ -312,7 +314,7 @@ def stack(tensors, dim=0):
     """Tensors of one shape joined along a new dimension"""
     tensors = list(tensors)
     if not tensors:
-        raise ValueError("stack: found no Tensors, expected at least one")
+        raise ShapeError("stack: found no Tensors, expected at least one")
     for i, x in enumerate(tensors):
         if x.shape != tensors[0].shape:
             raise ShapeError(f"stack: xs[{i}] is {x.shape}, expected the shape of xs[0] {tensors[0].shape}")
