@@ -406,7 +406,7 @@ def test_a_training_step_of_the_vae_and_its_picture(tmp_path, capsys):
     from PIL import Image
 
     path = tmp_path / "profile.png"
-    profile_vae.main(["--steps", "2", "--rows", "5", "-o", str(path)])
+    profile_vae.main(["--steps", "2", "--repeat", "2", "--rows", "5", "-o", str(path)])
     assert "Adam.step, 2 calls" in capsys.readouterr().out
     p = profile_vae.measure(steps=2)
     assert calls(p)["linear"] == (14, 14) and row(p, "Adam.step")["calls"] == 2
