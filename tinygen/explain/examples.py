@@ -202,6 +202,11 @@ EXAMPLES = {
     # products and convolution
     "matmul": example("tinygen.matmul(x, other)", x=real(2, 3), other=real(3, 2)),
     "mm": example("tinygen.mm(x, mat2)", x=real(2, 3), mat2=real(3, 2)),
+    "mv": example("tinygen.mv(x, vec)", x=real(2, 3), vec=real(3)),
+    "addmm": example("tinygen.addmm(x, mat1, mat2)", x=real(2), mat1=real(2, 3), mat2=real(3, 2)),
+    "baddbmm": example("tinygen.baddbmm(x, a, b)", x=real(2), a=real(2, 2, 3), b=real(2, 3, 2)),
+    "einsum": example("tinygen.einsum('ij,jk->ik', a, b)", a=real(2, 3), b=real(3, 2)),
+    "tensordot": example("tinygen.tensordot(a, b, 1)", a=real(2, 3), b=real(3, 2)),
     "bmm": example("tinygen.bmm(x, mat2)", x=real(2, 2, 3), mat2=real(2, 3, 1)),
     "dot": example("tinygen.dot(x, other)", x=real(3), other=real(3)),
     "outer": example("tinygen.outer(x, vec2)", x=real(2), vec2=real(3)),
