@@ -285,6 +285,7 @@ def test_bold_only_on_a_terminal(monkeypatch, capsys):
         (["qqqq"], "unknown operation 'qqqq'; `tinygen explain` lists them all"),
         (["softmax", "-o", "x.png"], "-o: only for a GRAPH.py"),
         (["softmax", "--seed", "x"], "argument --seed"),
+        (["softmax", "--seed", "-1"], "--seed: found -1, expected 0 or more"),
         ([str(PROGRAMS / "last.py"), "--seed", "1"], "--seed: not for a GRAPH.py"),
         ([str(PROGRAMS / "missing.py")], "missing.py: No such file or directory"),
         (

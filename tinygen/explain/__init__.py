@@ -5,8 +5,8 @@
 From here everything else of the package may be imported, and nothing imports this but the command line.
 """
 
-from tinygen.explain.names import closest, every_name, find
-from tinygen.explain.operation import Explanation, explain_operation
+from tinygen.explain.names import every_name, find
+from tinygen.explain.operation import explain_operation
 
 
 def explain(name: str, seed: int = 0) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from pathlib import Path
 from traceback import print_exception
 
@@ -14,6 +15,8 @@ from tinygen.flags import FlagError
 
 def explain_named(name: str, seed: int) -> int:
     """One operation."""
+    if seed < 0:
+        raise FlagError(f"--seed: found {seed}, expected 0 or more")
     explanation = explain_operation(name, seed)
     print(explanation.text(bold=sys.stdout.isatty() and not os.environ.get("NO_COLOR")), end="")
     return 0 if explanation.passed else 1
@@ -21,8 +24,6 @@ def explain_named(name: str, seed: int) -> int:
 
 def list_names() -> int:
     """Every name that can be explained, by the file or the place it is in."""
-    import textwrap
-
     for kind, names in every_name().items():
         print(kind)
         print(textwrap.fill("  ".join(names), 100, initial_indent="  ", subsequent_indent="  "))

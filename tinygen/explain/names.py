@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import inspect
 import textwrap
 from typing import NamedTuple
 
 from tinygen import nn, ops
-from tinygen.explain.source import plain
+from tinygen.explain.source import plain, same
 from tinygen.flags import FlagError
 from tinygen.nn import functional as F
 
@@ -97,17 +98,30 @@ def find(name: str) -> Entry:
 
 def closest(name: str, known) -> str:
     """One line for a name that nothing has, with the closest ones."""
-    import difflib
-
-    short = {entry.split(".")[-1].lower(): entry for entry in reversed(list(known))}
-    close = difflib.get_close_matches(name.split(".")[-1].lower(), short, 3, 0.5)
+    short, wanted = {}, _plainly(name)
+    for entry in known:
+        short.setdefault(_plainly(entry), entry)
+    close = [s for s in short if s == wanted] + [
+        s for s in short if len(wanted) > 2 and wanted in s and s != wanted
+    ]
+    close = (close or difflib.get_close_matches(wanted, short, 3, 0.5))[:3]
     hint = f"did you mean {' or '.join(short[c] for c in close)}? " if close else ""
     return f"explain: unknown operation {name!r}; {hint}`tinygen explain` lists them all"
 
 
+def _plainly(name: str) -> str:
+    """As somebody else may write it: batchnorm for batch_norm."""
+    return name.split(".")[-1].lower().replace("_", "")
+
+
 def entry_of(function, known: dict):
     """The first entry of a function, or None."""
-    return next((entry for entry in known.values() if plain(entry.target) is plain(function)), None)
+    return next((entry for entry in known.values() if same(entry.target, function)), None)
+
+
+def is_public(function) -> bool:
+    """Whether the package or Tensor offers it under a name."""
+    return any(same(function, offered) for offered in (*ops.FUNCTIONS.values(), *ops.METHODS.values()))
 
 
 def function_of(layer: type, known: dict):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 
-from tinygen import kernels, ops
+from tinygen import kernels
 from tinygen.explain import source
 from tinygen.explain.examples import EXAMPLES, Example, example_of
-from tinygen.explain.names import Entry, entries, find, function_of
+from tinygen.explain.names import Entry, entries, find, function_of, is_public
 from tinygen.explain.page import Page
 from tinygen.explain.rows import derivatives
 from tinygen.explain.run import Check, Run, check, run
-from tinygen.kernels.dispatch import Kernel
+from tinygen.kernels.dispatch import Kernel, _registry
 from tinygen.primitive import Primitive
 
 
@@ -55,15 +55,8 @@ def explain_operation(name: str, seed: int = 0) -> Explanation:
 
 def _example(entry: Entry, known: dict) -> Example:
     """Its own, or that of another name of the same function."""
-    names = [entry.name]
-    names += [
-        e.name for e in known.values() if e.target is not entry.target and _same(e.target, entry.target)
-    ]
+    names = [entry.name, *(other.name for other in known.values() if source.same(other.target, entry.target))]
     return example_of(next((name for name in names if name in EXAMPLES), entry.name), entry.target)
-
-
-def _same(f, g) -> bool:
-    return source.plain(f) is source.plain(g)
 
 
 def _title(name: str, target) -> str:
@@ -104,7 +97,7 @@ def _forward(page: Page, entry: Entry, result: Run) -> None:
         page.prose("It calls, beside public operations:")
         for f in helpers:
             page.entry(f.__name__, _first_line(f), source.where(f))
-    others = [op for op in primitives if not _same(op, function)]
+    others = [op for op in primitives if not source.same(op, function)]
     if not others:
         return
     names = ", ".join(op.__name__ for op in primitives)
@@ -121,10 +114,6 @@ def _forward(page: Page, entry: Entry, result: Run) -> None:
 def _is_helper(f) -> bool:
     """A function of tinygen.ops that is no public operation and no primitive."""
     return f.__module__.startswith("tinygen.ops") and not isinstance(f, Primitive) and not is_public(f)
-
-
-def is_public(f) -> bool:
-    return any(_same(f, g) for g in (*ops.FUNCTIONS.values(), *ops.METHODS.values()))
 
 
 def _first_line(f) -> str:
@@ -152,11 +141,9 @@ def _kernels(page: Page, entry: Entry, result: Run) -> None:
 
 
 def _kernel(page: Page, name: str, when: str, ran: set) -> None:
-    from tinygen.kernels import dispatch
-
     page.prose(f"kernels.{name}, called by the {when}:")
     rungs: dict[str, tuple] = {}
-    for device, ladder in dispatch._registry[name].ladder.items():
+    for device, ladder in _registry[name].ladder.items():
         for variant, function, _ in ladder:
             devices = rungs.get(variant, (function, []))[1]
             rungs[variant] = (function, [*devices, device])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 
 from tinygen.explain import source
+from tinygen.explain.names import is_public
 from tinygen.explain.page import Page
 from tinygen.primitive import Primitive
 
@@ -115,8 +116,6 @@ def _rows(page: Page, op: Primitive) -> None:
 
 def _collect(row, helpers: dict) -> None:
     """What a row calls that is not public, and what that calls in turn."""
-    from tinygen.explain.operation import is_public
-
     for f in source.uses(row):
         if f.__module__.startswith("tinygen.ops") and not is_public(f) and source.plain(f) not in helpers:
             helpers[source.plain(f)] = f

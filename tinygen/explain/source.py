@@ -46,6 +46,10 @@ def plain(function):
     return inspect.unwrap(function)
 
 
+def same(f, g) -> bool:
+    return plain(f) is plain(g)
+
+
 def where(function) -> str:
     """Its file and line, the file as it lies in the package: `tinygen/kernels/softmax.py:17`."""
     if isinstance(function, type):
@@ -155,10 +159,11 @@ def _block_above(file: _File, line: int, first: int = 0) -> list[int]:
 
 
 def _segment(file: _File, node) -> str:
-    """The text of an expression, its continuation lines dedented to where it begins."""
-    text = ast.get_source_segment("\n".join(file.lines), node)
-    first, _, rest = text.partition("\n")
-    return first + ("\n" + textwrap.indent(textwrap.dedent(rest), "    ") if rest else "")
+    """The text of an expression, its continuation lines dedented to where it begins, or four further."""
+    first, _, rest = ast.get_source_segment("\n".join(file.lines), node).partition("\n")
+    rest = textwrap.dedent(rest)
+    closes = rest.rpartition("\n")[2].startswith((")", "]", "}"))
+    return "\n".join([first, rest if closes else textwrap.indent(rest, "    ")]) if rest else first
 
 
 def _statement(file: _File, node):
