@@ -288,6 +288,9 @@ def public_names():
     for name, value in vars(tinygen).items():
         if name[0] != "_" and name not in ops.FUNCTIONS and not inspect.ismodule(value):
             yield f"tinygen.{name}"
+    for name, value in vars(tinygen.nn).items():
+        if isinstance(value, type) and name[0] != "_":
+            yield f"nn.{name}"
     yield from (f"autograd.{name}" for name in ("grad", "backward", "gradcheck", "gradgradcheck"))
 
 

@@ -13,6 +13,7 @@ from cases import (
     gather,
     index,
     inplace,
+    layers,
     loss,
     matmul,
     norm,

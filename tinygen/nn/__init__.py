@@ -2,21 +2,27 @@
 
 from tinygen.calls import absent as _absent
 from tinygen.nn import functional, init, utils
+from tinygen.nn.attention import MultiheadAttention
+from tinygen.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from tinygen.nn.functions import (
     ELU,
     GELU,
     GLU,
     SELU,
+    AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
+    AvgPool1d,
     AvgPool2d,
     BCELoss,
     BCEWithLogitsLoss,
+    ConstantPad2d,
     CosineSimilarity,
     CrossEntropyLoss,
     Dropout,
     Dropout2d,
     Flatten,
     GaussianNLLLoss,
+    Hardtanh,
     HuberLoss,
     Identity,
     KLDivLoss,
@@ -24,6 +30,7 @@ from tinygen.nn.functions import (
     LeakyReLU,
     LogSigmoid,
     LogSoftmax,
+    MaxPool1d,
     MaxPool2d,
     Mish,
     MSELoss,
@@ -31,8 +38,10 @@ from tinygen.nn.functions import (
     PairwiseDistance,
     PixelShuffle,
     PixelUnshuffle,
+    ReflectionPad2d,
     ReLU,
     ReLU6,
+    ReplicationPad2d,
     Sigmoid,
     SiLU,
     SmoothL1Loss,
@@ -45,18 +54,18 @@ from tinygen.nn.functions import (
     Upsample,
     UpsamplingBilinear2d,
     UpsamplingNearest2d,
+    ZeroPad2d,
 )
-from tinygen.nn.layers import (
+from tinygen.nn.layers import Embedding, Linear, PReLU
+from tinygen.nn.module import Module, ModuleList, Parameter, Sequential
+from tinygen.nn.normalization import (
     BatchNorm1d,
     BatchNorm2d,
-    Conv2d,
-    ConvTranspose2d,
-    Embedding,
     GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
     LayerNorm,
-    Linear,
-    PReLU,
+    RMSNorm,
 )
-from tinygen.nn.module import Module, ModuleList, Parameter, Sequential
 
 __getattr__ = _absent("tinygen.nn", globals())

@@ -6,6 +6,7 @@ import inspect
 
 from tinygen.nn import functional as F
 from tinygen.nn.module import Module
+from tinygen.ops.conv import sizes
 from tinygen.tensor import Tensor
 
 
@@ -138,17 +139,10 @@ Mish = _layer("Mish", F.mish, "inplace", inplace=False)
 SELU = _layer("SELU", F.selu, "inplace", inplace=False)
 Softsign = _layer("Softsign", F.softsign)
 GLU = _layer("GLU", F.glu, "dim", dim=-1)
-MaxPool2d = _layer(
-    "MaxPool2d",
-    F.max_pool2d,
-    "kernel_size stride padding dilation ceil_mode",
-    kernel_size=...,
-    stride=None,
-    padding=0,
-    dilation=1,
-    return_indices=False,
-    ceil_mode=False,
-)
+_max_pool = dict(kernel_size=..., stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False)
+_max_pool_shown = "kernel_size stride padding dilation ceil_mode"
+MaxPool1d = _layer("MaxPool1d", F.max_pool1d, _max_pool_shown, **_max_pool)
+MaxPool2d = _layer("MaxPool2d", F.max_pool2d, _max_pool_shown, **_max_pool)
 AvgPool2d = _layer(
     "AvgPool2d",
     F.avg_pool2d,
@@ -160,7 +154,108 @@ AvgPool2d = _layer(
     count_include_pad=True,
     divisor_override=None,
 )
+AdaptiveAvgPool1d = _layer("AdaptiveAvgPool1d", F.adaptive_avg_pool1d, "output_size", output_size=...)
 AdaptiveAvgPool2d = _layer("AdaptiveAvgPool2d", F.adaptive_avg_pool2d, "output_size", output_size=...)
+
+
+class AvgPool1d(Module):
+    """`F.avg_pool1d` as a layer."""
+
+    def __init__(
+        self, kernel_size, stride=None, padding=0, ceil_mode: bool = False, count_include_pad: bool = True
+    ) -> None:
+        super().__init__()
+        self.kernel_size = sizes(kernel_size, 1, "kernel_size", "AvgPool1d", 1)
+        self.stride = self.kernel_size if stride is None else sizes(stride, 1, "stride", "AvgPool1d", 1)
+        self.padding = sizes(padding, 1, "padding", "AvgPool1d")
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+
+    def forward(self, x):
+        at = self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
+        return F.avg_pool1d(x, *at)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class Hardtanh(Module):
+    """x limited to [min_val, max_val].  min_value and max_value are their older names."""
+
+    def __init__(
+        self,
+        min_val: float = -1.0,
+        max_val: float = 1.0,
+        inplace: bool = False,
+        min_value: float | None = None,
+        max_value: float | None = None,
+    ) -> None:
+        super().__init__()
+        if min_value is not None or max_value is not None:
+            raise NotImplementedError(
+                "Hardtanh: min_value and max_value are not supported; use min_val and max_val"
+            )
+        if max_val <= min_val:
+            raise AssertionError(f"Hardtanh: found max_val {max_val}, expected more than min_val {min_val}")
+        self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
+
+    def forward(self, x):
+        return F.hardtanh(x, self.min_val, self.max_val)
+
+    def extra_repr(self) -> str:
+        return f"min_val={self.min_val}, max_val={self.max_val}" + ", inplace=True" * self.inplace
+
+
+class _Pad2d(Module):
+    """`F.pad` of images: one width for all sides, or (left, right, top, bottom)."""
+
+    mode = ""
+
+    def __init__(self, padding) -> None:
+        super().__init__()
+        self.padding = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
+        if len(self.padding) != 4:
+            name = type(self).__name__
+            raise ValueError(
+                f"{name}: found padding {padding}, expected a number or (left, right, top, bottom)"
+            )
+
+    def forward(self, x):
+        return F.pad(x, self.padding, self.mode)
+
+    def extra_repr(self) -> str:
+        return f"{self.padding}"
+
+
+class ReflectionPad2d(_Pad2d):
+    """Images mirrored at their borders, which are not repeated."""
+
+    mode = "reflect"
+
+
+class ReplicationPad2d(_Pad2d):
+    """Images whose borders are repeated."""
+
+    mode = "replicate"
+
+
+class ZeroPad2d(_Pad2d):
+    """Images with zeros around them."""
+
+    mode = "constant"
+
+
+class ConstantPad2d(ZeroPad2d):
+    """Images with `value` around them."""
+
+    def __init__(self, padding, value: float) -> None:
+        super().__init__(padding)
+        self.value = value
+
+    def forward(self, x):
+        return F.pad(x, self.padding, "constant", self.value)
+
+    def extra_repr(self) -> str:
+        return f"padding={self.padding}, value={self.value}"
 
 
 class Upsample(Module):
