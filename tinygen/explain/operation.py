@@ -61,7 +61,7 @@ def _example(entry: Entry, known: dict) -> Example:
 
 def _title(name: str, target) -> str:
     try:
-        signature = str(inspect.signature(target))
+        signature = str(inspect.signature(target).replace(return_annotation=inspect.Signature.empty))
     except (TypeError, ValueError):
         signature = "(…)"
     return f"{name}{signature}".replace("Tensor.__getitem__(x, index)", "x[index]")

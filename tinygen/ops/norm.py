@@ -27,9 +27,9 @@ def _normalize(x, *, dims, eps, observe=None):
 
 
 def _normalize_row(g, x, y, dims, eps):
-    """gx = (g - mean(g) - y mean(g y)) / σ, σ = sqrt(var + eps): the Jacobian, symmetric, is (I - 1 1ᵀ/n - y yᵀ/n) / σ.
+    """gx = (g - mean(g) - y mean(g y)) / σ with σ = sqrt(var + eps), from y = (x - mean) / σ.
 
-    From y = (x - mean) / σ: x over σ, less what moves the mean (1 1ᵀ/n), less what moves σ, as ∂σ/∂x = y/n (y yᵀ/n).
+    ∂mean/∂x_j = 1/n and ∂σ/∂x_j = y_j/n make the Jacobian (I - 1 1ᵀ/n - y yᵀ/n) / σ, which is symmetric.
     var comes from x again, so that it has a derivative too.
     """
     centred = x - mean(x, dims, keepdim=True)
@@ -119,6 +119,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
 
 
 def _per_channel(input) -> tuple:
+    """(1, C, 1, …): the shape in which one number per channel meets the input."""
     return (1, input.shape[1]) + (1,) * (input.ndim - 2)
 
 
