@@ -266,7 +266,11 @@ EXAMPLES = {
     "F.cross_entropy": example("F.cross_entropy(input, target)", input=real(4, 3), target=whole(4)),
     "F.nll_loss": example("F.nll_loss(input, target)", input=real(4, 3), target=whole(4)),
     "F.kl_div": example("F.kl_div(input, target, reduction='batchmean')", input=real(2, 3), target=probability(2, 3)),
-    # layers that are no function of nn.functional
+    # layers that stand for no single function
+    "nn.MultiheadAttention": example(
+        "nn.MultiheadAttention(2, 1, dtype=tinygen.float64)(query, key, value)[0]",
+        query=real(2, 1, 2), key=real(3, 1, 2), value=real(3, 1, 2),
+    ),
     "nn.Identity": example("nn.Identity()(x)", x=real(2, 3)),
 }  # fmt: skip
 
@@ -282,11 +286,8 @@ def example_of(name: str, function) -> Example:
     if place == "F" and short in EXAMPLES:
         call, inputs = EXAMPLES[short]
         return Example(call.replace("tinygen.", "F.", 1), inputs)
-    call = {"": f"tinygen.{name}", "Tensor": f"tinygen.{name}"}.get(place, name)
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except ValueError:
-        parameters = ()
+    call = name if place == "F" else f"tinygen.{name}"
+    parameters = () if isinstance(function, type) else inspect.signature(function).parameters.values()
     required = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
     if len(required) == 1:
         return example(f"{call}(x)", x=real(2, 3))

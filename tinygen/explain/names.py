@@ -125,14 +125,16 @@ def is_public(function) -> bool:
 
 
 def function_of(layer: type, known: dict):
-    """The entry of the operation that a layer's forward calls first, or None."""
+    """The entry of the operation that a layer stands for, or None where it is composed of several.
+
+    It was made from that function, or its forward calls it as F.name, or is nothing but `return x.name(…)`.
+    """
     if getattr(layer, "function", None) is not None:
         return entry_of(layer.function, known)
-    tree = ast.parse(textwrap.dedent(inspect.getsource(layer.forward)))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            if node.value.id == "F":
-                return entry_of(getattr(F, node.attr), known)
-            if node.value.id != "self" and node.attr in ops.METHODS:
-                return find(node.attr)
-    return None
+    forward = ast.parse(textwrap.dedent(inspect.getsource(layer.forward))).body[0]
+    calls = [n for n in ast.walk(forward) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)]
+    called = next((n.attr for n in calls if n.value.id == "F"), None)
+    if called is not None:
+        return entry_of(getattr(F, called), known)
+    method = next((n.attr for n in calls if n.value.id != "self" and n.attr in ops.METHODS), None)
+    return find(method) if method and len(forward.body) == 1 else None

@@ -40,6 +40,8 @@ def explain_operation(name: str, seed: int = 0) -> Explanation:
         _layer(page, entry)
         inner = None if entry.name in EXAMPLES else function_of(entry.target, known)
         if inner is not None:
+            page.listing(source.layer(entry.target))
+            page.blank()
             page.prose(f"It computes with {inner.name}:")
             entry = inner
     example = _example(entry, known)
@@ -60,11 +62,10 @@ def _example(entry: Entry, known: dict) -> Example:
 
 
 def _title(name: str, target) -> str:
-    try:
-        signature = str(inspect.signature(target).replace(return_annotation=inspect.Signature.empty))
-    except (TypeError, ValueError):
-        signature = "(…)"
-    return f"{name}{signature}".replace("Tensor.__getitem__(x, index)", "x[index]")
+    signature, empty = inspect.signature(target), inspect.Signature.empty
+    bare = [p.replace(annotation=empty) for p in signature.parameters.values()]
+    text = str(signature.replace(parameters=bare, return_annotation=empty))
+    return f"{name}{text}".replace("Tensor.__getitem__(x, index)", "x[index]")
 
 
 def _layer(page: Page, entry: Entry) -> None:
@@ -72,8 +73,6 @@ def _layer(page: Page, entry: Entry) -> None:
     made = getattr(entry.target, "function", None)
     if made is None or entry.target.__doc__ != made.__doc__:  # else it follows with the function
         page.doc(inspect.getdoc(entry.target))
-    page.listing(source.layer(entry.target))
-    page.blank()
 
 
 def _head(page: Page, entry: Entry) -> None:
@@ -90,7 +89,7 @@ def _forward(page: Page, entry: Entry, result: Run) -> None:
     primitives = result.primitives
     if isinstance(function, Primitive):
         page.prose("A primitive: it sees arrays, and the tape records it as one operation.")
-    page.listing(source.definition(function, docstring=False))
+    page.listing(source.definition(function, docstring=entry.is_layer))
     helpers = [f for f in source.uses(function) if _is_helper(f)]
     if helpers:
         page.blank()
