@@ -58,7 +58,7 @@ layer("PReLU", 4, inputs=[LINES], parameters=[(4,)])
 layer("Conv1d", 4, 6, 3, 2, 1, groups=2, inputs=[LINES], parameters=[(6, 2, 3), (6,)])
 layer("Conv2d", 4, 2, 3, padding=1, bias=False, inputs=[IMAGES], parameters=[(2, 4, 3, 3)])
 for mode in ("reflect", "replicate", "circular"):
-    layer("Conv1d", 4, 2, 3, padding="same", padding_mode=mode, inputs=[LINES], parameters=[(2, 4, 3), (2,)])
+    layer("Conv1d", 4, 2, 2, padding="same", padding_mode=mode, inputs=[LINES], parameters=[(2, 4, 2), (2,)])
     layer(
         "Conv2d",
         4,

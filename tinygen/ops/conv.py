@@ -37,8 +37,6 @@ def _conv2d_weight_grad(x, gy, *, shape, stride, padding, dilation, groups):
     )
 
 
-# y is linear in x and in w; its derivative in a direction is the same sum with x or w replaced, so that each row is a
-# transposed sum: over k, p, q for x, over n, p, q for w
 _conv2d.vjp(
     # x at (i, j) entered y at every (p, q) whose window covers it, with the weight it met there: gx sums g times these
     # weights, so that every g puts a copy of its filter back on the image, a transposed convolution
@@ -163,8 +161,6 @@ def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 
 def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Slide K filters over N images: at every position the products of filter and image, summed (a cross-correlation).
-
-    y[n, k, p, q] = bias[k] + Σ_{c,r,s} weight[k, c, r, s] · input[n, c, p stride + r dilation, q stride + s dilation]
 
     y[n, k, p, q] = bias[k] + Σ weight[k, c, r, s] x[n, c, i, j] over c, r, s, with x = 0 outside of the image and
     i = p · stride + r · dilation - padding, j = q · stride + s · dilation - padding.
