@@ -24,6 +24,6 @@ from tinygen.kernels.pool import (
 from tinygen.kernels.reduce import sum
 from tinygen.kernels.scatter import put
 from tinygen.kernels.softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
-from tinygen.kernels.sort import argsort, multinomial
+from tinygen.kernels.sort import argsort, multinomial, topk
 
 __all__ = [name for name in dir() if not name.startswith("_")]

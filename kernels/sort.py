@@ -16,6 +16,20 @@ def argsort(x, dim: int, descending: bool = False):
     return x.shape[dim] - 1 - xp.flip(xp.argsort(xp.flip(x, dim), axis=dim, kind="stable"), dim)
 
 
+def topk(x, k: int, dim: int, largest: bool = True):
+    """The indices of the k largest (or smallest) along dim, in order; ties in the order they had, nan the largest.
+
+    Partitioned first, so that only k elements are sorted; which of several equal ones is the k-th is not defined."""
+    xp, n = array_module(x), x.shape[dim]
+    if 0 < k < n:
+        parts = xp.argpartition(x, n - k if largest else k - 1, axis=dim)
+        picked = xp.sort(xp.take(parts, range(n - k, n) if largest else range(k), axis=dim), axis=dim)
+    else:
+        picked = xp.argsort(xp.zeros_like(x), axis=dim, kind="stable")[(slice(None),) * dim + (slice(k),)]
+    order = argsort(xp.take_along_axis(x, picked, dim), dim, largest)
+    return xp.take_along_axis(picked, order, dim)
+
+
 def multinomial(weights, uniform):
     """Indices drawn with replacement: the first whose running sum of weights is above uniform times the total.
 

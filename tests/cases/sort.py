@@ -33,6 +33,14 @@ for at in (
 ):
     case("topk", lambda T, F, x, at=at: tuple(T.topk(x, **at)), D(3, 4), other_dtypes=False)
 case("topk", lambda T, F, x: (*x.topk(2, -1, False, True), *T.topk(input=x, k=1)), D(5), other_dtypes=False)
+case(
+    "topk",
+    lambda T, F, x: (x.topk(3).values, x.topk(2, largest=False).values),
+    NANS,
+    grad=False,
+    other_dtypes=False,
+)
+case("topk", lambda T, F, x: (x.topk(3).values, x.topk(2, 0, largest=False).values), TIES, grad=False)
 case("topk", lambda T, F, x: (*x.topk(1), x.topk(1).values * 2), U())
 case("topk", lambda T, F, x: (*x.topk(0), *x.topk(2, 1)), U(0, 3))
 for at in (

@@ -6,9 +6,10 @@ import numpy as np
 
 from tinygen import dtypes, kernels
 from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.ops.elementwise import clone
 from tinygen.ops.gather import gather
 from tinygen.ops.reduce import ValuesIndices
-from tinygen.ops.shape import dim_of, narrow
+from tinygen.ops.shape import dim_of
 from tinygen.tensor import Tensor
 
 
@@ -35,8 +36,9 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
         raise RuntimeError(
             f"topk: found k {k}, expected 0 to {size}, the size of dimension {dim}; x {input.shape}"
         )
-    indices = argsort(input, dim, largest)
-    indices = narrow(indices, dim, 0, k) if input.ndim else indices
+    if input.ndim == 0:
+        return ValuesIndices((clone(input), argsort(input)))
+    indices = Tensor._wrap(kernels.topk(input._data, k, dim, largest))
     return ValuesIndices((gather(input, dim, indices), indices))
 
 
