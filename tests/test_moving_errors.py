@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import tinygen
+from tinygen import kernels
 from tinygen.nn import functional
 
 try:
@@ -226,6 +227,21 @@ def test_multinomial_without_replacement_draws_none_twice():
     first = tinygen.multinomial(weights[0], 4)
     assert first.shape == (4,) and first.dtype == tinygen.int64 and len(set(first.tolist())) == 4
     assert not (tinygen.multinomial(weights, 1) == tinygen.multinomial(weights, 1)).all()
+
+
+def test_multinomial_at_the_ends_of_an_interval():
+    """A uniform number of 0, and one that rounds up to the total, draw no weight of zero."""
+    weights, uniform = (
+        np.array([[0.0, 1.0, 0.0, 3.0, 0.0]]),
+        np.array([[0.0, 0.25, 0.2499, 1 - 2.0**-53, 1.0]]),
+    )
+    assert kernels.multinomial(weights, uniform).tolist() == [[1, 3, 1, 3, 3]]
+
+
+def test_an_input_that_does_not_count_may_be_nan():
+    nan, a, b = tinygen.full((2, 2), float("nan")), tinygen.ones(2, 3), tinygen.ones(3, 2)
+    assert (tinygen.addmm(nan, a, b, beta=0) == 3).all()
+    assert (tinygen.baddbmm(nan, a[None], b[None], beta=0, alpha=2) == 6).all()
 
 
 def test_normal_has_the_mean_and_deviation_of_each_place():
