@@ -36,10 +36,10 @@ EXPORTS = {
     creation: """zeros ones empty full eye arange linspace rand randn randint randperm
         zeros_like ones_like empty_like full_like rand_like randn_like randint_like one_hot""",
     sampling: "normal bernoulli multinomial",
-    elementwise: """add sub mul div neg pow floor_divide remainder exp expm1 log log1p sqrt rsqrt reciprocal square
-        sin cos erf abs sign floor ceil round trunc maximum minimum logaddexp clamp clamp_min clamp_max where
-        masked_fill clone""",
-    pointwise: """tan asin acos atan atan2 sinh cosh exp2 log2 log10 fmod lerp addcmul addcdiv nan_to_num""",
+    elementwise: """add sub mul div neg pow floor_divide remainder exp log sqrt rsqrt reciprocal square abs sign maximum
+        minimum clamp clamp_min clamp_max where masked_fill clone""",
+    pointwise: """sin cos tan asin acos atan atan2 sinh cosh exp2 log2 log10 fmod lerp addcmul addcdiv nan_to_num
+        expm1 log1p erf logaddexp floor ceil round trunc""",
     compare: """eq ne lt le gt ge bitwise_and bitwise_or bitwise_xor bitwise_not logical_and logical_or logical_xor
         logical_not isnan isinf isfinite isclose allclose equal""",
     activation: "relu sigmoid tanh selu",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from tinygen import dtypes, kernels
-from tinygen.ops.elementwise import abs, clamp, erf, exp, keep, where
+from tinygen.ops.elementwise import abs, clamp, exp, keep, where
+from tinygen.ops.pointwise import erf
 from tinygen.ops.shape import chunk
 from tinygen.primitive import primitive
 

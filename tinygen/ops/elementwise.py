@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 
 import numpy as np
@@ -172,30 +171,12 @@ exp.vjp(lambda g, y: g * y)
 
 
 @primitive(promote="float")
-def expm1(x):
-    """e ** x - 1, exact near 0"""
-    return kernels.expm1(x)
-
-
-expm1.vjp(lambda g, y: g * (y + 1))
-
-
-@primitive(promote="float")
 def log(x):
     """Natural logarithm"""
     return kernels.log(x)
 
 
 log.vjp(lambda g, x: g / x)
-
-
-@primitive(promote="float")
-def log1p(x):
-    """log(1 + x), exact near 0"""
-    return kernels.log1p(x)
-
-
-log1p.vjp(lambda g, x: g / (1 + x))
 
 
 @primitive(promote="float")
@@ -234,33 +215,6 @@ def square(x):
 square.vjp(lambda g, x: 2 * g * x)
 
 
-@primitive(promote="float")
-def sin(x):
-    """Sine of an angle in radians"""
-    return kernels.sin(x)
-
-
-sin.vjp(lambda g, x: g * cos(x))
-
-
-@primitive(promote="float")
-def cos(x):
-    """Cosine of an angle in radians"""
-    return kernels.cos(x)
-
-
-cos.vjp(lambda g, x: -g * sin(x))
-
-
-@primitive(promote="float")
-def erf(x):
-    """2/sqrt(pi) * integral of exp(-t^2) from 0 to x"""
-    return kernels.erf(x)
-
-
-erf.vjp(lambda g, x: g * (2 / math.sqrt(math.pi)) * exp(-(x * x)))
-
-
 @primitive(promote="same")
 def abs(x):
     """|x|; its derivative at 0 is 0"""
@@ -277,42 +231,6 @@ def sign(x):
 
 
 sign.vjp(lambda g: _zeros(g))
-
-
-@primitive(promote="same")
-def floor(x):
-    """The largest whole number not above x; the gradient is 0"""
-    return kernels.array_module(x).floor(x) if x.dtype.kind == "f" else x.copy()
-
-
-floor.vjp(lambda g: _zeros(g))
-
-
-@primitive(promote="same")
-def ceil(x):
-    """The smallest whole number not below x; the gradient is 0"""
-    return kernels.array_module(x).ceil(x) if x.dtype.kind == "f" else x.copy()
-
-
-ceil.vjp(lambda g: _zeros(g))
-
-
-@primitive(promote="same")
-def round(x):
-    """The nearest whole number, ties to even; the gradient is 0"""
-    return kernels.array_module(x).rint(x) if x.dtype.kind == "f" else x.copy()
-
-
-round.vjp(lambda g: _zeros(g))
-
-
-@primitive(promote="same")
-def trunc(x):
-    """x without its fraction; the gradient is 0"""
-    return kernels.array_module(x).trunc(x) if x.dtype.kind == "f" else x.copy()
-
-
-trunc.vjp(lambda g: _zeros(g))
 
 # choosing
 
@@ -342,16 +260,6 @@ minimum.vjp(
 def _won(g, x, other, loses):
     """The gradient of the operand that `loses` there: half of g at a tie; beside a nan both have all of it"""
     return keep(g * (1 - 0.5 * (x == other)), mask=~loses)
-
-
-@primitive(promote="same")
-def logaddexp(x, other):
-    """log(exp(x) + exp(other)), without overflow"""
-    return kernels.logaddexp(x, other)
-
-
-# the two derivatives are a softmax: exp(x - y) + exp(other - y) = 1
-logaddexp.vjp(lambda g, x, y: g * exp(x - y), lambda g, other, y: g * exp(other - y))
 
 
 @primitive

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygen.ops import activation, creation, gather, sampling
 from tinygen.ops import elementwise as e
+from tinygen.ops import pointwise as p
 from tinygen.ops.shape import expand
 from tinygen.tensor import Tensor, as_tensor
 
@@ -30,7 +31,7 @@ add_, sub_, mul_, div_, pow_, remainder_, floor_divide_ = map(
 )
 neg_, abs_, exp_, log_, sqrt_, rsqrt_, reciprocal_, square_, sign_, floor_, ceil_, round_ = map(
     _of,
-    (e.neg, e.abs, e.exp, e.log, e.sqrt, e.rsqrt, e.reciprocal, e.square, e.sign, e.floor, e.ceil, e.round),
+    (e.neg, e.abs, e.exp, e.log, e.sqrt, e.rsqrt, e.reciprocal, e.square, e.sign, p.floor, p.ceil, p.round),
 )
 clamp_, clamp_min_, clamp_max_, masked_fill_ = map(_of, (e.clamp, e.clamp_min, e.clamp_max, e.masked_fill))
 scatter_, scatter_add_, index_add_, index_copy_, index_fill_, index_put_ = map(

@@ -14,7 +14,8 @@ import numpy as np
 from tinygen import kernels
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.activation import sigmoid, softplus
-from tinygen.ops.elementwise import abs, clamp, exp, log, log1p, square, where
+from tinygen.ops.elementwise import abs, clamp, exp, log, square, where
+from tinygen.ops.pointwise import log1p
 from tinygen.ops.reduce import mean, sum
 from tinygen.ops.shape import broadcast_to, reshape, unsqueeze
 from tinygen.ops.softmax import log_softmax

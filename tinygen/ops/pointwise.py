@@ -1,4 +1,4 @@
-"""Elementwise functions that few programs need: angles, hyperbolas, other bases, mixtures of arithmetic."""
+"""Elementwise functions beside arithmetic: angles, hyperbolas, other bases, rounding, mixtures."""
 
 from __future__ import annotations
 
@@ -6,11 +6,29 @@ import math
 
 from tinygen import kernels
 from tinygen.dtypes import DtypeError
-from tinygen.ops.elementwise import keep, mul, reciprocal, rsqrt, square, trunc
+from tinygen.ops.elementwise import _zeros, exp, keep, mul, reciprocal, rsqrt, square
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
 # angles
+
+
+@primitive(promote="float")
+def sin(x):
+    """Sine of an angle in radians"""
+    return kernels.sin(x)
+
+
+sin.vjp(lambda g, x: g * cos(x))
+
+
+@primitive(promote="float")
+def cos(x):
+    """Cosine of an angle in radians"""
+    return kernels.cos(x)
+
+
+cos.vjp(lambda g, x: -g * sin(x))
 
 
 @primitive(promote="float")
@@ -105,6 +123,83 @@ def log10(x):
 
 
 log10.vjp(lambda g, x: g / (x * math.log(10)))
+
+# near zero, and far from it
+
+
+@primitive(promote="float")
+def expm1(x):
+    """e ** x - 1, exact near 0"""
+    return kernels.expm1(x)
+
+
+expm1.vjp(lambda g, y: g * (y + 1))
+
+
+@primitive(promote="float")
+def log1p(x):
+    """log(1 + x), exact near 0"""
+    return kernels.log1p(x)
+
+
+log1p.vjp(lambda g, x: g / (1 + x))
+
+
+@primitive(promote="float")
+def erf(x):
+    """2/sqrt(pi) * integral of exp(-t^2) from 0 to x"""
+    return kernels.erf(x)
+
+
+erf.vjp(lambda g, x: g * (2 / math.sqrt(math.pi)) * exp(-(x * x)))
+
+
+@primitive(promote="same")
+def logaddexp(x, other):
+    """log(exp(x) + exp(other)), without overflow"""
+    return kernels.logaddexp(x, other)
+
+
+# the two derivatives are a softmax: exp(x - y) + exp(other - y) = 1
+logaddexp.vjp(lambda g, x, y: g * exp(x - y), lambda g, other, y: g * exp(other - y))
+
+# steps
+
+
+@primitive(promote="same")
+def floor(x):
+    """The largest whole number not above x; the gradient is 0"""
+    return kernels.array_module(x).floor(x) if x.dtype.kind == "f" else x.copy()
+
+
+floor.vjp(lambda g: _zeros(g))
+
+
+@primitive(promote="same")
+def ceil(x):
+    """The smallest whole number not below x; the gradient is 0"""
+    return kernels.array_module(x).ceil(x) if x.dtype.kind == "f" else x.copy()
+
+
+ceil.vjp(lambda g: _zeros(g))
+
+
+@primitive(promote="same")
+def round(x):
+    """The nearest whole number, ties to even; the gradient is 0"""
+    return kernels.array_module(x).rint(x) if x.dtype.kind == "f" else x.copy()
+
+
+round.vjp(lambda g: _zeros(g))
+
+
+@primitive(promote="same")
+def trunc(x):
+    """x without its fraction; the gradient is 0"""
+    return kernels.array_module(x).trunc(x) if x.dtype.kind == "f" else x.copy()
+
+
+trunc.vjp(lambda g: _zeros(g))
 
 # mixtures
 
