@@ -10,6 +10,7 @@ from numpy import finfo, iinfo
 
 from tinygen import accelerator, autograd, cuda, dtypes, nn, optim, random
 from tinygen.calls import absent as _absent
+from tinygen.calls import public as _public
 from tinygen.dtypes import (
     DtypeError,
     ShapeError,
@@ -48,6 +49,7 @@ from tinygen.serialization import load, save
 from tinygen.tensor import Tensor, as_tensor, device, from_numpy, is_tensor, tensor
 
 globals().update(_FUNCTIONS)
+tensor, as_tensor = _public(tensor), _public(as_tensor)
 
 __version__ = "0.1.0"
 

@@ -103,11 +103,21 @@ def _public(function):
 def check_types(function, name: str, args: tuple, kwargs: dict) -> None:
     """Refuse what PyTorch refuses by its type, by what a parameter of that name may be (`argument_types`)."""
     signature = inspect.signature(function)
-    for key, value in signature.bind(*args, **kwargs).arguments.items():
+    arguments = signature.bind(*args, **kwargs).arguments
+    several = next((p.name for p in signature.parameters.values() if p.kind is p.VAR_POSITIONAL), None)
+    if (
+        several
+        and several not in arguments
+        and {k for k, v in arguments.items() if v is not None} <= {"input"}
+    ):
+        raise TypeError(f"{name}: found no {several}; {_found_and_expected(name, signature, args, kwargs)}")
+    for key, value in arguments.items():
         parameter = signature.parameters[key]
         if value is parameter.default or parameter.kind is parameter.VAR_KEYWORD:
             continue
-        values = value if parameter.kind is parameter.VAR_POSITIONAL else (value,)
+        values = (
+            value[:1] if parameter.kind is parameter.VAR_POSITIONAL else (value,)
+        )  # PyTorch looks at the first
         for item in values:
             expected = mismatch(name, key, item)
             if expected:

@@ -29,7 +29,7 @@ from tinygen.tensor import Tensor
 _quiet = np.errstate(all="ignore")  # overflow and 0/0 give inf and nan without a warning, as in PyTorch
 
 
-_EXPLAINED = (ValueError, IndexError, TypeError, OverflowError, ZeroDivisionError)
+_EXPLAINED = (ValueError, DtypeError, IndexError, TypeError, OverflowError, ZeroDivisionError)
 
 
 class Primitive:
@@ -42,11 +42,13 @@ class Primitive:
 
     promote   None: operands of one dtype.  "same": PyTorch's promotion.  "float": the same, integers to float32.
     tensors   names of inputs that callers may not give as numbers; the only input of an operation never is one
+    bools     False: no input may be a Tensor of bools
     keeps     names of extra arrays the forward returns after its output, for fused rules (and, where they carry no
               gradient, rows).
     """
 
-    def __init__(self, forward, promote=None, keeps=(), name=None, tensors=()) -> None:
+    def __init__(self, forward, promote=None, keeps=(), name=None, tensors=(), bools=True) -> None:
+        self.bools = bools
         self.forward, self.promote, self.keeps = _quiet(forward), promote, tuple(keeps)
         self.name = name or forward.__name__.strip("_")
         self.__name__, self.__qualname__ = forward.__name__, forward.__qualname__
@@ -196,6 +198,8 @@ class Primitive:
         ]
         if self.promote is None:
             return inputs, self._unpromoted(inputs)
+        if not self.bools and any(isinstance(x, Tensor) and x._data.dtype.kind == "b" for x in inputs):
+            raise DtypeError(f"{self.name}: found a Tensor of bools, expected numbers; use ~x or logical_not")
         dtype = self._promoted([x for x in inputs if x is not None])
         return inputs, [
             None
@@ -272,6 +276,8 @@ class Primitive:
             kind = next(
                 k for k in _EXPLAINED if isinstance(error, k)
             )  # NumPy's own types cannot be made anew
+            if kind is TypeError and ("ufunc" in str(error) or "numpy" in str(error)):
+                kind = DtypeError  # this is how NumPy refuses a dtype
         return kind(f"{self.name}: {error}; {shapes}")
 
     def _record(self, result, inputs, arrays, attrs, kept) -> None:
@@ -320,11 +326,11 @@ class Primitive:
             yield from self.fused_needed
 
 
-def primitive(forward=None, *, promote=None, keeps=(), name=None, tensors=()):
+def primitive(forward=None, *, promote=None, keeps=(), name=None, tensors=(), bools=True):
     """Turn a forward on arrays into a `Primitive`; see there for the options."""
     if forward is None:
-        return lambda function: Primitive(function, promote, keeps, name, tensors)
-    return Primitive(forward, promote, keeps, name, tensors)
+        return lambda function: Primitive(function, promote, keeps, name, tensors, bools)
+    return Primitive(forward, promote, keeps, name, tensors, bools)
 
 
 def _bind(op: Primitive, row):

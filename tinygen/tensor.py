@@ -555,8 +555,17 @@ def _to_array(data, dtype=None) -> np.ndarray:
             array = array.astype(dtypes.get_default_dtype())
         elif dtype is None and array.dtype.kind in "iu":
             array = array.astype(np.int64, copy=False)
+    if array.dtype.kind in "OUS":
+        raise _no_numbers(data)
     dtypes.category(array.dtype)
     return array
+
+
+def _no_numbers(data) -> Exception:
+    """The error for what NumPy makes an array of objects or strings of."""
+    if isinstance(data, (list, tuple)):
+        return ValueError(f"tensor: found a {type(data).__name__} of other things than numbers: {data!r:.80}")
+    return DtypeError(f"tensor: found a {type(data).__name__}, expected numbers, lists or an array")
 
 
 def constructed(name: str, data: tuple, dtype) -> np.ndarray:

@@ -20,7 +20,6 @@ from tinygen.ops.activation import (
     selu,
     sigmoid,
     silu,
-    softplus,
     softsign,
     tanh,
 )
@@ -76,6 +75,11 @@ def leaky_relu(input, negative_slope=0.01, inplace=False):
 def elu(input, alpha=1.0, inplace=False):
     """input where positive, else alpha (exp(input) - 1).  inplace is accepted and computed out of place."""
     return activation.elu(input, alpha=alpha)
+
+
+def softplus(input, beta=1.0, threshold=20.0):
+    """log(1 + exp(beta · input)) / beta; input itself where beta · input > threshold"""
+    return activation.softplus(input, beta=beta, threshold=threshold)
 
 
 def softmax(input, dim=None, _stacklevel=3, dtype=None):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from tinygen import dtypes, kernels
+from tinygen.ops.checks import expect_floating, expect_one_dtype, floating, no_bools
 from tinygen.ops.elementwise import abs, clamp, exp, keep, where
 from tinygen.ops.pointwise import erf
 from tinygen.ops.shape import chunk
@@ -32,7 +35,7 @@ tanh.vjp(lambda g, y: g * (1 - y * y))
 @primitive
 def relu(x):
     """max(x, 0); its derivative at 0 is 0"""
-    return kernels.relu(x)
+    return kernels.relu(no_bools(x))
 
 
 relu.vjp(lambda g, y: keep(g, mask=~(y <= 0)))  # passes where y > 0, and, as in PyTorch, where y is nan
@@ -42,7 +45,7 @@ relu.fused(lambda g, y: (kernels.relu_grad(g, y),))
 @primitive
 def leaky_relu(x, *, negative_slope=0.01):
     """x where x > 0, else negative_slope * x"""
-    return kernels.leaky_relu(x, negative_slope)
+    return kernels.leaky_relu(floating(x), negative_slope)
 
 
 leaky_relu.vjp(lambda g, x, negative_slope: where(x > 0, g, g * negative_slope))
@@ -52,7 +55,7 @@ leaky_relu.fused(lambda g, x, negative_slope: (kernels.leaky_relu_grad(g, x, neg
 @primitive
 def elu(x, *, alpha=1.0):
     """x where x > 0, else alpha * (exp(x) - 1)"""
-    xp = kernels.array_module(x)
+    xp = kernels.array_module(floating(x))
     return xp.where(x > 0, x, x.dtype.type(alpha) * kernels.expm1(xp.minimum(x, x.dtype.type(0))))
 
 
@@ -62,7 +65,7 @@ elu.vjp(lambda g, x, alpha: g * where(x > 0, 1.0, alpha * exp(clamp(x, max=0.0))
 @primitive
 def softplus(x, *, beta=1.0, threshold=20.0):
     """log(1 + exp(beta x)) / beta; x itself where beta x > threshold"""
-    xp = kernels.array_module(x)
+    xp = kernels.array_module(floating(x))
     scaled = x * x.dtype.type(beta)
     return xp.where(scaled > threshold, x, kernels.softplus(scaled) / x.dtype.type(beta))
 
@@ -72,16 +75,19 @@ softplus.vjp(lambda g, x, beta, threshold: g * where(x * beta > threshold, 1.0, 
 
 def silu(input, inplace=False):
     """x sigmoid(x)  (Hendrycks & Gimpel 2016, arXiv 1606.08415).  inplace is computed out of place."""
+    expect_floating("silu", input=input)
     return input * sigmoid(input)
 
 
 def logsigmoid(input):
     """log(sigmoid(x)), without overflow"""
+    expect_floating("logsigmoid", input=input)
     return -softplus(-input)
 
 
 def gelu(input, *, approximate="none"):
     """x Φ(x), Φ the normal distribution function; "tanh" for its approximation  (arXiv 1606.08415)"""
+    expect_floating("gelu", input=input)
     if approximate == "tanh":
         cubic = input + 0.044715 * input * input * input
         return 0.5 * input * (1 + tanh(math.sqrt(2 / math.pi) * cubic))
@@ -92,6 +98,7 @@ def gelu(input, *, approximate="none"):
 
 def prelu(input, weight):
     """max(x, 0) + weight min(x, 0), one weight for all or one per channel (dimension 1)"""
+    expect_one_dtype("prelu", input=input, weight=weight)
     if weight.numel() != 1:
         if input.ndim < 2 or weight.shape != (input.shape[1],):
             raise dtypes.ShapeError(
@@ -103,7 +110,7 @@ def prelu(input, weight):
 
 @primitive
 def _hardtanh(x, *, least, most):
-    return kernels.minimum(kernels.maximum(x, x.dtype.type(least)), x.dtype.type(most))
+    return kernels.minimum(kernels.maximum(no_bools(x), x.dtype.type(least)), x.dtype.type(most))
 
 
 # passes inside; unlike clamp's, not at the ends
@@ -114,6 +121,8 @@ def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
     """x limited to [min_val, max_val]; its derivative at both ends is 0.  inplace is computed out of place."""
     if min_val > max_val:
         raise ValueError(f"hardtanh: found min_val {min_val} above max_val {max_val}")
+    if input.dtype == np.uint8 and min_val < 0:
+        raise dtypes.DtypeError(f"hardtanh: found dtype uint8 and min_val {min_val}, expected a signed dtype")
     return _hardtanh(input, least=min_val, most=max_val)
 
 
@@ -124,6 +133,7 @@ def relu6(input, inplace=False):
 
 def mish(input, inplace=False):
     """x tanh(log(1 + e^x))  (Misra 2019, arXiv 1908.08681).  inplace is computed out of place."""
+    expect_floating("mish", input=input)
     return input * tanh(softplus(input))
 
 
@@ -138,11 +148,13 @@ SELU_SCALE, SELU_ALPHA = 1.0507009873554804934, 1.6732632423543772848
 def selu(input, inplace=False):
     """λ (x where x > 0, else α (e^x - 1)), λ and α such that mean 0 and variance 1 are a stable fixed point of layers
     (Klambauer et al. 2017, arXiv 1706.02515, eq. 2).  inplace is computed out of place."""
+    expect_floating("selu", input=input)
     return SELU_SCALE * elu(input, alpha=SELU_ALPHA)
 
 
 def glu(input, dim=-1):
     """a sigmoid(b), a and b the halves of input along dim  (Dauphin et al. 2016, arXiv 1612.08083)"""
+    expect_floating("glu", input=input)
     if input.ndim == 0:
         raise RuntimeError("glu: found input (), expected at least one dimension")
     if input.shape[dim] % 2:

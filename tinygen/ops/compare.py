@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen import kernels
+from tinygen.ops.checks import expect_one_dtype
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
@@ -19,7 +20,8 @@ def _comparison(name: str, symbol: str):
         "equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge"
     }.get(name, name)  # fmt: skip
     compare.__doc__ = f"x {symbol} other, elementwise"
-    return primitive(compare, promote="same")
+    tensors = ("x", "other") if name.startswith("logical") else ("x",)
+    return primitive(compare, promote="same", tensors=tensors)
 
 
 eq, ne, lt, le, gt, ge = (
@@ -38,19 +40,20 @@ logical_and, logical_or, logical_xor = (
 )
 
 
-def isclose(x, other, rtol=1e-05, atol=1e-08, equal_nan=False):
-    """|x - other| <= atol + rtol |other|, elementwise"""
-    return Tensor._wrap(np.isclose(x._data, other._data, rtol, atol, equal_nan))
+def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """|input - other| <= atol + rtol |other|, elementwise"""
+    return Tensor._wrap(np.isclose(input._data, other._data, rtol, atol, equal_nan))
 
 
-def allclose(x, other, rtol=1e-05, atol=1e-08, equal_nan=False) -> bool:
+def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False) -> bool:
     """Whether `isclose` holds everywhere"""
-    return bool(isclose(x, other, rtol, atol, equal_nan)._data.all())
+    expect_one_dtype("allclose", input=input, other=other)
+    return bool(isclose(input, other, rtol, atol, equal_nan)._data.all())
 
 
-def equal(x, other) -> bool:
+def equal(input, other) -> bool:
     """Whether both have the same shape and the same elements"""
-    return np.array_equal(x._data, other._data)
+    return np.array_equal(input._data, other._data)
 
 
 @primitive

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numbers
 
 from tinygen import kernels
-from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.dtypes import ShapeError
+from tinygen.ops.checks import expect_floating, expect_one_dtype
 from tinygen.ops.pad import pad
 from tinygen.ops.shape import reshape, squeeze, unsqueeze
 from tinygen.primitive import primitive
@@ -58,9 +59,11 @@ _conv2d_weight_grad.vjp(
 def sizes(value, count: int, name: str, operation: str, least: int = 0) -> tuple[int, ...]:
     """A number for all `count` dimensions, or one for each."""
     values = (value,) if isinstance(value, numbers.Integral) else tuple(value)
+    if not all(isinstance(n, numbers.Integral) for n in values):
+        raise TypeError(f"{operation}: found {name} {value}, expected whole numbers")
     if len(values) == 1:
         values *= count
-    if len(values) != count or any(not isinstance(n, numbers.Integral) or n < least for n in values):
+    if len(values) != count or any(n < least for n in values):
         expected = "a number" if count == 1 else "one or two numbers"
         raise ShapeError(f"{operation}: found {name} {value}, expected {expected}, at least {least}")
     return tuple(int(n) for n in values)
@@ -93,9 +96,8 @@ def _check(operation: str, count: int, input, weight, bias, groups: int, channel
         raise ShapeError(
             f"{operation}: expected x (N, C, {places}) or (C, {places}) and w of {count + 2} dimensions; {shapes}"
         )
-    if not input.dtype == weight.dtype or not input.is_floating_point():
-        found = f"x {input.dtype}, w {weight.dtype}"
-        raise DtypeError(f"{operation}: expected one floating dtype, found {found}")
+    expect_floating(operation, input=input)
+    expect_one_dtype(operation, input=input, weight=weight, bias=bias)
     if groups < 1 or weight.shape[0] % groups or channels == 0:
         raise ShapeError(
             f"{operation}: {groups} groups do not divide the {weight.shape[0]} filters of w; {shapes}"

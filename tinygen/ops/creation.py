@@ -20,6 +20,8 @@ def finish(array, requires_grad: bool) -> Tensor:
 
 
 def _shape(given: tuple, size, operation: str) -> tuple[int, ...]:
+    if not given and size is None:
+        raise TypeError(f"{operation}: found no size, expected whole numbers")
     shape = sizes_of(given, size, operation)
     if builtins.any(n < 0 for n in shape):
         raise ShapeError(f"{operation}: found size {shape}, expected none below 0")
@@ -63,6 +65,8 @@ def arange(start=0, end=None, step=1, *, dtype=None, device=None, requires_grad=
     check_device(device)
     if end is None:
         start, end = 0, start
+    if start is None or end is None:
+        raise TypeError(f"arange: found start {start} and end {end}, expected numbers")
     start, end, step = (x.item() if isinstance(x, (Tensor, np.generic)) else x for x in (start, end, step))
     if step == 0 or (end - start) * step < 0:
         raise RuntimeError(
@@ -123,8 +127,14 @@ def randint(low=0, high=None, size=None, *, dtype=dtypes.int64, device=None, req
     check_device(device)
     if size is None:
         low, high, size = 0, low, high
+    if size is None or low is None:
+        raise TypeError(
+            f"randint: found low {low}, high {high}, size {size}, expected randint(high, size) or all three"
+        )
     elif high is None:
         low, high = 0, low
+    if not builtins.all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in (low, high)):
+        raise TypeError(f"randint: found the range {low}..{high}, expected whole numbers")
     if high <= low:
         raise RuntimeError(f"randint: found the range {low}..{high}, expected low < high")
     values = stream().integers(low, high, _shape((size,), None, "randint"))
@@ -169,9 +179,13 @@ def randint_like(input, low=0, high=None, *, dtype=None, device=None, requires_g
 def one_hot(input, num_classes=-1) -> Tensor:
     """Class numbers (...) as int64 rows (..., num_classes) with one 1"""
     labels = as_tensor(input)._data
-    if labels.dtype.kind not in "iu":
-        raise DtypeError(f"one_hot: found dtype {labels.dtype}, expected an integer dtype")
+    if labels.dtype != np.int64:
+        raise DtypeError(f"one_hot: found dtype {labels.dtype}, expected int64; use x.long()")
+    if num_classes < -1 or num_classes == 0 or (num_classes == -1 and not labels.size):
+        raise ShapeError(
+            f"one_hot: found num_classes {num_classes}, expected at least 1; input {labels.shape}"
+        )
     count = int(labels.max()) + 1 if num_classes == -1 else num_classes
     if labels.size and not (0 <= labels.min() and labels.max() < count):
-        raise ValueError(f"one_hot: a class is outside 0..{count - 1}")
+        raise ShapeError(f"one_hot: found a class outside 0..{count - 1}")
     return Tensor._wrap((labels[..., None] == np.arange(count)).astype(np.int64))

@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
+import operator
+
+import numpy as np
+
 from tinygen import kernels
-from tinygen.dtypes import ShapeError
+from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.elementwise import clone
 from tinygen.ops.reduce import sum
 from tinygen.ops.shape import dim_of
 from tinygen.primitive import primitive
 
 
+def _matrices(x):
+    if x.ndim < 2:
+        raise ShapeError(f"found shape {x.shape}, expected at least two dimensions")
+    return x
+
+
 @primitive
-def tril(x, *, diagonal=0):
+def _tril(x, *, diagonal):
+    return kernels.array_module(x).tril(_matrices(x), diagonal)
+
+
+_tril.vjp(lambda g, diagonal: _tril(g, diagonal=diagonal))
+
+
+@primitive
+def _triu(x, *, diagonal):
+    return kernels.array_module(x).triu(_matrices(x), diagonal)
+
+
+_triu.vjp(lambda g, diagonal: _triu(g, diagonal=diagonal))
+
+
+def tril(input, diagonal=0):
     """The lower triangle of matrices, zeros above `diagonal`"""
-    return kernels.array_module(x).tril(x, diagonal)
+    return _tril(input, diagonal=operator.index(diagonal))
 
 
-tril.vjp(lambda g, diagonal: tril(g, diagonal))
-
-
-@primitive
-def triu(x, *, diagonal=0):
+def triu(input, diagonal=0):
     """The upper triangle of matrices, zeros below `diagonal`"""
-    return kernels.array_module(x).triu(x, diagonal)
-
-
-triu.vjp(lambda g, diagonal: triu(g, diagonal))
+    return _triu(input, diagonal=operator.index(diagonal))
 
 
 @primitive
@@ -83,6 +101,8 @@ def diag(input, diagonal=0):
 
 def trace(input):
     """The sum over the diagonal of a matrix"""
+    if input.dtype == np.bool_:
+        raise DtypeError("trace: found dtype bool, expected numbers")
     if input.ndim != 2:
         raise ShapeError(f"trace: found input {input.shape}, expected a matrix")
     return sum(_diagonal(input, offset=0, dim1=0, dim2=1))

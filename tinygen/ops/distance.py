@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen.dtypes import DtypeError
 from tinygen.ops.reduce import norm, sum
+from tinygen.ops.shape import expand
 from tinygen.tensor import Tensor
 
 
@@ -16,12 +16,11 @@ def _at_least(norms, eps: float):
 
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """x1 · x2 / (‖x1‖ ‖x2‖) along dim, the norms at least eps; x1 and x2 broadcast.  (…, D, …) -> (…)"""
-    for name, x in (("x1", x1), ("x2", x2)):
-        if not x.is_floating_point():
-            raise DtypeError(f"cosine_similarity: found {name} of dtype {x.dtype}, expected a floating dtype")
-    if x1.ndim != x2.ndim:
-        ndim = max(x1.ndim, x2.ndim)
-        x1, x2 = (x.reshape((1,) * (ndim - x.ndim) + x.shape) for x in (x1, x2))
+    if not eps >= 0:
+        raise RuntimeError(f"cosine_similarity: found eps {eps}, expected 0 or more")
+    x1, x2 = x1 * 1.0, x2 * 1.0  # integers to the default dtype
+    shape = np.broadcast_shapes(x1.shape, x2.shape)
+    x1, x2 = expand(x1, shape), expand(x2, shape)
     a, b = (x / _at_least(norm(x, 2, dim, keepdim=True), eps) for x in (x1, x2))
     return sum(a * b, dim)
 

@@ -51,7 +51,8 @@ def _from_lists(arguments):
     terms = [arguments[2 * i + 1] for i in range(pairs)] + list(arguments[2 * pairs :])
     if not pairs or not all(isinstance(term, (list, tuple)) for term in terms):
         raise TypeError(
-            "einsum: expected an equation and operands, or operands each followed by a list of numbers"
+            f"einsum: found a {type(arguments[0]).__name__} first, expected an equation and operands, or operands "
+            "each followed by a list of numbers"
         )
     if any(n is not Ellipsis and not 0 <= n < len(LETTERS) for term in terms for n in term):
         raise ShapeError(f"einsum: found subscripts {terms}, expected numbers from 0 to {len(LETTERS) - 1}")
@@ -89,7 +90,9 @@ def _term(equation: str, text: str, shape, unnamed=None) -> list:
     if shape is not None:
         extra = len(shape) - len(before) - len(after)
         if extra < 0 or (extra and not dots):
-            raise ShapeError(f"einsum: {text!r} in {equation!r} does not fit an operand of shape {shape}")
+            raise ShapeError(
+                f"einsum: {text!r} in {equation!r} was found for an operand of shape {shape}, which does not fit"
+            )
         unnamed = list(range(-extra, 0))
     return [*before, *(unnamed if dots else []), *after]
 

@@ -7,6 +7,7 @@ import numbers
 import numpy as np
 
 from tinygen import dtypes, kernels
+from tinygen.ops.checks import no_bools
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor, as_tensor, tensor
 
@@ -23,10 +24,12 @@ _add.vjp(lambda g: g, lambda g: g)
 
 def add(input, other, *, alpha=1):
     """input + alpha * other"""
+    if alpha is True and other.dtype != np.bool_:
+        raise dtypes.DtypeError("add: found alpha True, expected a number: a bool is for bools")
     return _add(input, other if alpha == 1 else mul(other, alpha))
 
 
-@primitive(promote="same")
+@primitive(promote="same", bools=False)
 def _sub(x, other):
     return kernels.subtract(x, other)
 
@@ -36,6 +39,10 @@ _sub.vjp(lambda g: g, lambda g: -g)
 
 def sub(input, other, *, alpha=1):
     """input - alpha * other"""
+    if alpha != 1:
+        for x in (input, other):
+            if isinstance(x, Tensor) and x.dtype == np.bool_:
+                raise dtypes.DtypeError("sub: found a Tensor of bools, expected numbers; use logical_xor")
     return _sub(input, other if alpha == 1 else mul(other, alpha))
 
 
@@ -64,7 +71,7 @@ def div(input, other, *, rounding_mode=None):
         return floor_divide(input, other)
     if rounding_mode == "trunc":
         return _truncated(input, other)
-    raise ValueError(f"div: found rounding_mode {rounding_mode!r}, expected None, 'floor' or 'trunc'")
+    raise RuntimeError(f"div: found rounding_mode {rounding_mode!r}, expected None, 'floor' or 'trunc'")
 
 
 @primitive(promote="same")
@@ -138,6 +145,8 @@ def pow(input, exponent):
             raise RuntimeError(
                 f"pow: integers to the negative power {exponent} are not integers; use x.float()"
             )
+    elif number and not isinstance(input, Tensor):
+        raise TypeError(f"pow: found numbers {input} and {exponent}, expected a Tensor")
     return _pow(input, exponent)
 
 
@@ -218,7 +227,7 @@ square.vjp(lambda g, x: 2 * g * x)
 @primitive(promote="same")
 def abs(x):
     """|x|; its derivative at 0 is 0"""
-    return kernels.array_module(x).abs(x)
+    return kernels.array_module(no_bools(x)).abs(x)
 
 
 abs.vjp(lambda g, x: g * sign(x))
@@ -235,7 +244,7 @@ sign.vjp(lambda g: _zeros(g))
 # choosing
 
 
-@primitive(promote="same")
+@primitive(promote="same", tensors=("x", "other"))
 def maximum(x, other):
     """The larger of the two; ties share the gradient"""
     return kernels.maximum(x, other)
@@ -246,7 +255,7 @@ maximum.vjp(
 )
 
 
-@primitive(promote="same")
+@primitive(promote="same", tensors=("x", "other"))
 def minimum(x, other):
     """The smaller of the two; ties share the gradient"""
     return kernels.minimum(x, other)
@@ -305,7 +314,7 @@ _clamp_between.vjp(  # as where x is inside, x for ties; a bound's where it took
 def clamp(input, min=None, max=None):
     """input limited to [min, max], where the gradient passes, ends included; bounds are numbers, Tensors or None"""
     if min is None and max is None:
-        raise ValueError("clamp: found neither min nor max, expected at least one")
+        raise dtypes.ShapeError("clamp: found neither min nor max, expected at least one")
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         if not all(bound is None or isinstance(bound, Tensor) for bound in (min, max)):
             raise TypeError("clamp: expected two numbers or two Tensors as min and max, found one of each")
@@ -344,6 +353,8 @@ def where(condition, input=None, other=None):
     condition = as_tensor(condition)
     if input is None and other is None:
         return tuple(Tensor._wrap(i) for i in condition._data.nonzero())
+    if condition.dtype == np.uint8:
+        condition = cast(condition, dtype=dtypes.bool_)
     if condition.dtype != np.bool_:
         raise dtypes.DtypeError(f"where: found a condition of dtype {condition.dtype}, expected bool")
     return _where(input, other, condition=condition)
@@ -351,6 +362,8 @@ def where(condition, input=None, other=None):
 
 def masked_fill(input, mask, value):
     """value where mask holds, else input; the result keeps input's dtype"""
+    if mask.dtype != np.bool_:
+        raise dtypes.DtypeError(f"masked_fill: found a mask of dtype {mask.dtype}, expected bool")
     value = value if isinstance(value, Tensor) else tensor(value, input.dtype)
     return where(mask, cast(value, dtype=input.dtype), input)
 

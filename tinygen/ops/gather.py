@@ -117,7 +117,8 @@ def scatter(input, dim, index, src=None, *, value=None, reduce=None):
     if reduce is not None:
         raise NotImplementedError(f"scatter: reduce={reduce!r} is not supported; use scatter_add for sums")
     if (src is None) == (value is None):
-        raise TypeError("scatter: expected src or value, one of the two")
+        found = "neither src nor value" if src is None else "both src and value"
+        raise TypeError(f"scatter: found {found}, expected one of the two")
     if not isinstance(src, Tensor):
         number = value if src is None else src
         src = expand(Tensor._wrap(np.full((), number, input.dtype)), index.shape)
@@ -158,6 +159,8 @@ def index_copy(input, dim, index, source):
 
 def index_fill(input, dim, index, value):
     """input with `value` (a number or a 0-d Tensor) in the slices at `index` along dim"""
+    if index.dtype not in (dtypes.int32, dtypes.int64):
+        raise IndexError(f"index_fill: found an index of dtype {index.dtype}, expected int32 or int64")
     value = value if isinstance(value, Tensor) else Tensor._wrap(np.full((), value, input.dtype))
     if value.ndim:
         raise RuntimeError(f"index_fill: found value {value.shape}, expected a number or no dimensions")
@@ -188,6 +191,11 @@ def index_put(input, indices, values, accumulate=False):
     """
     if not isinstance(indices, (tuple, list)):
         raise TypeError(f"index_put: indices is a {type(indices).__name__}, expected a tuple of Tensors")
+    if not indices:
+        raise RuntimeError("index_put: found no indices, expected at least one Tensor")
+    for index in indices:
+        if not isinstance(index, Tensor):
+            raise TypeError(f"index_put: found an index of type {type(index).__name__}, expected Tensors")
     if values.dtype != input.dtype:
         raise DtypeError(f"index_put: found values {values.dtype}, input {input.dtype}, expected one dtype")
     index = index_arrays(indices, input.shape, "index_put")
@@ -203,11 +211,14 @@ def index_put(input, indices, values, accumulate=False):
 
 def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     """Each slice along dim (each element without one) several times in a row; of repeats alone, the indices"""
+    if repeats is None and input.ndim != 1:
+        raise ShapeError(f"repeat_interleave: found repeats {input.shape}, expected one dimension")
     if repeats is None:
         input, repeats, dim = Tensor._wrap(np.arange(input.numel())), input, 0
     if dim is None:
         input, dim = reshape(input, -1), 0
-    input = reshape(input, 1) if input.ndim == 0 else input
+    if input.ndim == 0:
+        raise IndexError(f"repeat_interleave: found dim {dim} of input (), expected none")
     dim = dim_of(dim, input.ndim, "repeat_interleave")
     counts = repeats._data if isinstance(repeats, Tensor) else np.asarray(repeats)
     if counts.dtype not in (dtypes.int32, dtypes.int64):

@@ -213,8 +213,8 @@ def nonzero(input, *, as_tuple=False):
 
 def embedding(input, weight, padding_idx=None):
     """Row weight[i] for every integer i.  input (...), weight (V, D) -> (..., D); no gradient at padding_idx"""
-    if input.dtype.kind not in "iu":
-        raise dtypes.DtypeError(f"embedding: found indices of dtype {input.dtype}, expected an integer dtype")
+    if input.dtype not in (dtypes.int32, dtypes.int64):
+        raise dtypes.DtypeError(f"embedding: found indices of dtype {input.dtype}, expected int32 or int64")
     if weight.ndim != 2:
         raise dtypes.ShapeError(f"embedding: found weight {weight.shape}, expected 2 dimensions")
     indices, rows = input._data, weight.shape[0]
@@ -223,6 +223,8 @@ def embedding(input, weight, padding_idx=None):
     out = _getitem(weight, index=(indices.astype(np.int64),))  # a copy: the tape keeps it
     if padding_idx is None:
         return out
+    if not -rows <= padding_idx < rows:
+        raise IndexError(f"embedding: found padding_idx {padding_idx}, expected {-rows} to {rows - 1}")
     padding_idx = padding_idx % rows
     keep = (indices != padding_idx)[..., None]
     from tinygen.ops.elementwise import where

@@ -14,7 +14,8 @@ import numpy as np
 from tinygen import kernels
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.activation import sigmoid, softplus
-from tinygen.ops.elementwise import abs, clamp, exp, log, square, where
+from tinygen.ops.checks import expect_floating, expect_one_dtype
+from tinygen.ops.elementwise import abs, cast, clamp, exp, log, square, where
 from tinygen.ops.pointwise import log1p
 from tinygen.ops.reduce import mean, sum
 from tinygen.ops.shape import broadcast_to, reshape, unsqueeze
@@ -104,7 +105,7 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
     """d² / (2 beta) where |d| < beta, else |d| - beta / 2; d = input - target  (Girshick 2015, arXiv 1504.08083)"""
     _check_reduction("smooth_l1_loss", reduction, size_average, reduce)
-    if beta < 0:
+    if not beta >= 0:
         raise RuntimeError(f"smooth_l1_loss: found beta {beta}, expected 0 or more")
     d = _difference("smooth_l1_loss", input, target)
     losses = abs(d)
@@ -117,12 +118,16 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     """d² / 2 where |d| < delta, else delta (|d| - delta / 2); d = input - target  (Huber 1964)"""
     _check_reduction("huber_loss", reduction)
     _check_weight("huber_loss", weight, input)
-    if delta <= 0:
+    expect_floating("huber_loss", input=input)
+    if not delta > 0:
         raise RuntimeError(f"huber_loss: found delta {delta}, expected a positive number")
     d = _difference("huber_loss", input, target)
     size = abs(d)
     losses = where(size < delta, 0.5 * square(d), delta * (size - 0.5 * delta))
-    return _reduce("huber_loss", losses if weight is None else losses * weight, reduction)
+    losses = losses if weight is None else losses * weight
+    if losses.dtype != input.dtype:
+        losses = cast(losses, dtype=input.dtype)  # as PyTorch
+    return _reduce("huber_loss", losses, reduction)
 
 
 def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
@@ -132,12 +137,14 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     gradient passes there as if it were not.
     """
     _check_reduction("gaussian_nll_loss", reduction)
+    expect_floating("gaussian_nll_loss", input=input)
     if isinstance(var, numbers.Real):
         var = Tensor._wrap(np.full(input.shape, var, input.dtype))
     elif var.shape != input.shape:
         var = unsqueeze(var, -1) if var.shape == input.shape[:-1] else var
         if var.shape != (*input.shape[:-1], 1):
             raise ShapeError(f"gaussian_nll_loss: var {var.shape} does not fit input {input.shape}")
+    expect_floating("gaussian_nll_loss", var=var)
     if (var._data < 0).any():
         raise ValueError("gaussian_nll_loss: found a negative element of var, expected 0 or more")
     var = var + Tensor._wrap(np.maximum(var._data.dtype.type(eps) - var._data, 0))
@@ -198,12 +205,16 @@ def binary_cross_entropy_with_logits(
     name = "binary_cross_entropy_with_logits"
     _check_reduction(name, reduction, size_average, reduce)
     _same_shape(name, input, target)
+    expect_floating(name, input=input, target=target)
     if pos_weight is None:
         losses = _bce_with_logits(input, target)
     else:
         factor = (pos_weight - 1) * target + 1
         losses = (1 - target) * input + factor * softplus(-input, threshold=math.inf)
-    return _reduce(name, _weighted(losses, weight), reduction)
+    losses = _weighted(losses, weight)
+    if losses.dtype != target.dtype:
+        losses = cast(losses, dtype=target.dtype)  # as PyTorch, which computes in place
+    return _reduce(name, losses, reduction)
 
 
 def _weighted(losses, weight):
@@ -230,11 +241,14 @@ _pick_class.vjp(lambda g, x_shape, index: _pick_class_grad(g, index=index, shape
 _pick_class_grad.vjp(lambda g, index: _pick_class(g, index=index))
 
 
-def _class_weights(operation: str, weight, classes: int):
+def _class_weights(operation: str, weight, input):
+    """`weight` as an array, one for each class of input (N, C, …) or (C,)."""
     if weight is None:
         return None
+    classes = input.shape[1] if input.ndim > 1 else input.shape[0]
     if weight.shape != (classes,):
         raise ShapeError(f"{operation}: found weight {weight.shape}, expected ({classes},), one per class")
+    expect_one_dtype(operation, input=input, weight=weight)
     return weight._data.copy()  # the tape keeps it, and the caller may write to the original
 
 
@@ -242,9 +256,12 @@ def _labels(operation: str, input, target, ignore_index: int):
     """input as (N, C, D), the class of each place and whether it counts as (N, D), target's shape checked."""
     shapes = f"input {input.shape}, target {target.shape}"
     if input.ndim == 0 or target.shape != ((*input.shape[:1], *input.shape[2:]) if input.ndim > 1 else ()):
-        raise ShapeError(f"{operation}: expected input (N, C, …) and target (N, …), or (C,) and (); {shapes}")
-    if target.dtype.kind not in "iu":
-        raise DtypeError(f"{operation}: found target dtype {target.dtype}, expected an integer dtype")
+        raise ShapeError(
+            f"{operation}: found {shapes}, expected input (N, C, …) and target (N, …), or (C,) and ()"
+        )
+    if target.dtype != np.int64 and not (target.dtype == np.uint8 and input.ndim == 2):
+        raise DtypeError(f"{operation}: found target dtype {target.dtype}, expected int64; use target.long()")
+    expect_floating(operation, input=input)
     N, C = input.shape[:2] if input.ndim > 1 else (1, *input.shape)
     D = math.prod(input.shape[2:])
     labels = target._data.reshape(N, D)
@@ -270,7 +287,7 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
     """
     _check_reduction("nll_loss", reduction, size_average, reduce)
     x, index, counts = _labels("nll_loss", input, target, ignore_index)
-    by_class = _class_weights("nll_loss", weight, x.shape[1])
+    by_class = _class_weights("nll_loss", weight, x)
     weights = (counts if by_class is None else counts * by_class[index]).astype(x.dtype)
     values = where(counts, -_pick_class(x, index=index) * Tensor._wrap(weights), 0.0)
     return _per_place("nll_loss", values, weights, target.shape, reduction)
@@ -299,7 +316,7 @@ def cross_entropy(
     if target.is_floating_point():
         return _soft_cross_entropy(log_p, target, weight, ignore_index, reduction, label_smoothing)
     x, index, counts = _labels("cross_entropy", log_p, target, ignore_index)
-    by_class = _class_weights("cross_entropy", weight, x.shape[1])
+    by_class = _class_weights("cross_entropy", weight, x)
     weights = (counts if by_class is None else counts * by_class[index]).astype(x.dtype)
     values = -_pick_class(x, index=index) * Tensor._wrap(weights)
     if label_smoothing:
@@ -319,7 +336,7 @@ def _soft_cross_entropy(log_p, target, weight, ignore_index, reduction, label_sm
     if label_smoothing:
         target = target * (1 - label_smoothing) + label_smoothing / max(classes, 1)
     losses = log_p * target
-    by_class = _class_weights("cross_entropy", weight, classes)
+    by_class = _class_weights("cross_entropy", weight, log_p)
     if by_class is not None:
         losses = losses * Tensor._wrap(by_class.reshape(-1, *[1] * (log_p.ndim - dim - 1)))
     return _reduce("cross_entropy", -sum(losses, dim), reduction)
@@ -338,6 +355,7 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
             "what the KL divergence is",
             stacklevel=3,  # past what exports it
         )
+    expect_floating("kl_div", input=input, target=target)
     if log_target:
         losses = exp(target) * (target - input)
     else:

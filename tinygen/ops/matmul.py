@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.dtypes import ShapeError
+from tinygen.ops.checks import expect_one_dtype
 from tinygen.ops.reduce import sum_to
 from tinygen.ops.shape import reshape, transpose
 from tinygen.primitive import primitive
@@ -84,6 +85,8 @@ def dot(input, tensor):
 
 def outer(input, vec2):
     """All products of the elements of two vectors: (M,), (N,) -> (M, N)"""
+    if input.ndim != 1 or vec2.ndim != 1:
+        raise ShapeError(f"outer: found input {input.shape}, vec2 {vec2.shape}, expected two vectors")
     return reshape(input, -1, 1) * reshape(vec2, 1, -1)
 
 
@@ -96,6 +99,7 @@ def mv(input, vec):
 
 def _plus(operation: str, input, product, beta, alpha):
     """beta input + alpha product; an input that does not count may be nan."""
+    expect_one_dtype(operation, input=input, product=product)
     try:
         fits = np.broadcast_shapes(input.shape, product.shape) == product.shape
     except ValueError:

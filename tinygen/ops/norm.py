@@ -11,9 +11,10 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.ops.checks import expect_one_dtype
 from tinygen.ops.elementwise import rsqrt, square
 from tinygen.ops.reduce import mean
-from tinygen.ops.shape import reshape
+from tinygen.ops.shape import reshape, sizes_of
 from tinygen.primitive import primitive
 
 
@@ -54,6 +55,7 @@ def _check_floating(operation: str, input) -> None:
 
 
 def _check_sizes(operation: str, input, expected: tuple, **vectors) -> None:
+    expect_one_dtype(operation, input=input, **vectors)
     for name, vector in vectors.items():
         if vector is not None and vector.shape != expected:
             raise ShapeError(
@@ -80,7 +82,7 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
 
 def _last_dims(operation: str, input, normalized_shape, **vectors) -> tuple:
     """The dimensions of input that normalized_shape names, shapes checked."""
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    shape = sizes_of((normalized_shape,), None, operation)
     _check_floating(operation, input)
     if not shape or input.shape[-len(shape) :] != shape:
         raise ShapeError(f"{operation}: input {input.shape} does not end in normalized_shape {shape}")
@@ -148,12 +150,16 @@ def batch_norm(
     shape = _per_channel(input)
     _check_sizes("batch_norm", input, channels, running_mean=running_mean, running_var=running_var)
     _check_sizes("batch_norm", input, channels, weight=weight, bias=bias)
+    if (running_mean is None) != (running_var is None):
+        raise ShapeError("batch_norm: found one of running_mean and running_var, expected both or none")
     if not training:
         if running_mean is None or running_var is None:
-            raise ValueError(
+            raise ShapeError(
                 "batch_norm: found no running_mean and running_var, expected both unless training"
             )
         return _by_running(input, running_mean, running_var, weight, bias, eps, shape)
+    if eps <= 0:
+        raise ValueError(f"batch_norm: found eps {eps}, expected a positive number in training")
     dims = (0, *range(2, input.ndim))
     count = math.prod(input.shape[d] for d in dims)
     _check_enough("batch_norm", input, count)

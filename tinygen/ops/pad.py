@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tinygen import kernels
-from tinygen.dtypes import ShapeError
+from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.shape import cat, expand, flip, narrow
 from tinygen.primitive import primitive
 
@@ -29,6 +31,8 @@ def pad(input, pad, mode="constant", value=None):
            element; "circular": from the other end
     """
     pad = tuple(pad)
+    if mode != "constant" and input.dtype == np.bool_:
+        raise DtypeError(f"pad: found dtype bool in mode {mode!r}, expected numbers")
     if len(pad) % 2 or len(pad) > 2 * input.ndim:
         raise ShapeError(
             f"pad: found {len(pad)} widths, expected an even number of at most {2 * input.ndim} for x {input.shape}"

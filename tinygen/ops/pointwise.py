@@ -6,6 +6,7 @@ import math
 
 from tinygen import kernels
 from tinygen.dtypes import DtypeError
+from tinygen.ops.checks import no_bools
 from tinygen.ops.elementwise import _zeros, exp, keep, mul, reciprocal, rsqrt, square
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
@@ -67,7 +68,7 @@ def atan(x):
 atan.vjp(lambda g, x: g / (1 + square(x)))
 
 
-@primitive(promote="float")
+@primitive(promote="float", tensors=("x", "other"))
 def atan2(x, other):
     """The angle in (-π, π] of the point whose height is x and whose abscissa is other"""
     return kernels.arctan2(x, other)
@@ -154,7 +155,7 @@ def erf(x):
 erf.vjp(lambda g, x: g * (2 / math.sqrt(math.pi)) * exp(-(x * x)))
 
 
-@primitive(promote="same")
+@primitive(promote="same", tensors=("x", "other"))
 def logaddexp(x, other):
     """log(exp(x) + exp(other)), without overflow"""
     return kernels.logaddexp(x, other)
@@ -169,7 +170,7 @@ logaddexp.vjp(lambda g, x, y: g * exp(x - y), lambda g, other, y: g * exp(other 
 @primitive(promote="same")
 def floor(x):
     """The largest whole number not above x; the gradient is 0"""
-    return kernels.array_module(x).floor(x) if x.dtype.kind == "f" else x.copy()
+    return kernels.array_module(x).floor(x) if no_bools(x).dtype.kind == "f" else x.copy()
 
 
 floor.vjp(lambda g: _zeros(g))
@@ -178,7 +179,7 @@ floor.vjp(lambda g: _zeros(g))
 @primitive(promote="same")
 def ceil(x):
     """The smallest whole number not below x; the gradient is 0"""
-    return kernels.array_module(x).ceil(x) if x.dtype.kind == "f" else x.copy()
+    return kernels.array_module(x).ceil(x) if no_bools(x).dtype.kind == "f" else x.copy()
 
 
 ceil.vjp(lambda g: _zeros(g))
@@ -187,7 +188,7 @@ ceil.vjp(lambda g: _zeros(g))
 @primitive(promote="same")
 def round(x):
     """The nearest whole number, ties to even; the gradient is 0"""
-    return kernels.array_module(x).rint(x) if x.dtype.kind == "f" else x.copy()
+    return kernels.array_module(x).rint(x) if no_bools(x).dtype.kind == "f" else x.copy()
 
 
 round.vjp(lambda g: _zeros(g))
@@ -196,7 +197,7 @@ round.vjp(lambda g: _zeros(g))
 @primitive(promote="same")
 def trunc(x):
     """x without its fraction; the gradient is 0"""
-    return kernels.array_module(x).trunc(x) if x.dtype.kind == "f" else x.copy()
+    return kernels.array_module(x).trunc(x) if no_bools(x).dtype.kind == "f" else x.copy()
 
 
 trunc.vjp(lambda g: _zeros(g))
@@ -204,7 +205,7 @@ trunc.vjp(lambda g: _zeros(g))
 # mixtures
 
 
-@primitive(promote="same")
+@primitive(promote="same", tensors=("x",))
 def fmod(x, other):
     """x - other * trunc(x / other): the sign is x's (of `remainder`, the divisor's)"""
     if x.dtype.kind != "f" and not other.all():

@@ -51,7 +51,7 @@ def _row_sizes(operation: str, **values) -> dict:
 def _windows(operation: str, input, kernel_size, stride, padding, dilation, ceil_mode: bool) -> dict:
     """The attributes of a pooling as pairs, with the output's size."""
     kernel = pair(kernel_size, "kernel_size", operation, 1)
-    stride = kernel if stride is None or stride == [] else pair(stride, "stride", operation, 1)
+    stride = kernel if stride is None or stride in ([], ()) else pair(stride, "stride", operation, 1)
     padding, dilation = pair(padding, "padding", operation), pair(dilation, "dilation", operation, 1)
     size = []
     for n, k, s, p, d in zip(input.shape[-2:], kernel, stride, padding, dilation):
@@ -172,7 +172,7 @@ def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, coun
 
 def adaptive_avg_pool1d(input, output_size):
     """Means over P nearly equal parts, as adaptive_avg_pool2d along one dimension.  (N, C, L) -> (N, C, P)"""
-    size = output_size[0] if isinstance(output_size, (tuple, list)) and len(output_size) == 1 else output_size
+    (size,) = sizes(output_size, 1, "output_size", "adaptive_avg_pool1d")
     return _as_sequences(adaptive_avg_pool2d(_as_rows("adaptive_avg_pool1d", input), (1, size)), input)
 
 
@@ -183,6 +183,8 @@ def adaptive_avg_pool2d(input, output_size):
     """
     x = _batched(input, "adaptive_avg_pool2d")
     sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
+    if len(sizes) != 2:
+        raise ShapeError(f"adaptive_avg_pool2d: found output_size {output_size}, expected one or two numbers")
     sizes = [n if size is None else size for n, size in zip(x.shape[2:], sizes)]
     down, across = (_averages(n, size, x.dtype) for n, size in zip(x.shape[2:], sizes))
     return _like(matmul(matmul(down, x), across.T), input)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
+import operator
 
 import numpy as np
 
@@ -21,7 +22,7 @@ def normalize_dims(dim, ndim: int, operation: str) -> tuple[int, ...]:
     """`dim` (None, a number, a tuple) as a tuple of distinct numbers in 0..ndim-1."""
     if dim is None:
         return tuple(range(ndim))
-    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    dims = tuple(dim) if isinstance(dim, (tuple, list)) else (operator.index(dim),)
     if not dims:
         return tuple(range(ndim))
     bound = builtins.max(ndim, 1)
@@ -202,7 +203,8 @@ class ValuesIndices(tuple):
 
 
 def _with_indices(input, dim, keepdim, arg):
-    indices = arg(input, dim, keepdim=True)
+    whole = e.cast(input, dtype=dtypes.uint8) if input.dtype == np.bool_ else input
+    indices = arg(whole, dim, keepdim=True)
     values = gather(input, dim, indices)
     if not keepdim and input.ndim:
         values, indices = s.squeeze(values, dim), s.squeeze(indices, dim)
@@ -227,6 +229,8 @@ def min(input, dim=None, keepdim=False, *, other=None):
 
 def _arg(name: str):
     def arg(x, dim=None, keepdim=False):
+        if x.dtype == np.bool_:
+            raise DtypeError(f"{name}: found dtype bool, expected numbers")
         _not_empty(x, dim, name)
         axis = None if dim is None else normalize_dims(dim, x.ndim, name)
         if axis == ():
@@ -246,7 +250,7 @@ argmax, argmin = _arg("argmax"), _arg("argmin")
 
 def _truth(name: str):
     def truth(x, dim=None, keepdim=False):
-        dims = normalize_dims(dim, x.ndim, name)
+        dims = () if dim in ((), []) else normalize_dims(dim, x.ndim, name)  # no dim reduces nothing here
         result = np.asarray(getattr(x._data != 0, name)(axis=dims, keepdims=keepdim))
         return Tensor._wrap(result.astype(np.uint8) if x.dtype == np.uint8 else result)
 
@@ -291,6 +295,8 @@ def logsumexp(input, dim, keepdim=False):
 def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
     """(sum |x|^p)^(1/p); "fro" is p=2, inf the largest |x|, 0 counts what is not zero.  The derivative at 0 is 0."""
     input = _floating(input if dtype is None else e.cast(input, dtype=np.dtype(dtype)), "norm")
+    if isinstance(p, str) and p not in ("fro", "nuc"):
+        raise RuntimeError(f"norm: found p {p!r}, expected 'fro' or a number")
     if p == "nuc":
         raise NotImplementedError("norm: p 'nuc' needs singular values; supported are 'fro' and numbers")
     if input.dtype == dtypes.float16:
@@ -302,7 +308,7 @@ def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
         return sum(e.abs(e.sign(input)), dims, keepdim)
     if p == 1:
         return sum(e.abs(input), dims, keepdim)
-    p = 2 if p == "fro" else p
+    p = 2 if p in ("fro", None) else p
     powers = sum(e.square(input) if p == 2 else e.pow(e.abs(input), p), dims, keepdim)
     zero = powers == 0
     safe = e.where(zero, 1.0, powers)

@@ -53,21 +53,21 @@ def _check_mode(input, mode: str, align_corners, antialias: bool) -> None:
             "interpolate: antialias is not supported; use avg_pool2d before, or size alone"
         )
     if input.ndim not in (3, 4) or 0 in input.shape[1:]:
-        raise ShapeError(
-            f"interpolate: found input {input.shape}, expected (N, C, L) or (N, C, H, W), not empty"
-        )
+        kind = NotImplementedError if input.ndim not in (3, 4) else ShapeError
+        raise kind(f"interpolate: found input {input.shape}, expected (N, C, L) or (N, C, H, W), not empty")
     if input.ndim != LINEAR.get(mode, input.ndim):
         raise NotImplementedError(
             f"interpolate: found input {input.shape}; 'linear' is for (N, C, L), 'bilinear' for (N, C, H, W)"
         )
-    if mode in LINEAR and not input.is_floating_point():
+    if not input.is_floating_point() and (mode in LINEAR or input.dtype != np.uint8):
         raise DtypeError(f"interpolate: found dtype {input.dtype}, expected a floating dtype; use x.float()")
 
 
 def _targets(input, size, scale_factor, recompute: bool) -> list:
     """(how many outputs, input steps per output step) for every dimension of the image."""
     if (size is None) == (scale_factor is None):
-        raise ValueError("interpolate: expected one of size and scale_factor")
+        found = "neither" if size is None else "both"
+        raise ValueError(f"interpolate: found {found} of size and scale_factor, expected one")
     if recompute and size is not None:
         raise ValueError("interpolate: recompute_scale_factor is for scale_factor, found size")
     given = scale_factor if size is None else size

@@ -21,11 +21,12 @@ def normal(mean=0.0, std=1.0, size=None, *, dtype=None, device=None, requires_gr
         raise TypeError("normal: found numbers without a size, expected a size or a Tensor")
     if tensors and size is not None:
         raise TypeError("normal: found a size beside Tensors, expected it with numbers alone")
-    if any((x._data < 0).any() if isinstance(x, Tensor) else x < 0 for x in [std]):
+    if any((x._data < 0).any() if isinstance(x, Tensor) else not x >= 0 for x in [std]):
         raise RuntimeError(f"normal: found std {std}, expected none below 0")
     shape = np.broadcast_shapes(*[x.shape for x in tensors]) if tensors else size
-    result = randn(shape, dtype=dtype or (tensors[0].dtype if tensors else None)) * std + mean
-    return finish(result._data, requires_grad)
+    dtype = dtype or (tensors[0].dtype if tensors else None)
+    result = (randn(shape, dtype=dtype) * std + mean)._data
+    return finish(result if dtype is None else result.astype(dtype, copy=False), requires_grad)
 
 
 def bernoulli(input, p=None) -> Tensor:

@@ -85,6 +85,9 @@ def flatten(input, start_dim=0, end_dim=-1):
 def unflatten(input, dim, sizes):
     """Dimension `dim` as several; one of the sizes may be -1"""
     dim = dim_of(dim, input.ndim, "unflatten")
+    if sizes in ((), []):
+        raise ShapeError(f"unflatten: found sizes {sizes}, expected at least one; x {input.shape}")
+    sizes = sizes_of((sizes,), None, "unflatten")
     known = math.prod(n for n in sizes if n != -1)
     if list(sizes).count(-1) > 1:
         raise ShapeError(f"unflatten: found sizes {tuple(sizes)}, expected at most one -1")
@@ -234,24 +237,26 @@ _roll.vjp(lambda g, shifts, dims: _roll(g, shifts=tuple(-n for n in shifts), dim
 
 def roll(input, shifts, dims=None):
     """Elements moved on by `shifts` along `dims`, those beyond the end to the start; without dims, as if flat"""
-    shifts = (shifts,) if isinstance(shifts, int) else tuple(shifts)
-    if dims is None:
+    shifts = sizes_of((shifts,), None, "roll")
+    if dims is None or dims in ((), []):
         if len(shifts) != 1:
             raise RuntimeError(f"roll: found {len(shifts)} shifts without dims, expected one")
         return reshape(_roll(reshape(input, -1), shifts=shifts, dims=(0,)), input.shape)
     dims = (dims,) if isinstance(dims, int) else tuple(dims)
     if len(shifts) != len(dims):
         raise RuntimeError(f"roll: found {len(shifts)} shifts for {len(dims)} dims, expected as many")
+    if input.ndim == 0:
+        raise IndexError(f"roll: found dims {dims} of input (), expected at least one dimension")
     dims = tuple(dim_of(d, input.ndim, "roll") for d in dims)
     return _roll(input, shifts=shifts, dims=dims) if input.ndim else clone(input)
 
 
 def movedim(input, source, destination):
     """Dimensions `source` (a number or several) moved to the places `destination`, the others in their order"""
-    source, destination = (
-        [dim_of(d, input.ndim, "movedim") for d in ([dims] if isinstance(dims, int) else dims)]
-        for dims in (source, destination)
-    )
+    if isinstance(source, (tuple, list)) != isinstance(destination, (tuple, list)):
+        raise TypeError(f"movedim: found source {source}, destination {destination}, expected two of a kind")
+    source, destination = (sizes_of((dims,), None, "movedim") for dims in (source, destination))
+    source, destination = ([dim_of(d, input.ndim, "movedim") for d in dims] for dims in (source, destination))
     if len(source) != len(destination) or len({*source}) < len(source) or len({*destination}) < len(source):
         raise ShapeError(
             f"movedim: found source {source}, destination {destination}, expected as many, none of them twice"
@@ -343,7 +348,12 @@ _widen.vjp(lambda g, x_shape, dim, start: _narrow(g, dim=dim, start=start, lengt
 def narrow(input, dim, start, length):
     """Elements start..start+length-1 along `dim`, a view"""
     dim = dim_of(dim, input.ndim, "narrow")
-    start = start + input.shape[dim] if start < 0 else start
+    if input.ndim == 0:
+        raise ShapeError("narrow: found input (), expected at least one dimension")
+    size = input.shape[dim]
+    if not -size <= start <= size:
+        raise IndexError(f"narrow: found start {start}, expected {-size} to {size}; x {input.shape}")
+    start = start + size if start < 0 else start
     if not 0 <= start <= start + length <= input.shape[dim]:
         raise ShapeError(f"narrow: {start}..{start + length} is outside dimension {dim} of x {input.shape}")
     return _narrow(input, dim=dim, start=start, length=length)

@@ -82,6 +82,8 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
     Jang et al. 2016, arXiv 1611.01144, eq. 1 and 2.  hard: the one-hot argmax in the forward, with the soft draw's
     gradient (straight-through).  eps has no effect.  U comes from `tinygen.random`'s default generator.
     """
+    if not logits.is_floating_point():
+        raise DtypeError(f"gumbel_softmax: found dtype {logits.dtype}, expected a floating dtype")
     dtype = logits.dtype if logits.dtype == np.float64 else np.float32
     u = np.maximum(random.default_stream().uniform(logits.shape, dtype), np.finfo(dtype).tiny)
     gumbels = Tensor._wrap((-np.log(-np.log(u))).astype(logits.dtype))

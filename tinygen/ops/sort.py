@@ -30,6 +30,8 @@ def sort(input, dim=-1, descending=False, stable=False):
 
 def topk(input, k, dim=-1, largest=True, sorted=True):
     """(values, indices) of the k largest (or smallest) along dim, in order whatever `sorted` says"""
+    if input.dtype == np.bool_:
+        raise DtypeError("topk: found dtype bool, expected numbers")
     dim = dim_of(dim, input.ndim, "topk")
     size = input.shape[dim] if input.ndim else 1
     if not 0 <= k <= size:

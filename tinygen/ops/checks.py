@@ -1,0 +1,33 @@
+"""What operations ask of their operands' dtypes, as PyTorch's kernels do."""
+
+from __future__ import annotations
+
+from tinygen.dtypes import DtypeError
+
+
+def floating(x):
+    """x, an array in a forward; an error there is told with the operation's name"""
+    if x.dtype.kind != "f":
+        raise DtypeError(f"found dtype {x.dtype}, expected a floating dtype")
+    return x
+
+
+def no_bools(x):
+    """x, an array in a forward"""
+    if x.dtype.kind == "b":
+        raise DtypeError("found dtype bool, expected numbers")
+    return x
+
+
+def expect_floating(operation: str, **tensors) -> None:
+    for name, x in tensors.items():
+        if x.dtype.kind != "f":
+            raise DtypeError(f"{operation}: found {name} of dtype {x.dtype}, expected a floating dtype")
+
+
+def expect_one_dtype(operation: str, **tensors) -> None:
+    """All that are not None have the dtype of the first."""
+    dtypes = {name: x.dtype for name, x in tensors.items() if x is not None}
+    if len(set(dtypes.values())) > 1:
+        found = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())
+        raise DtypeError(f"{operation}: expected one dtype, found {found}")
