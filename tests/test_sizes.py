@@ -43,12 +43,21 @@ DIFFERENT = {  # name: what the failure must say, reason
     "F.cross_entropy": ("output 0", "PyTorch's mean over no classes is nan"),
 }
 DIFFERENT["F.scaled_dot_product_attention-17"] = ("", "PyTorch does not broadcast the batch of empty values")
-for name in ("conv1d", "conv2d", "conv_transpose2d"):
+for name in ("nn.BatchNorm2d", "nn.InstanceNorm2d"):
+    DIFFERENT[name] = (
+        "found running_mean",
+        "PyTorch does not look at the statistics where nothing is normalised",
+    )
+DIFFERENT["nn.PixelUnshuffle"], DIFFERENT["nn.GroupNorm"] = (
+    DIFFERENT["pixel_unshuffle"],
+    DIFFERENT["group_norm"],
+)
+for name in ("nn.Conv1d", "conv1d", "conv2d", "conv_transpose2d"):
     DIFFERENT[name] = DIFFERENT[f"F.{name}"] = (
         "groups do not divide",
         "PyTorch convolves images of no channels",
     )
-for name in ("adaptive_avg_pool1d", "adaptive_avg_pool2d"):
+for name in ("nn.AdaptiveAvgPool1d", "adaptive_avg_pool1d", "adaptive_avg_pool2d"):
     DIFFERENT[name] = DIFFERENT[f"F.{name}"] = ("not empty", "PyTorch pools images of no channels")
 
 

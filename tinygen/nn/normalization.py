@@ -121,6 +121,11 @@ class _InstanceNorm(_BatchNorm):
     def forward(self, x):
         self._check_dimensions(x)
         single = x.ndim == min(self.dimensions)
+        channels = x.shape[0 if single else 1]
+        if channels != self.num_features and self.affine:
+            raise ValueError(
+                f"{type(self).__name__}: found {channels} channels, expected {self.num_features}; x {x.shape}"
+            )
         by_input = self.training or not self.track_running_stats
         given = self.running_mean, self.running_var, self.weight, self.bias, by_input
         y = F.instance_norm(x.unsqueeze(0) if single else x, *given, self.momentum or 0.0, self.eps)
