@@ -355,111 +355,10 @@ class Tensor:
     def new_full(self, size, fill_value, dtype=None) -> Tensor:
         return ops.full(size, fill_value, dtype=dtype or self.dtype)
 
-    # operators
-
-    def __add__(self, other):
-        return _binary(ops.add, self, other)
-
-    def __radd__(self, other):
-        return _binary(ops.add, other, self)
-
-    def __sub__(self, other):
-        return _binary(ops.sub, self, other)
-
-    def __rsub__(self, other):
-        return _binary(ops.sub, other, self)
-
-    def __mul__(self, other):
-        return _binary(ops.mul, self, other)
-
-    def __rmul__(self, other):
-        return _binary(ops.mul, other, self)
-
-    def __truediv__(self, other):
-        return _binary(ops.div, self, other)
-
-    def __rtruediv__(self, other):
-        return _binary(ops.div, other, self)
-
-    def __floordiv__(self, other):
-        return _binary(ops.floor_divide, self, other)
-
-    def __rfloordiv__(self, other):
-        return _binary(ops.floor_divide, other, self)
-
-    def __mod__(self, other):
-        return _binary(ops.remainder, self, other)
-
-    def __rmod__(self, other):
-        return _binary(ops.remainder, other, self)
-
-    def __pow__(self, other):
-        return _binary(ops.pow, self, other)
-
-    def __rpow__(self, other):
-        return _binary(ops.pow, other, self)
-
-    def __matmul__(self, other):
-        return _binary(ops.matmul, self, other)
-
-    def __rmatmul__(self, other):
-        return _binary(ops.matmul, other, self)
-
-    def __neg__(self):
-        return ops.neg(self)
+    # what Python asks of an object; the operators are in tinygen/ops/operators.py
 
     def __pos__(self):
         return self
-
-    def __abs__(self):
-        return ops.abs(self)
-
-    def __invert__(self):
-        return ops.logical_not(self) if self.dtype == dtypes.bool_ else ops.bitwise_not(self)
-
-    def __and__(self, other):
-        return _binary(ops.bitwise_and, self, other)
-
-    def __or__(self, other):
-        return _binary(ops.bitwise_or, self, other)
-
-    def __xor__(self, other):
-        return _binary(ops.bitwise_xor, self, other)
-
-    def __eq__(self, other):
-        return _binary(ops.eq, self, other)
-
-    def __ne__(self, other):
-        return _binary(ops.ne, self, other)
-
-    def __lt__(self, other):
-        return _binary(ops.lt, self, other)
-
-    def __le__(self, other):
-        return _binary(ops.le, self, other)
-
-    def __gt__(self, other):
-        return _binary(ops.gt, self, other)
-
-    def __ge__(self, other):
-        return _binary(ops.ge, self, other)
-
-    def __iadd__(self, other):
-        return self.add_(other)
-
-    def __isub__(self, other):
-        return self.sub_(other)
-
-    def __imul__(self, other):
-        return self.mul_(other)
-
-    def __itruediv__(self, other):
-        return self.div_(other)
-
-    def __ipow__(self, other):
-        return self.pow_(other)
-
-    __hash__ = object.__hash__
 
     def __getitem__(self, index):
         return ops.getitem(self, index)
@@ -524,23 +423,6 @@ class Tensor:
 
 
 _new = object.__new__
-_OPERANDS = (Tensor, int, float, bool, np.ndarray, np.generic)
-
-
-def _binary(op, a, b):
-    """Python's protocol for operators: an operand of a foreign type may bring its own.
-
-    Operators take NumPy arrays, as a Tensor that shares their memory; functions do not, as in PyTorch.
-    """
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return op(a, b)
-    if not isinstance(a, _OPERANDS) or not isinstance(b, _OPERANDS):
-        return NotImplemented
-    if isinstance(a, np.ndarray):
-        a = Tensor._from_outside(a)
-    elif isinstance(b, np.ndarray):
-        b = Tensor._from_outside(b)
-    return op(a, b)
 
 
 def _to_array(data, dtype=None) -> np.ndarray:

@@ -41,6 +41,8 @@ case("Tensor.__invert__", lambda T, F, x, m: (~x, ~(m > 0)), N(3), U(3), **VALUE
 case("Tensor.__and__", lambda T, F, x, y: (x & y, (x > 1) & (y > 1)), N(3, high=9), N(3, high=9), **VALUE)
 case("Tensor.__or__", lambda T, F, x, y: (x | y, (x > 1) | (y > 1)), N(3, high=9), N(3, high=9), **VALUE)
 case("Tensor.__xor__", lambda T, F, x, y: (x ^ y, (x > 1) ^ (y > 1)), N(3, high=9), N(3, high=9), **VALUE)
+for name in "and or xor".split():
+    case(f"Tensor.__r{name}__", lambda T, F, x, f=f"__r{name}__": getattr(x, f)(5), N(3, high=9), **VALUE)
 case("Tensor.__eq__", lambda T, F, x, y: (x == y, x == 1, x == x), N(3, 4), N(4), **VALUE)
 case("Tensor.__ne__", lambda T, F, x, y: (x != y, x != 1), N(3, 4), N(4), **VALUE)
 case("Tensor.__lt__", lambda T, F, x, y: (x < y, x < 1, 1 < x), N(3, 4), N(4), **VALUE)

@@ -21,6 +21,7 @@ from tinygen.ops import (
     inplace,
     matmul,
     norm,
+    operators,
     pointwise,
     pool,
     reduce,
@@ -98,4 +99,6 @@ for _table in (FUNCTIONS, METHODS):
 for _name, _function in (METHODS | inplace.REFUSED).items():
     if not hasattr(Tensor, _name):
         setattr(Tensor, _name, _function)
+for _name, _function in operators.OPERATORS.items():
+    setattr(Tensor, _name, _function)
 public_methods(Tensor)

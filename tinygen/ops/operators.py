@@ -1,0 +1,67 @@
+"""Python's operators: `x + y` is `add(x, y)`, `2 - x` is `sub(2, x)`, `x += y` is `x.add_(y)`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygen import dtypes
+from tinygen.ops import compare as c
+from tinygen.ops import elementwise as e
+from tinygen.ops import inplace
+from tinygen.ops.matmul import matmul
+from tinygen.tensor import Tensor
+
+_OPERANDS = (Tensor, int, float, bool, np.ndarray, np.generic)
+
+
+def _operand(x):
+    """Operators take NumPy arrays, as a Tensor that shares their memory; functions do not, as in PyTorch."""
+    return Tensor._from_outside(x) if isinstance(x, np.ndarray) else x
+
+
+def _left(operation):
+    """self + other; an operand of a foreign type may bring its own operator, which is Python's protocol"""
+
+    def operator(self, other):
+        if isinstance(other, Tensor):
+            return operation(self, other)
+        return operation(self, _operand(other)) if isinstance(other, _OPERANDS) else NotImplemented
+
+    return operator
+
+
+def _right(operation):
+    """other + self, where other is no Tensor"""
+
+    def operator(self, other):
+        return operation(_operand(other), self) if isinstance(other, _OPERANDS) else NotImplemented
+
+    return operator
+
+
+def _invert(self):
+    """~x: the other truth value, or every bit the other way"""
+    return c.logical_not(self) if self.dtype == dtypes.bool_ else c.bitwise_not(self)
+
+
+_ARITHMETIC = {
+    "add": e.add, "sub": e.sub, "mul": e.mul, "truediv": e.div, "floordiv": e.floor_divide, "mod": e.remainder,
+    "pow": e.pow, "matmul": matmul,
+}  # fmt: skip
+_BITWISE = {"and": c.bitwise_and, "or": c.bitwise_or, "xor": c.bitwise_xor}  # 5 & x is x & 5
+_COMPARISONS = {"eq": c.eq, "ne": c.ne, "lt": c.lt, "le": c.le, "gt": c.gt, "ge": c.ge}
+_IN_PLACE = {
+    "iadd": inplace.add_, "isub": inplace.sub_, "imul": inplace.mul_, "itruediv": inplace.div_, "ipow": inplace.pow_,
+}  # fmt: skip
+
+OPERATORS = {
+    **{
+        f"__{name}__": _left(operation) for name, operation in (_ARITHMETIC | _BITWISE | _COMPARISONS).items()
+    },
+    **{f"__r{name}__": _right(operation) for name, operation in _ARITHMETIC.items()},
+    **{f"__r{name}__": _left(operation) for name, operation in _BITWISE.items()},
+    **{f"__{name}__": method for name, method in _IN_PLACE.items()},
+    "__neg__": e.neg,
+    "__abs__": e.abs,
+    "__invert__": _invert,
+}
