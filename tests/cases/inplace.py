@@ -44,3 +44,8 @@ case(
 case("Tensor.bernoulli_", lambda T, F, x: x.clone().bernoulli_(x), V(2, 3), **RANDOM)
 case("Tensor.uniform_", lambda T, F: T.empty(2, 3).uniform_(2, 2), **FIXED)
 case("Tensor.normal_", lambda T, F: T.empty(2, 3).normal_(mean=2, std=0), **FIXED)
+case("Tensor.lerp_", lambda T, F, x, y, w: (x.clone().lerp_(y, 0.25), x.clone().lerp_(y, w)), U(3, 4), U(3, 4), U(4),
+     other_dtypes=False)  # fmt: skip
+case("Tensor.addcmul_", lambda T, F, x, y, z: x.clone().addcmul_(y, z, value=2), U(3, 4), U(4), U(3, 1))
+case("Tensor.addcdiv_", lambda T, F, x, y, z: x.clone().addcdiv_(y, z, value=2), U(3, 4), U(4), U(3, 1),
+     other_dtypes=False)  # fmt: skip

@@ -94,3 +94,7 @@ case(
     U(),
     U(0),
 )
+case("split", lambda T, F, x: (*x.split(split_size=2), *x.split([1, 3], dim=1)), U(3, 4))
+case("select", lambda T, F, x: (T.select(x, 0, 1), x.select(-1, -4), x.select(dim=1, index=3)), U(3, 4))
+case("ravel", lambda T, F, x: (T.ravel(x), x.ravel()), U(3, 4))
+case("ravel", lambda T, F, x: T.ravel(x), U())

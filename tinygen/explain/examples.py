@@ -202,6 +202,7 @@ EXAMPLES = {
     # products and convolution
     "matmul": example("tinygen.matmul(x, other)", x=real(2, 3), other=real(3, 2)),
     "mm": example("tinygen.mm(x, mat2)", x=real(2, 3), mat2=real(3, 2)),
+    "select": example("x.select(1, 2)", x=real(2, 3)),
     "mv": example("tinygen.mv(x, vec)", x=real(2, 3), vec=real(3)),
     "addmm": example("tinygen.addmm(x, mat1, mat2)", x=real(2), mat1=real(2, 3), mat2=real(3, 2)),
     "baddbmm": example("tinygen.baddbmm(x, a, b)", x=real(2), a=real(2, 2, 3), b=real(2, 3, 2)),

@@ -49,7 +49,7 @@ EXPORTS = {
         count_nonzero""",
     cumulative: "cumsum cumprod prod",
     shape: """reshape flatten unflatten squeeze unsqueeze permute transpose t broadcast_to flip cat stack narrow split
-        chunk unbind roll movedim meshgrid""",
+        chunk unbind roll movedim meshgrid select ravel""",
     diagonal: "tril triu diagonal diag_embed diag trace",
     gather: "gather scatter scatter_add index_add index_copy index_fill index_put repeat_interleave",
     sort: "sort argsort topk unique bincount",
@@ -70,7 +70,8 @@ ONLY_METHODS = {
     shape: "view view_as expand expand_as repeat contiguous",
     inplace: """add_ sub_ mul_ div_ pow_ remainder_ floor_divide_ neg_ abs_ exp_ log_ sqrt_ rsqrt_ reciprocal_ square_
         sign_ floor_ ceil_ round_ clamp_ clamp_min_ clamp_max_ masked_fill_ relu_ sigmoid_ tanh_ copy_ fill_ zero_
-        uniform_ normal_ bernoulli_ scatter_ scatter_add_ index_add_ index_copy_ index_fill_ index_put_""",
+        uniform_ normal_ bernoulli_ scatter_ scatter_add_ index_add_ index_copy_ index_fill_ index_put_
+        lerp_ addcmul_ addcdiv_""",
 }
 ALIASES = {
     "multiply": "mul", "subtract": "sub", "divide": "div", "true_divide": "div", "negative": "neg", "absolute": "abs",

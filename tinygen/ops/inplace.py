@@ -6,7 +6,7 @@ import inspect
 
 import numpy as np
 
-from tinygen.ops import activation, creation, gather, sampling
+from tinygen.ops import activation, creation, gather, pointwise, sampling
 from tinygen.ops import elementwise as e
 from tinygen.ops import pointwise as p
 from tinygen.ops.shape import expand
@@ -45,6 +45,7 @@ scatter_, scatter_add_, index_add_, index_copy_, index_fill_, index_put_ = map(
         gather.index_put,
     ),
 )
+lerp_, addcmul_, addcdiv_ = map(_of, (pointwise.lerp, pointwise.addcmul, pointwise.addcdiv))
 relu_, sigmoid_, tanh_ = map(_of, (activation.relu, activation.sigmoid, activation.tanh))
 
 

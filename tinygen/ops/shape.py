@@ -359,8 +359,14 @@ def narrow(input, dim, start, length):
     return _narrow(input, dim=dim, start=start, length=length)
 
 
-def split(tensor, split_size_or_sections, dim=0):
-    """Pieces of that size along `dim` (the last may be smaller), or of the listed sizes, as a tuple of views"""
+def split(tensor, split_size_or_sections=None, dim=0, *, split_size=None):
+    """Pieces of that size along `dim` (the last may be smaller), or of the listed sizes, as a tuple of views
+
+    split_size   the name that PyTorch's method has for the sizes
+    """
+    if (split_size is None) == (split_size_or_sections is None):
+        raise TypeError("split: found no sizes, or sizes under two names, expected split_size_or_sections")
+    split_size_or_sections = split_size if split_size_or_sections is None else split_size_or_sections
     dim = dim_of(dim, tensor.ndim, "split")
     n = tensor.shape[dim]
     if isinstance(split_size_or_sections, int):
@@ -388,6 +394,22 @@ def chunk(input, chunks, dim=0):
         raise ShapeError(f"chunk: found {chunks} chunks, expected at least one")
     n = input.shape[dim_of(dim, input.ndim, "chunk")]
     return split(input, max(1, math.ceil(n / chunks)), dim) if n else split(input, [0] * chunks, dim)
+
+
+def select(input, dim, index):
+    """The slice at `index` along `dim`, a view without that dimension"""
+    if input.ndim == 0:
+        raise IndexError("select: found no dimensions, expected at least one")
+    dim = dim_of(dim, input.ndim, "select")
+    size = input.shape[dim]
+    if not -size <= index < size:
+        raise IndexError(f"select: found index {index}, expected {-size} to {size - 1}; input {input.shape}")
+    return squeeze(_narrow(input, dim=dim, start=index % size, length=1), dim)
+
+
+def ravel(input):
+    """All elements in one dimension"""
+    return reshape(input, -1)
 
 
 def unbind(input, dim=0):
