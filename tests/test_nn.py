@@ -482,7 +482,15 @@ CASES = [  # class, args, kwargs, input shapes
     ],
     ("KLDivLoss", (), {"reduction": "batchmean"}, [(4, 3), "probabilities"]),
 ]
-NOT_LAYERS = {"Module", "ModuleList", "Sequential", "MultiheadAttention"}  # have tests of their own
+NOT_LAYERS = {
+    "Module",
+    "ModuleDict",
+    "ModuleList",
+    "MultiheadAttention",
+    "ParameterDict",
+    "ParameterList",
+    "Sequential",
+}  # have tests of their own
 ARRAYS = {
     "indices": lambda: rng.integers(0, 7, size=(4, 5)),
     "probabilities": lambda: rng.uniform(0.1, 0.9, size=(4, 3)),
@@ -768,115 +776,3 @@ def test_the_seed_decides_the_weights():
     tg.manual_seed(3)
     first, second = nn.Linear(3, 3), nn.Linear(3, 3)
     assert (first.weight.detach().numpy() != second.weight.detach().numpy()).all()
-
-
-@pytest.mark.parametrize(
-    "function, args",
-    [
-        ("uniform_", (-1.0, 3.0)),
-        ("normal_", (2.0, 0.5)),
-        ("xavier_uniform_", (1.5,)),
-        ("xavier_normal_", (0.5,)),
-        ("kaiming_uniform_", (0.3, "fan_out")),
-        ("kaiming_uniform_", (0, "fan_in", "relu")),
-        ("kaiming_normal_", (0.3, "fan_out")),
-        ("kaiming_normal_", (0, "fan_in", "tanh")),
-    ],
-)
-def test_random_initialisers_have_pytorchs_moments(function, args):
-    tg.manual_seed(0), torch.manual_seed(0)
-    shape = (80, 50, 3, 3)
-    ours = getattr(nn.init, function)(tg.zeros(*shape), *args)
-    theirs = getattr(tnn.init, function)(torch.zeros(*shape), *args)
-    a, b = np.sort(ours.numpy().ravel()), np.sort(theirs.numpy().ravel())
-    n, spread = len(a), b.std()
-    assert abs(a.mean() - b.mean()) < 5 * spread * math.sqrt(2 / n)
-    assert abs(a.std() / spread - 1) < 5 * math.sqrt(1 / n)
-    assert np.abs(np.searchsorted(b, a) / n - np.arange(n) / n).max() < 2.2 * math.sqrt(2 / n) + 1 / n
-    if "uniform" in function:
-        assert abs(np.abs(a).max() / np.abs(b).max() - 1) < 1e-3
-
-
-@pytest.mark.parametrize("shape", [(5, 5), (4, 9), (9, 4), (6, 2, 3, 3), (40, 2, 3)])
-def test_orthogonal(shape):
-    w = nn.init.orthogonal_(tg.zeros(*shape, dtype=tg.float64), gain=2.0).numpy().reshape(shape[0], -1)
-    gram = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
-    np.testing.assert_allclose(gram, 4 * np.eye(len(gram)), atol=1e-12)
-
-
-def test_the_rest_of_init():
-    p = nn.Parameter(tg.zeros(2, 3))
-    assert nn.init.constant_(p, 3.5) is p and p.requires_grad and (p.detach().numpy() == 3.5).all()
-    assert (nn.init.ones_(p).detach().numpy() == 1).all() and (nn.init.zeros_(p).detach().numpy() == 0).all()
-    for args in (("linear",), ("sigmoid",), ("tanh",), ("relu",), ("leaky_relu",), ("leaky_relu", 0.2)):
-        assert nn.init.calculate_gain(*args) == pytest.approx(tnn.init.calculate_gain(*args), rel=1e-12)
-    for wrong in (
-        lambda: nn.init.calculate_gain("swish"),
-        lambda: nn.init.kaiming_normal_(tg.zeros(2, 2), mode="fan"),
-        lambda: nn.init.xavier_normal_(tg.zeros(3)),
-        lambda: nn.init.orthogonal_(tg.zeros(3)),
-    ):
-        with pytest.raises(ValueError, match="found"):
-            wrong()
-    nn.init.normal_(p.data, 1.0)  # the way DCGAN writes it
-    assert (p.detach().numpy() != 0).all()
-
-
-# gradients of many parameters
-
-
-def with_gradients(T, N, arrays):
-    parameters = [N.Parameter(T.tensor(a)) for a in arrays]
-    for p, a in zip(parameters, arrays):
-        p.grad = T.tensor(a * 3)
-    return [*parameters, N.Parameter(T.tensor(np.ones(2)))]  # the last has no gradient
-
-
-@pytest.mark.parametrize("norm_type", [2.0, 1.0, math.inf, 3.0, "inf"])
-@pytest.mark.parametrize("max_norm", [0.5, 1e4])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_clip_grad_norm(norm_type, max_norm, dtype):
-    arrays = [rng.normal(size=s).astype(dtype) for s in ((3, 4), (5,), ())]
-    ours, theirs = with_gradients(tg, nn, arrays), with_gradients(torch, tnn, arrays)
-    total = nn.utils.clip_grad_norm_(iter(ours), max_norm, norm_type)
-    total2 = tnn.utils.clip_grad_norm_(iter(theirs), max_norm, norm_type)
-    close(total, total2, 1e-12 if dtype == "float64" else 1e-6)
-    for p, q, a in zip(ours, theirs, arrays):
-        close(p.grad, q.grad, 1e-12 if dtype == "float64" else 1e-6)
-        assert (p.grad.numpy() == a * 3).all() == (max_norm == 1e4)
-    assert ours[-1].grad is None
-
-
-@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
-@pytest.mark.parametrize("norm_type", [2.0, math.inf])
-def test_clip_grad_norm_of_what_is_not_finite(bad, norm_type):
-    arrays = [np.array([1.0, 2.0]), np.array([bad, 1.0]), np.array([3.0])]
-    ours, theirs = with_gradients(tg, nn, arrays), with_gradients(torch, tnn, arrays)
-    with pytest.raises(RuntimeError, match="finite"):
-        nn.utils.clip_grad_norm_(ours, 1.0, norm_type, error_if_nonfinite=True)
-    assert ours[0].grad.tolist() == [3, 6]
-    total = nn.utils.clip_grad_norm_(ours, 1.0, norm_type)
-    close(total, tnn.utils.clip_grad_norm_(theirs, 1.0, norm_type))
-    for p, q in zip(ours[:-1], theirs):
-        close(p.grad, q.grad)
-
-
-def test_clip_grad_norm_edges():
-    assert nn.utils.clip_grad_norm_([], 1.0).item() == 0
-    assert nn.utils.clip_grad_norm_([nn.Parameter(tg.ones(2))], 1.0, math.inf).item() == 0
-    huge = nn.Parameter(tg.tensor([1e200, 1e200], dtype=tg.float64))
-    huge.grad = tg.tensor([1e200, 1e200], dtype=tg.float64)
-    with np.errstate(over="ignore"):
-        assert nn.utils.clip_grad_norm_(huge, 1.0).item() in (math.inf, pytest.approx(1e200 * math.sqrt(2)))
-
-
-def test_clip_grad_value():
-    arrays = [rng.normal(size=(3, 4)), rng.normal(size=5)]
-    ours, theirs = with_gradients(tg, nn, arrays), with_gradients(torch, tnn, arrays)
-    nn.utils.clip_grad_value_(iter(ours), 0.7)
-    tnn.utils.clip_grad_value_(iter(theirs), 0.7)
-    for p, q in zip(ours[:-1], theirs):
-        close(p.grad, q.grad, 0)
-        assert np.abs(p.grad.numpy()).max() == 0.7
-    nn.utils.clip_grad_value_(ours[0], 0.1)
-    assert np.abs(ours[0].grad.numpy()).max() == 0.1

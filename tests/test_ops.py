@@ -268,6 +268,7 @@ WITHOUT_A_CASE = {
     "Tensor.__getstate__": "copies and pickles: test_serialization.py",
     "Tensor.__setstate__": "copies and pickles: test_serialization.py",
     **{f"Tensor.{name}": "refused: test_wrong_calls.py" for name in ops.inplace.REFUSED},
+    "Tensor.register_hook": "refused: test_modules.py",
     "tinygen.save": "files: test_serialization.py",
     "tinygen.load": "files: test_serialization.py",
     "tinygen.profile": "a measurement: test_profile.py",

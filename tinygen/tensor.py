@@ -272,6 +272,11 @@ class Tensor:
         if self._edge is not None:
             self._edge.retained = weakref.ref(self)
 
+    def register_hook(self, hook):
+        raise NotImplementedError(
+            "register_hook is not supported; call x.retain_grad() and read x.grad after backward, or use autograd.grad"
+        )
+
     # writing
 
     def _write(self, array) -> Tensor:

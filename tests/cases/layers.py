@@ -167,4 +167,17 @@ def network(T, F, x, w, b):
 
 for name in "ModuleList Sequential Module".split():
     case(f"nn.{name}", network, ROWS, U(6, 6, low=-1, high=1), U(6), **LAYER)
+
+
+def dictionaries(T, F, x, w, b):
+    """Containers by name, and of parameters."""
+    inner = T.nn.ModuleDict({"linear": T.nn.Linear(6, 6)}).to(x.dtype)
+    put(inner, [w, b])
+    weights = T.nn.ParameterList([T.ones(6, dtype=x.dtype)])
+    named = T.nn.ParameterDict({"shift": T.ones(6, dtype=x.dtype)})
+    return inner["linear"](x) * weights[0] + named["shift"]
+
+
+for name in "ModuleDict ParameterList ParameterDict".split():
+    case(f"nn.{name}", dictionaries, ROWS, U(6, 6, low=-1, high=1), U(6), **LAYER)
 case("nn.Parameter", lambda T, F, x: T.nn.Parameter(T.ones(4, dtype=x.dtype)) * x, U(3, 4), **LAYER)

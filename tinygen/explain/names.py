@@ -25,7 +25,15 @@ SPELLINGS = {
     "__matmul__": "@", "__and__": "&", "__or__": "|", "__xor__": "^", "__invert__": "~", "__neg__": "neg",
     "__abs__": "abs", "__eq__": "==", "__ne__": "!=", "__lt__": "<", "__le__": "<=", "__gt__": ">", "__ge__": ">=",
 }  # fmt: skip
-CONTAINERS = {"Module", "ModuleList", "ModuleDict", "Sequential", "Parameter", "ParameterList"}
+CONTAINERS = {
+    "Module",
+    "ModuleList",
+    "ModuleDict",
+    "Sequential",
+    "Parameter",
+    "ParameterList",
+    "ParameterDict",
+}
 PREFIXES = ("tinygen.", "torch.", "nn.functional.", "functional.", "Tensor.", "F.", "nn.", "ops.")
 
 

@@ -3,6 +3,7 @@
 from tinygen.calls import absent as _absent
 from tinygen.nn import functional, init, utils
 from tinygen.nn.attention import MultiheadAttention
+from tinygen.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from tinygen.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from tinygen.nn.functions import (
     ELU,
@@ -57,7 +58,7 @@ from tinygen.nn.functions import (
     ZeroPad2d,
 )
 from tinygen.nn.layers import Embedding, Linear, PReLU
-from tinygen.nn.module import Module, ModuleList, Parameter, Sequential
+from tinygen.nn.module import Module, Parameter
 from tinygen.nn.normalization import (
     BatchNorm1d,
     BatchNorm2d,

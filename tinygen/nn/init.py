@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 
 from tinygen import random
+from tinygen.calls import absent as _absent
+from tinygen.calls import refuse_elsewhere
 from tinygen.tensor import Tensor
+
+_LINEAR = {"linear", "sigmoid", *(f"conv{kind}{d}d" for kind in ("", "_transpose") for d in (1, 2, 3))}
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """The factor on the standard deviation that keeps the variance through a nonlinearity."""
-    if nonlinearity in ("linear", "sigmoid", "conv1d", "conv2d", "conv_transpose2d"):
+    if nonlinearity in _LINEAR:
         return 1.0
     if nonlinearity == "tanh":
         return 5.0 / 3
     if nonlinearity == "relu":
         return math.sqrt(2.0)
+    if nonlinearity == "selu":
+        return 3.0 / 4
     if nonlinearity == "leaky_relu":
+        if param is not None and (isinstance(param, bool) or not isinstance(param, (int, float))):
+            raise ValueError(f"calculate_gain: found negative slope {param!r}, expected a number")
         return math.sqrt(2.0 / (1 + (0.01 if param is None else param) ** 2))
-    raise ValueError(
-        f"calculate_gain: found nonlinearity {nonlinearity!r}, expected relu, leaky_relu, tanh or linear"
-    )
+    known = "relu, leaky_relu, tanh, selu, sigmoid, linear or a convolution"
+    raise ValueError(f"calculate_gain: found nonlinearity {nonlinearity!r}, expected {known}")
 
 
-def fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
+def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
     """Connections into and out of one unit: weight (out, in, *kernel)."""
     if tensor.ndim < 2:
         raise ValueError(f"fan in and fan out: found shape {tensor.shape}, expected at least 2 dimensions")
@@ -33,14 +41,62 @@ def fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
     return tensor.shape[1] * receptive, tensor.shape[0] * receptive
 
 
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
+def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
+    if mode.lower() not in ("fan_in", "fan_out"):
+        raise ValueError(f"kaiming: found mode {mode!r}, expected 'fan_in' or 'fan_out'")
+    return _calculate_fan_in_and_fan_out(tensor)[mode.lower() == "fan_out"]
+
+
+def _draw(tensor: Tensor, name: str, generator):
+    """A stream, and the dtype to draw in: a float64 Tensor gets all its bits."""
+    refuse_elsewhere(name, "generator", generator)
+    return random.default_stream(), np.float64 if tensor.dtype == np.float64 else np.float32
+
+
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator=None) -> Tensor:
     """U(a, b)"""
-    return tensor._write(a + (b - a) * random.default_stream().uniform(tensor.shape))
+    if a > b:
+        raise RuntimeError(f"uniform_: found bounds a={a} and b={b}, expected a <= b")
+    stream, dtype = _draw(tensor, "uniform_", generator)
+    return tensor._write(a + (b - a) * stream.uniform(tensor.shape, dtype))
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator=None) -> Tensor:
     """N(mean, std²)"""
-    return tensor._write(mean + std * random.default_stream().normal(tensor.shape))
+    if std < 0:
+        raise RuntimeError(f"normal_: found std={std}, expected at least 0")
+    stream, dtype = _draw(tensor, "normal_", generator)
+    return tensor._write(mean + std * stream.normal(tensor.shape, dtype))
+
+
+def trunc_normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator=None
+) -> Tensor:
+    """N(mean, std²) given that it is in [a, b]
+
+    Draws that are rejected are drawn again: of the normal distribution outside [a, b], or, where [a, b] holds little
+    of it, of U(a, b) with probability 1 - density / largest density.
+    """
+    if mean < a - 2 * std or mean > b + 2 * std:
+        warnings.warn(f"trunc_normal_: the mean {mean} is more than 2 std from [{a}, {b}]", stacklevel=2)
+    stream, _ = _draw(tensor, "trunc_normal_", generator)
+    below, above = (math.erf((bound - mean) / (std * math.sqrt(2))) for bound in (a, b))
+    peak = (min(max(mean, a), b) - mean) / std
+
+    def draw(n: int):
+        if (above - below) / 2 > 0.3:
+            x = mean + std * stream.normal((n,), np.float64)
+            return x, (a <= x) & (x <= b)
+        x = a + (b - a) * stream.uniform((n,), np.float64)
+        log_ratio = (peak**2 - ((x - mean) / std) ** 2) / 2
+        return x, stream.uniform((n,), np.float64) < np.exp(log_ratio)
+
+    values, missing = np.empty(tensor.numel()), np.arange(tensor.numel())
+    while missing.size:
+        x, accepted = draw(missing.size)
+        values[missing[accepted]] = x[accepted]
+        missing = missing[~accepted]
+    return tensor._write(values.reshape(tensor.shape))
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
@@ -55,45 +111,79 @@ def ones_(tensor: Tensor) -> Tensor:
     return tensor._write(1)
 
 
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def eye_(tensor: Tensor) -> Tensor:
+    """The identity matrix, as much of it as fits.  (n, m)"""
+    if tensor.ndim != 2:
+        raise ValueError(f"eye_: found shape {tensor.shape}, expected 2 dimensions")
+    return tensor._write(np.eye(*tensor.shape))
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """A convolution's weight that hands on its inputs, in each of the groups.  (out, in, *kernel)"""
+    if tensor.ndim not in (3, 4, 5):
+        raise ValueError(f"dirac_: found shape {tensor.shape}, expected 3, 4 or 5 dimensions")
+    if tensor.shape[0] % groups:
+        raise ValueError(f"dirac_: found {tensor.shape[0]} outputs, expected a multiple of groups {groups}")
+    values, outputs = np.zeros(tensor.shape), tensor.shape[0] // groups
+    middle = tuple(size // 2 for size in tensor.shape[2:])
+    for group in range(groups):
+        for i in range(min(outputs, tensor.shape[1])):
+            values[(group * outputs + i, i, *middle)] = 1
+    return tensor._write(values)
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator=None) -> Tensor:
+    """N(0, std²), but zero in a fraction `sparsity` of each column  (Martens 2010).  (n, m)"""
+    if tensor.ndim != 2:
+        raise ValueError(f"sparse_: found shape {tensor.shape}, expected 2 dimensions")
+    stream, dtype = _draw(tensor, "sparse_", generator)
+    values = std * stream.normal(tensor.shape, dtype)
+    for column in range(tensor.shape[1]):
+        rows = stream.permutation(tensor.shape[0])
+        values[rows[: math.ceil(sparsity * tensor.shape[0])], column] = 0
+    return tensor._write(values)
+
+
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator=None) -> Tensor:
     """U(-a, a), a = gain sqrt(6 / (fan_in + fan_out))  (Glorot & Bengio 2010)"""
-    bound = gain * math.sqrt(6.0 / sum(fan_in_and_fan_out(tensor)))
-    return uniform_(tensor, -bound, bound)
+    bound = gain * math.sqrt(6.0 / sum(_calculate_fan_in_and_fan_out(tensor)))
+    return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator=None) -> Tensor:
     """N(0, std²), std = gain sqrt(2 / (fan_in + fan_out))  (Glorot & Bengio 2010)"""
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fan_in_and_fan_out(tensor))))
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_calculate_fan_in_and_fan_out(tensor))), generator)
 
 
 def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
-    if mode not in ("fan_in", "fan_out"):
-        raise ValueError(f"kaiming: found mode {mode!r}, expected 'fan_in' or 'fan_out'")
-    fan = fan_in_and_fan_out(tensor)[mode == "fan_out"]
+    fan = _calculate_correct_fan(tensor, mode)
     return calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator=None
 ) -> Tensor:
     """U(-b, b), b = gain sqrt(3 / fan)  (He et al. 2015, arXiv 1502.01852)"""
     bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
-    return uniform_(tensor, -bound, bound)
+    return uniform_(tensor, -bound, bound, generator)
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu"
+    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator=None
 ) -> Tensor:
     """N(0, std²), std = gain / sqrt(fan)  (He et al. 2015, arXiv 1502.01852)"""
-    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity))
+    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
-def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def orthogonal_(tensor: Tensor, gain: float = 1, generator=None) -> Tensor:
     """A (semi-)orthogonal matrix over the first dimension and the rest  (Saxe et al. 2013, arXiv 1312.6120)"""
     if tensor.ndim < 2:
         raise ValueError(f"orthogonal_: found shape {tensor.shape}, expected at least 2 dimensions")
+    stream, _ = _draw(tensor, "orthogonal_", generator)
+    if not tensor.numel():
+        return tensor
     rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
-    flat = random.default_stream().normal((max(rows, columns), min(rows, columns)), dtype=np.float64)
+    flat = stream.normal((max(rows, columns), min(rows, columns)), dtype=np.float64)
     q, r = np.linalg.qr(flat)
     q = q * np.sign(np.diag(r))
     return tensor._write(gain * (q if rows >= columns else q.T).reshape(tensor.shape))
@@ -102,7 +192,10 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
 def default_linear_(weight: Tensor, bias: Tensor | None) -> None:
     """PyTorch's default of Linear and convolutions: weight and bias U(-b, b), b = 1 / sqrt(fan_in)."""
     kaiming_uniform_(weight, a=math.sqrt(5))
-    fan_in, _ = fan_in_and_fan_out(weight)
+    fan_in, _ = _calculate_fan_in_and_fan_out(weight)
     if bias is not None:
         bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
         uniform_(bias, -bound, bound)
+
+
+__getattr__ = _absent("tinygen.nn.init", globals())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from textwrap import indent
 from typing import NamedTuple
 
 import numpy as np
 
 from tinygen.autograd import _alias
+from tinygen.nn.hooks import RemovableHandle, call_with_hooks, register
 from tinygen.tensor import Tensor, as_tensor, check_device
 from tinygen.tensor import tensor as new_tensor
 
@@ -37,11 +39,17 @@ class IncompatibleKeys(NamedTuple):
     missing_keys: list
     unexpected_keys: list
 
+    def __repr__(self) -> str:
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+
 
 class Module:
     """Base of every layer and network: set Parameters and Modules as attributes, write `forward`."""
 
     training: bool
+    _hooked = False  # whether a hook was ever registered on this module
 
     def __init__(self) -> None:
         object.__setattr__(self, "training", True)
@@ -53,7 +61,33 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     def __call__(self, *args, **kwargs):
+        if self._hooked:
+            return call_with_hooks(self, args, kwargs)
         return self.forward(*args, **kwargs)
+
+    def register_forward_pre_hook(
+        self, hook, *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call hook(module, args) before forward; what it returns (None: nothing) are the new args."""
+        return register(self, "_forward_pre_hooks", hook, prepend, with_kwargs)
+
+    def register_forward_hook(
+        self, hook, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> RemovableHandle:
+        """Call hook(module, args, output) after forward; what it returns (None: nothing) is the new output."""
+        if always_call:
+            raise NotImplementedError(
+                "register_forward_hook: always_call=True is not supported; use try … finally"
+            )
+        return register(self, "_forward_hooks", hook, prepend, with_kwargs)
+
+    def register_full_backward_hook(self, hook, prepend: bool = False):
+        raise NotImplementedError(
+            "register_full_backward_hook is not supported; call y.retain_grad() in forward and read y.grad after "
+            "backward, or use autograd.grad(loss, y)"
+        )
+
+    register_full_backward_pre_hook = register_backward_hook = register_full_backward_hook
 
     # attributes
 
@@ -105,6 +139,8 @@ class Module:
         where = f"register {name!r} in {type(self).__name__}"
         if "_parameters" not in self.__dict__:
             raise AttributeError(f"{where}: call super().__init__() before")
+        if not isinstance(name, str):
+            raise TypeError(f"{where}: found a {type(name).__name__} as name, expected a str")
         if not name or "." in name:
             raise KeyError(f"{where}: expected a name that is neither empty nor has a dot")
         if name not in self.__dict__[store] and hasattr(self, name):
@@ -113,8 +149,8 @@ class Module:
             raise TypeError(f"{where}: found a {type(value).__name__}, expected a {kind.__name__} or None")
         self.__dict__[store][name] = value
 
-    def register_parameter(self, name: str, parameter) -> None:
-        self._register("_parameters", Parameter, name, parameter)
+    def register_parameter(self, name: str, param) -> None:
+        self._register("_parameters", Parameter, name, param)
 
     def register_buffer(self, name: str, tensor, persistent: bool = True) -> None:
         """A Tensor that belongs to the state but is not trained (running statistics)."""
@@ -128,23 +164,24 @@ class Module:
 
     # walking
 
-    def named_modules(self, prefix: str = ""):
-        """This module and every one below it, with dotted names, each once."""
-        seen = set()
+    def named_modules(self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True):
+        """This module and every one below it, with dotted names; each once, or under each of its names."""
+        seen = set() if memo is None else memo
         stack = [(prefix, self)]
         while stack:
             name, module = stack.pop()
             if module in seen:
                 continue
-            seen.add(module)
+            if remove_duplicate:
+                seen.add(module)
             yield name, module
             children = [
                 (f"{name}.{k}" if name else k, m) for k, m in module._modules.items() if m is not None
             ]
             stack.extend(reversed(children))
 
-    def modules(self):
-        return (module for _, module in self.named_modules())
+    def modules(self, remove_duplicate: bool = True):
+        return (module for _, module in self.named_modules(remove_duplicate=remove_duplicate))
 
     def named_children(self):
         """The modules right below this one, each once."""
@@ -157,36 +194,79 @@ class Module:
     def children(self):
         return (module for _, module in self.named_children())
 
-    def _named(self, store: str, prefix: str = "", recurse: bool = True):
+    def _named(self, store: str, prefix: str, recurse: bool, remove_duplicate: bool):
         seen = set()
-        for name, module in self.named_modules(prefix) if recurse else [(prefix, self)]:
+        below = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+        for name, module in below if recurse else [(prefix, self)]:
             for key, tensor in getattr(module, store).items():
                 if tensor is not None and id(tensor) not in seen:
-                    seen.add(id(tensor))
+                    if remove_duplicate:
+                        seen.add(id(tensor))
                     yield (f"{name}.{key}" if name else key), tensor
 
-    def named_parameters(self, prefix: str = "", recurse: bool = True):
-        return self._named("_parameters", prefix, recurse)
+    def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True):
+        return self._named("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True):
         return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
-    def named_buffers(self, prefix: str = "", recurse: bool = True):
-        return self._named("_buffers", prefix, recurse)
+    def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True):
+        return self._named("_buffers", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True):
         return (buffer for _, buffer in self.named_buffers(recurse=recurse))
 
-    def apply(self, function):
-        """Call `function` on every module below and then on this one."""
+    def get_submodule(self, target: str):
+        """The module below of a dotted name; "" is this one."""
+        module = self
+        for name in target.split(".") if target else ():
+            module = module._get(name, Module)
+        return module
+
+    def set_submodule(self, target: str, module, strict: bool = False) -> None:
+        """Put a module in the place of the one of a dotted name, which must exist if strict."""
+        if not target or not isinstance(module, Module):
+            raise ValueError(
+                f"set_submodule: found {target!r} and a {type(module).__name__}, expected a Module"
+            )
+        above, _, name = target.rpartition(".")
+        parent = self.get_submodule(above)
+        if strict or hasattr(parent, name):
+            parent._get(name, Module)
+        setattr(parent, name, module)
+
+    def get_parameter(self, target: str) -> Parameter:
+        above, _, name = target.rpartition(".")
+        return self.get_submodule(above)._get(name, Parameter)
+
+    def get_buffer(self, target: str) -> Tensor:
+        above, _, name = target.rpartition(".")
+        module = self.get_submodule(above)
+        found = module._get(name, Tensor)
+        if name not in module._buffers:
+            raise AttributeError(f"{type(module).__name__}: {name} is a {type(found).__name__}, no buffer")
+        return found
+
+    def _get(self, name: str, kind: type):
+        found = getattr(self, name)
+        if not isinstance(found, kind):
+            raise AttributeError(
+                f"{type(self).__name__}: {name} is a {type(found).__name__}, expected a {kind.__name__}"
+            )
+        return found
+
+    def apply(self, fn):
+        """Call `fn` on every module below and then on this one."""
         for child in self.children():
-            child.apply(function)
-        function(self)
+            child.apply(fn)
+        fn(self)
         return self
 
     # modes
 
     def train(self, mode: bool = True):
+        if not isinstance(mode, bool):
+            raise ValueError(f"train: found mode {mode!r}, expected True or False")
         object.__setattr__(self, "training", mode)
         for child in self.children():
             child.train(mode)
@@ -225,20 +305,40 @@ class Module:
                 tensor.grad = None if tensor.grad is None else tensor.grad.detach().to(dtype)
         return self
 
+    def type(self, dst_type):
+        return self.to(np.dtype(dst_type))
+
+    def half(self):
+        return self.to(np.float16)
+
     def float(self):
         return self.to(np.float32)
 
     def double(self):
         return self.to(np.float64)
 
+    def bfloat16(self):
+        raise NotImplementedError("bfloat16: there is no such dtype in NumPy; use half() or float()")
+
     def cpu(self):
         return self
 
+    def cuda(self, device=None):
+        check_device("cuda")
+
     # state
 
-    def state_dict(self, prefix: str = "") -> OrderedDict:
-        """Parameters and persistent buffers by dotted name, sharing memory with the module."""
-        return OrderedDict((name, tensor.detach()) for name, tensor in self._state(prefix))
+    def state_dict(
+        self, *, destination: dict | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> OrderedDict:
+        """Parameters and persistent buffers by dotted name, sharing memory with the module.
+
+        destination   a dict to put them into
+        keep_vars     the parameters themselves, not what they hold
+        """
+        state = OrderedDict() if destination is None else destination
+        state.update((name, t if keep_vars else t.detach()) for name, t in self._state(prefix))
+        return state
 
     def _state(self, prefix: str = ""):
         """What the state consists of, by dotted name; what is shared comes under each of its names."""
@@ -250,12 +350,16 @@ class Module:
             if child is not None:
                 yield from child._state(f"{prefix}{name}.")
 
-    def load_state_dict(self, state_dict, strict: bool = True) -> IncompatibleKeys:
+    def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False) -> IncompatibleKeys:
         """Copy `state_dict` (Tensors or arrays by name) into the parameters and buffers.
 
         Nothing is written when a shape or kind of number does not fit or, if strict, a key is missing or unexpected;
         the error names every one of them.
         """
+        if assign:
+            raise NotImplementedError("load_state_dict: assign=True is not supported; call to(dtype) before")
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"load_state_dict: found a {type(state_dict).__name__}, expected a dict by name")
         own = dict(self._state())
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
@@ -283,6 +387,13 @@ class Module:
 
     # printing
 
+    def __dir__(self):
+        named = [*self._parameters, *self._buffers, *self._modules]
+        return sorted({*super().__dir__(), *(name for name in named if not name[0].isdigit())})
+
+    def _get_name(self) -> str:
+        return type(self).__name__
+
     def extra_repr(self) -> str:
         return ""
 
@@ -290,66 +401,6 @@ class Module:
         extra = self.extra_repr()
         children = [f"({name}): {module!r}" for name, module in self._modules.items()]
         if not children and "\n" not in extra:
-            return f"{type(self).__name__}({extra})"
+            return f"{self._get_name()}({extra})"
         lines = "\n".join([extra, *children] if extra else children)
-        return f"{type(self).__name__}(\n" + indent(lines, "  ") + "\n)"
-
-
-class Sequential(Module):
-    """Modules applied one after the other."""
-
-    def __init__(self, *modules) -> None:
-        super().__init__()
-        if len(modules) == 1 and isinstance(modules[0], dict):
-            named = modules[0].items()
-        else:
-            named = ((str(i), module) for i, module in enumerate(modules))
-        for name, module in named:
-            self.add_module(name, module)
-
-    def forward(self, x):
-        for module in self._modules.values():
-            x = module(x)
-        return x
-
-    def append(self, module):
-        self.add_module(str(len(self)), module)
-        return self
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self):
-        return iter(self._modules.values())
-
-    def __getitem__(self, index):
-        if isinstance(index, slice):
-            return Sequential(dict(list(self._modules.items())[index]))
-        return list(self._modules.values())[index]
-
-
-class ModuleList(Module):
-    """A list of Modules that are found as sub-modules."""
-
-    def __init__(self, modules=()) -> None:
-        super().__init__()
-        self.extend(modules)
-
-    def append(self, module):
-        self.add_module(str(len(self)), module)
-        return self
-
-    def extend(self, modules):
-        for module in modules:
-            self.append(module)
-        return self
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self):
-        return iter(self._modules.values())
-
-    def __getitem__(self, index):
-        modules = list(self._modules.values())
-        return ModuleList(modules[index]) if isinstance(index, slice) else modules[index]
+        return f"{self._get_name()}(\n" + indent(lines, "  ") + "\n)"

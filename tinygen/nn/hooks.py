@@ -1,0 +1,58 @@
+"""Functions that run before and after a module's forward."""
+
+from __future__ import annotations
+
+import itertools
+
+_ids = itertools.count()
+
+
+class RemovableHandle:
+    """Takes a hook away again: `remove()`, or the end of a `with` block."""
+
+    def __init__(self, hooks: dict) -> None:
+        self.hooks, self.id = hooks, next(_ids)
+
+    def remove(self) -> None:
+        self.hooks.pop(self.id, None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.remove()
+
+
+def register(module, kind: str, hook, prepend: bool, with_kwargs: bool) -> RemovableHandle:
+    if not module._hooked:
+        vars(module).update(_hooked=True, _forward_pre_hooks={}, _forward_hooks={})
+    hooks = vars(module)[kind]
+    handle = RemovableHandle(hooks)
+    others = dict(hooks) if prepend else {}
+    if prepend:
+        hooks.clear()
+    hooks[handle.id] = hook, with_kwargs
+    hooks.update(others)
+    return handle
+
+
+def call_with_hooks(module, args: tuple, kwargs: dict):
+    for hook, with_kwargs in list(module._forward_pre_hooks.values()):
+        if with_kwargs:
+            new = hook(module, args, kwargs)
+            if new is not None:
+                if not (isinstance(new, tuple) and len(new) == 2):
+                    raise RuntimeError(
+                        f"forward pre-hook: found a {type(new).__name__}, expected None or (args, kwargs)"
+                    )
+                args, kwargs = new
+        else:
+            new = hook(module, args)
+            if new is not None:
+                args = new if isinstance(new, tuple) else (new,)
+    output = module.forward(*args, **kwargs)
+    for hook, with_kwargs in list(module._forward_hooks.values()):
+        new = hook(module, args, kwargs, output) if with_kwargs else hook(module, args, output)
+        if new is not None:
+            output = new
+    return output

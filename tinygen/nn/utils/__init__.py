@@ -1,0 +1,18 @@
+"""Working on many parameters at once, and weights computed from other parameters; names of torch.nn.utils."""
+
+from tinygen.calls import absent as _absent
+from tinygen.nn.utils.clip_grad import (
+    clip_grad_norm_,
+    clip_grad_value_,
+    clip_grads_with_norm_,
+    get_total_norm,
+)
+from tinygen.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
+from tinygen.nn.utils.reparametrize import (
+    remove_spectral_norm,
+    remove_weight_norm,
+    spectral_norm,
+    weight_norm,
+)
+
+__getattr__ = _absent("tinygen.nn.utils", globals())

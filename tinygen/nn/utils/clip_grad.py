@@ -1,0 +1,72 @@
+"""Limits on the gradients of many parameters."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tinygen.autograd import no_grad
+from tinygen.tensor import Tensor, tensor
+
+
+def _as_list(tensors) -> list:
+    return [tensors] if isinstance(tensors, Tensor) else list(tensors)
+
+
+def _gradients(operation: str, parameters, foreach) -> list:
+    if foreach:
+        raise NotImplementedError(f"{operation}: foreach=True is not supported; leave it out")
+    return [p.grad for p in _as_list(parameters) if p.grad is not None]
+
+
+def get_total_norm(
+    tensors, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
+) -> Tensor:
+    """The norm of all elements of the Tensors as of one vector, a 0-d Tensor."""
+    if foreach:
+        raise NotImplementedError("get_total_norm: foreach=True is not supported; leave it out")
+    tensors = _as_list(tensors)
+    dtype = np.result_type(*(t.dtype for t in tensors)) if tensors else None
+    with no_grad():
+        norms = [t.norm(float(norm_type)).item() for t in tensors]
+    total = float(np.linalg.norm(norms, float(norm_type))) if norms else 0.0
+    if error_if_nonfinite and not math.isfinite(total):
+        raise RuntimeError(f"clip_grad_norm_: the norm of the gradients is {total}, expected a finite number")
+    return tensor(total, dtype)
+
+
+def clip_grads_with_norm_(
+    parameters, max_norm: float, total_norm: Tensor, foreach: bool | None = None
+) -> None:
+    """Scale all gradients, whose joint norm is `total_norm`, so that it is at most `max_norm`."""
+    gradients = _gradients("clip_grads_with_norm_", parameters, foreach)
+    factor = float(max_norm) / (float(total_norm) + 1e-6)
+    if factor >= 1:
+        return
+    with no_grad():
+        for g in gradients:
+            g.mul_(factor)
+
+
+def clip_grad_norm_(
+    parameters,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """Scale all gradients so that their joint norm is at most `max_norm`; return the norm they had."""
+    parameters = _as_list(parameters)
+    gradients = _gradients("clip_grad_norm_", parameters, foreach)
+    total = get_total_norm(gradients, norm_type, error_if_nonfinite)
+    clip_grads_with_norm_(parameters, max_norm, total)
+    return total
+
+
+def clip_grad_value_(parameters, clip_value: float, foreach: bool | None = None) -> None:
+    """Limit every element of the gradients to [-clip_value, clip_value]."""
+    clip_value = float(clip_value)
+    with no_grad():
+        for g in _gradients("clip_grad_value_", parameters, foreach):
+            g.clamp_(-clip_value, clip_value)

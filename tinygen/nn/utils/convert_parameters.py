@@ -1,0 +1,25 @@
+"""All parameters as one vector, and back."""
+
+from __future__ import annotations
+
+from tinygen import ops
+from tinygen.dtypes import ShapeError
+from tinygen.tensor import Tensor
+
+
+def parameters_to_vector(parameters) -> Tensor:
+    """The elements of all parameters one after the other.  (…), (…), … -> (n,)"""
+    return ops.cat([p.reshape(-1) for p in parameters])
+
+
+def vector_to_parameters(vec: Tensor, parameters) -> None:
+    """Let each parameter hold its slice of the vector: the memory is shared, as in PyTorch.  (n,) -> (…), (…), …"""
+    if not isinstance(vec, Tensor):
+        raise TypeError(f"vector_to_parameters: found a {type(vec).__name__}, expected a Tensor")
+    parameters, start = list(parameters), 0
+    expected = sum(p.numel() for p in parameters)
+    if vec.numel() < expected:
+        raise ShapeError(f"vector_to_parameters: found {vec.numel()} elements, expected {expected}")
+    for p in parameters:
+        p.data = vec.detach()[start : start + p.numel()].reshape(p.shape)
+        start += p.numel()

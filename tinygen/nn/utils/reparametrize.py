@@ -1,0 +1,184 @@
+"""Weights computed from other parameters before every forward: spectral and weight normalisation.
+
+The hook puts the computed weight where the layer looks for it; what is trained and stored are the parameters it is
+computed from, under PyTorch's names.
+"""
+
+from __future__ import annotations
+
+from tinygen import random
+from tinygen.autograd import no_grad
+from tinygen.nn.module import Module, Parameter
+from tinygen.tensor import Tensor
+
+
+class _Computed:
+    """A forward pre-hook that sets the attribute `name` of a module to `compute(module)`."""
+
+    title = ""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, module, args) -> None:
+        setattr(module, self.name, self.compute(module, module.training))
+
+    def compute(self, module, training: bool) -> Tensor:
+        raise NotImplementedError
+
+    def install(self, module, parameters: dict, buffers: dict, shown: Tensor) -> None:
+        """Put `parameters` and `buffers` (by the ends of their names) in the place of the parameter.
+
+        Until the first forward the module shows the Tensor `shown` as its weight.
+        """
+        delattr(module, self.name)
+        for end, parameter in parameters.items():
+            module.register_parameter(self.name + end, parameter)
+        for end, buffer in buffers.items():
+            module.register_buffer(self.name + end, buffer)
+        self.ends = [*parameters, *buffers]
+        setattr(module, self.name, shown)
+        self.handle = module.register_forward_pre_hook(self)
+
+    def remove(self, module) -> None:
+        with no_grad():
+            weight = self.compute(module, training=False)
+        delattr(module, self.name)
+        for end in self.ends:
+            delattr(module, self.name + end)
+        module.register_parameter(self.name, Parameter(weight))
+        self.handle.remove()
+
+
+def _found(kind: type, module, name: str):
+    hooks = [hook for hook, _ in module._forward_pre_hooks.values()] if module._hooked else []
+    return next((hook for hook in hooks if type(hook) is kind and hook.name == name), None)
+
+
+def _parameter(kind: type, module, name: str) -> Parameter:
+    if _found(kind, module, name):
+        raise RuntimeError(f"{kind.title}: found one on {name} already, expected a plain parameter")
+    weight = module._parameters[name]
+    if weight is None:
+        raise ValueError(f"{kind.title}: found no parameter {name} but None in {type(module).__name__}")
+    return weight
+
+
+def _removed(kind: type, module, name: str):
+    hook = _found(kind, module, name)
+    if hook is None:
+        raise ValueError(f"remove_{kind.title}: found none of {name!r} in {module}")
+    hook.remove(module)
+    return module
+
+
+def _is_transposed(module) -> bool:
+    """Whether the weight is (in, out, …), as of ConvTranspose."""
+    return any(kind.__name__.startswith("ConvTranspose") for kind in type(module).__mro__)
+
+
+def _normalized(x: Tensor, eps: float) -> Tensor:
+    return x / x.norm().clamp(min=eps)
+
+
+class SpectralNorm(_Computed):
+    """weight / sigma, where sigma is the largest singular value of the weight as a matrix.
+
+    Power iteration (arXiv 1802.05957, algorithm 1):  v <- normalize(Wᵀ u),  u <- normalize(W v),  sigma = uᵀ W v.
+    u and v are constants to the gradient, which flows through W / (uᵀ W v).
+    """
+
+    title = "spectral_norm"
+
+    def __init__(self, name: str, n_power_iterations: int, eps: float, dim: int) -> None:
+        super().__init__(name)
+        self.n_power_iterations, self.eps, self.dim = n_power_iterations, eps, dim
+
+    def matrix(self, weight: Tensor) -> Tensor:
+        """Rows are the outputs.  (…, out, …) -> (out, rest)"""
+        if self.dim:
+            rest = [d for d in range(weight.ndim) if d != self.dim]
+            weight = weight.permute(self.dim, *rest)
+        return weight.reshape(weight.shape[0], -1)
+
+    def compute(self, module, training: bool) -> Tensor:
+        weight, u, v = (getattr(module, self.name + end) for end in ("_orig", "_u", "_v"))
+        matrix = self.matrix(weight)
+        if training:
+            with no_grad():
+                for _ in range(self.n_power_iterations):
+                    v._write(_normalized(matrix.t() @ u, self.eps)._data)
+                    u._write(_normalized(matrix @ v, self.eps)._data)
+        u, v = u.clone(), v.clone()  # the next forward may write to them before this one's backward
+        return weight / (u @ (matrix @ v))
+
+
+def spectral_norm(
+    module: Module,
+    name: str = "weight",
+    n_power_iterations: int = 1,
+    eps: float = 1e-12,
+    dim: int | None = None,
+) -> Module:
+    """Divide a parameter by its largest singular value before every forward  (arXiv 1802.05957).
+
+    The module then has the parameter name_orig and the buffers name_u and name_v, which each forward in training
+    improves by power iteration.  dim   which dimension counts the outputs: 1 for transposed convolutions, else 0
+    """
+    if n_power_iterations < 1:
+        raise ValueError(f"spectral_norm: found n_power_iterations {n_power_iterations}, expected at least 1")
+    weight = _parameter(SpectralNorm, module, name)
+    hook = SpectralNorm(name, n_power_iterations, eps, int(_is_transposed(module)) if dim is None else dim)
+    with no_grad():
+        rows, columns = hook.matrix(weight).shape
+        stream = random.default_stream()
+        u, v = (
+            _normalized(Tensor._wrap(stream.normal((n,)).astype(weight.dtype)), eps) for n in (rows, columns)
+        )
+    # shared memory: an initialisation that follows writes to weight_orig through it
+    hook.install(module, {"_orig": weight}, {"_u": u, "_v": v}, weight.detach())
+    return module
+
+
+def remove_spectral_norm(module: Module, name: str = "weight") -> Module:
+    """Make the normalised weight a plain parameter again."""
+    return _removed(SpectralNorm, module, name)
+
+
+class WeightNorm(_Computed):
+    """g v / |v|, with a length g for each index of `dim`, or one length for all  (arXiv 1602.07868, eq. 2)."""
+
+    title = "weight_norm"
+
+    def __init__(self, name: str, dim: int | None) -> None:
+        super().__init__(name)
+        self.dim = dim
+
+    def norm(self, v: Tensor) -> Tensor:
+        if self.dim in (None, -1):  # -1 is PyTorch's other word for None
+            return v.norm()
+        rest = tuple(d for d in range(v.ndim) if d != self.dim)
+        return v.norm(dim=rest, keepdim=True) if rest else v.abs()
+
+    def compute(self, module, training: bool) -> Tensor:
+        g, v = getattr(module, self.name + "_g"), getattr(module, self.name + "_v")
+        return v * (g / self.norm(v))
+
+
+def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
+    """Write a parameter as length times direction: the parameters name_g and name_v  (arXiv 1602.07868).
+
+    dim   the dimension that keeps lengths of its own; None: one length of the whole
+    """
+    weight = _parameter(WeightNorm, module, name)
+    hook = WeightNorm(name, dim)
+    with no_grad():
+        length = hook.norm(weight)
+    parts = {"_g": Parameter(length), "_v": Parameter(weight.detach())}
+    hook.install(module, parts, {}, weight.detach())
+    return module
+
+
+def remove_weight_norm(module: Module, name: str = "weight") -> Module:
+    """Make the composed weight a plain parameter again."""
+    return _removed(WeightNorm, module, name)
