@@ -53,7 +53,7 @@ def test_arguments_are_pytorchs(name):
 def with_gradients(T, N, arrays):
     parameters = [N.Parameter(T.tensor(a)) for a in arrays]
     for p, a in zip(parameters, arrays):
-        p.grad = T.tensor(a * 3)
+        p.grad = T.tensor(np.asarray(a * 3, a.dtype))  # NumPy 1.26 widens 0-d arrays
     return [*parameters, N.Parameter(T.tensor(np.ones(2)))]  # the last has no gradient
 
 
