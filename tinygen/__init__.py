@@ -11,6 +11,7 @@ from numpy import finfo, iinfo
 from tinygen import accelerator, autograd, cuda, dtypes, nn, optim, random
 from tinygen.calls import absent as _absent
 from tinygen.calls import public as _public
+from tinygen.calls import public_functions as _public_functions
 from tinygen.dtypes import (
     DtypeError,
     ShapeError,
@@ -50,6 +51,8 @@ from tinygen.tensor import Tensor, as_tensor, device, from_numpy, is_tensor, ten
 
 globals().update(_FUNCTIONS)
 tensor, as_tensor = _public(tensor), _public(as_tensor)
+load, save = _public(load), _public(save)
+_public_functions(autograd, "grad backward gradcheck gradgradcheck")
 
 __version__ = "0.1.0"
 

@@ -91,7 +91,7 @@ _OF = {
     "weight": _of(OPERAND, "lerp lerp_"),
     "index": _of(INT, "select"),
     "sizes": _of(INTS_OR_DTYPE, "view"),
-    "tensors": _of(TENSOR_OR_TENSORS, "meshgrid broadcast_tensors"),
+    "tensors": _of(TENSOR_OR_TENSORS, "meshgrid broadcast_tensors backward"),
     "src": _of(OPERAND, "scatter scatter_"),
     "end": _of(TENSOR, "lerp") | _of(NUMBER, "arange linspace"),
     "value": _of(OPERAND, "masked_fill masked_fill_ index_fill index_fill_")

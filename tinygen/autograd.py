@@ -334,8 +334,17 @@ def _as_list(x) -> list:
     return [x] if isinstance(x, Tensor) else list(x)
 
 
-def backward(tensors, grad_tensors=None, retain_graph=None, create_graph: bool = False, inputs=None) -> None:
+def backward(
+    tensors,
+    grad_tensors=None,
+    retain_graph=None,
+    create_graph: bool = False,
+    grad_variables=None,
+    inputs=None,
+) -> None:
     """Add to `.grad` of every leaf the derivative of `tensors`, weighted by `grad_tensors` (ones for one element)."""
+    if grad_variables is not None:
+        raise NotImplementedError("backward: grad_variables is not supported; use grad_tensors")
     tensors = _as_list(tensors)
     given = grad_tensors if grad_tensors is None else _as_list(grad_tensors)
     seeds = _seeds(tensors, given, "backward")

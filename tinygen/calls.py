@@ -32,8 +32,41 @@ ELSEWHERE = {
     "dtype": ((None,), "use x.to(dtype) before or after"),
     "requires_grad": ((False,), "call requires_grad_() on the result"),
     "_stacklevel": ((3, 5), ""),
+    "decimals": ((0,), "multiply by 10 ** decimals before and divide after"),
+    "foreach": ((None, False, True), ""),
+    "sparse_grad": ((False,), "every gradient is dense; leave sparse_grad out"),
+    "out_dtype": ((None,), "use x.to(dtype) before"),
+    "max_norm": ((None,), "scale the rows of weight before"),
+    "norm_type": ((2.0,), "it belongs to max_norm, which is not supported"),
+    "scale_grad_by_freq": ((False,), "divide the gradient by the counts"),
+    "sparse": ((False,), "every gradient is dense; leave sparse out"),
+    "is_grads_batched": ((False,), "call grad once for each"),
+    "materialize_grads": ((False,), "use zeros_like where allow_unused gives None"),
+    "nondet_tol": ((0.0,), "every operation is deterministic; leave nondet_tol out"),
+    "gen_non_contig_grad_outputs": ((False,), "leave gen_non_contig_grad_outputs out"),
+    "check_undefined_grad": ((True, False), ""),
+    "check_grad_dtypes": ((False, True), ""),
+    "check_backward_ad": ((True,), "there is no other check"),
+    "check_rev_over_rev": ((True,), "there is no other check"),
+    "check_batched_grad": ((False,), "leave check_batched_grad out"),
+    "check_batched_forward_grad": ((False,), "leave check_batched_forward_grad out"),
+    "check_forward_ad": ((False,), "only reverse mode exists"),
+    "check_fwd_over_rev": ((False,), "only reverse mode exists"),
+    "fast_mode": ((False,), "the check is always complete"),
+    "masked": ((None, False), "there are no masked Tensors"),
+    "map_location": ((None, "cpu"), "only the CPU exists"),
+    "weights_only": ((None, True), "files are safetensors and hold nothing else; pickles are refused"),
+    "mmap": ((None, False), "leave mmap out"),
+    "pickle_module": ((None,), "files are safetensors"),
+    "pickle_protocol": ((2,), "files are safetensors"),
 }
-SYNONYMS = {"axis": "dim", "axes": "dims", "keepdims": "keepdim"}  # NumPy's names, which PyTorch takes too
+SYNONYMS = {
+    "axis": "dim",
+    "axes": "dims",
+    "keepdims": "keepdim",
+    "axis0": "dim0",
+    "axis1": "dim1",
+}  # NumPy's names, which PyTorch takes too
 
 _REWRITTEN = (AttributeError, TypeError, ValueError, IndexError, KeyError, RuntimeError, ArithmeticError)
 
@@ -41,7 +74,10 @@ _REWRITTEN = (AttributeError, TypeError, ValueError, IndexError, KeyError, Runti
 def refuse_elsewhere(operation: str, name: str, value) -> None:
     """Accept PyTorch's keyword `name` at a value that changes nothing, else say what to use instead."""
     accepted, instead = ELSEWHERE[name]
-    if not any(value is v or (isinstance(v, str) and value == v) for v in accepted):
+    if not any(
+        value is v or (isinstance(v, str | float | int) and type(value) is type(v) and value == v)
+        for v in accepted
+    ):
         raise NotImplementedError(f"{operation}: {name}={described(value)} is not supported; {instead}")
 
 
@@ -141,8 +177,9 @@ def _explain(function, name: str, error: Exception, args: tuple, kwargs: dict):
         if known.keys() != kwargs.keys():
             return known
         raise TypeError(f"{name}: {mismatch}; {_found_and_expected(name, signature, args, kwargs)}") from None
-    if not isinstance(error, _REWRITTEN):
-        return None
+    known = type(error).__module__.startswith(("builtins", "numpy", DtypeError.__module__))
+    if not isinstance(error, _REWRITTEN) or not known:
+        return None  # an error with a type of its own says what it is
     if str(error).startswith(f"{name}:") and not isinstance(error, (AttributeError, KeyError)):
         return None
     raise _kind(error)(
@@ -216,9 +253,20 @@ def absent(module: str, namespace: dict):
     return __getattr__
 
 
+ASKED_ALL_THE_TIME = {"dim", "numel", "is_floating_point", "detach"}  # and without arguments to get wrong
+
+
 def public_methods(cls) -> None:
-    """`public` for the methods that `cls` defines itself and that take arguments."""
+    """`public` for the methods that `cls` defines itself."""
     for name, function in list(vars(cls).items()):
-        if inspect.isfunction(function) and not name.startswith("_") and function.__code__.co_argcount > 1:
-            if not hasattr(function, "__wrapped__"):
-                setattr(cls, name, public(function))
+        own = inspect.isfunction(function) and not hasattr(function, "__wrapped__")
+        if own and not name.startswith("_") and name not in ASKED_ALL_THE_TIME:
+            setattr(cls, name, public(function))
+
+
+def public_functions(module, names: str | None = None) -> None:
+    """`public` for functions of a module; by default for all that it defines and that have no leading _."""
+    for name, value in list(vars(module).items()):
+        own = inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
+        if own if names is None else name in names.split():
+            setattr(module, name, public(value))

@@ -40,10 +40,10 @@ class DtypeError(TypeError, NotImplementedError):
     """
 
 
-def set_default_dtype(dtype) -> None:
+def set_default_dtype(d) -> None:
     """Set the dtype of new floating tensors: float32 (at import) or float64."""
     global _default
-    dtype = np.dtype(dtype)
+    dtype = np.dtype(d)
     if category(dtype) != FLOATING:
         raise DtypeError(f"set_default_dtype: found {dtype}, expected a floating dtype")
     _default = dtype

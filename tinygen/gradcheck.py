@@ -23,17 +23,17 @@ class GradcheckError(RuntimeError):
 
 
 def gradcheck(
-    fn, inputs, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3, raise_exception: bool = True
+    func, inputs, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3, raise_exception: bool = True
 ) -> bool:
-    """Whether the derivatives of `fn` agree with central differences: |found - expected| <= atol + rtol |expected|.
+    """Whether the derivatives of `func` agree with central differences: |found - expected| <= atol + rtol |expected|.
 
-    fn       takes `inputs` (Tensors and anything else) and returns a Tensor or several
+    func       takes `inputs` (Tensors and anything else) and returns a Tensor or several
     inputs   those that require a gradient are checked; they must be float64, and away from kinks
 
     Raises GradcheckError naming the input, what was found and what was expected, or returns False.
     """
     try:
-        _check(fn, _as_tuple(inputs), eps, atol, rtol, "gradcheck")
+        _check(func, _as_tuple(inputs), eps, atol, rtol, "gradcheck")
     except GradcheckError:
         if raise_exception:
             raise
@@ -42,7 +42,7 @@ def gradcheck(
 
 
 def gradgradcheck(
-    fn,
+    func,
     inputs,
     grad_outputs=None,
     eps: float = 1e-6,
@@ -52,9 +52,9 @@ def gradgradcheck(
 ) -> bool:
     """`gradcheck` of the gradient itself, as a function of `inputs` and of the incoming gradients.
 
-    grad_outputs   incoming gradients, one for each differentiable output of `fn`; random where not given
+    grad_outputs   incoming gradients, one for each differentiable output of `func`; random where not given
     """
-    gradient, arguments = _gradient_of(fn, _as_tuple(inputs), grad_outputs)
+    gradient, arguments = _gradient_of(func, _as_tuple(inputs), grad_outputs)
     try:
         _check(gradient, arguments, eps, atol, rtol, "gradgradcheck")
     except GradcheckError:
@@ -64,13 +64,13 @@ def gradgradcheck(
     return True
 
 
-def _gradient_of(fn, inputs: tuple, grad_outputs=None) -> tuple:
-    """The gradient of `fn` as a function of its inputs and the incoming gradients, and these arguments."""
+def _gradient_of(func, inputs: tuple, grad_outputs=None) -> tuple:
+    """The gradient of `func` as a function of its inputs and the incoming gradients, and these arguments."""
     checked = _checked(inputs, "gradgradcheck")
     with autograd.enable_grad():
-        outputs = [y for y in _as_tuple(fn(*inputs)) if _differentiable(y)]
+        outputs = [y for y in _as_tuple(func(*inputs)) if _differentiable(y)]
     if not outputs:
-        raise ValueError(f"gradgradcheck: no output of {_name(fn)} requires a gradient")
+        raise ValueError(f"gradgradcheck: no output of {_name(func)} requires a gradient")
     if grad_outputs is None:
         random = np.random.default_rng(0)
         grad_outputs = [tensor(random.standard_normal(y.shape), requires_grad=True) for y in outputs]
@@ -83,22 +83,22 @@ def _gradient_of(fn, inputs: tuple, grad_outputs=None) -> tuple:
             # the perturbed copies that finite differences need are no leaves that require a gradient yet
             xs = [x.detach().requires_grad_() if i in checked and not x.requires_grad else x
                   for i, x in enumerate(xs)]  # fmt: skip
-            ys = [y for y in _as_tuple(fn(*xs)) if _differentiable(y)]
+            ys = [y for y in _as_tuple(func(*xs)) if _differentiable(y)]
             found = autograd.grad(ys, [xs[i] for i in checked], vs, create_graph=True, allow_unused=True)
         return tuple(g for g in found if g is not None)
 
-    gradient.__name__ = f"gradient of {_name(fn)}"
+    gradient.__name__ = f"gradient of {_name(func)}"
     return gradient, (*inputs, *grad_outputs)
 
 
-def measure(fn, inputs, order: int = 1, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3) -> tuple:
+def measure(func, inputs, order: int = 1, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3) -> tuple:
     """What `gradcheck` (order 1) or `gradgradcheck` (order 2) finds: the largest |found - expected|, and the first
     comparison that fails, in words, or None."""
     inputs, largest, failure = _as_tuple(inputs), 0.0, None
     if order == 2:
-        fn, inputs = _gradient_of(fn, inputs)
+        func, inputs = _gradient_of(func, inputs)
     try:
-        for found, expected, where in _comparisons(fn, inputs, eps, "check"):
+        for found, expected, where in _comparisons(func, inputs, eps, "check"):
             largest = max(abs(found - expected), largest)
             if failure is None and not _agree(found, expected, atol, rtol):
                 failure = _disagreement(found, expected, where)
@@ -111,8 +111,8 @@ def _as_tuple(x) -> tuple:
     return tuple(x) if isinstance(x, (tuple, list)) else (x,)
 
 
-def _name(fn) -> str:
-    return getattr(fn, "__name__", type(fn).__name__)
+def _name(func) -> str:
+    return getattr(func, "__name__", type(func).__name__)
 
 
 def _differentiable(y) -> bool:
@@ -135,26 +135,26 @@ def _checked(inputs: tuple, operation: str) -> list[int]:
     return positions
 
 
-def _check(fn, inputs: tuple, eps: float, atol: float, rtol: float, operation: str) -> None:
-    for found, expected, where in _comparisons(fn, inputs, eps, operation):
+def _check(func, inputs: tuple, eps: float, atol: float, rtol: float, operation: str) -> None:
+    for found, expected, where in _comparisons(func, inputs, eps, operation):
         _compare(found, expected, atol, rtol, where)
 
 
-def _comparisons(fn, inputs: tuple, eps: float, operation: str):
+def _comparisons(func, inputs: tuple, eps: float, operation: str):
     """(the tape's derivative, that of central differences, where) for every output, input and direction."""
     random = np.random.default_rng(0)
     checked = _checked(inputs, operation)
     before = [x._data.copy() if isinstance(x, Tensor) else None for x in inputs]
     with autograd.enable_grad():
-        outputs = _as_tuple(fn(*inputs))
+        outputs = _as_tuple(func(*inputs))
     for i, (x, old) in enumerate(zip(inputs, before)):
         if old is not None and not np.array_equal(x._data, old, equal_nan=old.dtype.kind == "f"):
             raise GradcheckError(
-                f"{operation}: {_name(fn)} changed its input {i} of shape {x.shape} in place"
+                f"{operation}: {_name(func)} changed its input {i} of shape {x.shape} in place"
             )
     floating = [k for k, y in enumerate(outputs) if isinstance(y, Tensor) and y.is_floating_point()]
     if not floating:
-        raise ValueError(f"{operation}: {_name(fn)} returns no Tensor of a floating dtype")
+        raise ValueError(f"{operation}: {_name(func)} returns no Tensor of a floating dtype")
     for k in floating:
         y = outputs[k]
         weights = random.standard_normal(y.shape)
@@ -168,8 +168,8 @@ def _comparisons(fn, inputs: tuple, eps: float, operation: str):
             _check_shape(g, inputs[i], i, operation)
             found = np.zeros(inputs[i].shape) if g is None else g._data
             for what, u in _directions(inputs[i].shape, random):
-                difference = _difference(fn, before, inputs, i, k, u, eps, weights)
-                yield float((found * u).sum()), difference, (operation, fn, i, inputs[i], k, what)
+                difference = _difference(func, before, inputs, i, k, u, eps, weights)
+                yield float((found * u).sum()), difference, (operation, func, i, inputs[i], k, what)
 
 
 def _check_shape(g, x, i: int, operation: str) -> None:
@@ -194,14 +194,14 @@ def _directions(shape: tuple, random):
             yield f"element {at}", u
 
 
-def _difference(fn, values: list, inputs: tuple, i: int, k: int, u, eps: float, weights) -> float:
+def _difference(func, values: list, inputs: tuple, i: int, k: int, u, eps: float, weights) -> float:
     """v·(f(x + eps u) - f(x - eps u)) / (2 eps) for output k and input i."""
     sides = []
     for sign in (1, -1):
         moved = [x if old is None else tensor(old) for x, old in zip(inputs, values)]
         moved[i] = tensor(values[i] + sign * eps * u)
         with autograd.no_grad():
-            sides.append(_as_tuple(fn(*moved))[k]._data.astype(np.float64))
+            sides.append(_as_tuple(func(*moved))[k]._data.astype(np.float64))
     return float((weights * (sides[0] - sides[1])).sum() / (2 * eps))
 
 
@@ -216,8 +216,8 @@ def _agree(found: float, expected: float, atol: float, rtol: float) -> bool:
 
 
 def _disagreement(found: float, expected: float, where: tuple) -> str:
-    operation, fn, i, x, k, what = where
+    operation, func, i, x, k, what = where
     return (
-        f"{operation}: {_name(fn)}, input {i} of shape {x.shape}, output {k}, {what}: "
+        f"{operation}: {_name(func)}, input {i} of shape {x.shape}, output {k}, {what}: "
         f"found the derivative {found:.8g}, expected {expected:.8g} from finite differences"
     )

@@ -7,25 +7,23 @@ import numpy as np
 from tinygen.tensor import Tensor
 
 
-def save(state_dict: dict, path) -> None:
+def save(obj: dict, f) -> None:
     """Write a state dict ({name: Tensor}) to a safetensors file; `safetensors.torch.load_file` reads it."""
     from tinygen import checkpoint
 
-    if not isinstance(state_dict, dict):
-        raise TypeError(
-            f"save: found a {type(state_dict).__name__}, expected a dict such as net.state_dict()"
-        )
-    for name, value in state_dict.items():
+    if not isinstance(obj, dict):
+        raise TypeError(f"save: found a {type(obj).__name__}, expected a dict such as net.state_dict()")
+    for name, value in obj.items():
         if not isinstance(value, Tensor | np.ndarray):
             raise TypeError(f"save: {name} is a {type(value).__name__}, expected a Tensor or an array")
-    checkpoint.save_state(state_dict, path)
+    checkpoint.save_state(obj, f)
 
 
-def load(path) -> dict[str, Tensor]:
+def load(f) -> dict[str, Tensor]:
     """Read a safetensors file, written by `save`, by a run or by PyTorch, in the order of its names.
 
     Pickles are refused, never loaded.
     """
     from tinygen import checkpoint
 
-    return {name: Tensor._wrap(array) for name, array in sorted(checkpoint.load_state(path).items())}
+    return {name: Tensor._wrap(array) for name, array in sorted(checkpoint.load_state(f).items())}

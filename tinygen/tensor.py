@@ -168,8 +168,13 @@ class Tensor:
         autograd._alias(tensor, self)
         return tensor
 
-    def numpy(self) -> np.ndarray:
-        """The values as a NumPy array sharing this memory: read-only while a recorded graph still needs them."""
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """The values as a NumPy array sharing this memory: read-only while a recorded graph still needs them.
+
+        force: also of a Tensor that requires a gradient, as x.detach().numpy()
+        """
+        if self.requires_grad and force:
+            return self.detach().numpy()
         if self.requires_grad:
             raise RuntimeError("numpy: this Tensor requires a gradient; use x.detach().numpy()")
         if self._guard is None:
@@ -265,7 +270,7 @@ class Tensor:
 
     def backward(self, gradient=None, retain_graph=None, create_graph: bool = False, inputs=None) -> None:
         """Add the derivative of this Tensor to `.grad` of every leaf it came from."""
-        autograd.backward(self, gradient, retain_graph, create_graph, inputs)
+        autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def retain_grad(self) -> None:
         """Keep `.grad` of this intermediate result at the next backward."""
@@ -509,8 +514,8 @@ def as_tensor(data, dtype=None, device=None) -> Tensor:
     return tensor(data, dtype)
 
 
-def is_tensor(x) -> bool:
-    return isinstance(x, Tensor)
+def is_tensor(obj) -> bool:
+    return isinstance(obj, Tensor)
 
 
 def from_numpy(array: np.ndarray) -> Tensor:

@@ -122,7 +122,7 @@ def randn(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Te
     return finish(draw("normal", _shape(sizes, size, "randn"), _random_dtype(dtype, "randn")), requires_grad)
 
 
-def randint(low=0, high=None, size=None, *, dtype=dtypes.int64, device=None, requires_grad=False) -> Tensor:
+def randint(low=0, high=None, size=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Whole numbers low..high-1, uniform: randint(high, size) or randint(low, high, size)"""
     check_device(device)
     if size is None:

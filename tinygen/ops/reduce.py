@@ -228,14 +228,14 @@ def min(input, dim=None, keepdim=False, *, other=None):
 
 
 def _arg(name: str):
-    def arg(x, dim=None, keepdim=False):
-        if x.dtype == np.bool_:
+    def arg(input, dim=None, keepdim=False):
+        if input.dtype == np.bool_:
             raise DtypeError(f"{name}: found dtype bool, expected numbers")
-        _not_empty(x, dim, name)
-        axis = None if dim is None else normalize_dims(dim, x.ndim, name)
+        _not_empty(input, dim, name)
+        axis = None if dim is None else normalize_dims(dim, input.ndim, name)
         if axis == ():
             return Tensor._wrap(np.zeros((), np.int64))
-        result = getattr(x._data, name)(axis=axis and axis[0], keepdims=keepdim)
+        result = getattr(input._data, name)(axis=axis and axis[0], keepdims=keepdim)
         return Tensor._wrap(np.asarray(result, np.int64))
 
     arg.__name__ = arg.__qualname__ = name
@@ -249,10 +249,10 @@ argmax, argmin = _arg("argmax"), _arg("argmin")
 
 
 def _truth(name: str):
-    def truth(x, dim=None, keepdim=False):
-        dims = () if dim in ((), []) else normalize_dims(dim, x.ndim, name)  # no dim reduces nothing here
-        result = np.asarray(getattr(x._data != 0, name)(axis=dims, keepdims=keepdim))
-        return Tensor._wrap(result.astype(np.uint8) if x.dtype == np.uint8 else result)
+    def truth(input, dim=None, keepdim=False):
+        dims = () if dim in ((), []) else normalize_dims(dim, input.ndim, name)  # no dim reduces nothing here
+        result = np.asarray(getattr(input._data != 0, name)(axis=dims, keepdims=keepdim))
+        return Tensor._wrap(result.astype(np.uint8) if input.dtype == np.uint8 else result)
 
     truth.__name__ = truth.__qualname__ = name
     truth.__doc__ = f"Whether {name} of the elements are nonzero"
