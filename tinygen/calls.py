@@ -227,6 +227,7 @@ def _what(error: Exception, signature, args, kwargs) -> str:
 
 
 def _found_and_expected(name: str, signature, args, kwargs) -> str:
+    args = args[1:] if "self" in signature.parameters else args
     found = [described(a) for a in args] + [f"{key}={described(a)}" for key, a in kwargs.items()]
     parameters = [
         p.replace(annotation=inspect.Parameter.empty)
@@ -262,6 +263,34 @@ def public_methods(cls) -> None:
         own = inspect.isfunction(function) and not hasattr(function, "__wrapped__")
         if own and not name.startswith("_") and name not in ASKED_ALL_THE_TIME:
             setattr(cls, name, public(function))
+
+
+def public_constructors(namespace: dict) -> None:
+    """Errors of constructors begin with the name of the class that is made."""
+    classes = {base for cls in namespace.values() if inspect.isclass(cls) for base in cls.__mro__}
+    for cls in classes:
+        init = vars(cls).get("__init__")
+        if (
+            inspect.isfunction(init)
+            and init.__code__.co_argcount > 1
+            and cls.__module__.startswith("tinygen.")
+        ):
+            if not hasattr(init, "__wrapped__"):
+                cls.__init__ = _constructor(init)
+
+
+def _constructor(function):
+    @functools.wraps(function)
+    def call(self, *args, **kwargs):
+        try:
+            return function(self, *args, **kwargs)
+        except Exception as error:
+            known = _explain(function, type(self).__name__, error, (self, *args), kwargs)
+            if known is None:
+                raise
+        return call(self, *args, **known)
+
+    return call
 
 
 def public_functions(module, names: str | None = None) -> None:

@@ -1,6 +1,7 @@
 """Modules, layers, initialisation and functions under the names of torch.nn."""
 
 from tinygen.calls import absent as _absent
+from tinygen.calls import public_constructors as _public_constructors
 from tinygen.calls import public_functions as _public_functions
 from tinygen.nn import functional, init, utils
 from tinygen.nn.attention import MultiheadAttention
@@ -70,6 +71,7 @@ from tinygen.nn.normalization import (
     RMSNorm,
 )
 
+_public_constructors(globals())
 _public_functions(init)
 _public_functions(utils)
 __getattr__ = _absent("tinygen.nn", globals())

@@ -39,10 +39,12 @@ def assign(array, index, value) -> None:
     if not isinstance(value, (np.ndarray, np.generic, int, float, list, tuple)):
         raise TypeError(f"x[...] = value: found a {type(value).__name__}, expected a number or a Tensor")
     *views, last = steps(index, array.shape) or [...]
-    for step in views:
-        array = array[step]
     try:
+        for step in views:
+            array = array[step]
         array[last] = value
+    except IndexError as error:
+        raise IndexError(f"x[...] = value: {error}; x {array.shape}") from None
     except (ValueError, OverflowError) as error:
         place = array[last]
         found = f"value {np.shape(value)}" if np.ndim(value) else f"the value {value!r}"
