@@ -99,7 +99,8 @@ ALSO = {
     "Linear": "linear", "Conv2d": "conv2d", "BatchNorm2d": "batch_norm", "BatchNorm1d": "batch_norm",
     "Embedding": "embedding", "LayerNorm": "layer_norm", "Softmax": "softmax", "ReLU": "relu",
     "CrossEntropyLoss": "cross_entropy", "setitem": "x[", "getitem": "x[", "view": "reshape",
-    "Module": "load_state_dict",    "kaiming_normal_": "kaiming", "xavier_uniform_": "fan in", "ModuleList": "ModuleList", "Sequential": "Sequential",
+    "Module": "load_state_dict",    "kaiming_normal_": "kaiming",
+    "xavier_uniform_": "fan in", "ModuleList": "ModuleList", "Sequential": "Sequential",
 }  # fmt: skip
 
 
