@@ -161,8 +161,14 @@ def logaddexp(x, other):
     return kernels.logaddexp(x, other)
 
 
-# the two derivatives are a softmax: exp(x - y) + exp(other - y) = 1
-logaddexp.vjp(lambda g, x, y: g * exp(x - y), lambda g, other, y: g * exp(other - y))
+def _share(g, of, beside):
+    """g exp(of) / (exp(of) + exp(beside)), of the two a softmax; by their difference, as y is rounded at its own size"""
+    from tinygen.ops.activation import sigmoid  # which imports this file
+
+    return g * sigmoid(of - beside)
+
+
+logaddexp.vjp(lambda g, x, other: _share(g, x, other), lambda g, x, other: _share(g, other, x))
 
 # steps
 
