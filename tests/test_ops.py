@@ -21,7 +21,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # a guessed dim:
 needs_torch = pytest.mark.skipif(torch is None, reason="parity needs torch")
 EVERY = sorted(CASES)
 DIFFERENTIABLE = [key for key in EVERY if CASES[key].grad]
-RANDOM = np.random.default_rng(0)
 TOLERANCE = {"float64": 1e-8, "float32": 3e-5, "float16": 2e-2}
 
 
@@ -103,6 +102,7 @@ def test_parity(key, layout, dtype):
 
 
 def check_parity(case, arrays, tolerance, layout=np.copy):
+    random = np.random.default_rng(0)
     xs, ys = run_ours(case, [layout(a) for a in arrays], case.grad)
     xt, yt = run_theirs(case, arrays, case.grad)
     assert len(ys) == len(yt)
@@ -111,7 +111,7 @@ def check_parity(case, arrays, tolerance, layout=np.copy):
     if not case.grad:
         return
     assert [y.requires_grad for y in ys] == [y.requires_grad for y in yt]
-    weights = [RANDOM.standard_normal(tuple(y.shape)).astype(as_array(y).dtype) for y in differentiable(ys)]
+    weights = [random.standard_normal(tuple(y.shape)).astype(as_array(y).dtype) for y in differentiable(ys)]
     sides = []
     for inputs, outputs, make, derive in ((xs, ys, ours, grad), (xt, yt, theirs, torch.autograd.grad)):
         leaves = [x for x in inputs if x.requires_grad]
@@ -121,7 +121,7 @@ def check_parity(case, arrays, tolerance, layout=np.copy):
         assert_same(a, b, tolerance, f"gradient {k}")
     if not case.second:
         return
-    again = [RANDOM.standard_normal(tuple(x.shape)).astype(as_array(x).dtype) for x in sides[0][0]]
+    again = [random.standard_normal(tuple(x.shape)).astype(as_array(x).dtype) for x in sides[0][0]]
     seconds = []
     for (leaves, vs, gs), make, derive in zip(sides, (ours, theirs), (grad, torch.autograd.grad)):
         kept = [(g, make(w)) for g, w in zip(gs, again) if g is not None and g.requires_grad]
@@ -212,9 +212,9 @@ def _other(array):
 @pytest.mark.parametrize("key", DIFFERENTIABLE)
 def test_mutation_before_backward_is_never_silent(key, how):
     """Whatever an operation keeps of its inputs and outputs: the gradient of what was computed, or an error."""
-    case = CASES[key]
+    case, random = CASES[key], np.random.default_rng(0)
     _, ys = run_ours(case, case.arrays(), True)
-    weights = [RANDOM.standard_normal(y.shape) for y in differentiable(ys)]
+    weights = [random.standard_normal(y.shape) for y in differentiable(ys)]
     results = []
     for mutate in (False, True):
         arrays = case.arrays()

@@ -162,7 +162,7 @@ def logaddexp(x, other):
 
 
 def _share(g, of, beside):
-    """g exp(of) / (exp(of) + exp(beside)), of the two a softmax; by their difference, as y is rounded at its own size"""
+    """g exp(of) / (exp(of) + exp(beside)), a softmax of the two; by their difference, since y is rounded at its size"""
     from tinygen.ops.activation import sigmoid  # which imports this file
 
     return g * sigmoid(of - beside)
