@@ -19,6 +19,7 @@ TAPE = FOUNDATION | {"argument_types", "autograd", "calls", "primitive", "tensor
 OPS = TAPE | {"ops", "kernels", "random"}
 BELOW = {
     "kernels": {"kernels"},
+    "blas": set(),
     "dtypes": set(),
     "grad_mode": set(),
     "autograd": TAPE | {"ops"},

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tinygen.models
-from tinygen import checkpoint, pictures
+from tinygen import blas, checkpoint, pictures
 from tinygen.checkpoint import CheckpointError
 from tinygen.flags import FlagError, make_config
 from tinygen.folder import newest
@@ -68,6 +68,15 @@ def test_the_run_folder(fake, whole):
     assert records[-1]["loss"] < 0.1 * records[0]["loss"] and records[-1]["seconds"] >= records[0]["seconds"]
     opened = Run.open("whole", fake.Config)
     assert opened.config == fake.Config() and opened.model == "fake"
+
+
+def test_other_matrix_kernels_are_named_at_a_resume(fake, capfd, monkeypatch):
+    run = Run.create("fake", fake.Config(), "run")
+    assert run._facts["versions"]["blas_core"] == blas.core()
+    run._lock.close()
+    monkeypatch.setattr(blas, "core", lambda: "Elsewhere")
+    Run.create("fake", fake.Config(), "run", resume=True)
+    assert "other versions, {'blas_core': 'Elsewhere'}: not to the same bits" in capfd.readouterr().err
 
 
 def test_a_line_is_the_mean_since_the_last_one(fake):

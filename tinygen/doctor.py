@@ -6,10 +6,13 @@ import os
 import platform
 import shutil
 import sys
+import timeit
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+
+from tinygen import blas
 
 PACKAGES = {  # what it enables, how to install it
     "numba": ("compiled CPU kernels", "pip install numba"),
@@ -29,6 +32,7 @@ def report() -> Iterator[str]:
         "python": lambda: f"{platform.python_version()} at {sys.executable}",
         "system": lambda: f"{platform.system()} {platform.release()} {platform.machine()}",
         "numpy": lambda: f"{np.__version__}, BLAS {_blas()}",
+        "blas": _kernels,
         "threads": _threads,
         "cpu": _cpu,
         **{name: lambda name=name: _package(name) for name in PACKAGES},
@@ -50,6 +54,15 @@ def _try(check):
 def _blas():
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return f"{blas.get('name')} {blas.get('version')}"
+
+
+def _kernels():
+    """Which kernels the BLAS uses, how fast they are, and what would give better ones"""
+    core = blas.core()
+    a = np.ones((1024, 1024), np.float32)
+    seconds = min(timeit.repeat(lambda: a @ a, number=1, repeat=5))
+    speed = f"sgemm 1024³ at {2 * 1024**3 / seconds / 1e9:.0f} GFLOP/s"
+    return "; ".join(filter(None, (f"{core or 'unknown'} kernels, {speed}", blas.advice(core))))
 
 
 def _threads():

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen import checkpoint, flags, pictures
+from tinygen import blas, checkpoint, flags, pictures
 from tinygen.checkpoint import CheckpointError
 from tinygen.folder import ROOT, RunError, lock, metric_lines, newest, numbered, read_config
 from tinygen.progress import Bar, caught_signals, say
@@ -360,4 +360,5 @@ def _random():
 def _versions():
     from tinygen import __version__
 
-    return {"tinygen": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    versions = {"tinygen": __version__, "python": platform.python_version(), "numpy": np.__version__}
+    return versions | {"blas_core": blas.core()}

@@ -1,0 +1,46 @@
+"""Which kernels the matrix product runs on.
+
+OpenBLAS picks them when it is loaded, by what the CPU can do, and picks well: on AMD and Intel CPUs with AVX-512 the
+AVX-512 ones (measured: NumPy 1.26 and 2.4 on Zen 5).  Where OPENBLAS_CORETYPE is set, it obeys that instead, and
+"Haswell", which some clusters set so that all machines give the same bits, is half as fast there.  The variable is
+its owner's: we say what it costs and leave it alone.  The bits of a product depend on the kernels.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+VARIABLE = "OPENBLAS_CORETYPE"
+AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}  # what those kernels are compiled for
+AVX512_CORES = {"SkylakeX", "Cooperlake", "SapphireRapids"}
+
+
+def core() -> str | None:
+    """The name of the kernels that the loaded OpenBLAS uses; None for another BLAS, or where it cannot be told."""
+    paths = {
+        line.split(maxsplit=5)[-1] for line in _text("/proc/self/maps").splitlines() if "openblas" in line
+    }
+    for path in sorted(paths, key=lambda path: "numpy" not in path):  # SciPy brings one of its own
+        name = getattr(ctypes.CDLL(path), "gotoblas_corename", None)
+        if name is not None:
+            name.restype = ctypes.c_char_p
+            return name().decode()
+    return None
+
+
+def advice(core: str | None) -> str | None:
+    """What gives better kernels than these; None where nothing does."""
+    if core is None or core in AVX512_CORES or not AVX512 <= set(_text("/proc/cpuinfo").split()):
+        return None
+    if VARIABLE in os.environ:
+        return f"{VARIABLE}={os.environ[VARIABLE]} is set; without it they would be AVX-512 ones"
+    return f"this CPU has AVX-512: try {VARIABLE}=SkylakeX"
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:  # Linux alone has these files
+        return ""
