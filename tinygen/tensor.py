@@ -235,6 +235,10 @@ class Tensor:
     def type_as(self, other: Tensor) -> Tensor:
         return self.to(other)
 
+    def where(self, condition, y) -> Tensor:
+        """self where the condition holds, else y: where(condition, self, y)"""
+        return ops.where(condition, self, y)
+
     def half(self) -> Tensor:
         return self.to(dtypes.float16)
 

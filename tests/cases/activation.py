@@ -22,6 +22,7 @@ case("F.tanh", lambda T, F, x: F.tanh(x), U(2, 3))
 case("F.sigmoid", lambda T, F, x: F.sigmoid(x), U(2, 3))
 case("F.prelu", lambda T, F, x, w: F.prelu(x, w), U(2, 3, 2), P(3), other_dtypes=False)
 case("F.prelu", lambda T, F, x, w: F.prelu(x, w), U(4, 2), P(1), other_dtypes=False)
+case("prelu", lambda T, F, x, w: (T.prelu(x, w), x.prelu(w)), U(4, 2), P(2), other_dtypes=False)
 for shape in ((3, 4), (), (0,)):
     for name in "hardtanh relu6 mish softsign selu".split():
         case(f"F.{name}", lambda T, F, x, f=name: getattr(F, f)(x), U(*shape), **LAYER)

@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 
-from cases.table import FIXED, RANDOM, C, N, U, case
+from cases.table import FIXED, RANDOM, B, C, N, U, case
 
 VALUE = dict(grad=False, other_dtypes=False)
 FIRM = dict(other_dtypes=False)
@@ -148,6 +148,9 @@ case("Tensor.is_floating_point", lambda T, F, x, i: numbers(T, x.is_floating_poi
      U(2), N(2), **VALUE)  # fmt: skip
 case("Tensor.is_cuda", lambda T, F, x: numbers(T, x.is_cuda), U(2), **VALUE)
 case("Tensor.is_xpu", lambda T, F, x: numbers(T, x.is_xpu), U(2), **VALUE)
+case(
+    "Tensor.where", lambda T, F, x, m, y: (x.where(m, y), x.where(x > 0, 1.0)), U(2, 3), B(3), U(2, 1), **FIRM
+)
 case("Tensor.cpu", lambda T, F, x: x.cpu(), U(2, 3), **FIRM)
 case("Tensor.numpy", lambda T, F, x: T.tensor(x.detach().numpy() * 2), U(2, 3), **VALUE)
 case("Tensor.item", lambda T, F, x: numbers(T, x.item(), x.reshape(1, 1).item()), U(), **VALUE)

@@ -144,7 +144,7 @@ EXAMPLES = {
     **{name: example(f"tinygen.{name}(x, other)", x=truth(2, 2), other=truth(2))
        for name in "bitwise_and bitwise_or bitwise_xor logical_and logical_or logical_xor".split()},
     **{name: example(f"tinygen.{name}(x)", x=truth(2, 2)) for name in ("bitwise_not", "logical_not")},
-    "F.prelu": example("F.prelu(x, weight)", x=real(2, 3), weight=positive(3)),
+    "prelu": example("tinygen.prelu(x, weight)", x=real(2, 3), weight=positive(3)),
     "Tensor.to": example("tinygen.ops.cast(x, dtype=tinygen.float64)", x=real(2, 3)),
     "Tensor.copy_": example("x.clone().copy_(src)", x=real(2, 3), src=real(3)),
     "Tensor.fill_": example("x.clone().fill_(value)", x=real(2, 3), value=real()),

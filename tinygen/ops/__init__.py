@@ -43,7 +43,7 @@ EXPORTS = {
         expm1 log1p erf logaddexp floor ceil round trunc""",
     compare: """eq ne lt le gt ge bitwise_and bitwise_or bitwise_xor bitwise_not logical_and logical_or logical_xor
         logical_not isnan isinf isfinite isclose allclose equal""",
-    activation: "relu sigmoid tanh selu",
+    activation: "relu sigmoid tanh selu prelu",
     distance: "cosine_similarity pairwise_distance",
     reduce: """sum mean var std var_mean std_mean amax amin max min argmax argmin any all logsumexp norm
         count_nonzero""",
