@@ -77,7 +77,10 @@ def _erf_loop():
     if _erf is None:
         import numba
 
-        _erf = numba.vectorize(["float32(float32)", "float64(float64)"], cache=True)(_c_erf)
+        from tinygen.kernels.compiled import user_cache
+
+        with user_cache():
+            _erf = numba.vectorize(["float32(float32)", "float64(float64)"], cache=True)(_c_erf)
     return _erf
 
 

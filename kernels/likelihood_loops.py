@@ -1,7 +1,8 @@
 """The compiled loop behind `bernoulli_log_likelihood`; imported on first use."""
 
 import numpy as np
-from numba import njit
+
+from tinygen.kernels.compiled import njit
 
 FACTORS = 512  # factors in [1, 2] multiplied before a logarithm: 2^512 is far inside float64
 

@@ -1,7 +1,8 @@
 """The compiled loops behind `losses.py`; a file of their own, because importing it imports numba (0.5 s)."""
 
 import numpy as np
-from numba import njit
+
+from tinygen.kernels.compiled import njit
 
 # 2 artanh(s) = 2 (s + s³/3 + s⁵/5 + …), highest term first; s ≤ 1/3 leaves an error below 1e-8
 ARTANH = tuple(np.float32(2 / k) for k in range(17, 0, -2))

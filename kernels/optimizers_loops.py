@@ -1,7 +1,8 @@
 """The compiled loop behind `adam`; imported on first use, because importing numba takes a moment."""
 
 import numpy as np
-from numba import njit
+
+from tinygen.kernels.compiled import njit
 
 
 @njit(cache=True, fastmath={"contract", "arcp", "nsz"}, error_model="numpy")

@@ -1,8 +1,8 @@
 """The numba loops behind `philox.py`: a file of their own, because importing it imports numba (0.5 s)."""
 
 import numpy as np
-from numba import njit
 
+from tinygen.kernels.compiled import njit
 from tinygen.kernels.philox import ANGLE, KEY_STEPS, MULTIPLIERS, ROUNDS, SERIES
 
 M0, M1 = (np.uint64(m) for m in MULTIPLIERS)

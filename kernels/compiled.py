@@ -1,0 +1,67 @@
+"""numba's `njit` as the `*_loops.py` use it: what it compiles is kept in the user's cache folder, and it says so.
+
+numba alone would keep it beside the source: not possible where the package is read-only, and where it is possible pip
+leaves those files behind when it uninstalls, a folder that then stands in the way of the next installation.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def njit(**options):
+    """numba.njit(**options) for a function of this package"""
+    import numba
+
+    _announce_the_first_compilation()
+
+    def decorate(function):
+        with user_cache():
+            return numba.njit(**options)(function)
+
+    return decorate
+
+
+@contextmanager
+def user_cache():
+    """What numba compiles of functions decorated inside is kept in `folder()`, unless NUMBA_CACHE_DIR is set."""
+    from numba.core import config
+
+    before = config.CACHE_DIR
+    config.CACHE_DIR = before or str(folder())  # one that cannot be written: numba goes on to its next choice
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = before
+
+
+def folder() -> Path:
+    """Where compiled loops are kept: by numba's rules one folder for each place the package is in."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return Path(
+        base or Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache"), "tinygen", "numba"
+    )
+
+
+@functools.cache
+def _announce_the_first_compilation() -> None:
+    """On a terminal, say once why the first use takes seconds."""
+    from numba.core import event
+
+    class Announcer(event.Listener):
+        said = False
+
+        def on_start(self, event) -> None:
+            module = event.data["dispatcher"].py_func.__module__
+            if not self.said and module.startswith("tinygen.kernels.") and sys.stderr.isatty():
+                self.said = True
+                print(f"compiling {module.rpartition('.')[2]} … (cached for the next time)", file=sys.stderr)
+
+        def on_end(self, event) -> None:
+            pass
+
+    event.register("numba:compile", Announcer())
