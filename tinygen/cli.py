@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "train a model in a fresh run folder:  tinygen train MODEL [flags]",
     "sample": "draw pictures from a trained run:  tinygen sample RUN [-n 64] [-o grid.png]",
     "eval": "measure a trained run, as one JSON object:  tinygen eval RUN",
+    "bench": "time kernels and training steps beside PyTorch:  tinygen bench [NAME ...] [--json FILE]",
     "explain": "an operation from its formula to its kernels, checked:  tinygen explain OP; or a program's graph",
     "list": "models, datasets and kernels",
     "doctor": "what this machine has, and what each missing piece would enable",
@@ -265,6 +266,14 @@ def _explain(argv) -> int:
     if what.endswith(".py"):
         return explain_graph(what, given["of"], given["o"], given["traceback"])
     return explain_named(what, given["seed"] or 0) if what else list_names()
+
+
+def _bench(argv) -> int:
+    from tinygen.benchmarks import command
+
+    parser = Parser(prog="tinygen bench", description=COMMANDS["bench"])
+    command.add_arguments(parser)
+    return command.bench(argv, **parser.parse(argv))
 
 
 def _list(argv) -> int:

@@ -1,0 +1,123 @@
+"""The machine a benchmark ran on: its names, how busy it was, and what it can do at most, measured in the same run."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import os
+import platform
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+THREAD_VARIABLES = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"
+WIDE = "avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve"
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def environment(threads: int) -> dict[str, str]:
+    """The environment in which every library that we know takes so many threads."""
+    return {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+
+
+def describe(threads: int) -> dict:
+    """CPU, flags, cores, BLAS and the kernels it chose."""
+    facts = _cpuinfo()
+    flags = facts.get("flags", facts.get("Features", "")).split()
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return {
+        "cpu": facts.get("model name", platform.processor() or platform.machine()),
+        "cores": cores(),
+        "threads": threads,
+        "flags": [flag for flag in WIDE if flag in flags],
+        "BLAS": f"{blas['name']} {blas['version']}",
+        "BLAS core": blas_core(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def versions() -> dict[str, str | None]:
+    def version(name):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    return {"python": platform.python_version()} | {
+        n: version(n) for n in ("numpy", "numba", "torch", "tinygen")
+    }
+
+
+def load() -> list[float] | None:
+    """The load average of the last 1, 5 and 15 minutes."""
+    return [round(x, 2) for x in os.getloadavg()] if hasattr(os, "getloadavg") else None
+
+
+def _cpuinfo() -> dict[str, str]:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().split("\n\n")[0].splitlines() if path.exists() else []
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def blas_core() -> str:
+    """The CPU that NumPy's OpenBLAS took its kernels for, as it tells itself."""
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        return "unknown"
+    paths = {line.split()[-1] for line in maps.read_text().splitlines() if "openblas" in line}
+    for path in sorted(paths):
+        library = ctypes.CDLL(path)
+        for name in ("scipy_openblas_get_corename64_", "openblas_get_corename64_", "openblas_get_corename"):
+            if hasattr(library, name):
+                function = getattr(library, name)
+                function.restype = ctypes.c_char_p
+                return function().decode()
+    return "unknown"
+
+
+def roofline(threads: int, torch=None, size: int = 2048, megabytes: int = 128, repeat: int = 7) -> dict:
+    """Most floating-point operations and bytes a second, measured: a large sgemm, a copy and a sum from main memory.
+
+    The roof is the best of all that was tried.  A copy counts what the program reads and writes, 8 bytes an element.
+    """
+    a = np.ones((size, size), np.float32)
+    gemm = {"numpy": lambda: a @ a}
+    if torch is not None:
+        t = torch.tensor(a)
+        gemm["torch"] = lambda: t @ t
+    flops = {name: 2 * size**3 / _fastest(call, repeat) / 1e9 for name, call in gemm.items()}
+    n = megabytes * 2**20 // 4
+    x, y, z = (np.ones(n, np.float32) for _ in range(3))
+    parts = [slice(i * n // threads, (i + 1) * n // threads) for i in range(threads)]
+    with ThreadPoolExecutor(threads) as pool:
+        copy = lambda: list(pool.map(lambda part: np.copyto(y[part], x[part]), parts))
+        add = lambda: list(pool.map(lambda part: np.add(x[part], y[part], out=z[part]), parts))
+        bandwidth = {
+            "copy": 8 * n / _fastest(copy, repeat) / 1e9,
+            "add": 12 * n / _fastest(add, repeat) / 1e9,
+        }
+    rounded = lambda d: {name: round(value, 1) for name, value in d.items()}
+    return {
+        "gflops": round(max(flops.values()), 1),
+        "gbps": round(max(bandwidth.values()), 1),
+        "sgemm": f"{size}³",
+        "sgemm_gflops": rounded(flops),
+        "copy_megabytes": megabytes,
+        "copy_gbps": rounded(bandwidth),
+    }
+
+
+def _fastest(call, repeat: int) -> float:
+    call()
+    times = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times)

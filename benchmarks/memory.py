@@ -1,0 +1,88 @@
+"""Peak memory of a call, each side in a process of its own.
+
+python -m tinygen.benchmarks.memory '{"case": ["step", "vae", 128], "torch": false, "threads": 2}'     prints JSON
+
+Same threads, same malloc settings (those of the environment, listed), 5 calls to warm up; then the kernel's high-water
+mark is reset through /proc/self/clear_refs, and after 20 calls read again.  `mib` is that peak minus what the process
+held after its imports (tinygen's with numba, PyTorch's with PyTorch), `peak_mib` the peak itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+WARM_UP, CALLS = 5, 20
+
+
+def available() -> bool:
+    """Whether this system has a high-water mark that can be reset."""
+    return os.access("/proc/self/clear_refs", os.W_OK)
+
+
+def measure(case: tuple, *, torch: bool, threads: int, calls: int = CALLS) -> dict:
+    """Start the process that measures.  case: as `find` takes it"""
+    from tinygen.benchmarks.machine import environment
+
+    request = json.dumps({"case": case, "torch": torch, "threads": threads, "calls": calls})
+    done = subprocess.run(
+        [sys.executable, "-m", "tinygen.benchmarks.memory", request],
+        env=environment(threads),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(f"memory of {case}: {(done.stderr.strip() or 'no message').splitlines()[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def find(case):
+    """["step", name, batch], or ["attention", B, H, T, D], or ["conv2d", C, K, H, R, N] -> the Case"""
+    kind, *arguments = case
+    if kind == "step":
+        from tinygen.benchmarks.step_cases import step_case
+
+        return step_case(*arguments)
+    from tinygen.benchmarks.scaling import attention_case, conv_case
+
+    return {"attention": attention_case, "conv2d": conv_case}[kind](*arguments)
+
+
+def _status(key: str) -> float:
+    """VmRSS or VmHWM of this process in MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1024
+
+
+def _side(torch: bool, threads: int):
+    from tinygen.benchmarks.sides import OURS, Side, load_torch
+
+    if torch:
+        return Side("torch", load_torch(threads))
+    import numba  # noqa: F401  its code is PyTorch's in PyTorch: part of the imports on both sides
+
+    return OURS
+
+
+def main(argv: list[str]) -> None:
+    request = json.loads(argv[0])
+    side = _side(request["torch"], request["threads"])
+    case = find(request["case"])
+    before = _status("VmRSS")
+    call = case.make(side)
+    for _ in range(min(WARM_UP, request["calls"])):
+        call()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from what is held now
+    for _ in range(request["calls"]):
+        call()
+    peak = _status("VmHWM")
+    malloc = {name: value for name, value in os.environ.items() if name.startswith("MALLOC_")}
+    result = {"mib": peak - before, "peak_mib": peak, "imports_mib": before}
+    print(json.dumps({name: round(value, 1) for name, value in result.items()} | {"malloc": malloc}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,228 @@
+"""Tables and a plot from what `tinygen bench --json` wrote.
+
+python -m tinygen.benchmarks.report write     README.md's section and results/roofline-*.png from results/cpu-*.json
+python -m tinygen.benchmarks.report check     exit 1 if the README's section is not what `write` writes
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parent / "results"
+README = Path(__file__).resolve().parents[1] / "README.md"
+BEGIN, END = "<!-- bench: written by benchmarks/report.py -->", "<!-- /bench -->"
+
+
+def results() -> list[dict]:
+    """The committed measurements, by file name."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("cpu-*.json"))]
+
+
+def step_rows(result: dict) -> list[list[str]]:
+    """Training steps: milliseconds, ratio to PyTorch eager, peak memory."""
+    head = [
+        "step",
+        "tinygen ms",
+        "PyTorch ms",
+        "ratio",
+        "its other ways",
+        "peak MiB above imports",
+        "peak MiB in all",
+    ]
+    rows = [head]
+    for case in result["cases"]:
+        if case["step"]:
+            memory = case.get("memory", {})
+            cells = [f"{case['name']}, {case['shape']}", *_times(case), _others(case)]
+            rows.append([*cells, _pair(memory, "mib"), _pair(memory, "peak_mib")])
+    return rows
+
+
+def kernel_rows(result: dict) -> list[list[str]]:
+    """Operations: milliseconds, ratio, rate and its part of the roofline."""
+    rows = [
+        ["operation", "shape", "tinygen ms", "PyTorch ms", "ratio", "its other ways", "rate", "of the roof"]
+    ]
+    for case in result["cases"]:
+        if not case["step"]:
+            cells = [case["name"], case["shape"], *_times(case), _others(case)]
+            rows.append([*cells, *_rate(case["rates"]["tinygen"])])
+    return rows
+
+
+def ladder_rows(result: dict) -> list[list[str]]:
+    """Variants of kernels, slow to fast as they are registered, with PyTorch below them."""
+    rows = [["operation", "shape", "by", "ms", "min ms", "spread", "rate", "of the roof"]]
+    for case in result["cases"]:
+        for name, time in case["sides"].items():
+            by = (
+                f"{name} ({', '.join(case['kernels'].values())})"
+                if name == "tinygen" and case["kernels"]
+                else name
+            )
+            cells = [case["name"], case["shape"], by, _ms(time["ms"]), _ms(time["min_ms"])]
+            rows.append([*cells, f"{100 * time['spread']:.0f} %", *_rate(case["rates"][name])])
+    return rows
+
+
+def _times(case) -> list[str]:
+    ours, theirs = case["sides"]["tinygen"], case["sides"].get("torch")
+    if theirs is None:
+        return [_ms(ours["ms"]), "", ""]
+    return [
+        _ms(ours["ms"]),
+        _ms(theirs["ms"]),
+        f"{case['ratios']['torch']:.2f} ({case['ratios_of_minima']['torch']:.2f})",
+    ]
+
+
+def _others(case) -> str:
+    """ "channels-last 7.5, compile 8.1" """
+    return ", ".join(
+        f"{name.removeprefix('torch').strip(' .')} {_ms(time['ms'])}"
+        for name, time in case["sides"].items()
+        if name.startswith("torch") and name != "torch"
+    )
+
+
+def _pair(memory: dict, key: str) -> str:
+    values = [f"{memory[name][key]:.0f}" for name in ("tinygen", "torch") if name in memory]
+    return " / ".join(values)
+
+
+def _rate(rates: dict) -> list[str]:
+    if not rates:
+        return ["", ""]
+    rate = f"{rates['gflops']:.0f} GFLOP/s" if "gflops" in rates else f"{rates['gbps']:.1f} GB/s"
+    return [rate, f"{rates['roofline']:.0f} %"]
+
+
+def _ms(ms: float) -> str:
+    return f"{ms:#.3g}".rstrip(".") if ms < 1000 else f"{ms:.0f}"
+
+
+def aligned(rows: list[list[str]]) -> str:
+    """Rows for a terminal: the first is the head, numbers to the right; columns without a value are left out."""
+    keep = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
+    rows = [[row[i] for i in keep] for row in rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(keep))]
+    right = [all(row[i][:1].isdigit() or not row[i] for row in rows[1:]) for i in range(len(keep))]
+    lines = [
+        "  ".join(f"{cell:>{w}}" if r else f"{cell:<{w}}" for cell, w, r in zip(row, widths, right)).rstrip()
+        for row in rows
+    ]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def markdown(rows: list[list[str]]) -> str:
+    """Rows as a table of a README; columns without a value are left out."""
+    keep = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
+    lines = ["| " + " | ".join(row[i] for i in keep) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(keep), *lines[1:]])
+
+
+def text(result: dict) -> str:
+    """What `tinygen bench` prints at the end."""
+    parts = [rows for rows in (step_rows(result), kernel_rows(result)) if len(rows) > 1]
+    if result["settings"]["ladder"]:
+        parts = [ladder_rows(result)]
+    return "\n\n".join(
+        [
+            *map(aligned, parts),
+            "ratio: tinygen's time over PyTorch's, of medians (of minima).  " + conditions(result),
+        ]
+    )
+
+
+def conditions(result: dict) -> str:
+    """The machine, how busy it was, and what its roof is."""
+    m, roof, load = result["machine"], result["roofline"], result["load"]
+    missing = "; ".join(f"no {name}: {reason}" for name, reason in result["not_available"].items())
+    facts = [
+        f"{m['cpu']}, {m['threads']} threads of {m['cores']} cores, {m['BLAS']} with {m['BLAS core']} kernels",
+        ", ".join(f"{name} {version}" for name, version in result["versions"].items() if version),
+        f"load {load['before'][0]} before, {load['after'][0]} after" if load["before"] else "load unknown",
+        f"roof: {roof['gflops']:.0f} GFLOP/s (sgemm {roof['sgemm']}), {roof['gbps']:.0f} GB/s (copy, "
+        f"{roof['copy_megabytes']} MiB)",
+    ]
+    return "; ".join(facts + ([missing] if missing else [])) + "."
+
+
+def section(measured: list[dict]) -> str:
+    """The README's section."""
+    parts = []
+    for result in measured:
+        parts += [markdown(rows) for rows in (step_rows(result), kernel_rows(result)) if len(rows) > 1]
+        parts.append(f"Medians, sides in turns. {conditions(result)}")
+    note = (
+        "ratio: tinygen's time over PyTorch eager's, below 1 is faster; of minima in brackets. Peaks: tinygen's / "
+        "PyTorch's. Of the roof: the time that the measured roofline allows for this work, over the time taken; above "
+        "100 % where data stays in the cache, or where an algorithm needs fewer operations than the plain one."
+    )
+    return "\n\n".join([*parts, note])
+
+
+def written(readme: str, measured: list[dict]) -> str:
+    """The README with the part between its two markers replaced."""
+    before, _, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise SystemExit(f"README.md: found no {BEGIN} … {END}")
+    return f"{before}{BEGIN}\n{section(measured)}\n{END}{after}"
+
+
+def draw_roofline(result: dict, path: Path) -> None:
+    """Every operation with flops as a point under the measured roof: GFLOP/s over operations a byte, log-log."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    roof = result["roofline"]
+    figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
+    cases = [case for case in result["cases"] if not case["step"] and case["flops"] and case["bytes"]]
+    intensity = [case["flops"] / case["bytes"] for case in cases]
+    ends = [min([*intensity, 1]) / 2, max([*intensity, 100]) * 2]
+    knee = roof["gflops"] / roof["gbps"]
+    xs = [ends[0], knee, ends[1]]
+    axes.plot(xs, [min(roof["gflops"], x * roof["gbps"]) for x in xs], color="black", label="measured roof")
+    groups = list(dict.fromkeys(case["group"] for case in cases))
+    for i, group in enumerate(groups):
+        for side, marker, face in ("tinygen", "o", f"C{i}"), ("torch", "o", "none"):
+            points = [
+                (x, case["rates"][side]["gflops"])
+                for x, case in zip(intensity, cases)
+                if case["group"] == group and side in case["rates"]
+            ]
+            if points:
+                label = group if side == "tinygen" else None
+                axes.scatter(*zip(*points), marker=marker, edgecolors=f"C{i}", facecolors=face, label=label)
+    axes.scatter([], [], marker="o", edgecolors="gray", facecolors="none", label="PyTorch, the same work")
+    axes.set(xscale="log", yscale="log", xlabel="floating-point operations a byte", ylabel="GFLOP/s")
+    axes.set_title(f"{result['machine']['cpu']}, {result['machine']['threads']} threads", fontsize=10)
+    axes.legend(fontsize=8, loc="lower right")
+    axes.grid(alpha=0.3, which="both")
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)
+
+
+def main(argv=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("action", choices=("write", "check"))
+    arguments = parser.parse_args(argv)
+    if not README.exists():
+        parser.error("run this from a checkout (pip install -e .): the README is not installed")
+    readme, measured = README.read_text(encoding="utf-8"), results()
+    if arguments.action == "check":
+        return 0 if written(readme, measured) == readme else 1
+    README.write_text(written(readme, measured), encoding="utf-8")
+    for path in sorted(RESULTS.glob("cpu-*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        draw_roofline(result, path.with_name(f"roofline-{path.stem.removeprefix('cpu-')}.png"))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

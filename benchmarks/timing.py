@@ -1,0 +1,120 @@
+"""Time several sides of one case fairly: checked first, then in turns, A B C A B C …, and the medians compared.
+
+A machine that does other things too slows all sides of an interleaved measurement alike, so ratios of medians mean
+something where single times do not.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+TURN = 0.01  # seconds a turn should last at least: short calls are repeated within it
+BUDGET = 20.0  # seconds for all turns of a case; slow cases get fewer, but never fewer than LEAST
+LEAST = 3
+
+
+class WrongResult(RuntimeError):
+    """A side computed something else than the others: its speed means nothing."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds a call, one for every turn."""
+
+    samples: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.samples)
+
+    @property
+    def fastest(self) -> float:
+        return min(self.samples)
+
+    @property
+    def spread(self) -> float:
+        """Distance of the quartiles over the median."""
+        if len(self.samples) < 2:
+            return 0.0
+        low, _, high = statistics.quantiles(self.samples, n=4, method="inclusive")
+        return (high - low) / self.median if self.median else 0.0
+
+    def as_json(self) -> dict:
+        return {
+            "ms": _rounded(1e3 * self.median),
+            "min_ms": _rounded(1e3 * self.fastest),
+            "spread": round(self.spread, 3),
+            "turns": len(self.samples),
+        }
+
+
+def _rounded(x: float) -> float:
+    return float(f"{x:.4g}")
+
+
+def interleaved(
+    sides: dict[str, Callable[[], object]],
+    repeat: int = 15,
+    *,
+    turn: float = TURN,
+    budget: float = BUDGET,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Timing]:
+    """Call the sides in turns.  A turn is one call that is not timed, as the side before has emptied the caches and
+    taken the threads, and then as many timed calls as fill `turn` seconds.
+    """
+    calls, total = {}, 0.0
+    for name, call in sides.items():
+        call()  # compiles, allocates
+        start = clock()
+        call()
+        seconds = max(clock() - start, 1e-9)
+        calls[name] = max(1, math.ceil(turn / seconds))
+        total += (1 + calls[name]) * seconds
+    rounds = max(LEAST, min(repeat, int(budget / total))) if repeat > LEAST else max(1, repeat)
+    samples: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, call in sides.items():
+            call()
+            start = clock()
+            for _ in range(calls[name]):
+                call()
+            samples[name].append((clock() - start) / calls[name])
+    return {name: Timing(tuple(s)) for name, s in samples.items()}
+
+
+def arrays(result) -> list[np.ndarray]:
+    """What a call gave back, tensors of either library or lists of them, as arrays."""
+    if isinstance(result, tuple | list):
+        return [array for item in result for array in arrays(item)]
+    return [np.asarray(result.detach().numpy() if hasattr(result, "detach") else result)]
+
+
+def require_equal(case: str, side: str, found, expected, of: str, tolerance: float) -> float:
+    """Raise WrongResult unless both are the same up to tolerance times the largest value.  -> the largest error, so"""
+    found, expected = arrays(found), arrays(expected)
+    if len(found) != len(expected):
+        raise WrongResult(f"{case}: {side} has {len(found)} results, {of} has {len(expected)}")
+    worst = 0.0
+    for ours, theirs in zip(found, expected):
+        if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
+            raise WrongResult(
+                f"{case}: {side} gives {ours.dtype} {ours.shape}, {of} gives {theirs.dtype} {theirs.shape}"
+            )
+        if not ours.size:
+            continue
+        scale = max(float(np.abs(theirs).max()), 1e-30)
+        error = float(np.abs(ours.astype(np.float64) - theirs).max()) / scale
+        if not error <= tolerance:  # nan too
+            raise WrongResult(
+                f"{case}: {side} is wrong: it differs from {of} by {error:.1e} of the largest value; "
+                f"allowed {tolerance:.0e}"
+            )
+        worst = max(worst, error)
+    return worst

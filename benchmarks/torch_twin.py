@@ -1,0 +1,53 @@
+"""A model file run by PyTorch: its own source, with the imports that PyTorch has too answered by PyTorch.
+
+So the two sides of a benchmark compute the same network by construction, and no second copy of it has to be kept.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+
+def torch_twin(model: str, torch) -> ModuleType:
+    """The module tinygen.models.MODEL with PyTorch's tensors, layers and optimisers.
+
+    What PyTorch lacks (data, run folder, our random streams) stays tinygen's.
+    """
+    spec = importlib.util.find_spec(f"tinygen.models.{model}")
+    twin = ModuleType(f"{model}_by_torch")
+    sys.modules[twin.__name__] = twin  # dataclasses look their module up
+    twin.__builtins__ = {**vars(builtins), "__import__": _importer(torch)}
+    exec(compile(Path(spec.origin).read_text(encoding="utf-8"), spec.origin, "exec"), vars(twin))
+    return twin
+
+
+def _importer(torch):
+    def imported(name, globals=None, locals=None, fromlist=(), level=0):
+        first, _, rest = name.partition(".")
+        if first != "tinygen":
+            return __import__(name, globals, locals, fromlist, level)
+        ours = __import__(name, globals, locals, fromlist, level)
+        theirs = _find(torch, rest)
+        if theirs is None:
+            return ours
+        if not fromlist:  # `import tinygen.nn` binds tinygen
+            return torch
+        mixed = ModuleType(name)
+        for wanted in fromlist:
+            setattr(
+                mixed, wanted, getattr(theirs, wanted) if hasattr(theirs, wanted) else getattr(ours, wanted)
+            )
+        return mixed
+
+    return imported
+
+
+def _find(module, path: str):
+    """module.a.b for "a.b"; None where there is none."""
+    for name in path.split(".") if path else ():
+        module = getattr(module, name, None)
+    return module

@@ -1,0 +1,398 @@
+"""`tinygen bench`: the order and the medians of timings, what is refused, the JSON, the tables written from it."""
+
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+
+import tinygen
+from tinygen import cli, kernels
+from tinygen.benchmarks import bench, machine, memory, report, scaling
+from tinygen.benchmarks.kernel_cases import gradient, kernel_cases, normal, operation
+from tinygen.benchmarks.sides import OURS, Case, Side, reference_kernels, seen_kernels, torch_sides
+from tinygen.benchmarks.step_cases import STEPS, step_case, step_cases
+from tinygen.benchmarks.timing import Timing, WrongResult, interleaved, require_equal
+from tinygen.kernels import dispatch
+
+ROOF = {"gflops": 100.0, "gbps": 10.0, "sgemm": "8³", "copy_megabytes": 1}
+ONE = bench.Settings(threads=1, repeat=1, torch=False, memory=False)
+
+
+class Clock:
+    """Time that passes only in the calls; what was called is written down."""
+
+    def __init__(self):
+        self.now, self.calls = 0.0, []
+
+    def __call__(self):
+        return self.now
+
+    def side(self, name, *seconds):
+        """A call that takes these seconds, the last of them for ever."""
+        left = list(seconds)
+
+        def call():
+            self.calls.append(name)
+            self.now += left.pop(0) if len(left) > 1 else left[0]
+
+        return call
+
+
+def test_sides_take_turns_and_every_turn_starts_with_a_call_that_is_not_timed():
+    clock = Clock()
+    sides = {name: clock.side(name, 9.0, 9.0, 1.0) for name in "ABC"}
+    timings = interleaved(sides, 4, turn=0.5, budget=1e9, clock=clock)
+    assert "".join(clock.calls) == "AABBCC" + "AABBCC" * 4
+    assert timings["A"] == Timing((1.0,) * 4)
+
+
+def test_short_calls_are_repeated_within_a_turn():
+    clock = Clock()
+    timings = interleaved({"A": clock.side("A", 1.0), "B": clock.side("B", 4.0)}, 2, turn=4.0, clock=clock)
+    assert "".join(clock.calls) == "AABB" + ("A" * 5 + "BB") * 2
+    assert timings["A"].median == 1.0 and timings["B"].median == 4.0
+
+
+def test_slow_cases_get_fewer_turns_but_three():
+    clock = Clock()
+    assert len(interleaved({"A": clock.side("A", 10.0)}, 15, budget=100.0, clock=clock)["A"].samples) == 5
+    assert len(interleaved({"A": clock.side("A", 1000.0)}, 15, budget=100.0, clock=clock)["A"].samples) == 3
+
+
+def test_median_fastest_and_spread():
+    timing = Timing((5.0, 1.0, 2.0, 100.0, 3.0))
+    assert (timing.median, timing.fastest, timing.spread) == (3.0, 1.0, 1.0)
+    assert timing.as_json() == {"ms": 3000.0, "min_ms": 1000.0, "spread": 1.0, "turns": 5}
+    assert Timing((2.0,)).spread == 0.0
+
+
+@pytest.mark.parametrize(
+    "found, words",
+    [
+        ([np.ones(3, np.float32) * 1.01], "differs from torch by 1.0e-02 of the largest value"),
+        ([np.array([1, 1, np.nan], np.float32)], "differs from torch by nan"),
+        ([np.ones(3)], r"gives float64 \(3,\), torch gives float32"),
+        ([np.ones((3, 1), np.float32)], r"gives float32 \(3, 1\), torch gives float32 \(3,\)"),
+        ([np.ones(3, np.float32)] * 2, "has 2 results, torch has 1"),
+    ],
+)
+def test_a_wrong_result_is_refused(found, words):
+    with pytest.raises(WrongResult, match=f"conv2d: tinygen .*{words}"):
+        require_equal("conv2d", "tinygen", found, [np.ones(3, np.float32)], "torch", 1e-3)
+
+
+@pytest.fixture
+def doubling():
+    """A kernel with a right and a wrong faster variant, and a case that calls it; the last variant is not usable."""
+    kernel = kernels.Kernel("doubling")
+    kernel.reference(lambda x: x + x)
+    kernel.variant("shift", usable=lambda x: x.size > 1)(lambda x: x * 2)
+    kernel.variant("huge", usable=lambda x: x.size > 1000)(lambda x: x * 3)
+
+    def make(side):
+        x = np.arange(5, dtype=np.float32)
+        return lambda: kernel(x)
+
+    yield kernel, Case("doubling", "doubling", "5", make, flops=5, bytes=40)
+    del dispatch._registry["doubling"]
+
+
+def test_seen_kernels(doubling):
+    kernel, case = doubling
+    before = kernel.ladder
+    with seen_kernels() as seen:
+        case.make(OURS)()
+    assert seen == {"doubling": {"reference": True, "shift": True, "huge": False}} and kernel.ladder is before
+
+
+def test_the_ladder_has_every_variant_that_takes_the_arguments(doubling, capsys):
+    _, case = doubling
+    row = bench.run_case(case, [], bench.Settings(1, 1, torch=False, ladder=True), ROOF)
+    assert list(row["sides"]) == ["tinygen", "doubling=reference", "doubling=shift"]
+    assert row["kernels"] == {"doubling": "shift"}
+    assert "doubling: huge does not take these arguments" in capsys.readouterr().err
+    lines = report.aligned(report.ladder_rows({"cases": [row]})).splitlines()
+    assert [line.split()[2] for line in lines[2:]] == ["tinygen", "doubling=reference", "doubling=shift"]
+
+
+def test_a_wrong_kernel_is_refused(doubling):
+    kernel, case = doubling
+    kernel.variant("wrong")(lambda x: x * 2 + 1)
+    with pytest.raises(WrongResult, match="doubling: tinygen is wrong: it differs from the reference"):
+        bench.run_case(case, [], ONE, ROOF)
+
+
+def test_a_wrong_rung_is_refused_even_where_a_right_one_runs(doubling):
+    kernel, case = doubling
+    kernel.variant("wrong")(lambda x: x * 2 + 1)
+    kernel.variant("right")(lambda x: x * 2)
+    with pytest.raises(WrongResult, match="doubling=wrong is wrong"):
+        bench.run_case(case, [], bench.Settings(1, 1, torch=False, ladder=True), ROOF)
+
+
+def test_reference_kernels_are_forced_and_given_back():
+    x = np.zeros(3, np.float32)
+    kernel = dispatch.Kernel("twice")
+    try:
+        kernel.reference(lambda x: "reference")
+        kernel.variant("fast")(lambda x: "fast")
+        with reference_kernels():
+            assert kernel(x) == "reference"
+        assert kernel(x) == "fast"
+    finally:
+        del dispatch._registry["twice"]
+
+
+def tiny_cases():
+    f = lambda api, x: api.nn.functional.softmax(x, -1)
+    return [
+        operation("softmax", "4×5", f, lambda: normal(4, 5), bytes=160),
+        gradient("softmax_grad", "4×5", f, lambda: normal(4, 5), of=(0,), bytes=240, flops=60),
+        step_case("vae", 2),
+    ]
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """A whole benchmark of tiny shapes."""
+    return bench.run(tiny_cases(), ONE)
+
+
+def test_json_says_what_was_measured_on_what(measured, tmp_path):
+    path = tmp_path / "bench.json"
+    bench.write_json(measured, str(path))
+    assert json.loads(path.read_text(encoding="utf-8")) == measured
+    assert measured["schema"] == 1 and measured["not_available"] == {"torch": "--no-torch"}
+    assert {"cpu", "cores", "threads", "flags", "BLAS", "BLAS core", "system"} == set(measured["machine"])
+    assert {"python", "numpy", "numba", "torch", "tinygen"} == set(measured["versions"])
+    assert measured["versions"]["numpy"] == np.__version__
+    assert measured["roofline"]["gflops"] > 0 and measured["roofline"]["gbps"] > 0
+    assert [case["name"] for case in measured["cases"]] == ["softmax", "softmax_grad", "vae step"]
+    for case in measured["cases"]:
+        assert set(case["sides"]) == {"tinygen"} and case["ratios"] == {}
+        assert set(case["sides"]["tinygen"]) == {"ms", "min_ms", "spread", "turns"}
+        assert set(case["errors"]) == {"reference"} and case["errors"]["reference"] <= 1e-3
+        assert 0 < case["sides"]["tinygen"]["min_ms"] <= case["sides"]["tinygen"]["ms"]
+    assert set(measured["cases"][0]["kernels"]) == {"softmax"}
+
+
+def test_rates_and_the_roof():
+    case = Case("c", "c", "", None, flops=2e9, bytes=4e8)
+    assert bench.least_ms(2e9, 4e8, ROOF) == 40.0  # 20 ms of arithmetic, 40 ms of memory
+    assert bench._rates(case, 80.0, ROOF) == {"gflops": 25.0, "gbps": 5.0, "roofline": 50.0}
+    assert bench._rates(Case("c", "c", "", None), 80.0, ROOF) == {}
+
+
+def test_ratios_are_of_medians_and_of_minima():
+    times = {"tinygen": {"ms": 3.0, "min_ms": 1.0}, "torch": {"ms": 2.0, "min_ms": 2.0}, "softmax=fast": {}}
+    assert bench._ratios(times) == {"ratios": {"torch": 1.5}, "ratios_of_minima": {"torch": 0.5}}
+
+
+def example(**case):
+    """What bench.run gives, with one operation and one step."""
+    times = {
+        name: {"ms": ms, "min_ms": ms / 2, "spread": 0.1, "turns": 5}
+        for name, ms in (("tinygen", 2.0), ("torch", 8.0))
+    }
+    times["torch channels-last"] = {"ms": 7.5, "min_ms": 7.0, "spread": 0.1, "turns": 5}
+    row = {"name": "conv2d", "group": "conv2d", "shape": "64×64", "step": False, "flops": 1e9, "bytes": 1e7}
+    row |= {"kernels": {}, "sides": times} | bench._ratios(times)
+    row["rates"] = {name: {"gflops": 500.0, "gbps": 5.0, "roofline": 50.0} for name in times}
+    one = {"mib": 10.4, "peak_mib": 110.0}
+    step = row | {"name": "vae step", "step": True, "memory": {"tinygen": one, "torch": one | {"mib": 20.0}}}
+    return {
+        "machine": {"cpu": "Z80", "threads": 2, "cores": 2, "BLAS": "openblas 1", "BLAS core": "Zen"},
+        "versions": {"python": "3.11", "torch": None},
+        "load": {"before": [0.5, 1, 1], "after": [0.75, 1, 1]},
+        "roofline": ROOF,
+        "settings": {"ladder": False},
+        "not_available": {"torch.compile": "no compiler"},
+        "cases": [row, step | case],
+    }
+
+
+def test_the_readme_table():
+    section = report.section([example()])
+    assert (
+        "| vae step, 64×64 | 2.00 | 8.00 | 0.25 (0.25) | channels-last 7.50 | 10 / 20 | 110 / 110 |"
+        in section
+    )
+    assert (
+        "| conv2d | 64×64 | 2.00 | 8.00 | 0.25 (0.25) | channels-last 7.50 | 500 GFLOP/s | 50 % |" in section
+    )
+    assert (
+        "Z80, 2 threads of 2 cores, openblas 1 with Zen kernels; python 3.11; load 0.5 before, 0.75 after"
+        in section
+    )
+    assert "no torch.compile: no compiler" in section
+    readme = f"a\n{report.BEGIN}\nold\n{report.END}\nb"
+    assert report.written(readme, [example()]) == f"a\n{report.BEGIN}\n{section}\n{report.END}\nb"
+    with pytest.raises(SystemExit, match=re.escape("README.md: found no")):
+        report.written("no markers", [example()])
+
+
+def test_the_readme_is_what_the_results_say():
+    if not report.README.exists():
+        pytest.skip("not a checkout")
+    assert report.results() and report.main(["check"]) == 0
+
+
+def test_check_notices_a_readme_that_says_something_else(tmp_path, monkeypatch):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{report.BEGIN}\nfaster than light\n{report.END}\n", encoding="utf-8")
+    monkeypatch.setattr(report, "README", readme)
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    (tmp_path / "cpu-1.json").write_text(json.dumps(example()), encoding="utf-8")
+    assert report.main(["check"]) == 1
+    assert report.main(["write"]) == 0 and report.main(["check"]) == 0
+    assert (tmp_path / "roofline-1.png").stat().st_size > 1000
+
+
+def test_a_table_for_the_terminal_leaves_out_empty_columns():
+    assert (
+        report.aligned([["a", "b", "n"], ["x", "", "10"], ["yy", "", "2"]])
+        == "a    n\n------\nx   10\nyy   2"
+    )
+
+
+# The command
+
+
+def test_command(capfd, tmp_path, monkeypatch):
+    """In this process, as the tests' environment has the one thread asked for."""
+    monkeypatch.setattr(bench, "all_cases", tiny_cases)
+    monkeypatch.setattr(machine, "roofline", lambda *_, **__: ROOF)
+    path = tmp_path / "out.json"
+    assert cli.main(["bench", "softmax", "--quick", "--no-torch", "--threads", "1", "--json", str(path)]) == 0
+    out, err = capfd.readouterr()
+    assert "[1/2] softmax, 4×5" in err and "torch: not available: --no-torch" in err
+    assert out.splitlines()[0].split()[:3] == ["operation", "shape", "by"]
+    written = json.loads(path.read_text(encoding="utf-8"))
+    assert [case["name"] for case in written["cases"]] == ["softmax", "softmax_grad"]
+    assert written["settings"] == {"repeat": 15, "quick": True, "ladder": True}
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("bench softmaxx", "bench: unknown name 'softmaxx'; did you mean 'softmax'"),
+        ("bench --threads 0", "--threads: found 0, expected 1 or more"),
+        ("bench --repeat 0", "--repeat: found 0, expected 1 or more"),
+        ("bench --json /no/such/folder/x.json", "--json: /no/such/folder/x.json cannot be written"),
+        ("bench vae --scaling", "--scaling: takes no names; found vae"),
+    ],
+)
+def test_bad_words_are_one_line(line, words, capfd):
+    assert cli.main(line.split()) == 2
+    err = capfd.readouterr().err
+    assert words in err and len(err.splitlines()) == 1
+
+
+def test_other_threads_are_another_process(monkeypatch):
+    started = []
+    monkeypatch.setattr("subprocess.call", lambda command, env: started.append((command, env)) or 7)
+    assert cli.main(["bench", "softmax", "--threads", "2"]) == 7
+    ((command, env),) = started
+    assert command[1:] == ["-m", "tinygen", "bench", "softmax", "--threads", "2"]
+    assert all(env[name] == "2" and os.environ[name] == "1" for name in machine.THREAD_VARIABLES)
+
+
+def test_names_choose_cases():
+    cases = bench.all_cases()
+    groups = lambda *names: {case.group for case in bench.chosen(list(names), cases)}
+    assert groups() == {case.group for case in cases} and groups("steps") == set(STEPS) & {
+        c.group for c in step_cases()
+    }
+    assert {case.name for case in bench.chosen(["conv2d"], cases)} == {
+        "conv2d",
+        "conv2d_input_grad",
+        "conv2d_weight_grad",
+    }
+    assert {case.name for case in bench.chosen(["conv2d_input_grad"], cases)} == {"conv2d_input_grad"}
+    assert groups("kernels") | groups("steps") == groups() and not groups("kernels") & groups("steps")
+
+
+# The cases
+
+
+def test_every_case_says_its_work():
+    for case in kernel_cases():
+        assert case.flops or case.bytes, case.name
+    conv = next(case for case in kernel_cases() if case.name == "conv2d")
+    assert conv.flops == 2 * 64 * 64 * 28 * 28 * 64 * 9 and conv.shape == "64×64×28×28, 64→64, 3×3"
+
+
+@pytest.mark.parametrize("name", [case.group for case in step_cases()])
+def test_a_step_learns_the_same_in_both_libraries(name):
+    torch = pytest.importorskip("torch")
+    case = step_case(name, 4)
+    results = {
+        side.name: bench.checked_result(case, case.make(side)) for side in (OURS, Side("torch", torch))
+    }
+    require_equal(name, "tinygen", results["tinygen"], results["torch"], "torch", case.tolerance)
+    again = case.make(OURS)
+    first, later = (np.sum(bench.checked_result(case, again)[0]) for _ in range(2))
+    assert first != later, "nothing was updated"
+
+
+def test_channels_last_is_a_layout_of_images():
+    torch = pytest.importorskip("torch")
+    case = Case("c", "c", "", None, others=("channels-last", "fused"))
+    sides = {side.name: side for side in torch_sides(case, torch, True)}
+    assert list(sides) == ["torch", "torch channels-last", "torch fused", "torch.compile"]
+    side = sides["torch channels-last"]
+    assert side.tensor(normal(2, 3, 4, 5)).is_contiguous(memory_format=torch.channels_last)
+    assert side.tensor(normal(2, 3)).is_contiguous()
+    parameters = [torch.nn.Parameter(torch.ones(2))]
+    assert sides["torch fused"].adam(parameters, 0.1).defaults["fused"]
+
+
+# Memory and growth
+
+
+@pytest.mark.skipif(not memory.available(), reason="no /proc/self/clear_refs here")
+def test_memory_is_measured_in_another_process():
+    small, large = (
+        memory.measure(("conv2d", 8, 8, 28, 3, n), torch=False, threads=1, calls=2) for n in (1, 512)
+    )
+    assert set(small) == {"mib", "peak_mib", "imports_mib", "malloc"}
+    assert small["peak_mib"] == pytest.approx(small["mib"] + small["imports_mib"], abs=0.2)
+    x = 512 * 8 * 28 * 28 * 4 / 2**20
+    assert large["mib"] - small["mib"] > 3 * x  # x, g and gx at least
+
+
+def test_a_failure_in_the_other_process_is_told():
+    with pytest.raises(RuntimeError, match=r"memory of \('step', 'nobody', 2\): KeyError: 'nobody'"):
+        memory.measure(("step", "nobody", 2), torch=False, threads=1)
+
+
+def test_slope_of_the_upper_half():
+    work = [1, 2, 4, 8, 16, 32]
+    assert scaling.slope(work, [100, 100, 100, 64, 256, 1024]) == pytest.approx(2.0)
+
+
+def test_scaling(tmp_path):
+    lines = {"attention over T": [(T, scaling.attention_case(1, 1, T, 4)) for T in (2, 4, 8, 16)]}
+    result = scaling.run(ONE, lines)
+    points = result["scaling"]["attention over T"]
+    assert [point["work"] for point in points] == [2, 4, 8, 16] and "tinygen" in result["slopes"][
+        "attention over T"
+    ]["ms"]
+    assert "slope of ms: tinygen" in scaling.text(result)
+    scaling.draw(result, tmp_path / "scaling.png")
+    assert (tmp_path / "scaling.png").stat().st_size > 1000
+
+
+def test_a_growing_case_is_found_again_in_another_process():
+    for points in scaling.series().values():
+        for _, case in points:
+            assert memory.find(json.loads(json.dumps(case.memory))).shape == case.shape
+
+
+def test_the_roof_is_measured():
+    roof = machine.roofline(1, size=64, megabytes=1, repeat=1)
+    assert roof["gflops"] == max(roof["sgemm_gflops"].values()) > 0
+    assert roof["gbps"] == max(roof["copy_gbps"].values()) > 0 and set(roof["copy_gbps"]) == {"copy", "add"}
+    assert tinygen.__version__ == machine.versions()["tinygen"]
