@@ -4,6 +4,19 @@ Shape letters: N batch, C/K channels in/out, H W image, R S filter, P Q output, 
 `g` incoming gradient, `gx` gradient of x, `y` output, `xp` the array module (numpy or cupy).
 """
 
+from tinygen.kernels.activation import (
+    gelu,
+    gelu_grad,
+    gelu_tanh,
+    gelu_tanh_grad,
+    leaky_relu,
+    leaky_relu_grad,
+    relu_grad,
+    sigmoid,
+    sigmoid_grad,
+    silu,
+    silu_grad,
+)
 from tinygen.kernels.attention import attention, attention_grad
 from tinygen.kernels.conv2d import conv2d, conv2d_input_grad, conv2d_weight_grad, output_size
 from tinygen.kernels.dispatch import Kernel, array_module, device_of, registry, use

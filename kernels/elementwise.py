@@ -44,14 +44,6 @@ from numpy import (  # noqa: F401
 from tinygen.kernels.dispatch import array_module
 
 
-def sigmoid(x):
-    """1 / (1 + exp(-x)), for negative x as exp(x) / (1 + exp(x)): nothing overflows."""
-    xp = array_module(x)
-    small = xp.exp(-xp.abs(x))
-    one = x.dtype.type(1)
-    return xp.where(x >= 0, one, small) / (one + small)
-
-
 def softplus(x):
     """log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|))."""
     xp = array_module(x)
@@ -93,11 +85,6 @@ def relu(x):
     return array_module(x).maximum(x, x.dtype.type(0))
 
 
-def relu_grad(g, y):
-    """g where the output is positive (or nan)"""
-    return keep(g, ~(y <= 0))
-
-
 def keep(x, mask):
     """x where the bools `mask` hold, else 0.
 
@@ -115,13 +102,3 @@ def sign(x):
     if x.dtype == np.bool_:
         return x.copy()
     return (x > 0).astype(x.dtype) - (x < 0)
-
-
-def leaky_relu(x, slope):
-    """max(x, 0) + slope * min(x, 0)"""
-    return array_module(x).where(x > 0, x, x * x.dtype.type(slope))
-
-
-def leaky_relu_grad(g, x, slope):
-    """g, times slope where x is not positive"""
-    return array_module(x).where(x > 0, g, g * g.dtype.type(slope))

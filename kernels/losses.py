@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygen.kernels.activation import sigmoid
 from tinygen.kernels.dispatch import Kernel, array_module
-from tinygen.kernels.elementwise import sigmoid
 
 bce_with_logits = Kernel("bce_with_logits")
 bce_with_logits_grad = Kernel("bce_with_logits_grad")

@@ -21,6 +21,7 @@ def sigmoid(x):
 
 
 sigmoid.vjp(lambda g, y: g * (y * (1 - y)))
+sigmoid.fused(lambda g, y: (kernels.sigmoid_grad(g, y),))
 
 
 @primitive(promote="float")
@@ -73,10 +74,26 @@ def softplus(x, *, beta=1.0, threshold=20.0):
 softplus.vjp(lambda g, x, beta, threshold: g * where(x * beta > threshold, 1.0, sigmoid(x * beta)))
 
 
+@primitive(name="silu")
+def _silu(x):
+    """x σ(x)"""
+    return kernels.silu(x)
+
+
+def _silu_row(g, x):
+    """(x p)' = p + x p' with p = σ(x) and p' = p (1 - p)"""
+    p = sigmoid(x)
+    return g * (p * (1 + x * (1 - p)))
+
+
+_silu.vjp(_silu_row)
+_silu.fused(lambda g, x: (kernels.silu_grad(g, x),))
+
+
 def silu(input, inplace=False):
     """x sigmoid(x)  (Hendrycks & Gimpel 2016, arXiv 1606.08415).  inplace is computed out of place."""
     expect_floating("silu", input=input)
-    return input * sigmoid(input)
+    return _silu(input)
 
 
 def logsigmoid(input):
@@ -85,15 +102,47 @@ def logsigmoid(input):
     return -softplus(-input)
 
 
+@primitive(name="gelu")
+def _gelu(x):
+    """x Φ(x)"""
+    return kernels.gelu(x)
+
+
+def _gelu_row(g, x):
+    """(x Φ(x))' = Φ(x) + x φ(x), φ(x) = exp(-x²/2) / sqrt(2π) the density whose integral Φ is"""
+    density = exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
+    return g * (0.5 * (1 + erf(x * math.sqrt(0.5))) + x * density)
+
+
+_gelu.vjp(_gelu_row)
+_gelu.fused(lambda g, x: (kernels.gelu_grad(g, x),))
+
+
+@primitive(name="gelu")
+def _gelu_tanh(x):
+    """x (1 + tanh u) / 2, u = sqrt(2/π) (x + 0.044715 x³)"""
+    return kernels.gelu_tanh(x)
+
+
+def _gelu_tanh_row(g, x):
+    """((1 + t) x)' = 1 + t + x (1 - t²) u', t = tanh u and u' = sqrt(2/π) (1 + 3 · 0.044715 x²)"""
+    scale = math.sqrt(2 / math.pi)
+    t = tanh(scale * (x + 0.044715 * x * x * x))
+    return g * (0.5 * (1 + t + x * (1 - t * t) * (scale * (1 + 3 * 0.044715 * x * x))))
+
+
+_gelu_tanh.vjp(_gelu_tanh_row)
+_gelu_tanh.fused(lambda g, x: (kernels.gelu_tanh_grad(g, x),))
+
+
 def gelu(input, *, approximate="none"):
     """x Φ(x), Φ the normal distribution function; "tanh" for its approximation  (arXiv 1606.08415)"""
     expect_floating("gelu", input=input)
     if approximate == "tanh":
-        cubic = input + 0.044715 * input * input * input
-        return 0.5 * input * (1 + tanh(math.sqrt(2 / math.pi) * cubic))
+        return _gelu_tanh(input)
     if approximate != "none":
         raise RuntimeError(f"gelu: found approximate={approximate!r}, expected 'none' or 'tanh'")
-    return 0.5 * input * (1 + erf(input * math.sqrt(0.5)))
+    return _gelu(input)
 
 
 def prelu(input, weight):
