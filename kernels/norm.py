@@ -1,8 +1,13 @@
-"""Normalisation over some dimensions, and its gradient."""
+"""Normalisation over some dimensions with a scale and a shift, and its gradient.
+
+weight and bias are None or broadcast against x: (D,) in a layer norm, (C, 1, …) where each channel has one number.
+"""
 
 from __future__ import annotations
 
 import math
+
+import numpy as np
 
 from tinygen.kernels.dispatch import Kernel, array_module
 from tinygen.kernels.reduce import sum
@@ -17,23 +22,191 @@ def _mean(x, dims):
     return sum(x, dims, keepdims=True) * x.dtype.type(1 / count if count else math.nan)
 
 
+def _sum_to(x, shape: tuple):
+    """x summed over the dimensions along which `shape` was broadcast"""
+    wide = (1,) * (x.ndim - len(shape)) + tuple(shape)
+    dims = tuple(d for d, n in enumerate(wide) if n == 1)
+    return (sum(x, dims, keepdims=True) if dims else x).reshape(shape)
+
+
 @normalize.reference
-def normalize_reference(x, dims, eps):
-    """y = (x - mean) / sqrt(var + eps), var biased.  x -> y, mean, var; the latter with size one along dims"""
+def normalize_reference(x, weight, bias, dims, eps):
+    """y = (x - mean) / sqrt(var + eps) · weight + bias, var biased.  -> y, mean, var (size one along dims)"""
     mean = _mean(x, dims)
     y = x - mean
     var = _mean(y * y, dims)
     y /= array_module(x).sqrt(var + x.dtype.type(eps))
+    if weight is not None:
+        y *= weight
+    if bias is not None:
+        y += bias
     return y, mean, var
 
 
 @normalize_grad.reference
-def normalize_grad_reference(g, y, var, dims, eps):
-    """gx = (g - mean(g) - y mean(g y)) / sqrt(var + eps)"""
-    gx = g * y
+def normalize_grad_reference(g, x, weight, mean, var, dims, eps, shape):
+    """gx = (h - mean(h) - n mean(h n)) / sqrt(var + eps), h = g · weight, n the normalised x.  -> gx, gweight, gbias
+
+    gweight = Σ g n and gbias = Σ g in `shape`, that of weight and bias (None: without them).
+    """
+    xp = array_module(g)
+    deviation = xp.sqrt(var + var.dtype.type(eps))
+    n = (x - mean) / deviation
+    gweight = gbias = None
+    if shape is not None:
+        gweight, gbias = _sum_to(g * n, shape), _sum_to(g, shape)
+    if weight is not None:
+        g = g * weight
+    gx = g * n
     projection = _mean(gx, dims)
-    array_module(g).multiply(y, -projection, out=gx)
+    xp.multiply(n, -projection, out=gx)
     gx += g
     gx -= _mean(g, dims)
-    gx /= array_module(g).sqrt(var + var.dtype.type(eps))
-    return gx
+    gx /= deviation
+    return gx, gweight, gbias
+
+
+SMALL = 1024  # elements; below this NumPy has answered before numba would have been imported
+
+
+def _compilable(x) -> bool:
+    return x.size > SMALL and x.dtype in (np.float32, np.float64) and x.flags.c_contiguous
+
+
+def _shape_of(weight, bias):
+    """The shape of the one that is there"""
+    return next((v.shape for v in (weight, bias) if v is not None), None)
+
+
+def _row_count(x, dims, shape) -> int:
+    """How many leading dimensions are kept where all others are normalised and `shape` is theirs or None; else 0."""
+    lead = x.ndim - len(dims)
+    rows = tuple(sorted(dims)) == tuple(range(lead, x.ndim))
+    return lead if rows and shape in (None, x.shape[lead:]) else 0
+
+
+def _slab_start(x, dims, shape) -> int:
+    """The first of the trailing dimensions along which all are normalised and scaled alike."""
+    start = x.ndim
+    wide = (1,) * x.ndim if shape is None else (1,) * (x.ndim - len(shape)) + shape
+    while start - 1 in dims and wide[start - 1] == 1:
+        start -= 1
+    return start
+
+
+def _rows_apply(x, dims, shape):
+    return _compilable(x) and _row_count(x, dims, shape) > 0
+
+
+def _slabs_apply(x, dims, shape):
+    return _compilable(x) and math.prod(x.shape[_slab_start(x, dims, shape) :]) >= 8
+
+
+@normalize.variant("slabs", usable=lambda x, w, b, dims, eps: _slabs_apply(x, dims, _shape_of(w, b)))
+def normalize_slabs(x, weight, bias, dims, eps):
+    """Batch, group and instance norm: moments of each channel of each image, joined, then one pass that scales.
+
+    Reads x three times, the second time from the cache, and writes y once.  Moments are joined as by Chan et al. 1979,
+    eq. 2.1: the squares about the joint mean are those about each own mean plus size · (difference of means)².
+    """
+    from tinygen.kernels import norm_loops
+
+    start = _slab_start(x, dims, _shape_of(weight, bias))
+    lead, size, joined = x.shape[:start], math.prod(x.shape[start:]), tuple(d for d in dims if d < start)
+    flat, wide = x.reshape(-1, size), lead + (1,) * (x.ndim - start)
+    means, squares = np.empty((2, *wide), x.dtype)
+    norm_loops.moments(flat, means.reshape(-1), squares.reshape(-1))
+    mean = _mean(means, joined)
+    var = _mean(squares / x.dtype.type(size) + (means - mean) ** 2, joined)
+    scale = 1 / np.sqrt(var + x.dtype.type(eps))
+    scale = scale if weight is None else scale * weight
+    y = np.empty_like(x)
+    shift = np.zeros(1, x.dtype) if bias is None else bias
+    norm_loops.scale_rows(
+        flat, _each(mean, wide), _each(scale, wide), _each(shift, wide), y.reshape(-1, size)
+    )
+    return y, mean, var
+
+
+def _each(values, shape):
+    """One number per row of a flat array whose leading dimensions are `shape`"""
+    return np.ascontiguousarray(np.broadcast_to(values, shape)).reshape(-1)
+
+
+@normalize.variant("rows", usable=lambda x, w, b, dims, eps: _rows_apply(x, dims, _shape_of(w, b)))
+def normalize_rows(x, weight, bias, dims, eps):
+    """Layer norm: mean, variance and y of one row while it lies in the cache; reads x and writes y once."""
+    from tinygen.kernels import norm_loops
+
+    lead = x.shape[: _row_count(x, dims, _shape_of(weight, bias))]
+    size = x.size // math.prod(lead)
+    y = np.empty_like(x)
+    mean, var = np.empty((2, *lead, *(1,) * len(dims)), x.dtype)
+    scale = np.ones(size, x.dtype) if weight is None else np.ascontiguousarray(weight).reshape(-1)
+    shift = np.zeros(size, x.dtype) if bias is None else np.ascontiguousarray(bias).reshape(-1)
+    norm_loops.layer_norm(
+        x.reshape(-1, size),
+        scale,
+        shift,
+        x.dtype.type(eps),
+        y.reshape(-1, size),
+        mean.reshape(-1),
+        var.reshape(-1),
+    )
+    return y, mean, var
+
+
+@normalize_grad.variant(
+    "slabs", usable=lambda g, x, weight, mean, var, dims, eps, shape: _slabs_apply(x, dims, shape)
+)
+def normalize_grad_slabs(g, x, weight, mean, var, dims, eps, shape):
+    """Σ g and Σ g (x - mean) of each channel of each image, then gx = a g + b (x - mean) + c in one pass.
+
+    a = weight / σ, b = -mean(h n) / σ², c = -mean(h) / σ.  Reads g and x twice and writes gx once.
+    """
+    from tinygen.kernels import norm_loops
+
+    start = _slab_start(x, dims, shape)
+    lead, size, joined = x.shape[:start], math.prod(x.shape[start:]), tuple(d for d in dims if d < start)
+    flat, wide = x.reshape(-1, size), lead + (1,) * (x.ndim - start)
+    g = np.ascontiguousarray(g).reshape(-1, size)
+    centre = _each(mean, wide)
+    totals, products = np.empty((2, *wide), x.dtype)
+    norm_loops.products(g, flat, centre, totals.reshape(-1), products.reshape(-1))
+    inverse = 1 / np.sqrt(var + x.dtype.type(eps))
+    products *= inverse
+    gweight = gbias = None
+    a = inverse
+    if shape is not None:
+        gweight, gbias = _sum_to(products, shape), _sum_to(totals, shape)
+    if weight is not None:
+        a, totals, products = inverse * weight, totals * weight, products * weight
+    each = x.dtype.type(1 / size)
+    b = _mean(products, joined) * (-each * inverse * inverse)
+    c = _mean(totals, joined) * (-each * inverse)
+    gx = np.empty_like(x)
+    norm_loops.combine_rows(
+        g, flat, centre, _each(a, wide), _each(b, wide), _each(c, wide), gx.reshape(-1, size)
+    )
+    return gx, gweight, gbias
+
+
+@normalize_grad.variant(
+    "rows", usable=lambda g, x, weight, mean, var, dims, eps, shape: _rows_apply(x, dims, shape)
+)
+def normalize_grad_rows(g, x, weight, mean, var, dims, eps, shape):
+    """Layer norm: gx of a row, and its part of the weight's and bias's gradients, while the row lies in the cache."""
+    from tinygen.kernels import norm_loops
+
+    size = math.prod(x.shape[d] for d in dims)
+    gx = np.empty_like(x)
+    inverse = (1 / np.sqrt(var + x.dtype.type(eps))).reshape(-1)
+    scale = np.ones(size, x.dtype) if weight is None else np.ascontiguousarray(weight).reshape(-1)
+    gweight, gbias = np.zeros((2, size), x.dtype)
+    norm_loops.layer_norm_grad(
+        np.ascontiguousarray(g).reshape(-1, size), x.reshape(-1, size), scale, mean.reshape(-1), inverse,
+        gx.reshape(-1, size), gweight, gbias,
+    )  # fmt: skip
+    if shape is None:
+        return gx, None, None
+    return gx, gweight.reshape(shape), gbias.reshape(shape)

@@ -104,6 +104,70 @@ def test_the_exponential():
     assert np.abs(out / exact - 1).max() < 6e-7
 
 
+# norms: x, dims, the shape of weight and bias (None: neither)
+
+NORMS = [
+    ((5, 97), (1,), (97,)), ((3, 7, 31), (1, 2), (7, 31)), ((3, 7, 4099), (2,), (4099,)), ((40, 97), (1,), None),
+    ((2, 3, 5, 97), (2, 3), (3, 5, 1)), ((2, 3, 5, 97), (2, 3), None), ((1, 1, 1, 2053), (2, 3), (1, 1, 1)),
+    ((3, 5, 13, 11), (0, 2, 3), (1, 5, 1, 1)), ((3, 5, 13, 11), (2, 3), (1, 5, 1, 1)), ((7, 5, 4099), (0, 2), (5, 1)),
+    ((300, 17), (1,), (17,)),
+]  # fmt: skip
+
+
+def usable(name, variant, *args):
+    return next(u for v, _, u in getattr(kernels, name).ladder["cpu"] if v == variant)(*args)
+
+
+@pytest.mark.parametrize("dtype", BOTH)
+@pytest.mark.parametrize("shape, dims, vector", NORMS, ids=str)
+def test_norms(shape, dims, vector, dtype):
+    """Every variant that takes the arguments; at least one does where there are many"""
+    x, g = 3 * numbers(0, *shape, dtype=dtype) + 5, numbers(1, *shape, dtype=dtype)
+    w = None if vector is None else numbers(2, *vector, dtype=dtype)
+    for weight, bias in ((w, w), (w, None), (None, w)):
+        given = None if vector is None else vector
+        forward = (x, weight, bias, dims, 1e-5)
+        _, mean, var = results("normalize", "reference", forward, {})
+        backward = (g, x, weight, mean, var, dims, 1e-5, given)
+        for name, args in (("normalize", forward), ("normalize_grad", backward)):
+            fit = [v for v in every_variant(name) if usable(name, v, *args)]
+            assert fit or x.size <= 1024, (name, shape)
+            expected = [a for a in results(name, "reference", args, {}) if a is not None]
+            for variant in fit:
+                found, again = ([a for a in results(name, variant, args, {}) if a is not None] for _ in "12")
+                assert len(found) == len(expected)
+                for a, b, c in zip(found, expected, again):
+                    assert a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == c.tobytes()
+                    assert np.abs(a - b).max() <= 10 * LIMIT[dtype] * (1 + np.abs(b).max()), (name, variant)
+
+
+def test_norms_of_long_rows():
+    """Moments of a million elements, and column sums over a hundred thousand rows, to a few units in the last place"""
+    x = np.full((2, 10**6), 0.1, np.float32)
+    x[:, ::2] = 0.3
+    _, mean, var = kernels.normalize(x, None, None, (1,), 1e-5)
+    assert np.abs(mean / 0.2 - 1).max() < 1e-6 and np.abs(var / 0.01 - 1).max() < 1e-5
+    x = np.ones((10**5, 16), np.float32)
+    mean = np.zeros((10**5, 1), np.float32)
+    g = np.full_like(x, 0.1)
+    _, gweight, gbias = kernels.normalize_grad(g, x, x[0], mean, mean + 1, (1,), 0.0, (16,))
+    assert np.abs(gweight / 1e4 - 1).max() < 1e-5 and np.abs(gbias / 1e4 - 1).max() < 1e-5
+
+
+def test_norms_of_odd_numbers():
+    """A nan or inf spoils its own row and no other"""
+    x = numbers(0, 40, 64)
+    x[3, 5], x[7, 9] = np.nan, np.inf
+    for dims, rows in (((1,), x), ((2,), x.reshape(5, 8, 64))):
+        with np.errstate(all="ignore"):
+            y, mean, var = kernels.normalize(rows, None, None, dims, 1e-5)
+            gx, _, _ = kernels.normalize_grad(rows, rows, None, mean, var, dims, 1e-5, None)
+        for out in (y, gx):
+            out = out.reshape(40, 64)
+            assert np.isnan(out[3]).all() and np.isnan(out[7]).any()
+            assert np.isfinite(np.delete(out, (3, 7), 0)).all()
+
+
 # the whole file with every index checked
 
 

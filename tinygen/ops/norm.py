@@ -1,6 +1,6 @@
 """Normalisation: over the batch, the features, groups of channels or single images.
 
-All are one primitive, (x - mean) / sqrt(var + eps) over some dimensions, then a scale and a shift per channel.
+All are one primitive: (x - mean) / sqrt(var + eps) over some dimensions, with a scale and a shift per channel.
 """
 
 from __future__ import annotations
@@ -13,40 +13,55 @@ from tinygen import kernels
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.checks import expect_one_dtype
 from tinygen.ops.elementwise import rsqrt, square
-from tinygen.ops.reduce import mean
+from tinygen.ops.reduce import mean, sum_to
 from tinygen.ops.shape import reshape, sizes_of
 from tinygen.primitive import primitive
 
 
-@primitive(keeps=("var",))
-def _normalize(x, *, dims, eps, observe=None):
-    """(x - mean) / sqrt(var + eps) over dims, var biased.  observe(mean, var) is told both, for running statistics"""
-    y, average, var = kernels.normalize(x, dims, eps)
+@primitive(keeps=("average", "var"))
+def _normalize(x, weight=None, bias=None, *, dims, eps, observe=None):
+    """(x - mean) / sqrt(var + eps) · weight + bias over dims, var biased; weight and bias broadcast against x.
+
+    observe(mean, var) is told both, for running statistics
+    """
+    y, average, var = kernels.normalize(x, weight, bias, dims, eps)
     if observe is not None:
         observe(average, var)
-    return y, var
+    return y, average, var
 
 
-def _normalize_row(g, x, y, dims, eps):
-    """gx = (g - mean(g) - y mean(g y)) / σ with σ = sqrt(var + eps), from y = (x - mean) / σ.
-
-    ∂mean/∂x_j = 1/n and ∂σ/∂x_j = y_j/n make the Jacobian (I - 1 1ᵀ/n - y yᵀ/n) / σ, which is symmetric.
-    var comes from x again, so that it has a derivative too.
-    """
+def _normalized(x, dims, eps):
+    """n = (x - mean) / σ and 1/σ with σ = sqrt(var + eps), from x again, so that they have derivatives too"""
     centred = x - mean(x, dims, keepdim=True)
     scale = rsqrt(mean(square(centred), dims, keepdim=True) + eps)
-    return (g - mean(g, dims, keepdim=True) - y * mean(g * y, dims, keepdim=True)) * scale
+    return centred * scale, scale
 
 
-_normalize.vjp(_normalize_row)
-_normalize.fused(lambda g, y, var, dims, eps: (kernels.normalize_grad(g, y, var, dims, eps),))
+def _normalize_row(g, x, weight, dims, eps):
+    """gx = (h - mean(h) - n mean(h n)) / σ with h = g · weight, from y = n · weight + bias and n = (x - mean) / σ.
+
+    ∂mean/∂x_j = 1/n and ∂σ/∂x_j = n_j/n make the Jacobian of n (I - 1 1ᵀ/n - n nᵀ/n) / σ, which is symmetric.
+    """
+    n, scale = _normalized(x, dims, eps)
+    h = g if weight is None else g * weight
+    return (h - mean(h, dims, keepdim=True) - n * mean(h * n, dims, keepdim=True)) * scale
 
 
-def _affine(y, weight, bias, shape: tuple):
-    """y · weight + bias, both in `shape`"""
-    if weight is not None:
-        y = y * reshape(weight, shape)
-    return y if bias is None else y + reshape(bias, shape)
+# ∂y/∂weight = n and ∂y/∂bias = 1, summed over what they were broadcast along
+_normalize.vjp(
+    _normalize_row,
+    lambda g, x, weight_shape, dims, eps: sum_to(g * _normalized(x, dims, eps)[0], shape=weight_shape),
+    lambda g, bias_shape: sum_to(g, shape=bias_shape),
+)
+
+
+@_normalize.fused
+def _normalize_fused(g, x, weight, average, var, weight_shape, bias_shape, dims, eps):
+    return kernels.normalize_grad(g, x, weight, average, var, dims, eps, weight_shape or bias_shape)
+
+
+def _in_shape(vector, shape: tuple):
+    return None if vector is None else reshape(vector, shape)
 
 
 def _check_floating(operation: str, input) -> None:
@@ -77,7 +92,7 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     input (…, *normalized_shape), weight and bias (*normalized_shape) -> the shape of input
     """
     dims = _last_dims("layer_norm", input, normalized_shape, weight=weight, bias=bias)
-    return _affine(_normalize(input, dims=dims, eps=eps), weight, bias, input.shape[dims[0] :])
+    return _normalize(input, weight, bias, dims=dims, eps=eps)
 
 
 def _last_dims(operation: str, input, normalized_shape, **vectors) -> tuple:
@@ -115,9 +130,10 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     N, C, *rest = input.shape
     _check_enough("group_norm", input, N * C // num_groups * math.prod(rest))
     _check_sizes("group_norm", input, (C,), weight=weight, bias=bias)
-    grouped = reshape(input, N, num_groups, C // num_groups * math.prod(rest))
-    y = reshape(_normalize(grouped, dims=(2,), eps=eps), input.shape)
-    return _affine(y, weight, bias, _per_channel(input))
+    shape = (num_groups, C // num_groups, 1)
+    grouped = reshape(input, N, *shape[:2], math.prod(rest))
+    y = _normalize(grouped, _in_shape(weight, shape), _in_shape(bias, shape), dims=(2, 3), eps=eps)
+    return reshape(y, input.shape)
 
 
 def _per_channel(input) -> tuple:
@@ -168,8 +184,8 @@ def batch_norm(
         _move(running_mean, average.reshape(-1), momentum)
         _move(running_var, var.reshape(-1) * (count / max(count - 1, 1)), momentum)
 
-    y = _normalize(input, dims=dims, eps=eps, observe=observe if count else None)
-    return _affine(y, weight, bias, shape)
+    weight, bias = _in_shape(weight, shape), _in_shape(bias, shape)
+    return _normalize(input, weight, bias, dims=dims, eps=eps, observe=observe if count else None)
 
 
 def _by_running(input, running_mean, running_var, weight, bias, eps, shape):
@@ -217,5 +233,5 @@ def instance_norm(
         _move(running_mean, average.mean(axis=0).reshape(-1), momentum)
         _move(running_var, var.mean(axis=0).reshape(-1) * (count / max(count - 1, 1)), momentum)
 
-    y = _normalize(input, dims=dims, eps=eps, observe=observe if input.numel() else None)
-    return _affine(y, weight, bias, _per_channel(input))
+    weight, bias = _in_shape(weight, _per_channel(input)), _in_shape(bias, _per_channel(input))
+    return _normalize(input, weight, bias, dims=dims, eps=eps, observe=observe if input.numel() else None)
