@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tinygen.kernels.dispatch import Kernel, array_module
 
 matmul = Kernel("matmul")
@@ -11,3 +13,17 @@ matmul = Kernel("matmul")
 def matmul_reference(x, w):
     """out[i, j] = sum over k of x[i, k] w[k, j].  BLAS on the CPU, cuBLAS through cupy on the GPU."""
     return array_module(x).matmul(x, w)
+
+
+def _column_times_row(x, w) -> bool:
+    return x.ndim == w.ndim == 2 and x.shape[1] == 1 < min(x.shape[0], w.shape[1]) and x.dtype.char in "fd"
+
+
+@matmul.variant("rank_one", usable=_column_times_row)
+def matmul_rank_one(x, w):
+    """out[i, j] = x[i, 0] w[0, j]: a batch of one's weight gradient, (M, 1) and (1, N), written once by BLAS.
+
+    NumPy's `matmul` does not give sums of one term to BLAS (784 x 256: 196 µs against 20), `dot` does.  Of products
+    with a 1 x 1 matrix `dot` makes an axpy, which skips zeros: 0 * inf would be 0.
+    """
+    return np.dot(x, w)
