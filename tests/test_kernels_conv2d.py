@@ -1,0 +1,132 @@
+"""The faster convolutions against their reference, on sizes no tile divides."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tinygen import kernels
+
+ONE, TWO = (1, 1), (2, 2)
+NONE, SAME = ((0, 0), (0, 0)), ((1, 1), (1, 1))
+
+# x shape, w shape, stride, padding, dilation
+SHAPES = [
+    ((1, 1, 1, 1), (1, 1, 1, 1), ONE, NONE, ONE),
+    ((3, 5, 7, 11), (13, 5, 3, 3), ONE, SAME, ONE),
+    ((2, 3, 28, 28), (17, 3, 3, 3), ONE, NONE, ONE),
+    ((5, 16, 14, 14), (8, 16, 3, 3), ONE, SAME, ONE),
+    ((2, 19, 9, 5), (3, 19, 1, 1), ONE, NONE, ONE),
+    ((2, 4, 6, 6), (5, 4, 1, 1), ONE, ((3, 3), (3, 3)), ONE),
+    ((3, 4, 14, 14), (9, 4, 4, 4), TWO, SAME, ONE),
+    ((3, 4, 15, 13), (9, 4, 4, 4), TWO, SAME, ONE),
+    ((2, 3, 7, 8), (4, 3, 3, 2), (3, 2), ((2, 0), (1, 1)), ONE),
+    ((2, 3, 9, 9), (4, 3, 1, 1), (3, 3), NONE, ONE),
+    ((2, 3, 12, 11), (4, 3, 3, 3), ONE, ((2, 2), (2, 2)), TWO),
+    ((2, 3, 12, 11), (4, 3, 3, 3), TWO, ((0, 3), (4, 1)), (3, 2)),
+    ((2, 3, 3, 3), (4, 3, 3, 3), ONE, ((5, 6), (7, 8)), ONE),
+    ((1, 2, 1, 37), (3, 2, 1, 5), ONE, ((0, 0), (2, 2)), ONE),
+    ((0, 3, 5, 5), (2, 3, 3, 3), ONE, SAME, ONE),
+]  # fmt: skip
+FASTER = [
+    (kernel, name) for kernel in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
+    for name in kernels.registry()[kernel]["cpu"][1:]
+]  # fmt: skip
+
+
+def arguments(kernel, shapes, dtype=np.float64, seed=0, make=None):
+    """The arguments of one of the three kernels"""
+    x, w, stride, padding, dilation = shapes
+    rng = np.random.default_rng(seed)
+    make = make or (lambda shape: rng.standard_normal(shape).astype(dtype))
+    y = (x[0], w[0], *kernels.output_size(x[2:], w[2:], stride, padding, dilation))
+    at = dict(stride=stride, padding=padding, dilation=dilation, groups=1)
+    if kernel == "conv2d":
+        return (make(x), make(w)), at
+    if kernel == "conv2d_input_grad":
+        return (make(y), make(w)), at | {"shape": x}
+    return (make(x), make(y)), at | {"shape": w}
+
+
+def usable(kernel, name, args, at):
+    check = next(v[2] for v in getattr(kernels, kernel).ladder["cpu"] if v[0] == name)
+    return check is None or check(*args, **at)
+
+
+def run(kernel, name, args, at):
+    with kernels.use(**{kernel: name}):
+        return getattr(kernels, kernel)(*args, **at)
+
+
+def close(got, wanted, dtype, scale=1.0):
+    assert got.shape == wanted.shape and got.dtype == dtype
+    limit = scale * (2e-5 if dtype == np.float32 else 2e-13) * max(1.0, np.abs(wanted).max(initial=0))
+    assert np.abs(got - wanted).max(initial=0) <= limit
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+@pytest.mark.parametrize("kernel,name", FASTER)
+def test_a_variant_is_its_reference(kernel, name, shapes, dtype):
+    args, at = arguments(kernel, shapes, dtype)
+    if not usable(kernel, name, args, at):
+        if name != "taps" or 0 in shapes[0]:  # taps leaves few channels to the reference, but can do them
+            pytest.skip("refused, as it may")
+    wanted = run(kernel, "reference", [a.astype(np.float64) for a in args], at)
+    close(run(kernel, name, args, at), wanted, dtype)
+
+
+@pytest.mark.parametrize("kernel,name", FASTER)
+def test_views_are_taken_as_they_are(kernel, name):
+    """Transposed, reversed and strided arrays"""
+    shapes = (3, 6, 10, 9), (7, 6, 3, 3), ONE, SAME, ONE
+    args, at = arguments(kernel, shapes)
+    wanted = run(kernel, "reference", args, at)
+    for view in (
+        lambda a: np.asfortranarray(a),
+        lambda a: np.ascontiguousarray(a[::-1, :, ::-1])[::-1, :, ::-1],
+        lambda a: np.repeat(a, 2, axis=3)[..., ::2],
+    ):
+        close(run(kernel, name, [view(a) for a in args], at), wanted, np.float64)
+
+
+@pytest.mark.parametrize("kernel,name", FASTER)
+def test_the_same_bits_twice(kernel, name):
+    args, at = arguments(kernel, ((9, 8, 14, 14), (16, 8, 3, 3), ONE, SAME, ONE), np.float32)
+    assert np.array_equal(run(kernel, name, args, at), run(kernel, name, args, at))
+
+
+@pytest.mark.parametrize("kernel,name", FASTER)
+def test_what_a_variant_refuses(kernel, name):
+    args, at = arguments(kernel, SHAPES[1], np.float32)
+    assert usable(kernel, name, args, at)
+    assert not usable(kernel, name, [a.astype(np.float16) for a in args], at)
+    assert not usable(kernel, name, [args[0], args[1].astype(np.float64)], at)
+    assert not usable(kernel, name, args, at | {"groups": 5})
+    assert not usable(kernel, name, args, at | {"padding": ((-1, 1), (1, 1))})
+
+
+def test_no_index_leaves_its_array(tmp_path):
+    """All of the above sizes once with numba's bounds checking, compiled anew"""
+    environment = os.environ | {
+        "NUMBA_BOUNDSCHECK": "1",
+        "NUMBA_CACHE_DIR": str(tmp_path),
+        "NUMBA_NUM_THREADS": "1",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        __file__,
+        "-k",
+        "is_its_reference",
+    ]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
