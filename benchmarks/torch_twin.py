@@ -6,14 +6,16 @@ So the two sides of a benchmark compute the same network by construction, and no
 from __future__ import annotations
 
 import builtins
+import functools
 import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
 
 
+@functools.cache
 def torch_twin(model: str, torch) -> ModuleType:
-    """The module tinygen.models.MODEL with PyTorch's tensors, layers and optimisers.
+    """The module tinygen.models.MODEL with PyTorch's tensors, layers and optimisers; so are the models it imports.
 
     What PyTorch lacks (data, run folder, our random streams) stays tinygen's.
     """
@@ -30,6 +32,8 @@ def _importer(torch):
         first, _, rest = name.partition(".")
         if first != "tinygen":
             return __import__(name, globals, locals, fromlist, level)
+        if rest.startswith("models."):
+            return torch_twin(rest.removeprefix("models."), torch)
         ours = __import__(name, globals, locals, fromlist, level)
         theirs = _find(torch, rest)
         if theirs is None:

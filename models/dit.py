@@ -1,0 +1,117 @@
+"""DiT: a transformer in the place of the U-Net.  Peebles & Xie 2022, arXiv 2212.09748.
+
+Section 3.2 with adaLN-Zero blocks (figure 3): time and class set the shift, scale and gate of every layer.
+"""
+
+from __future__ import annotations
+
+from tinygen import arange, cat, nn
+from tinygen.models.embeddings import TimeEmbedding, sinusoidal_embedding
+from tinygen.nn import functional as F
+
+
+class DiT(nn.Module):
+    """x_t, t, label -> the noise in x_t, an image of 28 x 28 as 49 tokens of 4 x 4 pixels.
+
+    The label `classes` stands for "no class" (classifier-free guidance).  Pixels of a token are linear in its vector,
+    and that last layer starts at 0: so does the output.
+    """
+
+    def __init__(
+        self,
+        channels: int = 1,
+        size: int = 28,
+        patch: int = 4,
+        width: int = 96,
+        depth: int = 4,
+        heads: int = 4,
+        classes: int = 10,
+    ) -> None:
+        super().__init__()
+        if size % patch or width % heads or width % 4:
+            raise ValueError(
+                f"DiT: size {size} must be a multiple of patch {patch}, width {width} of heads {heads} and of 4"
+            )
+        self.channels, self.patch, self.side = channels, patch, size // patch
+        self.embed = nn.Conv2d(channels, width, patch, stride=patch)
+        self.register_buffer("positions", grid_positions(self.side, width))
+        self.time = TimeEmbedding(256, width)
+        self.label = nn.Embedding(classes + 1, width)
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
+        self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.last = nn.Linear(width, patch * patch * channels)
+        initialize(self)
+
+    def forward(self, x, t, label):
+        """x (N, channels, size, size), t (N,), label (N,) integers -> (N, channels, size, size)"""
+        condition = self.time(t.to(x.dtype)) + self.label(label)  # (N, width)
+        tokens = self.embed(x).flatten(2).transpose(1, 2) + self.positions  # (N, side², width)
+        for block in self.blocks:
+            tokens = block(tokens, condition)
+        shift, scale = self.modulation(condition).unsqueeze(1).chunk(2, 2)
+        return self.image(self.last(modulate(self.norm(tokens), shift, scale)))
+
+    def image(self, tokens):
+        """Patches beside each other.  (N, side², patch² channels) -> (N, channels, size, size)"""
+        s, p = self.side, self.patch
+        grid = tokens.reshape(-1, s, s, p, p, self.channels)  # row and column of the patch, then in the patch
+        return grid.permute(0, 5, 1, 3, 2, 4).reshape(-1, self.channels, s * p, s * p)
+
+
+class Block(nn.Module):
+    """Attention among the tokens, then a network on each, both behind an adaptive norm and a gate that starts at 0."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
+        self.norm1 = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, x, condition):
+        """x (N, T, width), condition (N, width) -> (N, T, width)"""
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition).unsqueeze(1).chunk(6, 2)
+        x = x + gate1 * self.attend(modulate(self.norm1(x), shift1, scale1))
+        return x + gate2 * self.mlp(modulate(self.norm2(x), shift2, scale2))
+
+    def attend(self, x):
+        """(N, T, width) -> (N, T, width)"""
+        n, tokens, width = x.shape
+        qkv = self.qkv(x).reshape(n, tokens, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (N, heads, T, width / heads)
+        h = F.scaled_dot_product_attention(q, k, v)
+        return self.out(h.transpose(1, 2).reshape(x.shape))
+
+
+def modulate(x, shift, scale):
+    """The affine map of a norm, as the condition sets it.  x (N, T, width), shift and scale (N, 1, width)"""
+    return x * (1 + scale) + shift
+
+
+def grid_positions(side: int, width: int):
+    """Sinusoids of a token's row, then of its column.  -> (side², width)"""
+    rows = sinusoidal_embedding(arange(side), width // 2)
+    row = rows.unsqueeze(1).expand(side, side, width // 2)
+    column = rows.unsqueeze(0).expand(side, side, width // 2)
+    return cat([row, column], 2).flatten(0, 1)
+
+
+def initialize(net: DiT) -> None:
+    """As the authors' code: linear layers Xavier-uniform, embeddings N(0, 0.02²), modulations and the last layer 0."""
+    for module in net.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+    nn.init.xavier_uniform_(net.embed.weight.view(len(net.embed.weight), -1))  # a linear map of the patch
+    nn.init.zeros_(net.embed.bias)
+    for weight in net.label.weight, net.time.net[0].weight, net.time.net[2].weight:
+        nn.init.normal_(weight, std=0.02)
+    for layer in [block.modulation[1] for block in net.blocks] + [net.modulation[1], net.last]:
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)

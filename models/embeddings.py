@@ -1,0 +1,33 @@
+"""Sinusoids that tell a network a time or a position.  Vaswani et al. 2017, arXiv 1706.03762, section 3.5."""
+
+from __future__ import annotations
+
+import math
+
+from tinygen import arange, cat, nn
+
+
+def sinusoidal_embedding(position, width: int):
+    """sin(p w_i) for i = 0 .. width/2 - 1, then cos(p w_i), where w_i = 10000^(-2i / width).  (N,) -> (N, width)
+
+    The paper interleaves the two and the seed programs and Ho et al.'s code divide by width/2 - 1: the linear layer
+    that follows does not care.  Computed in the position's dtype.
+    """
+    if width % 2:
+        raise ValueError(f"sinusoidal_embedding: width is {width}, expected an even number")
+    i = arange(width // 2, dtype=position.dtype, device=position.device)
+    angles = position.unsqueeze(1) * (i * (-2 * math.log(10_000) / width)).exp()
+    return cat([angles.sin(), angles.cos()], 1)
+
+
+class TimeEmbedding(nn.Module):
+    """A two-layer network on the sinusoids of t: what every block of a diffusion model hears of the noise level."""
+
+    def __init__(self, frequencies: int, width: int) -> None:
+        super().__init__()
+        self.frequencies = frequencies
+        self.net = nn.Sequential(nn.Linear(frequencies, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, t):
+        """t (N,), floating -> (N, width)"""
+        return self.net(sinusoidal_embedding(t, self.frequencies))

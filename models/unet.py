@@ -1,0 +1,164 @@
+"""U-Net of DDPM: what noise is in this image?  Ho et al. 2020, arXiv 2006.11239, appendix B.
+
+Blocks of convolutions at three resolutions; the way up sees all that the way down saw, and every block hears the time.
+"""
+
+from __future__ import annotations
+
+from tinygen import cat, nn
+from tinygen.models.embeddings import TimeEmbedding
+from tinygen.nn import functional as F
+
+
+class UNet(nn.Module):
+    """x_t, t -> the noise in x_t (section 3.2).
+
+    A level for each of `multipliers`, `width` times as many channels wide, each at half the sides of the one before;
+    `attention` says at which of them every block attends.  The paper's CIFAR10 network has width 128, multipliers
+    (1, 2, 2, 2), attention at the second, 32 groups and dropout 0.1; 8 groups of a width of 32 are its 4 channels each.
+    """
+
+    def __init__(
+        self,
+        channels: int = 1,
+        width: int = 32,
+        multipliers: tuple[int, ...] = (1, 2, 2),
+        attention: tuple[bool, ...] = (False, True, False),
+        blocks: int = 2,
+        groups: int = 8,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if len(attention) != len(multipliers):
+            raise ValueError(
+                f"UNet: {len(multipliers)} multipliers {multipliers} and {len(attention)} of attention {attention}"
+            )
+        block = {"time_width": 4 * width, "groups": groups, "dropout": dropout}
+        widths = [width * m for m in multipliers]
+        levels = range(len(widths))
+        self.time = TimeEmbedding(width, 4 * width)
+        self.first = nn.Conv2d(channels, width, 3, padding=1)
+
+        skips, here = [width], width  # channels of what the way up will be given
+        self.down = nn.ModuleList()
+        for level in levels:
+            downsample = level < levels[-1]
+            self.down.append(
+                Down(here, widths[level], blocks, downsample, attention=attention[level], **block)
+            )
+            here = widths[level]
+            skips += [here] * (blocks + downsample)
+        self.middle = nn.ModuleList(
+            ResidualBlock(here, here, attention=attends, **block) for attends in (True, False)
+        )
+        self.up = nn.ModuleList()
+        for level in reversed(levels):
+            seen = [skips.pop() for _ in range(blocks + 1)]
+            self.up.append(Up(here, widths[level], seen, level > 0, attention=attention[level], **block))
+            here = widths[level]
+        self.last = nn.Sequential(
+            nn.GroupNorm(groups, here, eps=1e-6), nn.SiLU(), nn.Conv2d(here, channels, 3, padding=1)
+        )
+        self.apply(initialize)
+        nn.init.zeros_(self.last[-1].weight)
+
+    def forward(self, x, t):
+        """x (N, channels, H, W), t (N,) -> (N, channels, H, W); H and W divisible by 2^(levels - 1)"""
+        time = self.time(t.to(x.dtype))
+        skips = [self.first(x)]
+        for level in self.down:
+            skips += level(skips[-1], time)
+        h = skips[-1]
+        for block in self.middle:
+            h = block(h, time)
+        for level in self.up:
+            h = level(h, time, skips)
+        return self.last(h)
+
+
+class Down(nn.Module):
+    """One level on the way down: its blocks, then a convolution of stride 2."""
+
+    def __init__(self, before: int, width: int, blocks: int, downsample: bool, **block) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            ResidualBlock(w, width, **block) for w in [before] + [width] * (blocks - 1)
+        )
+        self.downsample = nn.Conv2d(width, width, 3, stride=2, padding=1) if downsample else None
+
+    def forward(self, x, time):
+        """x (N, before, H, W) -> the outputs of all parts, the last one (N, width, H/2, W/2)"""
+        outputs = []
+        for block in self.blocks:
+            x = block(x, time)
+            outputs.append(x)
+        return outputs if self.downsample is None else [*outputs, self.downsample(x)]
+
+
+class Up(nn.Module):
+    """One level on the way up: blocks that each also see an output of the way down, then twice the sides."""
+
+    def __init__(self, before: int, width: int, skips: list[int], upsample: bool, **block) -> None:
+        super().__init__()
+        inputs = [before] + [width] * (len(skips) - 1)
+        self.blocks = nn.ModuleList(ResidualBlock(w + s, width, **block) for w, s in zip(inputs, skips))
+        self.upsample = nn.Conv2d(width, width, 3, padding=1) if upsample else None
+
+    def forward(self, x, time, skips):
+        """x (N, before, H, W) -> (N, width, 2H, 2W); takes its blocks' skips off the end of the list"""
+        for block in self.blocks:
+            x = block(cat([x, skips.pop()], 1), time)
+        return x if self.upsample is None else self.upsample(F.interpolate(x, scale_factor=2, mode="nearest"))
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(norm(conv(norm(x)) + time)), SiLU after every norm; then attention where it is said.
+
+    The second convolution starts at 0: at first a block is its shortcut.
+    """
+
+    def __init__(
+        self, before: int, width: int, time_width: int, groups: int, dropout: float, attention: bool
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(groups, before, eps=1e-6)
+        self.conv1 = nn.Conv2d(before, width, 3, padding=1)
+        self.time = nn.Linear(time_width, width)
+        self.norm2 = nn.GroupNorm(groups, width, eps=1e-6)
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.shortcut = nn.Identity() if before == width else nn.Conv2d(before, width, 1)
+        self.attention = SelfAttention(width, groups) if attention else nn.Identity()
+
+    def forward(self, x, time):
+        """x (N, before, H, W), time (N, time_width) -> (N, width, H, W)"""
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = h + self.time(F.silu(time)).unsqueeze(2).unsqueeze(3)
+        h = self.conv2(self.dropout(F.silu(self.norm2(h))))
+        return self.attention(self.shortcut(x) + h)
+
+
+class SelfAttention(nn.Module):
+    """Every pixel looks at every pixel, with one head; the last convolution starts at 0.  (N, C, H, W) -> the same"""
+
+    def __init__(self, width: int, groups: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(groups, width, eps=1e-6)
+        self.query, self.key, self.value, self.out = (nn.Conv2d(width, width, 1) for _ in range(4))
+
+    def forward(self, x):
+        h = self.norm(x)
+        q, k, v = (f(h).flatten(2).transpose(1, 2) for f in (self.query, self.key, self.value))  # (N, HW, C)
+        h = F.scaled_dot_product_attention(q, k, v)
+        return x + self.out(h.transpose(1, 2).reshape(x.shape))
+
+
+def initialize(module) -> None:
+    """As the authors' code: weights uniform in ±sqrt(6 / (fan_in + fan_out)), biases 0, each block's last weights 0."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, ResidualBlock):  # `apply` comes to a module after its children
+        nn.init.zeros_(module.conv2.weight)
+    elif isinstance(module, SelfAttention):
+        nn.init.zeros_(module.out.weight)
