@@ -80,7 +80,7 @@ def denoising_step(side, net, x, noise, t, *labels) -> Callable[[], object]:
 
 
 def same_weights(*nets) -> None:
-    """Matrices and filters uniform in ±1/sqrt(fan_in) as functions of their places, biases 0, the rest as it was made.
+    """Matrices and filters uniform in ±1/sqrt(fan_in) as functions of their places, biases 0, scales 1.
 
     So that both libraries start alike, and layers that start at 0 do as much as they will later.
     """
@@ -89,9 +89,9 @@ def same_weights(*nets) -> None:
             if p.ndim > 1:
                 bound = 1 / math.sqrt(math.prod(p.shape[1:]))
                 values = np.random.default_rng([number, i]).uniform(-bound, bound, tuple(p.shape))
-                p.detach().numpy()[...] = values
-            elif name.endswith("bias"):
-                p.detach().numpy()[...] = 0
+            else:
+                values = 0 if name.endswith("bias") else 1
+            p.detach().numpy()[...] = values
 
 
 def images(batch: int) -> np.ndarray:

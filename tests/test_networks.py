@@ -477,7 +477,9 @@ def test_a_dit_that_cannot_be(wrong):
 # what is timed, what is listed
 
 
-@pytest.mark.parametrize("name, make", [("gan", "adversarial"), ("dit", "denoising")])
+@pytest.mark.parametrize(
+    "name, make", [("gan", "adversarial"), ("dcgan", "adversarial"), ("dit", "denoising")]
+)
 def test_what_is_timed_is_the_same_under_both(name, make, torch):
     steps = [getattr(step_networks, make)(side(lib), module(name, lib), 3) for lib in (tinygen, torch)]
     ours, theirs = (step() for step in steps)
