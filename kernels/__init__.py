@@ -23,7 +23,14 @@ from tinygen.kernels.conv2d import conv2d, conv2d_input_grad, conv2d_weight_grad
 from tinygen.kernels.dispatch import Kernel, array_module, device_of, registry, use
 from tinygen.kernels.elementwise import *  # noqa: F403
 from tinygen.kernels.likelihood import bernoulli_log_likelihood
-from tinygen.kernels.losses import bce_with_logits, bce_with_logits_grad, pick_class, pick_class_grad
+from tinygen.kernels.losses import (
+    bce_with_logits,
+    bce_with_logits_grad,
+    cross_entropy,
+    cross_entropy_grad,
+    pick_class,
+    pick_class_grad,
+)
 from tinygen.kernels.matmul import matmul
 from tinygen.kernels.norm import normalize, normalize_grad
 from tinygen.kernels.optimizers import adadelta, adagrad, adam, rmsprop, sgd

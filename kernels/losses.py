@@ -9,6 +9,8 @@ from tinygen.kernels.dispatch import Kernel, array_module
 
 bce_with_logits = Kernel("bce_with_logits")
 bce_with_logits_grad = Kernel("bce_with_logits_grad")
+cross_entropy = Kernel("cross_entropy")
+cross_entropy_grad = Kernel("cross_entropy_grad")
 pick_class = Kernel("pick_class")
 pick_class_grad = Kernel("pick_class_grad")
 
@@ -78,4 +80,65 @@ def pick_class_grad_reference(g, index, shape):
     xp = array_module(g)
     gx = xp.zeros(shape, g.dtype)
     gx[xp.arange(shape[0])[:, None], index, xp.arange(shape[2])] = g
+    return gx
+
+
+@cross_entropy.reference
+def cross_entropy_reference(x, index, weights):
+    """-weight log softmax(x)[class] = weight (log Σ exp(x - m) - (x[class] - m)), m the maximum; 0 where index is -1.
+
+    x (N, C, D), index, weights (N, D) -> the losses, m and log Σ exp(x - m), each (N, D)
+    """
+    xp = array_module(x)
+    most = x.max(axis=1, initial=-np.inf)
+    log_sum = xp.log(xp.exp(x - most[:, None]).sum(axis=1))
+    picked = pick_class_reference(x, xp.maximum(index, 0))
+    return xp.where(index < 0, x.dtype.type(0), (log_sum - (picked - most)) * weights), most, log_sum
+
+
+@cross_entropy_grad.reference
+def cross_entropy_grad_reference(g, x, index, weights, most, log_sum):
+    """gx = g weight (softmax(x) - one at the class)"""
+    xp, h = array_module(x), g * weights
+    gx = xp.exp((x - most[:, None]) - log_sum[:, None])
+    gx *= h[:, None]
+    taken = xp.where(index < 0, x.dtype.type(0), h)
+    gx[xp.arange(x.shape[0])[:, None], xp.maximum(index, 0), xp.arange(x.shape[2])] -= taken
+    return gx
+
+
+def _long_rows(x, index, weights):
+    return (
+        x.size > SMALL // 4
+        and x.shape[2] == 1
+        and x.dtype == weights.dtype == np.float32
+        and x.flags.c_contiguous
+        and index.dtype == np.int64
+    )
+
+
+@cross_entropy.variant("rows", usable=_long_rows)
+def cross_entropy_rows(x, index, weights):
+    """Of a row only its maximum and Σ exp are made: reads 4 bytes an element, where log_softmax writes 4 as well."""
+    from tinygen.kernels import softmax_loops
+
+    losses, most, log_sum = np.empty((3, *index.shape), np.float32)
+    inputs = x.reshape(x.shape[:2]), index.reshape(-1), weights.reshape(-1)
+    softmax_loops.cross_entropy(*inputs, losses.reshape(-1), most.reshape(-1), log_sum.reshape(-1))
+    return losses, most, log_sum
+
+
+@cross_entropy_grad.variant(
+    "rows",
+    usable=lambda g, x, index, weights, most, log_sum: g.dtype == x.dtype and _long_rows(x, index, weights),
+)
+def cross_entropy_grad_rows(g, x, index, weights, most, log_sum):
+    """The softmax from x, m and log Σ, and the class taken off it: reads 4 and writes 4 bytes an element."""
+    from tinygen.kernels import softmax_loops
+
+    gx = np.empty(x.shape, np.float32)
+    flat = [np.ascontiguousarray(a).reshape(-1) for a in (index, weights, most, log_sum)]
+    softmax_loops.cross_entropy_grad(
+        np.ascontiguousarray(g).reshape(-1), x.reshape(x.shape[:2]), *flat, gx.reshape(x.shape[:2])
+    )
     return gx

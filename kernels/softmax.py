@@ -46,3 +46,49 @@ def log_softmax_grad_reference(g, y, dim):
     gx *= -g.sum(axis=dim, keepdims=True)
     gx += g
     return gx
+
+
+SMALL = 1024  # elements; below this NumPy has answered before numba would have been imported
+
+
+def _rows(x, dim) -> bool:
+    """Whether the compiled loops pay and apply: float32 on a CPU, along the last dimension of memory."""
+    return x.size > SMALL and x.dtype == np.float32 and x.flags.c_contiguous and dim in (-1, x.ndim - 1)
+
+
+def _rows_grad(g, y, dim) -> bool:
+    return _rows(y, dim) and g.dtype == y.dtype and g.shape == y.shape
+
+
+def _compiled(loop: str, *arrays):
+    """Run a loop of softmax_loops.py over arrays as rows, in and then out."""
+    from tinygen.kernels import softmax_loops
+
+    out, size = np.empty(arrays[0].shape, np.float32), arrays[0].shape[-1]
+    rows = [np.ascontiguousarray(a).reshape(-1, size) for a in arrays]
+    getattr(softmax_loops, loop)(*rows, out.reshape(-1, size))
+    return out
+
+
+@softmax.variant("rows", usable=_rows)
+def softmax_rows(x, dim):
+    """A row stays in the cache from its maximum to its last division: reads 4 and writes 4 bytes an element."""
+    return _compiled("softmax", x)
+
+
+@softmax_grad.variant("rows", usable=_rows_grad)
+def softmax_grad_rows(g, y, dim):
+    """Σ g y of a row and its gx at once: reads 8 and writes 4 bytes an element."""
+    return _compiled("softmax_grad", g, y)
+
+
+@log_softmax.variant("rows", usable=_rows)
+def log_softmax_rows(x, dim):
+    """As softmax, and nothing is written before the logarithm of the sum is known."""
+    return _compiled("log_softmax", x)
+
+
+@log_softmax_grad.variant("rows", usable=_rows_grad)
+def log_softmax_grad_rows(g, y, dim):
+    """Σ g of a row and its gx at once: reads 8 and writes 4 bytes an element."""
+    return _compiled("log_softmax_grad", g, y)

@@ -173,7 +173,7 @@ def test_options_rows_and_helpers_of_others():
 
 def test_kernels_and_what_ran():
     text = explain("F.cross_entropy")
-    assert "kernels.pick_class_grad, called by the backward:" in text
+    assert "kernels.cross_entropy_grad, called by the backward:" in text
     bce = explain("F.binary_cross_entropy_with_logits")
     assert "reference (cpu and cuda, ran here)" in bce and "one_pass (cpu)" in bce
     with kernels.use(bce_with_logits="one_pass"):

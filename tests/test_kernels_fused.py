@@ -168,6 +168,55 @@ def test_norms_of_odd_numbers():
             assert np.isfinite(np.delete(out, (3, 7), 0)).all()
 
 
+# softmax and cross-entropy
+
+ROWS = [(1, 1), (3, 1), (1, 2053), (7, 13), (97, 10), (5, 4099), (3, 2, 31)]
+
+
+@pytest.mark.parametrize("shape", ROWS, ids=str)
+def test_softmax_by_rows(shape):
+    x, g = 5 * numbers(0, *shape), numbers(1, *shape)
+    for name in ("softmax", "log_softmax"):
+        y = results(name, "reference", (x, -1), {})[0]
+        compare(name, x, -1, limit=3)
+        compare(f"{name}_grad", g, y, -1, limit=3)
+        compare(f"{name}_grad", np.broadcast_to(g[..., :1], shape), y, -1, limit=10)
+
+
+def test_softmax_of_odd_numbers():
+    rows = [[0, -np.inf, 1], [-np.inf] * 3, [0, np.nan, 1], [np.nan, 1, 2], [np.inf, 0, 1], [900, 899, -900]]
+    x = np.array(rows, np.float32)
+    compare("softmax", x, -1, limit=3)
+    compare("log_softmax", x, -1, limit=3)
+
+
+def test_softmax_chooses_by_layout():
+    from tinygen.kernels.dispatch import trace
+
+    x = numbers(0, 40, 50)
+    for args, expected in (
+        ((x, 1), "rows"),
+        ((x, 0), "reference"),
+        ((x.T, 1), "reference"),
+        ((x[:, :9], 1), "reference"),
+    ):
+        with trace() as calls:
+            y = kernels.softmax(*args)
+            kernels.log_softmax(*args)
+        assert [c[1] for c in calls] == [expected] * 2 and y.shape == args[0].shape
+
+
+@pytest.mark.parametrize("n, c", [(1, 1), (3, 1), (7, 13), (97, 10), (5, 4099), (1009, 3)])
+def test_cross_entropy_by_rows(n, c):
+    random = np.random.default_rng(n)
+    x, g, weights = 5 * numbers(0, n, c, 1), numbers(1, n, 1), np.abs(numbers(2, n, 1))
+    index = random.integers(-1, c, (n, 1))
+    compare("cross_entropy", x, index, weights, limit=3)
+    _, most, log_sum = results("cross_entropy", "reference", (x, index, weights), {})
+    compare("cross_entropy_grad", g, x, index, weights, most, log_sum, limit=3)
+    compare("cross_entropy_grad", np.broadcast_to(g[:1], g.shape), x, index, weights, most, log_sum, limit=3)
+
+
 # the whole file with every index checked
 
 

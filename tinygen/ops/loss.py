@@ -19,7 +19,7 @@ from tinygen.ops.elementwise import abs, cast, clamp, exp, log, square, where
 from tinygen.ops.pointwise import log1p
 from tinygen.ops.reduce import mean, sum
 from tinygen.ops.shape import broadcast_to, reshape, unsqueeze
-from tinygen.ops.softmax import log_softmax
+from tinygen.ops.softmax import log_softmax, softmax
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
@@ -241,6 +241,29 @@ _pick_class.vjp(lambda g, x_shape, index: _pick_class_grad(g, index=index, shape
 _pick_class_grad.vjp(lambda g, index: _pick_class(g, index=index))
 
 
+@primitive(keeps=("most", "log_sum"))
+def _cross_entropy(x, *, index, weights):
+    """-weights log softmax(x) at one class for every place, 0 where index is -1.  (N, C, D), (N, D) -> (N, D)"""
+    return kernels.cross_entropy(x, index, weights)
+
+
+def _cross_entropy_row(g, x, x_shape, index, weights):
+    """∂/∂x_j of log Σ exp(x) - x_class is softmax(x)_j - [j = class]"""
+    h = g * Tensor._wrap(weights)
+    taken = where(index < 0, 0.0, h)
+    return softmax(x, 1) * unsqueeze(h, 1) - _pick_class_grad(
+        taken, index=np.maximum(index, 0), shape=x_shape
+    )
+
+
+_cross_entropy.vjp(_cross_entropy_row)
+_cross_entropy.fused(
+    lambda g, x, index, weights, most, log_sum: (
+        kernels.cross_entropy_grad(g, x, index, weights, most, log_sum),
+    )
+)
+
+
 def _class_weights(operation: str, weight, input):
     """`weight` as an array, one for each class of input (N, C, …) or (C,)."""
     if weight is None:
@@ -312,16 +335,21 @@ def cross_entropy(
         raise RuntimeError(f"cross_entropy: found label_smoothing {label_smoothing}, expected 0 to 1")
     if input.ndim == 0:
         raise ShapeError("cross_entropy: found input (), expected (N, C, …) or (C,)")
-    log_p = log_softmax(input, 1 if input.ndim > 1 else 0)
+    dim = 1 if input.ndim > 1 else 0
     if target.is_floating_point():
-        return _soft_cross_entropy(log_p, target, weight, ignore_index, reduction, label_smoothing)
-    x, index, counts = _labels("cross_entropy", log_p, target, ignore_index)
+        return _soft_cross_entropy(
+            log_softmax(input, dim), target, weight, ignore_index, reduction, label_smoothing
+        )
+    x = log_softmax(input, dim) if label_smoothing else input
+    x, index, counts = _labels("cross_entropy", x, target, ignore_index)
     by_class = _class_weights("cross_entropy", weight, x)
     weights = (counts if by_class is None else counts * by_class[index]).astype(x.dtype)
+    if not label_smoothing:
+        values = _cross_entropy(x, index=np.where(counts, index, -1), weights=weights)
+        return _per_place("cross_entropy", values, weights, target.shape, reduction)
     values = -_pick_class(x, index=index) * Tensor._wrap(weights)
-    if label_smoothing:
-        each = x if by_class is None else x * Tensor._wrap(by_class[:, None])
-        values = (1 - label_smoothing) * values - (label_smoothing / x.shape[1]) * sum(each, 1)
+    each = x if by_class is None else x * Tensor._wrap(by_class[:, None])
+    values = (1 - label_smoothing) * values - (label_smoothing / x.shape[1]) * sum(each, 1)
     values = where(counts, values, 0.0)
     return _per_place("cross_entropy", values, weights, target.shape, reduction)
 

@@ -1,0 +1,130 @@
+"""The compiled loops behind `softmax.py` and `cross_entropy`; importing it imports numba (0.5 s).
+
+One row at a time, float32, in the cache between its passes.  Sums run over blocks as in `norm_loops.py`.
+"""
+
+import numpy as np
+from numba import njit
+
+from tinygen.kernels.elementwise_loops import decay
+from tinygen.kernels.norm_loops import BLOCK, SUMS, block_sum
+
+F = np.float32
+SIGN, MAGNITUDE = np.int32(31), np.int32(2**31 - 1)
+
+
+@njit(cache=True, error_model="numpy")
+def largest(x):
+    """The maximum, of the bits as whole numbers: those a compiler may compare eight at once, floats (nan!) it may not.
+
+    The bits of positive floats are in the order of the floats, those of negative ones in the opposite order, so all but
+    the sign are flipped.  A nan comes out as largest, or (with its sign set) comes back through exp(nan - m).
+    """
+    m = np.int32(-(2**31))
+    for i in range(x.size):
+        bits = np.float32(x[i]).view(np.int32)
+        m = max(m, np.int32(bits ^ np.int32(np.int32(bits >> SIGN) & MAGNITUDE)))
+    return np.int32(m ^ np.int32(np.int32(m >> SIGN) & MAGNITUDE)).view(np.float32)
+
+
+@njit(cache=True, fastmath=SUMS, error_model="numpy")
+def block_exp(x, m):
+    """Σ exp(x - m), m at least every x"""
+    total = F(0)
+    for i in range(x.size):
+        total += decay(x[i] - m)
+    return total
+
+
+@njit(cache=True, fastmath=SUMS, error_model="numpy")
+def block_exp_to(x, m, y):
+    """y = exp(x - m), and its sum"""
+    total = F(0)
+    for i in range(x.size):
+        e = decay(x[i] - m)
+        y[i] = e
+        total += e
+    return total
+
+
+@njit(cache=True, fastmath=SUMS, error_model="numpy")
+def block_dot(g, y):
+    total = F(0)
+    for i in range(y.size):
+        total += g[i] * y[i]
+    return total
+
+
+@njit(cache=True, error_model="numpy")
+def sum_exp(x, m):
+    """Σ exp(x - m) over a row of any length"""
+    total = 0.0
+    for start in range(0, x.size, BLOCK):
+        total += block_exp(x[start : start + BLOCK], m)
+    return total
+
+
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def softmax(x, y):
+    """x, y (R, C)"""
+    for r in range(x.shape[0]):
+        m, total = largest(x[r]), 0.0
+        for start in range(0, x.shape[1], BLOCK):
+            total += block_exp_to(x[r, start : start + BLOCK], m, y[r, start : start + BLOCK])
+        inverse = F(1 / total)
+        for i in range(x.shape[1]):
+            y[r, i] *= inverse
+
+
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def softmax_grad(g, y, gx):
+    """gx = y (g - Σ g y).  All (R, C)"""
+    for r in range(y.shape[0]):
+        total = 0.0
+        for start in range(0, y.shape[1], BLOCK):
+            total += block_dot(g[r, start : start + BLOCK], y[r, start : start + BLOCK])
+        projection = F(total)
+        for i in range(y.shape[1]):
+            gx[r, i] = y[r, i] * (g[r, i] - projection)
+
+
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def log_softmax(x, y):
+    """x, y (R, C)"""
+    for r in range(x.shape[0]):
+        m = largest(x[r])
+        log_sum = F(np.log(sum_exp(x[r], m)))
+        for i in range(x.shape[1]):
+            y[r, i] = (x[r, i] - m) - log_sum
+
+
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def log_softmax_grad(g, y, gx):
+    """gx = g - exp(y) Σ g.  All (R, C)"""
+    for r in range(y.shape[0]):
+        total = 0.0
+        for start in range(0, y.shape[1], BLOCK):
+            total += block_sum(g[r, start : start + BLOCK])
+        spread = F(total)
+        for i in range(y.shape[1]):
+            gx[r, i] = g[r, i] - decay(y[r, i]) * spread
+
+
+@njit(cache=True, error_model="numpy")
+def cross_entropy(x, index, weights, losses, most, log_sum):
+    """x (N, C), the others (N,); no class where index is negative"""
+    for n in range(x.shape[0]):
+        m = largest(x[n])
+        most[n], log_sum[n] = m, np.log(sum_exp(x[n], m))
+        losses[n] = (log_sum[n] - (x[n, index[n]] - m)) * weights[n] if index[n] >= 0 else F(0)
+
+
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def cross_entropy_grad(g, x, index, weights, most, log_sum, gx):
+    """gx = g weight (softmax(x) - one at the class).  x, gx (N, C), the others (N,)"""
+    for n in range(x.shape[0]):
+        m, s, h = most[n], log_sum[n], g[n] * weights[n]
+        for i in range(x.shape[1]):
+            gx[n, i] = decay((x[n, i] - m) - s) * h
+        if index[n] >= 0:
+            gx[n, index[n]] -= h
