@@ -55,8 +55,8 @@ _attention.vjp(
     lambda g, q, k, v, bias, **at: _scores_row(g, q, k, v, bias, **at),
 )
 _attention.fused(
-    lambda g, q, k, v, bias, y, lse, scale, causal: kernels.attention_grad(
-        g, q, k, v, bias, y, lse, scale=scale, causal=causal
+    lambda g, q, k, v, bias, y, lse, scale, causal, needs: kernels.attention_grad(
+        g, q, k, v, bias, y, lse, scale=scale, causal=causal, needs_bias=needs[3]
     )
 )
 
