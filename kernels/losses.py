@@ -99,11 +99,11 @@ def cross_entropy_reference(x, index, weights):
 @cross_entropy_grad.reference
 def cross_entropy_grad_reference(g, x, index, weights, most, log_sum):
     """gx = g weight (softmax(x) - one at the class)"""
-    xp, h = array_module(x), g * weights
+    xp = array_module(x)
+    h = xp.where(index < 0, x.dtype.type(0), g * weights)  # g is infinite in a mean of nothing
     gx = xp.exp((x - most[:, None]) - log_sum[:, None])
     gx *= h[:, None]
-    taken = xp.where(index < 0, x.dtype.type(0), h)
-    gx[xp.arange(x.shape[0])[:, None], xp.maximum(index, 0), xp.arange(x.shape[2])] -= taken
+    gx[xp.arange(x.shape[0])[:, None], xp.maximum(index, 0), xp.arange(x.shape[2])] -= h
     return gx
 
 

@@ -123,7 +123,7 @@ def cross_entropy(x, index, weights, losses, most, log_sum):
 def cross_entropy_grad(g, x, index, weights, most, log_sum, gx):
     """gx = g weight (softmax(x) - one at the class).  x, gx (N, C), the others (N,)"""
     for n in range(x.shape[0]):
-        m, s, h = most[n], log_sum[n], g[n] * weights[n]
+        m, s, h = most[n], log_sum[n], g[n] * weights[n] if index[n] >= 0 else F(0)
         for i in range(x.shape[1]):
             gx[n, i] = decay((x[n, i] - m) - s) * h
         if index[n] >= 0:

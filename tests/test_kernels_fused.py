@@ -215,6 +215,8 @@ def test_cross_entropy_by_rows(n, c):
     _, most, log_sum = results("cross_entropy", "reference", (x, index, weights), {})
     compare("cross_entropy_grad", g, x, index, weights, most, log_sum, limit=3)
     compare("cross_entropy_grad", np.broadcast_to(g[:1], g.shape), x, index, weights, most, log_sum, limit=3)
+    weights[index < 0] = 0
+    compare("cross_entropy_grad", g * np.float32(np.inf), x, index, weights, most, log_sum)
 
 
 # the whole file with every index checked
