@@ -249,11 +249,10 @@ def _cross_entropy(x, *, index, weights):
 
 def _cross_entropy_row(g, x, x_shape, index, weights):
     """∂/∂x_j of log Σ exp(x) - x_class is softmax(x)_j - [j = class]"""
-    h = g * Tensor._wrap(weights)
-    taken = where(index < 0, 0.0, h)
-    return softmax(x, 1) * unsqueeze(h, 1) - _pick_class_grad(
-        taken, index=np.maximum(index, 0), shape=x_shape
-    )
+    # what is ignored gives nothing, also where g is infinite: in a mean of nothing
+    h = where(index < 0, 0.0, g * Tensor._wrap(weights))
+    taken = _pick_class_grad(h, index=np.maximum(index, 0), shape=x_shape)
+    return softmax(x, 1) * unsqueeze(h, 1) - taken
 
 
 _cross_entropy.vjp(_cross_entropy_row)
