@@ -114,7 +114,10 @@ def run_case(case: Case, sides: list[Side], settings: Settings, roof: dict) -> d
         calls[side.name] = case.make(side)
         theirs = checked_result(case, calls[side.name])
         errors[side.name] = require_equal(case.name, "tinygen", result, theirs, side.name, case.tolerance)
-    timings = interleaved(calls, min(settings.repeat, 5) if settings.quick else settings.repeat)
+    turns = (
+        {"repeat": min(settings.repeat, 5), "budget": 4.0} if settings.quick else {"repeat": settings.repeat}
+    )
+    timings = interleaved(calls, **turns)
     times = {name: timing.as_json() for name, timing in timings.items()}
     row = {"name": case.name, "group": case.group, "shape": case.shape, "step": case.step}
     row |= {"flops": case.flops, "bytes": case.bytes, "kernels": _taken(seen), "errors": errors}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import os
 import platform
@@ -11,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+
+from tinygen import blas
 
 THREAD_VARIABLES = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"
 WIDE = "avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve"
@@ -30,14 +31,14 @@ def describe(threads: int) -> dict:
     """CPU, flags, cores, BLAS and the kernels it chose."""
     facts = _cpuinfo()
     flags = facts.get("flags", facts.get("Features", "")).split()
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    library = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return {
         "cpu": facts.get("model name", platform.processor() or platform.machine()),
         "cores": cores(),
         "threads": threads,
         "flags": [flag for flag in WIDE if flag in flags],
-        "BLAS": f"{blas['name']} {blas['version']}",
-        "BLAS core": blas_core(),
+        "BLAS": f"{library['name']} {library['version']}",
+        "BLAS core": blas.core() or "unknown",
         "system": f"{platform.system()} {platform.machine()}",
     }
 
@@ -63,22 +64,6 @@ def _cpuinfo() -> dict[str, str]:
     path = Path("/proc/cpuinfo")
     lines = path.read_text().split("\n\n")[0].splitlines() if path.exists() else []
     return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-
-
-def blas_core() -> str:
-    """The CPU that NumPy's OpenBLAS took its kernels for, as it tells itself."""
-    maps = Path("/proc/self/maps")
-    if not maps.exists():
-        return "unknown"
-    paths = {line.split()[-1] for line in maps.read_text().splitlines() if "openblas" in line}
-    for path in sorted(paths):
-        library = ctypes.CDLL(path)
-        for name in ("scipy_openblas_get_corename64_", "openblas_get_corename64_", "openblas_get_corename"):
-            if hasattr(library, name):
-                function = getattr(library, name)
-                function.restype = ctypes.c_char_p
-                return function().decode()
-    return "unknown"
 
 
 def roofline(threads: int, torch=None, size: int = 2048, megabytes: int = 128, repeat: int = 7) -> dict:

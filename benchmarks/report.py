@@ -141,7 +141,7 @@ def conditions(result: dict) -> str:
     m, roof, load = result["machine"], result["roofline"], result["load"]
     missing = "; ".join(f"no {name}: {reason}" for name, reason in result["not_available"].items())
     facts = [
-        f"{m['cpu']}, {m['threads']} threads of {m['cores']} cores, {m['BLAS']} with {m['BLAS core']} kernels",
+        f"{m['cpu']}, {m['threads']} of {m['cores']} cores, {m['BLAS']} with {m['BLAS core']} kernels",
         ", ".join(f"{name} {version}" for name, version in result["versions"].items() if version),
         f"load {load['before'][0]} before, {load['after'][0]} after" if load["before"] else "load unknown",
         f"roof: {roof['gflops']:.0f} GFLOP/s (sgemm {roof['sgemm']}), {roof['gbps']:.0f} GB/s (copy, "
