@@ -969,6 +969,34 @@ def test_only_what_a_row_names_is_kept_alive(no_collector, f, kept):
     assert (memory() is not None) == kept
 
 
+def test_a_fused_rule_keeps_what_rows_of_wanted_gradients_name():
+    """A frozen weight keeps no activations; a first layer's weight may be written to before backward."""
+    data, x, frozen = T.ones(3, 2), T.ones(3, 2, requires_grad=True), T.ones(4, 2)
+    w, b = T.ones(4, 2, requires_grad=True), T.ones(4, requires_grad=True)
+    linear = T.nn.functional.linear
+    for inputs, kept in (
+        ((x, frozen), {"weight"}),
+        ((data, w), {"x"}),
+        ((data, w, b), {"x"}),
+        ((data, frozen, b), set()),
+        ((x, w, b), {"x", "weight"}),
+    ):
+        assert set(linear(*inputs).grad_fn.saved) == kept
+    y = linear(data, w, b).sum()
+    with T.no_grad():
+        w.mul_(2)
+    y.backward()
+    assert w.grad.tolist() == [[3.0, 3.0]] * 4 and b.grad.tolist() == [3.0] * 4
+
+
+def test_gradients_of_layers_are_accumulated_without_copies(monkeypatch):
+    copied, own = [], autograd._own
+    monkeypatch.setattr(autograd, "_own", lambda g, owned, record: own(g, owned or copied.append(g), record))
+    net = T.nn.Sequential(T.nn.Linear(3, 4), T.nn.ReLU(), T.nn.Linear(4, 2))
+    net(T.ones(5, 3)).square().mean().backward()
+    assert not copied and all(p.grad is not None for p in net.parameters())
+
+
 def test_constants_are_not_saved_for_a_gradient_nobody_wants():
     w, x = leaf(2.0), T.ones(1000, dtype=T.float64)
     y = x * x  # nothing requires a gradient

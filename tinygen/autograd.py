@@ -7,6 +7,7 @@ Every operation (`tinygen/primitive.py`) that has an input which requires a grad
 from __future__ import annotations
 
 import itertools
+import operator
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from tinygen.grad_mode import (  # noqa: F401
 )
 
 _serial = itertools.count()
+_serial_of = operator.attrgetter("serial")
 
 
 class Guard:
@@ -106,7 +108,8 @@ class Node:
         if op.fused_rule is not None and not record:
             return self._fused(g, wanted)
         known = _RowArguments(self, g, record)
-        return [None if edge is None else op.row(i)(known, i) for i, edge in enumerate(wanted)]
+        rows = itertools.repeat(op.rows[0]) if op.variadic else op.rows
+        return [None if edge is None else row(known, i) for i, (edge, row) in enumerate(zip(wanted, rows))]
 
     def _fused(self, g, wanted: list) -> list:
         rule, names = self.op.fused_rule, self.op.fused_names
@@ -181,7 +184,7 @@ def _topological(roots) -> list[Node]:
         if node not in seen:
             seen.add(node)
             stack.extend(p for p in node.parents if isinstance(p, Node) and p not in seen)
-    return sorted(seen, key=lambda node: -node.serial)
+    return sorted(seen, key=_serial_of, reverse=True)
 
 
 def _useful(order: list[Node], targets: set) -> set:
@@ -215,12 +218,11 @@ def _sweep(roots: list, seeds: list, targets, keep_graph: bool, record: bool) ->
                 _accumulate(retained, g, False, record)
             if targets is not None and node in targets:
                 found[node] = (g, False)  # it also flows on
-            wanted = [
-                p if p is not None and (useful is None or p in useful or p in targets) else None
-                for p in node.parents
-            ]
-            if not any(p is not None for p in wanted):
-                continue
+            wanted = node.parents
+            if useful is not None:
+                wanted = [p if p in useful or p in targets else None for p in wanted]
+                if all(p is None for p in wanted):
+                    continue
             row_results = node.input_gradients(g, wanted, record)
             if not keep_graph and node.saved:
                 node.saved = None
@@ -238,9 +240,10 @@ def _is_new(gi, i: int, g, row_results) -> bool:
     array = gi._data
     if array.base is not None or gi._guard is not None or array is g._data:
         return False
-    return not any(
-        j != i and other is not None and other._data is array for j, other in enumerate(row_results)
-    )
+    for j, other in enumerate(row_results):
+        if j != i and other is not None and other._data is array:
+            return False
+    return True
 
 
 def _add(gradients: dict, edge, g, owned: bool, record: bool) -> None:
@@ -256,9 +259,11 @@ def _add(gradients: dict, edge, g, owned: bool, record: bool) -> None:
 
 def _fit(node: Node, i: int, g):
     """A row's result in its input's shape and dtype: summed once over the axes the input was broadcast along."""
+    shape, dtype = node.inputs[i]
+    if g._data.shape == shape and g._data.dtype == dtype:
+        return g
     from tinygen import ops
 
-    shape, dtype = node.inputs[i]
     if g._data.shape != shape:
         try:
             g = ops.sum_to(g, shape=shape)

@@ -93,15 +93,16 @@ class Primitive:
         """Attach a backward kernel on arrays, returning a gradient array per input.
 
         Used only while nothing is being recorded; it may name what the rows name, `needs` (which inputs want a
-        gradient) and the arrays in `keeps`.
+        gradient) and the arrays in `keeps`.  A parameter with a default is None where no row of an input that wants
+        a gradient names it: nothing is kept alive for its sake.
         """
-        self.fused_rule, self.fused_names = _quiet(rule), tuple(inspect.signature(rule).parameters)
+        parameters = inspect.signature(rule).parameters
+        self.fused_rule, self.fused_names = _quiet(rule), tuple(parameters)
         _check_names(self, self.fused_names, f"{self.name}.fused")
-        self.fused_needed = tuple(n for n in self.fused_names if self._is_array_name(n))
+        self.fused_needed = tuple(
+            n for n, p in parameters.items() if self._is_array_name(n) and p.default is p.empty
+        )
         return rule
-
-    def row(self, i: int):
-        return self.rows[0] if self.variadic else self.rows[i]
 
     def shape_of(self, node: Node, name: str):
         if self.variadic:
@@ -127,7 +128,7 @@ class Primitive:
             attrs = {**self.attr_defaults, **attrs}
         inputs, arrays = self._operands(inputs)
         values = attrs
-        if self.attr_names and any(isinstance(v, Tensor) for v in attrs.values()):
+        if self.attr_names:
             values = {name: v._data if isinstance(v, Tensor) else v for name, v in attrs.items()}
         try:
             out = self.forward(*arrays, **values)
@@ -343,7 +344,9 @@ def _bind(op: Primitive, row):
 
     def call(known, i):
         known["i"] = i
-        return row(**{name: known[name] for name in names + rest})
+        if rest:
+            return row(**{name: known[name] for name in names + rest})
+        return row(*[known[name] for name in names])  # by position is quicker
 
     return call, tuple(n for n in names if op._is_array_name(n))
 

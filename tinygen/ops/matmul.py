@@ -139,6 +139,16 @@ _linear.vjp(
 )
 
 
+@_linear.fused
+def _linear_backward(g, needs, x=None, weight=None):
+    """The three products above without a call of an operation for each transpose, product and sum."""
+    return (
+        kernels.matmul(g, weight) if needs[0] else None,
+        kernels.matmul(g.T, x) if needs[1] else None,
+        kernels.sum(g, (0,)) if needs[2] else None,
+    )
+
+
 def linear(input, weight, bias=None):
     """x weightᵀ + bias.  input (..., K), weight (N, K), bias (N,) -> (..., N)"""
     if weight.ndim != 2 or not input.ndim or input.shape[-1] != weight.shape[1]:
