@@ -37,6 +37,9 @@ def compare(name, *args, limit=1.0, **attrs):
         for a, b, c in zip(found, expected, again, strict=True):
             assert a.shape == b.shape and a.dtype == b.dtype, (name, variant)
             assert a.tobytes() == c.tobytes(), (name, variant)
+            if b.dtype.kind == "i":
+                np.testing.assert_array_equal(a, b, err_msg=name)
+                continue
             finite = np.isfinite(b)
             np.testing.assert_array_equal(np.where(finite, 0, a), np.where(finite, 0, b), err_msg=name)
             error = np.abs(a[finite] - b[finite]) / (1 + np.abs(b[finite]))
@@ -217,6 +220,53 @@ def test_cross_entropy_by_rows(n, c):
     compare("cross_entropy_grad", np.broadcast_to(g[:1], g.shape), x, index, weights, most, log_sum, limit=3)
     weights[index < 0] = 0
     compare("cross_entropy_grad", g * np.float32(np.inf), x, index, weights, most, log_sum)
+
+
+# pooling and scattering
+
+POOLS = [  # shape, kernel, stride, padding, dilation, size
+    ((3, 5, 28, 28), (2, 2), (2, 2), (0, 0), (1, 1), (14, 14)),
+    ((2, 3, 13, 11), (3, 2), (2, 1), (1, 1), (1, 1), (7, 12)),
+    ((1, 1, 7, 7), (3, 3), (1, 1), (1, 1), (2, 2), (5, 5)), ((1, 1, 1, 1), (1, 1), (1, 1), (0, 0), (1, 1), (1, 1)),
+    ((2, 2, 6, 5), (2, 2), (2, 2), (0, 0), (1, 1), (3, 3)), ((0, 3, 4, 4), (2, 2), (2, 2), (0, 0), (1, 1), (2, 2)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", BOTH)
+@pytest.mark.parametrize("shape, kernel, stride, padding, dilation, size", POOLS, ids=str)
+def test_max_pool_by_windows(shape, kernel, stride, padding, dilation, size, dtype):
+    options = dict(kernel=kernel, stride=stride, padding=padding, dilation=dilation, size=size)
+    x = numbers(0, *shape, dtype=dtype)
+    for values in (x, np.round(x), np.where(x > 1, np.nan, x), np.where(x < 1, -np.inf, x)):
+        values = values.astype(dtype)
+        compare("max_pool2d", values, **options)
+        index = results("max_pool2d", "reference", (values,), options)[1]
+        if values.size:
+            compare("max_pool2d_grad", numbers(1, *index.shape, dtype=dtype), index=index, shape=shape)
+
+
+def test_max_pool_refuses_places_outside():
+    g = np.ones((1, 1, 2, 2), np.float32)
+    with kernels.use(max_pool2d_grad="windows"), pytest.raises(IndexError, match="outside the image"):
+        kernels.max_pool2d_grad(g, index=np.full(g.shape, 16), shape=(1, 1, 4, 4))
+
+
+@pytest.mark.parametrize("dtype", BOTH)
+def test_rows_added_in_order(dtype):
+    from tinygen.kernels.dispatch import trace
+
+    for n, d, most in ((997, 7, 31), (64, 96, 1000), (3000, 2, 10)):
+        rows, x = np.random.default_rng(n).integers(0, most, n), numbers(0, n, d, dtype=dtype)
+        for each in (x, np.ascontiguousarray(x.T).T, np.broadcast_to(x[:1], x.shape)):
+            expected = np.zeros((most, d), np.float64)
+            np.add.at(expected, rows, each)
+            with trace() as calls:
+                found = kernels.put(each, (rows,), (most, d))
+            chosen = "in_order" if n < 64 * most and x.size > 4096 else "reference"
+            assert calls == [("add_rows", chosen)] and found.dtype == x.dtype
+            assert np.abs(found - expected).max() < 100 * LIMIT[dtype]
+    with pytest.raises(IndexError):
+        kernels.put(x, (rows + 5,), (most, d))
 
 
 # the whole file with every index checked
