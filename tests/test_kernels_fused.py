@@ -269,6 +269,26 @@ def test_rows_added_in_order(dtype):
         kernels.put(x, (rows + 5,), (most, d))
 
 
+# matrix products for readers
+
+
+@pytest.mark.parametrize("dtype", BOTH)
+@pytest.mark.parametrize("m, k, n", [(1, 1, 1), (7, 13, 5), (65, 129, 67), (0, 3, 2), (2, 0, 3), (2, 3, 0)])
+def test_matmul_rungs(m, k, n, dtype):
+    from tinygen.kernels.dispatch import trace
+
+    x, w = numbers(0, m, k, dtype=dtype), numbers(1, n, k, dtype=dtype).T
+    for variant in ("naive", "tiled"):
+        (found,) = results("matmul", variant, (x, w), {})
+        assert found.shape == (m, n) and found.dtype == x.dtype
+        assert np.abs(found - x @ w).max(initial=0) <= 30 * LIMIT[dtype]
+        with kernels.use(matmul=variant), pytest.raises(ValueError, match="expected"):
+            kernels.matmul(x, np.ones((k + 1, n), dtype))
+    with trace() as calls:
+        kernels.matmul(x, w)
+    assert calls[0][1] not in ("naive", "tiled")
+
+
 # the whole file with every index checked
 
 
