@@ -5,8 +5,9 @@ filter tap meets at output position p is then at p plus a constant, the tap's of
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from tinygen.kernels.compiled import njit
 from tinygen.kernels.conv2d_tile_loops import DOT_COLUMNS, DOT_ROWS, PIXELS, ROWS, dot_tile, product_tile
 
 

@@ -4,7 +4,8 @@ Each loop computes one element from one element, so that the compiler makes 8 or
 """
 
 import numpy as np
-from numba import njit
+
+from tinygen.kernels.compiled import njit
 
 F = np.float32
 ZERO, HALF, ONE = F(0), F(0.5), F(1)

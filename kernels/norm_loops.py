@@ -6,7 +6,8 @@ to be 0 or more costs a comparison an element, and with it the vectors.
 """
 
 import numpy as np
-from numba import njit
+
+from tinygen.kernels.compiled import njit
 
 BLOCK = 2048  # elements of a row summed in its own precision
 ROWS = 128  # rows whose part of a column sum is added up before it joins the total

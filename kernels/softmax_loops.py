@@ -4,8 +4,8 @@ One row at a time, float32, in the cache between its passes.  Sums run over bloc
 """
 
 import numpy as np
-from numba import njit
 
+from tinygen.kernels.compiled import njit
 from tinygen.kernels.elementwise_loops import decay
 from tinygen.kernels.norm_loops import BLOCK, SUMS, block_sum
 
