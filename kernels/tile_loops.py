@@ -12,6 +12,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from tinygen.kernels.compiled import njit
+from tinygen.kernels.elementwise_loops import decay
 
 VECTOR_BYTES = 64 if binding.get_host_cpu_features().get("avx512f") else 32
 ROWS = (
@@ -96,32 +97,11 @@ def add_product(c, c0, c_row, a, a0, a_row, a_k, b, b0, b_row, rows, columns, de
 
 
 def exponential(x):
-    """eˣ for x of at most about 0, in code that LLVM can vectorise; below -87 it is 0."""
+    """eˣ of a number of at most about 0"""
 
 
 @overload(exponential)
 def _exponential(x):
-    return _exponential32 if x == types.float32 else _exponential64
-
-
-def _exponential64(x):
-    return np.exp(x)
-
-
-def _exponential32(x):
-    """2ⁿ eʳ with n = round(x / ln 2), |r| <= ln 2 / 2: Taylor to r⁶ errs by 1.2e-7 relatively at most
-
-    Adding 1.5·2²³ rounds to an integer and leaves it in the low bits, from where it moves to the exponent.
-    """
-    big = x * np.float32(1.44269504) + np.float32(12582912.0)
-    n = big - np.float32(12582912.0)
-    r = x - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
-    y = np.float32(1 / 720)
-    y = y * r + np.float32(1 / 120)
-    y = y * r + np.float32(1 / 24)
-    y = y * r + np.float32(1 / 6)
-    y = y * r + np.float32(0.5)
-    y = y * r + np.float32(1)
-    y = y * r + np.float32(1)
-    power = np.int32((np.float32(big).view(np.int32) << 23) + 0x3F800000).view(np.float32)
-    return np.float32(0) if x < np.float32(-87) else y * power
+    if x == types.float32:
+        return lambda x: decay(x)  # np.exp of float32 keeps LLVM from taking vectors
+    return lambda x: np.exp(x)
