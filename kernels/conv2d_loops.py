@@ -8,7 +8,37 @@ import numpy as np
 from numba import prange
 
 from tinygen.kernels.compiled import njit
-from tinygen.kernels.conv2d_tile_loops import DOT_COLUMNS, DOT_ROWS, PIXELS, ROWS, dot_tile, product_tile
+from tinygen.kernels.conv2d_tile_loops import (
+    DOT_COLUMNS,
+    DOT_ROWS,
+    PIXELS,
+    ROWS,
+    dot_tile,
+    product_tile,
+    winograd_input,
+    winograd_output,
+)
+
+
+@njit(cache=True, nogil=True)
+def copy(source, target):
+    """target[: len(source)] = source, which numba would first ask about overlap, for as long as a row takes."""
+    for i in range(source.size):
+        target[i] = source[i]
+
+
+@njit(cache=True, nogil=True)
+def take(source, start, step, target):
+    """target = source[start::step]; unsigned, because an index that may be negative costs a comparison."""
+    for i in range(np.uintp(target.size)):
+        target[i] = source[start + i * step]
+
+
+@njit(cache=True, nogil=True)
+def put(source, start, step, target):
+    """target[start::step] = source"""
+    for i in range(np.uintp(source.size)):
+        target[start + i * step] = source[i]
 
 
 @njit(cache=True, nogil=True)
@@ -27,14 +57,15 @@ def fill_strips(x, first, count, corner, split, grid, length, strips):
                 row = (h + top) // sh
                 strip = (c * sh + (h + top) % sh) * sw
                 start = (n * rows + row) * columns
-                if sw == 1:
+                pixels = x[first + n, c, h]
+                if sw == 1:  # apart, because only slices without a step become vector instructions
                     at = strip * length + start + left
-                    strips[at : at + W] = x[first + n, c, h]
-                else:
-                    for i in range(W):
-                        strips[(strip + (i + left) % sw) * length + start + (i + left) // sw] = x[
-                            first + n, c, h, i
-                        ]
+                    copy(pixels, strips[at : at + W])
+                    continue
+                for b in range(sw):
+                    i = (b - left) % sw
+                    at = (strip + b) * length + start + (i + left) // sw
+                    take(pixels, np.uintp(i), np.uintp(sw), strips[at : at + (W - i + sw - 1) // sw])
 
 
 @njit(cache=True, nogil=True)
@@ -47,12 +78,11 @@ def spread_rows(strip, first, count, k, grid, phase, split, y):
         for i in range(i0, min(rows, (P - 1 - a) // sh + 1)):
             start = (n * rows + i) * columns
             target = y[first + n, k, i * sh + a]
-            if sw == 1:
-                for j in range(j0, min(columns, Q - b)):
-                    target[j + b] = strip[start + j]
-            else:
-                for j in range(j0, min(columns, (Q - 1 - b) // sw + 1)):
-                    target[j * sw + b] = strip[start + j]
+            j1 = min(columns, (Q - 1 - b) // sw + 1)
+            if j1 > j0 and sw == 1:
+                copy(strip[start + j0 : start + j1], target[j0 + b : j1 + b])
+            elif j1 > j0:
+                put(strip[start + j0 : start + j1], np.uintp(j0 * sw + b), np.uintp(sw), target)
 
 
 @njit(cache=True, parallel=True)
@@ -118,3 +148,48 @@ def correlate_with_gradient(x, gy, block, chunks, corner, split, grid, length, o
                         k * len(offsets) + l,
                         len(offsets),
                     )
+
+
+@njit(cache=True, parallel=True)
+def winograd(x, block, corner, grid, length, weights, y):
+    """y from x by tiles of 2 x 2; weights (16, K / ROWS, C, ROWS) are transformed ones, flat.
+
+    A chunk of tiles at a time: all its channels transformed (L2), then ROWS output channels of all 16 products (L1)
+    and their tiles of y.
+    """
+    N, C, K = len(x), x.shape[1], y.shape[1]
+    tile = PIXELS * 4 // x.itemsize
+    chunk, blocks = tile, (K + ROWS - 1) // ROWS
+    channels = np.arange(C) * chunk
+    square = np.empty(16, np.int64)
+    for i in range(4):
+        for j in range(4):
+            square[i * 4 + j] = (i % 2 * 2 + j % 2) * length + i // 2 * grid[1] + j // 2
+    apart = (
+        C * chunk + PIXELS
+    )  # not a multiple of 4096 bytes: sixteen such addresses share one set of the L1 cache
+    beside = ROWS * chunk + PIXELS
+    products = np.arange(16) * beside
+    for part in prange((N + block - 1) // block):
+        first = part * block
+        count = min(block, N - first)
+        strips = np.empty(C * 4 * length, x.dtype)
+        fill_strips(x, first, count, corner, (2, 2), grid, length, strips)
+        width = (count * grid[0] * grid[1] + chunk - 1) // chunk * chunk
+        out = np.empty(blocks * ROWS * 4 * width, x.dtype)
+        v = np.empty(16 * apart, x.dtype)
+        m = np.empty(16 * beside, x.dtype)
+        for p in range(0, width, chunk):
+            for c in range(C):
+                winograd_input(strips, c * 4 * length + p, square, chunk, v, c * chunk, apart)
+            for k in range(blocks):
+                for e in range(16):
+                    at = (e * blocks + k) * C * ROWS
+                    for q in range(0, chunk, tile):
+                        product_tile(weights, at, v, e * apart + q, channels, 0, C, m, e * beside + q, chunk)
+                for i in range(ROWS):
+                    winograd_output(m, i * chunk, products, chunk, out, (k * ROWS + i) * 4 * width + p, width)
+        for k in range(K):
+            for phase in range(4):
+                row = out[(k * 4 + phase) * width : (k * 4 + phase + 1) * width]
+                spread_rows(row, first, count, k, grid, (phase // 2, phase % 2), (2, 2), y)

@@ -161,3 +161,50 @@ def dot_tile(typing, g, g_at, g_stride, x, x_at, offsets, offsets_at, length, y,
         return context.get_dummy_value()
 
     return signature, generate
+
+
+def transform(formula, count):
+    """A compiled loop that applies `formula` to the rows, then to the columns, of small squares of vectors.
+
+    formula(add, sub, values) is a list; a square has count x count values, value i, j of position p at
+    x[x_at + offsets[i·count + j] + p]; the results go to y[y_at + m·y_stride + p] for m = 0, 1, …
+    """
+
+    @intrinsic
+    def run(typing, x, x_at, offsets, length, y, y_at, y_stride):
+        signature = types.void(x, types.intp, offsets, types.intp, y, types.intp, types.intp)
+
+        def generate(context, builder, signature, args):
+            x_type, _, offsets_type, _, y_type, _, _ = signature.args
+            x, x_at, offsets, length, y, y_at, y_stride = args
+            e = _Emit(context, builder, x_type.dtype)
+            x = _pointer(context, builder, x_type, x, x_at)
+            offsets = _pointer(context, builder, offsets_type, offsets, _int(0))
+            y = _pointer(context, builder, y_type, y, y_at)
+            sources = [e.at(x, builder.load(e.at(offsets, _int(m)))) for m in range(count * count)]
+
+            def one(values):
+                return formula(builder.fadd, builder.fsub, values)
+
+            def body(p, _):
+                square = [
+                    [e.load(e.at(sources[i * count + j], p)) for i in range(count)] for j in range(count)
+                ]
+                columns = [one(column) for column in square]
+                rows = [one(row) for row in zip(*columns)]
+                for m, value in enumerate(value for row in rows for value in row):
+                    e.store(value, e.at(e.at(y, builder.mul(y_stride, _int(m))), p))
+                return []
+
+            e.sum_loop(0, length, e.lanes, 0, body)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return run
+
+
+winograd_input = transform(
+    lambda add, sub, d: [sub(d[0], d[2]), add(d[1], d[2]), sub(d[2], d[1]), sub(d[1], d[3])], 4
+)
+winograd_output = transform(lambda add, sub, m: [add(add(m[0], m[1]), m[2]), sub(sub(m[1], m[2]), m[3])], 4)
