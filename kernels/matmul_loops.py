@@ -1,6 +1,6 @@
 """Matrix products in loops: how one is computed, and why the order of three loops decides the speed.  For readers."""
 
-from numba import njit
+from tinygen.kernels.compiled import njit
 
 TILE = 64  # three tiles of 64 × 64 float32 are 48 KB: they lie in the second cache
 

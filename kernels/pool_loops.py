@@ -1,7 +1,8 @@
 """The compiled loops behind `pool.py` and `scatter.py`; importing it imports numba (0.5 s)."""
 
 import numpy as np
-from numba import njit
+
+from tinygen.kernels.compiled import njit
 
 
 @njit(cache=True, error_model="numpy")
