@@ -241,6 +241,12 @@ def test_the_readme_table():
         report.written("no markers", [example()])
 
 
+def test_the_readme_is_what_the_results_say():
+    if not report.README.exists():
+        pytest.skip("not a checkout")
+    assert report.results() and report.main(["check"]) == 0
+
+
 def test_check_notices_a_readme_that_says_something_else(tmp_path, monkeypatch):
     readme = tmp_path / "README.md"
     readme.write_text(f"{report.BEGIN}\nfaster than light\n{report.END}\n", encoding="utf-8")
