@@ -152,16 +152,24 @@ def conditions(result: dict) -> str:
 
 def section(measured: list[dict]) -> str:
     """The README's section."""
+    if not measured:
+        return "Not measured yet on a machine that had nothing else to do."
     parts = []
     for result in measured:
         parts += [markdown(rows) for rows in (step_rows(result), kernel_rows(result)) if len(rows) > 1]
         parts.append(f"Medians, sides in turns. {conditions(result)}")
+        parts.append(f"![operations under the measured roof](benchmarks/results/{plot_name(result)})")
     note = (
         "ratio: tinygen's time over PyTorch eager's, below 1 is faster; of minima in brackets. Peaks: tinygen's / "
         "PyTorch's. Of the roof: the time that the measured roofline allows for this work, over the time taken; above "
         "100 % where data stays in the cache, or where an algorithm needs fewer operations than the plain one."
     )
     return "\n\n".join([*parts, note])
+
+
+def plot_name(result: dict) -> str:
+    """The file in benchmarks/results with the roofline plot of a result."""
+    return f"roofline-{result['machine']['threads']}-threads.png"
 
 
 def written(readme: str, measured: list[dict]) -> str:
@@ -218,9 +226,8 @@ def main(argv=None) -> int:
     if arguments.action == "check":
         return 0 if written(readme, measured) == readme else 1
     README.write_text(written(readme, measured), encoding="utf-8")
-    for path in sorted(RESULTS.glob("cpu-*.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        draw_roofline(result, path.with_name(f"roofline-{path.stem.removeprefix('cpu-')}.png"))
+    for result in measured:
+        draw_roofline(result, RESULTS / plot_name(result))
     return 0
 
 

@@ -115,14 +115,20 @@ def reference_kernels() -> Iterator[None]:
 
 
 @contextmanager
-def seen_kernels() -> Iterator[dict[str, dict[str, bool]]]:
-    """The kernels called inside, each with its CPU variants and whether they took the arguments it was called with."""
+def seen_kernels() -> Iterator[dict[str, dict[str, bool | None]]]:
+    """The kernels called inside, each with its CPU variants and whether they took the arguments it was called with.
+
+    None for a variant that takes them but is there for readers: its rule is a function of the name `_for_readers`.
+    """
     seen: dict[str, dict[str, bool]] = {}
     before = {kernel: kernel.ladder for kernel in dispatch._registry.values()}
 
     def watched(kernel, ladder):
         def usable(*args, **attrs):
-            takes = {name: rule is None or bool(rule(*args, **attrs)) for name, _, rule in ladder}
+            takes = {
+                name: None if _for_readers(rule) else rule is None or bool(rule(*args, **attrs))
+                for name, _, rule in ladder
+            }
             known = seen.setdefault(kernel.name, takes)
             known.update({name: known[name] and takes[name] for name in takes})
             return False
@@ -136,3 +142,7 @@ def seen_kernels() -> Iterator[dict[str, dict[str, bool]]]:
     finally:
         for kernel, ladders in before.items():
             kernel.ladder = ladders
+
+
+def _for_readers(rule) -> bool:
+    return getattr(rule, "__name__", "") == "_for_readers"

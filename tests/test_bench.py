@@ -92,13 +92,18 @@ def test_a_wrong_result_is_refused(found, words):
         require_equal("conv2d", "tinygen", found, [np.ones(3, np.float32)], "torch", 1e-3)
 
 
+def _for_readers(x):
+    return False
+
+
 @pytest.fixture
 def doubling():
-    """A kernel with a right and a wrong faster variant, and a case that calls it; the last variant is not usable."""
+    """A kernel with a faster variant, one that is not usable and one for readers, and a case that calls it."""
     kernel = kernels.Kernel("doubling")
     kernel.reference(lambda x: x + x)
     kernel.variant("shift", usable=lambda x: x.size > 1)(lambda x: x * 2)
     kernel.variant("huge", usable=lambda x: x.size > 1000)(lambda x: x * 3)
+    kernel.variant("naive", usable=_for_readers)(lambda x: np.array([2 * value for value in x], x.dtype))
 
     def make(side):
         x = np.arange(5, dtype=np.float32)
@@ -113,17 +118,25 @@ def test_seen_kernels(doubling):
     before = kernel.ladder
     with seen_kernels() as seen:
         case.make(OURS)()
-    assert seen == {"doubling": {"reference": True, "shift": True, "huge": False}} and kernel.ladder is before
+    assert (
+        seen == {"doubling": {"reference": True, "shift": True, "huge": False, "naive": None}}
+        and kernel.ladder is before
+    )
 
 
 def test_the_ladder_has_every_variant_that_takes_the_arguments(doubling, capsys):
     _, case = doubling
     row = bench.run_case(case, [], bench.Settings(1, 1, torch=False, ladder=True), ROOF)
-    assert list(row["sides"]) == ["tinygen", "doubling=reference", "doubling=shift"]
+    assert list(row["sides"]) == ["tinygen", "doubling=reference", "doubling=shift", "doubling=naive"]
     assert row["kernels"] == {"doubling": "shift"}
     assert "doubling: huge does not take these arguments" in capsys.readouterr().err
     lines = report.aligned(report.ladder_rows({"cases": [row]})).splitlines()
-    assert [line.split()[2] for line in lines[2:]] == ["tinygen", "doubling=reference", "doubling=shift"]
+    assert [line.split()[2] for line in lines[2:]] == [
+        "tinygen",
+        "doubling=reference",
+        "doubling=shift",
+        "doubling=naive",
+    ]
 
 
 def test_a_wrong_kernel_is_refused(doubling):
@@ -244,7 +257,9 @@ def test_the_readme_table():
 def test_the_readme_is_what_the_results_say():
     if not report.README.exists():
         pytest.skip("not a checkout")
-    assert report.results() and report.main(["check"]) == 0
+    assert report.main(["check"]) == 0
+    for result in report.results():
+        assert (report.RESULTS / report.plot_name(result)).exists()
 
 
 def test_check_notices_a_readme_that_says_something_else(tmp_path, monkeypatch):
@@ -255,7 +270,7 @@ def test_check_notices_a_readme_that_says_something_else(tmp_path, monkeypatch):
     (tmp_path / "cpu-1.json").write_text(json.dumps(example()), encoding="utf-8")
     assert report.main(["check"]) == 1
     assert report.main(["write"]) == 0 and report.main(["check"]) == 0
-    assert (tmp_path / "roofline-1.png").stat().st_size > 1000
+    assert (tmp_path / "roofline-2-threads.png").stat().st_size > 1000
 
 
 def test_a_table_for_the_terminal_leaves_out_empty_columns():
