@@ -15,8 +15,6 @@ from tinygen.kernels.conv2d_tile_loops import (
     ROWS,
     dot_tile,
     product_tile,
-    winograd_input,
-    winograd_output,
 )
 
 
@@ -148,48 +146,3 @@ def correlate_with_gradient(x, gy, block, chunks, corner, split, grid, length, o
                         k * len(offsets) + l,
                         len(offsets),
                     )
-
-
-@njit(cache=True, parallel=True)
-def winograd(x, block, corner, grid, length, weights, y):
-    """y from x by tiles of 2 x 2; weights (16, K / ROWS, C, ROWS) are transformed ones, flat.
-
-    A chunk of tiles at a time: all its channels transformed (L2), then ROWS output channels of all 16 products (L1)
-    and their tiles of y.
-    """
-    N, C, K = len(x), x.shape[1], y.shape[1]
-    tile = PIXELS * 4 // x.itemsize
-    chunk, blocks = tile, (K + ROWS - 1) // ROWS
-    channels = np.arange(C) * chunk
-    square = np.empty(16, np.int64)
-    for i in range(4):
-        for j in range(4):
-            square[i * 4 + j] = (i % 2 * 2 + j % 2) * length + i // 2 * grid[1] + j // 2
-    apart = (
-        C * chunk + PIXELS
-    )  # not a multiple of 4096 bytes: sixteen such addresses share one set of the L1 cache
-    beside = ROWS * chunk + PIXELS
-    products = np.arange(16) * beside
-    for part in prange((N + block - 1) // block):
-        first = part * block
-        count = min(block, N - first)
-        strips = np.empty(C * 4 * length, x.dtype)
-        fill_strips(x, first, count, corner, (2, 2), grid, length, strips)
-        width = (count * grid[0] * grid[1] + chunk - 1) // chunk * chunk
-        out = np.empty(blocks * ROWS * 4 * width, x.dtype)
-        v = np.empty(16 * apart, x.dtype)
-        m = np.empty(16 * beside, x.dtype)
-        for p in range(0, width, chunk):
-            for c in range(C):
-                winograd_input(strips, c * 4 * length + p, square, chunk, v, c * chunk, apart)
-            for k in range(blocks):
-                for e in range(16):
-                    at = (e * blocks + k) * C * ROWS
-                    for q in range(0, chunk, tile):
-                        product_tile(weights, at, v, e * apart + q, channels, 0, C, m, e * beside + q, chunk)
-                for i in range(ROWS):
-                    winograd_output(m, i * chunk, products, chunk, out, (k * ROWS + i) * 4 * width + p, width)
-        for k in range(K):
-            for phase in range(4):
-                row = out[(k * 4 + phase) * width : (k * 4 + phase + 1) * width]
-                spread_rows(row, first, count, k, grid, (phase // 2, phase % 2), (2, 2), y)

@@ -59,13 +59,6 @@ def usable(kernel, name, args, at):
     return check is None or check(*args, **at)
 
 
-def fits(name, shapes):
-    """Whether the variant could take the sizes, were they as many as pay"""
-    x, w, stride, padding, dilation = shapes
-    plain = w[2:] == (3, 3) and stride == dilation == ONE and max(map(max, padding)) <= 2
-    return 0 not in x and (name != "winograd" or plain)
-
-
 def run(kernel, name, args, at):
     with kernels.use(**{kernel: name}):
         return getattr(kernels, kernel)(*args, **at)
@@ -82,8 +75,8 @@ def close(got, wanted, dtype, scale=1.0):
 @pytest.mark.parametrize("kernel,name", FASTER)
 def test_a_variant_is_its_reference(kernel, name, shapes, dtype):
     args, at = arguments(kernel, shapes, dtype)
-    if not fits(name, shapes):
-        pytest.skip("never given to it")
+    if 0 in shapes[0]:
+        pytest.skip("never given to a faster variant")
     wanted = run(kernel, "reference", [a.astype(np.float64) for a in args], at)
     close(run(kernel, name, args, at), wanted, dtype)
 
@@ -116,9 +109,6 @@ def test_what_a_variant_refuses(kernel, name):
     assert not usable(kernel, name, [args[0], args[1].astype(np.float64)], at)
     assert not usable(kernel, name, args, at | {"groups": 2})
     assert not usable(kernel, name, args, at | {"padding": ((-1, 1), (1, 1))})
-    if name == "winograd":
-        assert not usable(kernel, name, args, at | {"stride": TWO})
-        assert not usable(kernel, name, args, at | {"dilation": TWO})
 
 
 def test_no_index_leaves_its_array(tmp_path):
