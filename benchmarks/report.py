@@ -147,7 +147,9 @@ def conditions(result: dict) -> str:
         f"roof: {roof['gflops']:.0f} GFLOP/s (sgemm {roof['sgemm']}), {roof['gbps']:.0f} GB/s (copy, "
         f"{roof['copy_megabytes']} MiB)",
     ]
-    return "; ".join(facts + ([missing] if missing else [])) + "."
+    busy = load["before"] and load["before"][0] > m["cores"] / 2
+    note = " The machine was busy: of the roof means little, times less, ratios are rough." if busy else ""
+    return "; ".join(facts + ([missing] if missing else [])) + "." + note
 
 
 def section(measured: list[dict]) -> str:
