@@ -41,11 +41,10 @@ def bench(argv, *, names, json, threads, repeat, quick, no_torch, scaling) -> in
     from tinygen.benchmarks import scaling as growth
 
     cases = bench.chosen(names, bench.all_cases())
-    if any(os.environ.get(name) != str(threads) for name in machine.THREAD_VARIABLES):
+    wanted = machine.environment(threads)
+    if any(os.environ.get(name) != value for name, value in wanted.items()):
         # libraries read these when they are loaded, which NumPy already is
-        return subprocess.call(
-            [sys.executable, "-m", "tinygen", "bench", *argv], env=machine.environment(threads)
-        )
+        return subprocess.call([sys.executable, "-m", "tinygen", "bench", *argv], env=wanted)
     # one name asks about kernels: their variants; groups of everything only compare
     ladder = bool(names) and not {"kernels", "steps"} & set(names) and not all(case.step for case in cases)
     settings = bench.Settings(threads, repeat, quick, torch=not no_torch, ladder=ladder)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 TURN = 0.01  # seconds a turn should last at least: short calls are repeated within it
-PAUSE = 0.03  # seconds before a turn, in which the threads of the side before stop waiting actively (OpenBLAS: 26 ms)
+PAUSE = 0.03  # seconds before a turn, in which the threads of the side before stop waiting actively
 BUDGET = 20.0  # seconds for all turns of a case; slow cases get fewer, but never fewer than LEAST
 LEAST = 3
 
