@@ -284,7 +284,9 @@ def test_a_table_for_the_terminal_leaves_out_empty_columns():
 
 
 def test_command(capfd, tmp_path, monkeypatch):
-    """In this process, as the tests' environment has the one thread asked for."""
+    """In this process, as the environment is already the one that a process with one thread would be given."""
+    for name, value in machine.environment(1).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(bench, "all_cases", tiny_cases)
     monkeypatch.setattr(machine, "roofline", lambda *_, **__: ROOF)
     path = tmp_path / "out.json"
