@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from test_nn import close
 
 import tinygen as tg
 from tinygen import nn
@@ -12,12 +13,6 @@ from tinygen import nn
 torch = pytest.importorskip("torch")
 tnn = torch.nn
 rng = np.random.default_rng(0)
-
-
-def close(ours, theirs, tolerance=1e-10):
-    ours, theirs = ours.detach().numpy(), theirs.detach().numpy()
-    assert ours.shape == theirs.shape and ours.dtype == theirs.dtype
-    np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
 
 
 CASES = {  # every public name, and the test that compares it with PyTorch

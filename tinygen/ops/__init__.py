@@ -40,10 +40,10 @@ EXPORTS = {
     elementwise: """add sub mul div neg pow floor_divide remainder exp log sqrt rsqrt reciprocal square abs sign maximum
         minimum clamp clamp_min clamp_max where masked_fill clone""",
     pointwise: """sin cos tan asin acos atan atan2 sinh cosh exp2 log2 log10 fmod lerp addcmul addcdiv nan_to_num
-        expm1 log1p erf logaddexp floor ceil round trunc""",
+        expm1 log1p erf floor ceil round trunc""",
     compare: """eq ne lt le gt ge bitwise_and bitwise_or bitwise_xor bitwise_not logical_and logical_or logical_xor
         logical_not isnan isinf isfinite isclose allclose equal""",
-    activation: "relu sigmoid tanh selu prelu",
+    activation: "relu sigmoid tanh logaddexp selu prelu",
     distance: "cosine_similarity pairwise_distance",
     reduce: """sum mean var std var_mean std_mean amax amin max min argmax argmin any all logsumexp norm
         count_nonzero""",

@@ -74,6 +74,16 @@ def softplus(x, *, beta=1.0, threshold=20.0):
 softplus.vjp(lambda g, x, beta, threshold: g * where(x * beta > threshold, 1.0, sigmoid(x * beta)))
 
 
+@primitive(promote="same", tensors=("x", "other"))
+def logaddexp(x, other):
+    """log(exp(x) + exp(other)), without overflow"""
+    return kernels.logaddexp(x, other)
+
+
+# the derivatives are a softmax of the two, σ(x - other) + σ(other - x) = 1; not exp(x - y), as y is rounded at its size
+logaddexp.vjp(lambda g, x, other: g * sigmoid(x - other), lambda g, x, other: g * sigmoid(other - x))
+
+
 @primitive(name="silu")
 def _silu(x):
     """x σ(x)"""

@@ -155,21 +155,6 @@ def erf(x):
 erf.vjp(lambda g, x: g * (2 / math.sqrt(math.pi)) * exp(-(x * x)))
 
 
-@primitive(promote="same", tensors=("x", "other"))
-def logaddexp(x, other):
-    """log(exp(x) + exp(other)), without overflow"""
-    return kernels.logaddexp(x, other)
-
-
-def _share(g, of, beside):
-    """g exp(of) / (exp(of) + exp(beside)), a softmax of the two; by their difference, since y is rounded at its size"""
-    from tinygen.ops.activation import sigmoid  # which imports this file
-
-    return g * sigmoid(of - beside)
-
-
-logaddexp.vjp(lambda g, x, other: _share(g, x, other), lambda g, x, other: _share(g, other, x))
-
 # steps
 
 
