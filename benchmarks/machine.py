@@ -14,8 +14,8 @@ import numpy as np
 from tinygen import blas
 
 THREAD_VARIABLES = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"
-# OpenBLAS threads wait actively for 2^26 cycles, longer than a pause between turns: PyTorch's 512³ product took 16 ms
-# after ours and 1.3 ms alone; with 2^24 it takes 1.3 ms
+# OpenBLAS threads wait actively for 2^26 cycles, longer than a pause between turns, and PyTorch's would have to share
+# the cores with them in its turn; 2^24 cycles are over before it
 PATIENCE = {"OPENBLAS_THREAD_TIMEOUT": "24"}
 WIDE = "avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve"
 

@@ -1,8 +1,8 @@
 """The compiled heart of products on blocks: a tile of c held in registers; imported on first use.
 
-LLVM's vectoriser keeps the sums of a product in memory, which halves its speed.  `_tile` therefore writes the loop in
-LLVM's own vectors: ROWS x 2 of them are summed in registers, so a step costs 2 vector loads and ROWS broadcasts for
-2 ROWS multiply-adds.
+LLVM's vectoriser keeps the sums of a product in memory and loads and stores them at each step.  `_tile` therefore
+writes the loop in LLVM's own vectors: ROWS x 2 of them are summed in registers, so a step costs 2 vector loads and
+ROWS broadcasts for 2 ROWS multiply-adds.
 """
 
 import numpy as np

@@ -15,7 +15,9 @@ KERNELS = Path(tinygen.kernels.__file__).resolve().parent
 
 # which parts of tinygen each part may import; a part that is not named here may not be imported at all
 FOUNDATION = {"dtypes", "grad_mode"}
-TAPE = FOUNDATION | {"argument_types", "autograd", "calls", "primitive", "tensor", "gradcheck", "legacy"}
+TAPE = FOUNDATION | {
+    *("argument_types", "autograd", "calls", "conversion", "gradcheck", "legacy", "primitive", "tensor")
+}
 OPS = TAPE | {"ops", "kernels", "random"}
 BELOW = {
     "kernels": {"kernels"},
@@ -26,6 +28,7 @@ BELOW = {
     "primitive": TAPE,
     "argument_types": TAPE,
     "calls": TAPE,
+    "conversion": TAPE,
     "gradcheck": TAPE,
     "legacy": TAPE,
     "tensor": TAPE | {"ops"},

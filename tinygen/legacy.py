@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tinygen import dtypes
-from tinygen.tensor import Tensor, constructed
+from tinygen.conversion import constructed
+from tinygen.tensor import Tensor
 
 
 class _TensorType(type):

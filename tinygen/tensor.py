@@ -439,72 +439,10 @@ class Tensor:
 _new = object.__new__
 
 
-def _to_array(data, dtype=None) -> np.ndarray:
-    """A fresh array of numbers, lists, NumPy arrays or Tensors; Python floats become the default dtype."""
-    if isinstance(data, Tensor):
-        data = data._data
-    if isinstance(data, (np.ndarray, np.generic)):
-        array = np.array(data, dtype)
-    else:
-        array = np.array(_plain(data), dtype)
-        if dtype is None and array.dtype == np.float64 and not _has_float64(data):
-            array = array.astype(dtypes.get_default_dtype())
-        elif dtype is None and array.dtype.kind in "iu":
-            array = array.astype(np.int64, copy=False)
-    if array.dtype.kind in "OUS":
-        raise _no_numbers(data)
-    dtypes.category(array.dtype)
-    return array
-
-
-def _no_numbers(data) -> Exception:
-    """The error for what NumPy makes an array of objects or strings of."""
-    if isinstance(data, (list, tuple)):
-        return ValueError(f"tensor: found a {type(data).__name__} of other things than numbers: {data!r:.80}")
-    return DtypeError(f"tensor: found a {type(data).__name__}, expected numbers, lists or an array")
-
-
-def constructed(name: str, data: tuple, dtype) -> np.ndarray:
-    """The array of `name(*data)`: zeros of sizes given one by one, or a copy of one list or array"""
-    if all(_is_whole(n) for n in data):
-        if any(n < 0 for n in data):
-            raise dtypes.ShapeError(f"{name}: found the sizes {data}, expected none below 0")
-        return np.zeros(data or 0, dtype)
-    if len(data) == 1 and isinstance(data[0], tuple) and all(_is_whole(n) for n in data[0]):
-        raise NotImplementedError(
-            f"{name}: sizes in a tuple cannot be told from values; use {name}(*size), or tensor(values)"
-        )
-    if len(data) != 1 or not isinstance(data[0], (list, tuple, np.ndarray, Tensor)):
-        raise TypeError(
-            f"{name}: expected whole numbers as sizes, or one list or array; see tensor(data, dtype)"
-        )
-    return _to_array(data[0], dtype)
-
-
-def _is_whole(n) -> bool:
-    return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
-
-
-def _has_float64(data) -> bool:
-    """Whether nested lists hold NumPy or Tensor float64 beside Python's floats, which have no width."""
-    if isinstance(data, (list, tuple)):
-        return any(_has_float64(x) for x in data)
-    return isinstance(data, (np.ndarray, np.generic, Tensor)) and data.dtype == dtypes.float64
-
-
-def _plain(data):
-    """Nested lists with Tensors in them as nested lists of numbers."""
-    if isinstance(data, Tensor):
-        return data._data
-    if isinstance(data, (list, tuple)):
-        return [_plain(x) for x in data]
-    return data
-
-
 def tensor(data, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """A new Tensor with a copy of `data` (numbers, nested lists, a NumPy array, a Tensor)."""
     check_device(device)
-    result = Tensor._wrap(_to_array(data, dtype))
+    result = Tensor._wrap(to_array(data, dtype))
     return result.requires_grad_() if requires_grad else result
 
 
@@ -535,4 +473,6 @@ def check_device(name) -> None:
         raise NotImplementedError(f"device {name}: only 'cpu' is supported so far")
 
 
-from tinygen import autograd, ops  # noqa: E402  (they need Tensor to be defined first)
+# at the end: these modules need Tensor to be defined first
+from tinygen import autograd, ops  # noqa: E402
+from tinygen.conversion import constructed, to_array  # noqa: E402
