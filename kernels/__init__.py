@@ -4,7 +4,7 @@ Shape letters: N batch, C/K channels in/out, H W image, R S filter, P Q output, 
 `g` incoming gradient, `gx` gradient of x, `y` output, `xp` the array module (numpy or cupy).
 """
 
-from tinygen.kernels import conv2d_taps  # registers variants
+from tinygen.kernels import conv2d_taps, matmul_cuda  # register variants
 from tinygen.kernels.activation import (
     gelu,
     gelu_grad,

@@ -39,11 +39,11 @@ def user_cache():
         config.CACHE_DIR = before
 
 
-def folder() -> Path:
-    """Where compiled loops are kept: by numba's rules one folder for each place the package is in."""
+def folder(what: str = "numba") -> Path:
+    """Where compiled code is kept, by numba's rules one folder for each place the package is in; "cuda": cubins."""
     base = os.environ.get("XDG_CACHE_HOME")
     return Path(
-        base or Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache"), "tinygen", "numba"
+        base or Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache"), "tinygen", what
     )
 
 

@@ -4,11 +4,33 @@ from __future__ import annotations
 
 import functools
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 
 _registry: dict[str, Kernel] = {}
-_forced: dict[str, str] = {}
+_forced: dict[str, Forced] = {}
+
+# Where a variant for the GPU can also run on numpy arrays: a .cu source compiled for this CPU, a numba kernel in
+# numba's simulator.
+PLACES = ("host", "simulator")
+THREAD_ORDERS = ("forward", "reverse", "random")
+
+
+class Forced(NamedTuple):
+    """What `use` asks of one kernel."""
+
+    variant: str
+    on: str | None = None
+    order: str = "forward"
+
+
+_here: list[Forced] = []  # the forced calls that are running with on=..., innermost last
+
+
+def thread_order() -> str:
+    """In which order the threads of a block take turns where a CPU runs them: what `use(..., order=)` said."""
+    return _here[-1].order if _here else "forward"
 
 
 def array_module(x):
@@ -38,10 +60,15 @@ class Kernel:
         self.__doc__ = None
         _registry[name] = self
 
-    def variant(self, name: str, *, devices=("cpu",), usable=None):
-        """Register the next, faster variant.  `usable(*args, **attrs)` says whether it takes these arguments."""
+    def variant(self, name: str, *, devices=("cpu",), usable=None, on: str | None = None):
+        """Register the next, faster variant.  `usable(*args, **attrs)` says whether it takes these arguments.
+
+        on="host" or "simulator": it is written for the GPU and takes numpy arrays there too, under `use(..., on=)`.
+        """
 
         def register(function):
+            if on:
+                function.on = on
             for device in devices:
                 self.ladder[device].append((name, function, usable))
             self.__doc__ = self.__doc__ or function.__doc__
@@ -54,20 +81,35 @@ class Kernel:
         return self.variant("reference", devices=("cpu", "cuda"))(function)
 
     def __call__(self, *args, **attrs):
-        ladder = self.ladder["cpu" if isinstance(args[0], np.ndarray) else "cuda"]
+        device = "cpu" if isinstance(args[0], np.ndarray) else "cuda"
         if _forced and self.name in _forced:
-            return self._force(ladder)(*args, **attrs)
-        for _, function, usable in reversed(ladder):
+            return self._run_forced(_forced[self.name], device, args, attrs)
+        for _, function, usable in reversed(self.ladder[device]):
             if usable is None or usable(*args, **attrs):
                 return function(*args, **attrs)
         raise ValueError(f"{self.name}: none of its variants takes these arguments")
 
-    def _force(self, ladder):
-        wanted = _forced[self.name]
-        for name, function, _ in ladder:
-            if name == wanted:
-                return function
-        raise ValueError(f"{self.name}: no variant {wanted!r} here; known: {', '.join(v[0] for v in ladder)}")
+    def _run_forced(self, forced: Forced, device: str, args, attrs):
+        if forced.on and device != "cpu":
+            raise TypeError(
+                f"{self.name}: use(..., on={forced.on!r}) runs on numpy arrays, got {type(args[0]).__name__}"
+            )
+        ladder = self.ladder["cuda" if forced.on else device]
+        function = next((f for name, f, _ in ladder if name == forced.variant), None)
+        if function is None:
+            known = ", ".join(v[0] for v in ladder)
+            raise ValueError(f"{self.name}: no variant {forced.variant!r} here; known: {known}")
+        if not forced.on:
+            return function(*args, **attrs)
+        _here.append(forced)
+        try:
+            return function(*args, **attrs)
+        finally:
+            _here.pop()
+
+    def variants_on(self, place: str) -> list[str]:
+        """The GPU variants that `use(..., on=place)` can run on numpy arrays."""
+        return [name for name, function, _ in self.ladder["cuda"] if getattr(function, "on", None) == place]
 
 
 def registry() -> dict[str, dict[str, list[str]]]:
@@ -79,16 +121,30 @@ def registry() -> dict[str, dict[str, list[str]]]:
 
 
 @contextmanager
-def use(**variants: str):
-    """Force variants by name, `with kernels.use(matmul="tiled"):` — for tests, benchmarks and readers."""
+def use(*, on: str | None = None, order: str = "forward", **variants: str):
+    """Force variants by name, `with kernels.use(matmul="tiled"):` — for tests, benchmarks and readers.
+
+    on="host" runs variants written in CUDA C++ on numpy arrays, without a GPU: the same source, compiled by g++, each
+    CUDA thread a fiber (`kernels/hostcuda`).  on="simulator" does so for those written with numba.cuda.
+    order="forward", "reverse" or "random": in which order the threads take turns on the host.  A result that depends
+    on it is a race, most often a missing barrier.
+    """
+    if on not in (None, *PLACES):
+        raise ValueError(f"use: on={on!r}; known: {', '.join(PLACES)}")
+    if order not in THREAD_ORDERS:
+        raise ValueError(f"use: order={order!r}; known: {', '.join(THREAD_ORDERS)}")
     for name, variant in variants.items():
         if name not in _registry:
             raise ValueError(f"use: no kernel {name!r}; known: {', '.join(sorted(_registry))}")
-        known = {v[0] for ladder in _registry[name].ladder.values() for v in ladder}
+        kernel = _registry[name]
+        known = set(kernel.variants_on(on)) if on else {v[0] for l in kernel.ladder.values() for v in l}
         if variant not in known:
-            raise ValueError(f"use: {name} has no variant {variant!r}; known: {', '.join(sorted(known))}")
+            where = f" for on={on!r}" if on else ""
+            raise ValueError(
+                f"use: {name} has no variant {variant!r}{where}; known: {', '.join(sorted(known)) or 'none'}"
+            )
     before = dict(_forced)
-    _forced.update(variants)
+    _forced.update({name: Forced(variant, on, order) for name, variant in variants.items()})
     try:
         yield
     finally:

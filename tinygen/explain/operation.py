@@ -141,13 +141,12 @@ def _kernels(page: Page, entry: Entry, result: Run) -> None:
 
 def _kernel(page: Page, name: str, when: str, ran: set) -> None:
     page.prose(f"kernels.{name}, called by the {when}:")
-    rungs: dict[str, tuple] = {}
+    rungs: dict[tuple, list[str]] = {}  # a rung of the same name on another device is another function
     for device, ladder in _registry[name].ladder.items():
         for variant, function, _ in ladder:
-            devices = rungs.get(variant, (function, []))[1]
-            rungs[variant] = (function, [*devices, device])
-    for variant, (function, devices) in rungs.items():
-        here = ", ran here" if variant in ran else ""
+            rungs.setdefault((variant, function), []).append(device)
+    for (variant, function), devices in rungs.items():
+        here = ", ran here" if variant in ran and "cpu" in devices else ""
         page.entry(
             f"{variant} ({' and '.join(devices)}{here})", _first_line(function), source.where(function)
         )

@@ -1,0 +1,140 @@
+"""Every CUDA C++ kernel against its reference: on the host in three thread orders, on a GPU where there is one.
+
+The arguments stand in `cuda_cases.py`; which variants there are is found in the registry.
+"""
+
+import shutil
+from itertools import zip_longest
+
+import cuda_cases
+import numpy as np
+import pytest
+
+from tinygen import kernels
+from tinygen.kernels import dispatch
+from tinygen.kernels.cuda_source import CudaSource
+
+VARIANTS = [
+    pytest.param(name, variant, id=f"{name}-{variant}")
+    for name, kernel in sorted(dispatch._registry.items())
+    for variant in kernel.variants_on("host")
+]
+
+
+@pytest.fixture
+def host():
+    """Skip where the sources cannot be compiled for this CPU."""
+    if shutil.which("g++") is None:
+        pytest.skip("no g++")
+    return pytest.importorskip("tinygen.kernels.hostcuda")
+
+
+def numpy_arrays(value):
+    """cupy arrays as numpy arrays, everything else as it is."""
+    return value.get() if hasattr(value, "get") and not isinstance(value, dict) else value
+
+
+def outputs(result) -> list[np.ndarray]:
+    return [
+        np.asarray(numpy_arrays(r))
+        for r in (result if isinstance(result, tuple) else (result,))
+        if r is not None
+    ]
+
+
+def reference(name: str, args, attrs) -> list[np.ndarray]:
+    """The definition in float64."""
+    wide = [
+        a.astype(np.float64) if isinstance(a, np.ndarray) and a.dtype == np.float32 else a
+        for a in map(numpy_arrays, args)
+    ]
+    with kernels.use(**{name: "reference"}), np.errstate(all="ignore"):
+        return outputs(dispatch._registry[name](*wide, **attrs))
+
+
+def compare(name: str, got: list, args, attrs) -> None:
+    for result, wanted in zip_longest(got, reference(name, args, attrs)):
+        assert result.shape == wanted.shape and result.dtype == np.float32
+        if result.size:
+            limit = cuda_cases.TOLERANCE.get(name, 2e-6) * max(1, np.abs(wanted).max())
+            assert np.abs(result - wanted).max() <= limit, [np.shape(a) for a in args]
+
+
+@pytest.mark.parametrize("name, variant", VARIANTS)
+def test_on_the_host_in_three_thread_orders(host, name, variant):
+    for args, attrs in getattr(cuda_cases, name)(cuda_cases.Arrays()):
+        found = []
+        for order in dispatch.THREAD_ORDERS:
+            with kernels.use(on="host", order=order, **{name: variant}):
+                found.append(outputs(dispatch._registry[name](*args, **attrs)))
+        compare(name, found[0], args, attrs)
+        for other in found[1:]:
+            for one, two in zip(found[0], other):
+                assert np.array_equal(one, two, equal_nan=True), f"a race: {[np.shape(a) for a in args]}"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name, variant", VARIANTS)
+def test_on_the_gpu(name, variant):
+    import cupy
+
+    for args, attrs in getattr(cuda_cases, name)(cuda_cases.Arrays(cupy)):
+        with kernels.use(**{name: variant}):
+            once, again = (outputs(dispatch._registry[name](*args, **attrs)) for _ in range(2))
+        compare(name, once, args, attrs)
+        assert all(np.array_equal(one, two, equal_nan=True) for one, two in zip(once, again))
+
+
+def test_every_source_is_found():
+    assert {"matmul"} <= {p.values[0] for p in VARIANTS}
+
+
+def test_use_on_host_names_what_it_knows():
+    with pytest.raises(ValueError, match="matmul has no variant 'rank_one' for on='host'; known: naive"):
+        with kernels.use(matmul="rank_one", on="host"):
+            pass
+    with pytest.raises(ValueError, match="relu_grad has no variant 'x' for on='host'; known: none"):
+        with kernels.use(relu_grad="x", on="host"):
+            pass
+    with pytest.raises(ValueError, match="on='gpu'; known: host, simulator"):
+        with kernels.use(matmul="naive", on="gpu"):
+            pass
+    with pytest.raises(ValueError, match="order='up'; known: forward, reverse, random"):
+        with kernels.use(matmul="naive", on="host", order="up"):
+            pass
+
+
+def test_use_on_host_takes_turns_with_the_cpu_variants(host):
+    x, w = np.ones((3, 2), np.float32), np.ones((2, 4), np.float32)
+    with dispatch.trace() as calls:
+        with kernels.use(matmul="naive", on="host", order="reverse"):
+            assert dispatch.thread_order() == "forward"  # outside a forced call
+            kernels.matmul(x, w)
+            with kernels.use(matmul="naive"):
+                kernels.matmul(x, w)
+            kernels.matmul(x, w)
+        kernels.matmul(x, w)
+    assert calls == [("matmul", "naive")] * 3 + [("matmul", "reference")]
+    assert not dispatch._here
+
+
+def test_the_kernels_compute_in_float32(host):
+    with kernels.use(matmul="naive", on="host"):
+        with pytest.raises(TypeError, match="matmul: the CUDA kernels compute in float32, w is float64"):
+            kernels.matmul(np.ones((2, 2), np.float32), np.ones((2, 2)))
+        with pytest.raises(ValueError, match="matmul: x has 3 columns, w has 2 rows"):
+            kernels.matmul(np.ones((2, 3), np.float32), np.ones((2, 2), np.float32))
+
+
+@pytest.mark.parametrize(
+    "arguments, error, message",
+    [
+        ((np.ones(1), 2**31), OverflowError, "argument 1 is 2147483648: no int"),
+        ((np.ones(1), "a"), TypeError, "argument 1 is str"),
+        ((np.ones(1), [1]), TypeError, "argument 1 is list"),
+        ((1, 2.0), TypeError, "no array among its arguments"),
+    ],
+)
+def test_launch_arguments(arguments, error, message):
+    with pytest.raises(error, match=f"matmul_naive: {message}"):
+        CudaSource("matmul.cu").launch("matmul_naive", (1,), (1,), *arguments)
