@@ -23,6 +23,7 @@ setup(
     package_dir={f"tinygen.{folder}": folder for folder in TOP_LEVEL},
     package_data={
         "tinygen.kernels": ["*.cu", "*.cuh", "*.h"],
+        "tinygen.kernels.hostcuda": ["*.h", "*.cpp", "*.md", "toolkit/*.h"],
         "tinygen.metrics": ["*.safetensors"],
         "tinygen.benchmarks": ["results/*.json"],
     },

@@ -1,0 +1,274 @@
+"""From a .cu file to a library for this CPU: preprocess, read the signatures, replace three words, compile, keep.
+
+    source.cu --g++ -E--> text --rewrite--> text --g++ -c--> object --with the machine's object--> library.so
+
+What is compiled lies in the user's cache folder under a hash of everything that went into it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinygen.kernels import compiled
+
+FOLDER = Path(__file__).parent
+MACHINE = ("machine.cpp", "memory_checks.cpp")
+_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"', re.MULTILINE)
+
+COMMON = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-stack-protector", "-U_FORTIFY_SOURCE")
+COMMON += ("-ffp-contract=fast",)  # a * b + c in one rounding where the CPU can, as nvcc does by default
+WARNINGS = ("-Wall", "-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-unused-variable")
+BUILDS = {
+    "fast": ("-O2", "-march=native", "-g1"),
+    "debug": ("-O0", "-g"),
+    # every load and store calls the machine, and so does a check that fails: memory_checks.cpp answers the calls
+    "checked": ("-O1", "-march=native", "-g", "-DHOSTCUDA_CHECKED"),
+}
+INSTRUMENT = {"checked": ("-fsanitize=thread", "-fsanitize=alignment,bounds")}
+
+
+class CompileError(RuntimeError):
+    """g++ did not accept the source, or is not there."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A kernel as its source declares it: its parameters' names; the types come from the compiled library."""
+
+    name: str
+    parameters: tuple[str, ...]
+    launch_bound: str  # an expression, "0" for none
+
+
+# -- the compiler
+
+
+@functools.cache
+def compiler() -> str:
+    """The path of g++ ($CXX if it is set)."""
+    path = shutil.which(os.environ.get("CXX", "g++"))
+    if path is None:
+        raise CompileError(
+            "running a .cu file on the CPU needs the C++ compiler g++, which is not on the PATH: install it "
+            "(Debian, Ubuntu: apt install g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install)"
+        )
+    return path
+
+
+@functools.cache
+def machine_key() -> str:
+    """What a compiled library depends on besides its source: compiler and processor."""
+    version = subprocess.run([compiler(), "--version"], capture_output=True, text=True, check=True).stdout
+    flags = ""
+    if os.path.exists("/proc/cpuinfo"):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
+    return f"{version}\n{platform.platform()}\n{platform.processor()}\n{flags}"
+
+
+def run_compiler(arguments, source: str) -> str:
+    command = [compiler(), *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        raise CompileError(f"g++ does not accept {source}:\n{result.stderr.strip()}")
+    return result.stdout
+
+
+# -- the cache
+
+
+def folder() -> Path:
+    """Where libraries are kept; a temporary folder where the user's cache cannot be written."""
+    path = compiled.folder().parent / "hostcuda"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if os.access(path, os.W_OK):
+            return path
+    except OSError:
+        pass
+    path = Path(tempfile.gettempdir()) / f"tinygen-hostcuda-{os.getuid()}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
+@functools.cache
+def _text_of_the_machine() -> str:
+    return "".join(
+        (FOLDER / name).read_text(encoding="utf-8") for name in ("hostcuda.h", "machine.h", *MACHINE)
+    )
+
+
+def _with_headers(path: Path, seen: set[Path] | None = None) -> str:
+    """The text of a source and of every file it includes with quotes."""
+    seen = set() if seen is None else seen
+    seen.add(path)
+    text = path.read_text(encoding="utf-8")
+    for name in _INCLUDE.findall(text):
+        header = (path.parent / name).resolve()
+        if header not in seen and header.exists():
+            text += _with_headers(header, seen)
+    return text
+
+
+def key(*parts: str) -> str:
+    content = "\0".join((*parts, _text_of_the_machine(), machine_key()))
+    return hashlib.sha256(content.encode()).hexdigest()[:24]
+
+
+# -- reading and rewriting the preprocessed text
+
+
+def _closing(text: str, opening: int) -> int:
+    """The index of the bracket that closes the one at `opening`."""
+    depth = 0
+    for index in range(opening, len(text)):
+        depth += (text[index] in "([{") - (text[index] in ")]}")
+        if depth == 0:
+            return index
+    raise CompileError("a bracket is never closed")
+
+
+def _split(text: str) -> list[str]:
+    """Split at the commas that stand in no brackets."""
+    parts, depth, start = [], 0, 0
+    for index, character in enumerate(text):
+        depth += (character in "([{<") - (character in ")]}>")
+        if character == "," and depth == 0:
+            parts.append(text[start:index])
+            start = index + 1
+    parts.append(text[start:])
+    return [part.strip() for part in parts if part.strip()]
+
+
+def signatures(text: str) -> list[Signature]:
+    """Every kernel of the preprocessed text (templates aside: only what is made of them can be launched)."""
+    text = re.sub(r"^#.*$", "", text, flags=re.MULTILINE)
+    found = {}
+    for match in re.finditer(r"\b__global__\b", text):
+        before = text[max(text.rfind(c, 0, match.start()) for c in ";}{") + 1 : match.start()]
+        if "template" in before:
+            continue
+        bound, at = "0", match.end()
+        while True:
+            opening = text.index("(", at)
+            name = re.search(r"(\w+)\s*$", text[at:opening]).group(1)
+            closing = _closing(text, opening)
+            if name != "__launch_bounds__":
+                break
+            bound, at = _split(text[opening + 1 : closing])[0], closing + 1
+        bounds_before = re.search(r"__launch_bounds__\s*\((.*)\)", before, re.DOTALL)
+        if bounds_before:
+            bound = _split(bounds_before.group(1))[0]
+        inside = [p for p in _split(text[opening + 1 : closing]) if p != "void"]
+        names = tuple(re.search(r"(\w+)\s*(\[[^\]]*\]\s*)*$", p).group(1) for p in inside)
+        found[name] = Signature(name, names, bound)
+    return list(found.values())
+
+
+def _declared_names(declaration: str) -> list[str]:
+    """`float a[4], b[N][2]` -> [a, b]"""
+    return [re.search(r"(\w+)\s*(\[.*)?$", part, re.DOTALL).group(1) for part in _split(declaration)]
+
+
+def rewrite(text: str) -> str:
+    """Replace the three words that no macro can express: __global__, __launch_bounds__(...), __shared__."""
+    text = re.sub(r"\b__global__\b", "", text)
+    while match := re.search(r"\b__launch_bounds__\s*\(", text):
+        text = text[: match.start()] + text[_closing(text, match.end() - 1) + 1 :]
+
+    def dynamic(match: re.Match) -> str:
+        declaration = re.sub(r"__attribute__\s*\(\(.*?\)\)\s*\)?", "", match.group(1), flags=re.DOTALL)
+        type_name, name = re.fullmatch(r"\s*(.*?)\s*(\w+)\s*\[\s*\]\s*", declaration, re.DOTALL).groups()
+        lines = "\n" * match.group(0).count("\n")
+        return f"{type_name} *const {name} = ({type_name} *)hostcuda::dynamic_shared_memory();{lines}"
+
+    def static(match: re.Match) -> str:
+        number = static.count = static.count + 1
+        declaration = f"{match.group(1) or ''} {match.group(2)}".replace("static", "")
+        names = _declared_names(match.group(2))
+        structure = f"hostcuda_shared_{number}"
+        parts = [f"struct {structure} {{ {declaration}; }};"]
+        parts.append(
+            f"static hostcuda::SharedVariable {structure}_place = "
+            f'{{"{", ".join(names)}", sizeof({structure}), alignof({structure}), nullptr, 0}};'
+        )
+        parts.append(
+            f"{structure} &{structure}_variables = hostcuda::shared_variable<{structure}>({structure}_place);"
+        )
+        parts += [f"auto &{name} = {structure}_variables.{name};" for name in names]
+        return " ".join(parts).replace("\n", " ") + "\n" * match.group(0).count("\n")
+
+    static.count = 0
+    text = re.sub(r"\bextern\s+__shared__\b([^;]*);", dynamic, text)
+    return re.sub(r"\b((?:static\s+|volatile\s+)*)__shared__\b([^;]*);", static, text)
+
+
+# -- building
+
+
+def _machine_object(build: str, where: Path) -> Path:
+    """The compiled machine, shared by all kernels of one kind of build."""
+    path = where / f"machine-{build}-{key(build)}.o"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=where) as temporary:
+            parts = []
+            for name in MACHINE if build == "checked" else MACHINE[:1]:
+                parts.append(Path(temporary) / f"{name}.o")
+                run_compiler([*COMMON, *BUILDS[build], "-c", FOLDER / name, "-o", parts[-1]], name)
+            run_compiler(["-r", "-nostdlib", *parts, "-o", Path(temporary) / "machine.o"], "the machine")
+            os.replace(Path(temporary) / "machine.o", path)
+    return path
+
+
+def preprocess(source: Path, flags) -> str:
+    options = [*COMMON, *flags, "-E", "-x", "c++", "-include", FOLDER / "hostcuda.h", "-I", FOLDER / "toolkit"]
+    return run_compiler([*options, source], source.name)
+
+
+def library(source: Path, flags=(), build: str = "fast") -> tuple[Path, dict[str, list[str]]]:
+    """Compile `source` unless that has been done: the library, and the parameters of its kernels."""
+    where = folder()
+    stem = f"{source.stem}-{build}-{key(str(source), _with_headers(source), repr(tuple(flags)), build)}"
+    path, listing = where / f"{stem}.so", where / f"{stem}.json"
+    if not (path.exists() and listing.exists()):
+        if sys.stderr.isatty():
+            print(f"compiling {source.name} for the CPU … (cached for the next time)", file=sys.stderr)
+        text = preprocess(source, [*BUILDS[build], *flags])
+        kernels = signatures(text)
+        if not kernels:
+            raise CompileError(f"{source.name} has no __global__ function")
+        text = rewrite(text) + "\n" + "\n".join(map(_exported, kernels)) + "\n"
+        with tempfile.TemporaryDirectory(dir=where) as temporary:
+            cpp, obj, so = (Path(temporary) / f"kernel.{end}" for end in ("cpp", "o", "so"))
+            cpp.write_text(text, encoding="utf-8")
+            options = [*COMMON, *WARNINGS, *BUILDS[build], *INSTRUMENT.get(build, ()), *flags]
+            run_compiler([*options, "-c", cpp, "-o", obj], source.name)
+            run_compiler(["-shared", obj, _machine_object(build, where), "-o", so], source.name)
+            names = Path(temporary) / "kernels.json"
+            names.write_text(json.dumps({k.name: k.parameters for k in kernels}), encoding="utf-8")
+            os.replace(names, listing)
+            os.replace(so, path)
+    return path, json.loads(listing.read_text(encoding="utf-8"))
+
+
+def _exported(kernel: Signature) -> str:
+    """The line that makes a kernel known to Python."""
+    kind = 'extern "C" __attribute__((visibility("default"), used)) const hostcuda::Kernel'
+    value = f'hostcuda::describe<&{kernel.name}>("{kernel.name}", {kernel.launch_bound})'
+    return f"{kind} hostcuda_kernel_{kernel.name} = {value};"
+
+
+def source_key(source: Path) -> str:
+    """A hash of a source and the headers it includes: a module is compiled again when they change."""
+    return hashlib.sha256(_with_headers(source).encode()).hexdigest()

@@ -1,0 +1,2 @@
+// The checked build: every load and store of a kernel, looked at.
+#include "machine.h"
