@@ -18,6 +18,7 @@ from tinygen.kernels.activation import (
     silu,
     silu_grad,
 )
+from tinygen.kernels.allocation import keep_freed_memory
 from tinygen.kernels.attention import attention, attention_grad
 from tinygen.kernels.conv2d import conv2d, conv2d_input_grad, conv2d_weight_grad, output_size
 from tinygen.kernels.dispatch import Kernel, array_module, device_of, registry, use
@@ -43,8 +44,10 @@ from tinygen.kernels.pool import (
     sum_pool2d_grad,
 )
 from tinygen.kernels.reduce import sum
-from tinygen.kernels.scatter import put
+from tinygen.kernels.scatter import add_at, put
 from tinygen.kernels.softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
 from tinygen.kernels.sort import argsort, multinomial, topk
+
+keep_freed_memory()
 
 __all__ = [name for name in dir() if not name.startswith("_")]

@@ -11,13 +11,22 @@ def put(x, index, shape):
     """Zeros of `shape` with x added at `index` (a tuple of slices and numbers, or of integer arrays and slices)."""
     xp = array_module(x)
     out = xp.zeros(shape, x.dtype)
-    if not any(isinstance(i, xp.ndarray) for i in index):
+    if any(isinstance(i, xp.ndarray) for i in index):
+        add_at(out, index, x)
+    else:
         out[index] = x
+    return out
+
+
+def add_at(out, index, x) -> None:
+    """out[index] += x, as often as integer arrays name a place."""
+    xp = array_module(x)
+    if not any(isinstance(i, xp.ndarray) for i in index):
+        out[index] += x
     elif len(index) == 1 and out.ndim == 2 and xp is np and x.size:
-        add_rows(out, index[0].ravel(), x.reshape(-1, shape[1]))
+        add_rows(out, index[0].ravel(), x.reshape(-1, out.shape[1]))
     else:
         xp.add.at(out, index, x)
-    return out
 
 
 add_rows = Kernel("add_rows")
@@ -29,7 +38,7 @@ def add_rows_reference(out, rows, x) -> None:
     order = np.argsort(rows, kind="stable")
     rows = rows[order]
     starts = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
-    out[rows[starts]] = np.add.reduceat(x[order], starts, axis=0)
+    out[rows[starts]] += np.add.reduceat(x[order], starts, axis=0)
 
 
 def _compilable(out, rows, x) -> bool:

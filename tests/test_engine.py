@@ -664,6 +664,62 @@ def test_mutation_of_a_leaf_is_never_silent(graph, mutate, exposed):
     np.testing.assert_allclose(values(x.grad), values(fresh.grad))
 
 
+def test_what_is_saved_is_copied_only_while_a_writable_numpy_array_of_it_lives():
+    x = T.tensor([1.0, 2.0], requires_grad=True)
+
+    def saves_a_copy():
+        y = x * x
+        return not np.shares_memory(y.grad_fn.saved["x"].array, x._data)
+
+    assert not saves_a_copy()
+    view = x.detach().numpy()
+    assert saves_a_copy()
+    part = view.reshape(2, 1)[1:]
+    del view
+    assert saves_a_copy() and np.shares_memory(part, x._data)
+    buffer = memoryview(part)
+    del part
+    assert saves_a_copy()
+    del buffer
+    assert not saves_a_copy()
+    x.data = np.array([3.0, 4.0], np.float32)  # somebody else's array
+    assert saves_a_copy()
+
+
+def test_gradients_of_parts_are_added_into_one_array(monkeypatch):
+    """Views of one Tensor: a zero array for the first of them alone, and the same gradient as when it is recorded."""
+    x = T.randn(6, 5, dtype=T.float64).requires_grad_()
+    places = T.tensor([0, 5, 0])
+
+    def loss():
+        h = x * 2
+        first, second, third = h.unbind(0)[:3]
+        rest = h[3:, 1:].sum() + (h[places] ** 2).sum() + (h[places, 1:2] * 3).sum()
+        return (first * second).sum() + (third**3).sum() + rest + (h.chunk(5, 1)[4] * h[1, 2]).sum() + h[0, 0]
+
+    (recorded,) = autograd.grad(loss(), [x], create_graph=True)
+    zeros = []
+    monkeypatch.setattr(np, "zeros", lambda *a, zeros_=np.zeros, **k: zeros.append(a) or zeros_(*a, **k))
+    for _ in range(2):
+        x.grad = None
+        del zeros[:]
+        loss().backward()
+        np.testing.assert_allclose(values(x.grad), values(recorded), rtol=1e-13)
+        assert [shape for shape, _ in zeros] == [(6, 5), (6, 1)]  # h, and h[:, 1:2] of which rows are picked
+
+
+def test_a_gradient_that_somebody_else_holds_is_not_added_into():
+    x = T.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    h = x * 1
+    seed = T.ones(3)
+    T.autograd.backward([h, h[1:], h[0]], [seed, T.ones(2), T.tensor(5.0)])
+    assert seed.tolist() == [1, 1, 1] and x.grad.tolist() == [6, 2, 2]
+    h = x * 1
+    h.retain_grad()
+    (h[:2].sum() + h.sum() + h[2] * 7).backward()
+    assert h.grad.tolist() == [2, 2, 8] and x.grad.tolist() == [8, 4, 10]
+
+
 @pytest.mark.parametrize("name", ["mul", "exp", "log", "matmul", "relu", "div"])
 def test_the_error_names_the_operation(name):
     x = leaf(0.2, 0.4, 0.6, 0.9, shape=(2, 2))

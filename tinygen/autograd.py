@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+import weakref
 
 import numpy as np
 
@@ -31,15 +32,24 @@ class Guard:
     version   raised by every write through the Tensor API; backward compares it with the one it saved
     saves     how many tape entries hold this memory: while any does, item assignment is refused and `.numpy()`
               hands out a read-only view
-    exposed   somebody outside may hold a writable NumPy view: what the tape saves of it is a copy
+    exposed   somebody outside may hold a writable NumPy array of it: what the tape saves of it is a copy
     aliased   more than one Tensor was made over this memory
     """
 
-    __slots__ = ("aliased", "exposed", "saves", "version")
+    __slots__ = ("aliased", "saves", "shared", "version", "views")
 
-    def __init__(self) -> None:
+    def __init__(self, shared: bool = False) -> None:
         self.version = self.saves = 0
-        self.exposed = self.aliased = False
+        self.aliased, self.shared = False, shared  # shared: the memory was somebody else's from the start
+        self.views: tuple = ()  # weak references to the writable views that were handed out
+
+    @property
+    def exposed(self) -> bool:
+        return self.shared or any(view() is not None for view in self.views)
+
+    def expose(self, view) -> None:
+        """Remember a view; every view made of it must keep it alive."""
+        self.views = (*(known for known in self.views if known() is not None), weakref.ref(view))
 
 
 class Saved:
@@ -223,6 +233,8 @@ def _sweep(roots: list, seeds: list, targets, keep_graph: bool, record: bool) ->
                 wanted = [p if p in useful or p in targets else None for p in wanted]
                 if all(p is None for p in wanted):
                     continue
+            if node.op.adding is not None and not record and _add_part(gradients, node, wanted[0], g):
+                continue
             row_results = node.input_gradients(g, wanted, record)
             if not keep_graph and node.saved:
                 node.saved = None
@@ -253,8 +265,19 @@ def _add(gradients: dict, edge, g, owned: bool, record: bool) -> None:
         gradients[edge] = (g, owned)
     elif before_owned and not record:
         before._data += g._data
+    elif owned and not record:
+        g._data += before._data
+        gradients[edge] = (g, True)
     else:
         gradients[edge] = (before + g, True)
+
+
+def _add_part(gradients: dict, node: Node, edge, g) -> bool:
+    """Add `g`, the gradient of a part of what `edge` stands for, to that part of a sum that this sweep made, if any."""
+    before, owned = gradients.get(edge, (None, False))
+    if owned:
+        node.op.adding(before._data, g._data, **node.attrs)
+    return owned
 
 
 def _fit(node: Node, i: int, g):

@@ -71,6 +71,7 @@ class Primitive:
         self.rows: tuple = ()
         self.needed: tuple = ()
         self.fused_rule, self.fused_names = None, ()
+        self.adding = None
         self.differentiable = False
 
     def vjp(self, *rows) -> None:
@@ -102,6 +103,14 @@ class Primitive:
         self.fused_needed = tuple(
             n for n, p in parameters.items() if self._is_array_name(n) and p.default is p.empty
         )
+        return rule
+
+    def adds(self, rule):
+        """Attach to an operation that picks a part of its only input: rule(total, g, **attributes) adds g to that part.
+
+        Used where a gradient of the whole is there already, instead of another one that is zero outside the part.
+        """
+        self.adding = rule
         return rule
 
     def shape_of(self, node: Node, name: str):

@@ -57,8 +57,7 @@ class Tensor:
         """A Tensor that shares the memory of an array somebody else holds."""
         dtypes.category(array.dtype)
         tensor = cls._wrap(array)
-        tensor._guard = autograd.Guard()
-        tensor._guard.exposed = True
+        tensor._guard = autograd.Guard(shared=True)
         return tensor
 
     # what it is
@@ -119,8 +118,7 @@ class Tensor:
         if isinstance(value, Tensor):
             autograd._alias(self, value)
         else:
-            self._guard = autograd.Guard()
-            self._guard.exposed = True
+            self._guard = autograd.Guard(shared=True)
 
     def dim(self) -> int:
         return self._data.ndim
@@ -179,11 +177,12 @@ class Tensor:
             raise RuntimeError("numpy: this Tensor requires a gradient; use x.detach().numpy()")
         if self._guard is None:
             self._guard = autograd.Guard()
-        view = self._data.view()
+        # its base is no array: NumPy lets the base of a view's view be the view itself, which is thus kept alive
+        view = np.lib.stride_tricks.as_strided(self._data)
         if self._guard.saves:
             view.flags.writeable = False
         elif view.flags.writeable:
-            self._guard.exposed = True
+            self._guard.expose(view)
         return view
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:

@@ -232,7 +232,17 @@ def _machine_object(build: str, where: Path) -> Path:
 
 
 def preprocess(source: Path, flags) -> str:
-    options = [*COMMON, *flags, "-E", "-x", "c++", "-include", FOLDER / "hostcuda.h", "-I", FOLDER / "toolkit"]
+    options = [
+        *COMMON,
+        *flags,
+        "-E",
+        "-x",
+        "c++",
+        "-include",
+        FOLDER / "hostcuda.h",
+        "-I",
+        FOLDER / "toolkit",
+    ]
     return run_compiler([*options, source], source.name)
 
 

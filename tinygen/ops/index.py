@@ -24,6 +24,13 @@ def _putitem(x, *, index, shape):
 
 # picking is linear: its transpose adds g back at the places it came from, which may repeat
 _getitem.vjp(lambda g, x_shape, index: _putitem(g, index=index, shape=x_shape))
+
+
+@_getitem.adds
+def _add_to_item(total, g, index):
+    kernels.add_at(total, index, g)
+
+
 _putitem.vjp(lambda g, index: _getitem(g, index=index))
 
 

@@ -342,6 +342,13 @@ def _widen(x, *, dim, start, size):
 
 
 _narrow.vjp(lambda g, x_shape, dim, start: _widen(g, dim=dim, start=start, size=x_shape[dim]))
+
+
+@_narrow.adds
+def _add_to_narrow(total, g, dim, start, length):
+    total[(slice(None),) * dim + (slice(start, start + length),)] += g
+
+
 _widen.vjp(lambda g, x_shape, dim, start: _narrow(g, dim=dim, start=start, length=x_shape[dim]))
 
 
