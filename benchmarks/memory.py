@@ -2,10 +2,10 @@
 
 python -m tinygen.benchmarks.memory '{"case": ["step", "vae", 128], "torch": false, "threads": 2}'     prints JSON
 
-Same threads, same malloc settings (those of the environment, listed, and those of importing tinygen), 5 calls to warm up; then the kernel's high-water
-mark is reset through /proc/self/clear_refs, and after 20 calls read again.  `mib` is that peak minus what the process
-held after its imports (tinygen's with numba, PyTorch's with PyTorch), `peak_mib` the peak itself.  What numba needs to
-start, some 40 MiB, counts as ours.
+Same threads, same malloc settings (those of the environment, listed, and those of importing tinygen), 5 calls to warm
+up; then the kernel's high-water mark is reset through /proc/self/clear_refs, and after 20 calls read again.  `mib` is
+that peak minus what the process held after its imports (tinygen's with numba, PyTorch's with PyTorch), `peak_mib` the
+peak itself.  What numba needs to start, some 40 MiB, counts as ours.
 """
 
 from __future__ import annotations
