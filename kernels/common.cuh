@@ -11,6 +11,12 @@ __host__ __device__ constexpr int ceil_div(int a, int b) { return (a + b - 1) / 
 __device__ __forceinline__ float4 load4(const float *address) { return *reinterpret_cast<const float4 *>(address); }
 __device__ __forceinline__ void store4(float *address, float4 v) { *reinterpret_cast<float4 *>(address) = v; }
 
+// x, as if not known yet: what follows is computed from it anew and need not be kept in registers until then.
+__device__ __forceinline__ int again(int x) {
+    asm volatile("" : "+r"(x));
+    return x;
+}
+
 // ---- reductions: the same result in every thread, always added in the same order ------------------------------------
 
 // Over the 32 threads of a warp, by five exchanges; every one of them must take part.

@@ -160,3 +160,8 @@ def float32_only(kernel: str, **arrays) -> None:
     for name, array in arrays.items():
         if array.dtype != np.float32:
             raise TypeError(f"{kernel}: the CUDA kernels compute in float32, {name} is {array.dtype}")
+
+
+def address(array) -> int:
+    """Where the first element lies, in the memory of the CPU or of the GPU."""
+    return array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr

@@ -10,14 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinygen.kernels.cuda_source import CudaSource, float32_only
+from tinygen.kernels.cuda_source import CudaSource, address, float32_only
 from tinygen.kernels.dispatch import array_module
 from tinygen.kernels.matmul import matmul
 
 source = CudaSource("matmul.cu")
-BATCHES = (
-    65_535  # the longest grid along z: a kernel's blocks take several matrices each where there are more
-)
+BATCHES = 65_535  # the longest grid along z; more matrices are more launches
+FEW_BLOCKS = 100  # a large card has 108 (A100) to 132 (H200) multiprocessors: fewer large tiles leave it half empty
 
 
 class Operand(NamedTuple):
@@ -75,15 +74,16 @@ def _product(x, w, launch):
 def _launch(kernel: str, grid, block, a: Operand, b: Operand, out, K: int) -> None:
     M, N = out.shape[-2:]
     batches = math.prod(out.shape[:-2])
-    source.launch(
-        kernel,
-        (*grid, min(batches, BATCHES)),
-        block,
-        *(a.array, b.array, out, M, N, K),
-        *(np.int64(a.batch), a.row, a.column),
-        *(np.int64(b.batch), b.row, b.column),
-        batches,
-    )
+    for first in range(0, batches, BATCHES):
+        source.launch(
+            kernel,
+            (*grid, min(batches - first, BATCHES)),
+            block,
+            *(a.array, b.array, out, M, N, K),
+            *(np.int64(a.batch), a.row, a.column),
+            *(np.int64(b.batch), b.row, b.column),
+            first,
+        )
 
 
 def _tiles(out, rows: int, columns: int) -> tuple[int, int]:
@@ -110,3 +110,47 @@ def matmul_tiled_cuda(x, w):
     return _product(
         x, w, lambda a, b, out, K: _launch("matmul_tiled", _tiles(out, 32, 32), (32, 32), a, b, out, K)
     )
+
+
+def _float32(x, w) -> bool:
+    return x.dtype == w.dtype == np.float32
+
+
+@matmul.variant("register_tiled", devices=("cuda",), usable=_float32, on="host")
+def matmul_register_tiled_cuda(x, w):
+    """Tiles of 64 x 64 by 128 threads: each holds 8 x 4 sums in registers, 12 shared floats make 32 products."""
+    return _product(x, w, _register_tiled)
+
+
+def _register_tiled(a: Operand, b: Operand, out, K: int) -> None:
+    _launch("matmul_register_tiled", _tiles(out, 64, 64), (128,), a, b, out, K)
+
+
+def _many_large_tiles(x, w) -> bool:
+    if not _float32(x, w) or x.ndim < 2 or w.ndim < 2:
+        return False
+    rows, columns = -(-x.shape[-2] // 128), -(-w.shape[-1] // 128)
+    matrices = math.prod(np.broadcast_shapes(x.shape[:-2], w.shape[:-2]))
+    return rows * columns * matrices >= FEW_BLOCKS
+
+
+@matmul.variant("vectorized", devices=("cuda",), usable=_many_large_tiles, on="host")
+def matmul_vectorized_cuda(x, w):
+    """Tiles of 128 x 128 by 256 threads, float4 everywhere, 8 x 8 sums a thread: 16 shared floats make 64 products.
+
+    Rows (of a transposed matrix: columns) that are not a multiple of 4 long go to `register_tiled`.
+    """
+    return _product(x, w, _vectorized)
+
+
+def _vectorized(a: Operand, b: Operand, out, K: int) -> None:
+    if not (_in_fours(a) and _in_fours(b)):
+        return _register_tiled(a, b, out, K)
+    layout = ("n" if a.column == 1 else "t") + ("n" if b.column == 1 else "t")
+    _launch(f"matmul_vectorized_{layout}", _tiles(out, 128, 128), (256,), a, b, out, K)
+
+
+def _in_fours(operand: Operand) -> bool:
+    """Whether all that lies together starts on a 16-byte boundary and is a multiple of 4 long."""
+    length = operand.row if operand.column == 1 else operand.column
+    return length % 4 == 0 and address(operand.array) % 16 == 0
