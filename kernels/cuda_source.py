@@ -34,7 +34,7 @@ class CudaSource:
         self.path = FOLDER / file
         self._modules: dict = {}  # architecture -> cupy.RawModule
         self._functions: dict = {}  # (architecture, kernel) -> cupy.RawKernel
-        self._host = None
+        self._on_host: dict = {}  # whether every access is checked -> hostcuda.Module
 
     def __repr__(self) -> str:
         return f"CudaSource({self.path.name!r})"
@@ -77,9 +77,7 @@ class CudaSource:
             with cuda_device.errors_told():
                 function(grid, block, tuple(values), shared_mem=shared)
         else:
-            self._host_module().launch(
-                kernel, grid, block, values, shared=shared, order=dispatch.thread_order()
-            )
+            self._launch_on_host(kernel, grid, block, values, shared)
 
     def _checked(self, kernel: str, arguments) -> tuple[list, bool]:
         """The arguments as the kernel takes them, and whether its arrays are the GPU's."""
@@ -138,12 +136,13 @@ class CudaSource:
 
     # -- on the CPU -------------------------------------------------------------------------------------------------
 
-    def _host_module(self):
-        if self._host is None:
-            from tinygen.kernels import hostcuda
+    def _launch_on_host(self, kernel: str, grid, block, values, shared: int) -> None:
+        from tinygen.kernels import hostcuda
 
-            self._host = hostcuda.compile(self.path)
-        return self._host
+        forced = dispatch.forced_here() or dispatch.Forced(kernel)
+        if forced.checked not in self._on_host:
+            self._on_host[forced.checked] = hostcuda.compile(self.path, checked=forced.checked)
+        self._on_host[forced.checked].launch(kernel, grid, block, values, shared=shared, order=forced.order)
 
 
 def keep(path: Path, content: bytes) -> Path:

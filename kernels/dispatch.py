@@ -23,14 +23,15 @@ class Forced(NamedTuple):
     variant: str
     on: str | None = None
     order: str = "forward"
+    checked: bool = False
 
 
 _here: list[Forced] = []  # the forced calls that are running with on=..., innermost last
 
 
-def thread_order() -> str:
-    """In which order the threads of a block take turns where a CPU runs them: what `use(..., order=)` said."""
-    return _here[-1].order if _here else "forward"
+def forced_here() -> Forced | None:
+    """What `use(..., on=)` asked of the kernel that is running, for what it launches."""
+    return _here[-1] if _here else None
 
 
 def array_module(x):
@@ -121,13 +122,13 @@ def registry() -> dict[str, dict[str, list[str]]]:
 
 
 @contextmanager
-def use(*, on: str | None = None, order: str = "forward", **variants: str):
+def use(*, on: str | None = None, order: str = "forward", checked: bool = False, **variants: str):
     """Force variants by name, `with kernels.use(matmul="tiled"):` — for tests, benchmarks and readers.
 
     on="host" runs variants written in CUDA C++ on numpy arrays, without a GPU: the same source, compiled by g++, each
     CUDA thread a fiber (`kernels/hostcuda`).  on="simulator" does so for those written with numba.cuda.
     order="forward", "reverse" or "random": in which order the threads take turns on the host.  A result that depends
-    on it is a race, most often a missing barrier.
+    on it is a race, most often a missing barrier.  checked=True has every load and store on the host looked at.
     """
     if on not in (None, *PLACES):
         raise ValueError(f"use: on={on!r}; known: {', '.join(PLACES)}")
@@ -144,7 +145,7 @@ def use(*, on: str | None = None, order: str = "forward", **variants: str):
                 f"use: {name} has no variant {variant!r}{where}; known: {', '.join(sorted(known)) or 'none'}"
             )
     before = dict(_forced)
-    _forced.update({name: Forced(variant, on, order) for name, variant in variants.items()})
+    _forced.update({name: Forced(variant, on, order, checked) for name, variant in variants.items()})
     try:
         yield
     finally:

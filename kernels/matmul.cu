@@ -2,11 +2,11 @@
 // in registers.  a and b may be transposed or broadcast: element (i, k) of a is a[i * a_row + k * a_col], the next
 // matrix of the batch begins a_batch further on, `first` is the one of blockIdx.z = 0.  out is contiguous.
 //
-//   kernel           one thread computes   floats read a product   what it adds
-//   naive            one sum               2                       neighbours read neighbours (coalesced)
-//   tiled            one sum               2 / 32                  tiles of 32 x 32 in shared memory
-//   register_tiled   8 x 4 sums            2 / 64                  12 floats of shared memory for 32 products; two buffers
-//   vectorized       8 x 8 sums            2 / 128                 16 for 64; float4 from global memory
+//   kernel           one thread computes   reads a product   what it adds
+//   naive            one sum               2                 neighbours read neighbours (coalesced)
+//   tiled            one sum               2 / 32            tiles of 32 x 32 in shared memory
+//   register_tiled   8 x 4 sums            2 / 64            12 floats of shared memory for 32 products, two buffers
+//   vectorized       8 x 8 sums            2 / 128           16 for 64; float4 from global memory
 //
 // From rung to rung the same work moves to a faster memory: DRAM and L2, shared memory, registers.  The ladder is told,
 // with figures for each rung, in S. Boehm, "How to optimize a CUDA matmul kernel" (github.com/siboehm/SGEMM_CUDA).
@@ -58,12 +58,12 @@ extern "C" __global__ void __launch_bounds__(TILE * TILE)
     if (m < M && n < N) out[((long long)batch * M + m) * N + n] = sum;
 }
 
-// ---- register_tiled, vectorized -------------------------------------------------------------------------------------
+// ---- register_tiled, vectorized -----------------------------------------------------------------------------------
 //
-// A block computes a tile of out: 64 x 64 with 128 threads, or 128 x 128 with 256.  It walks along k in steps of 8.  For
-// one k a thread of the larger tile reads 8 floats of a's column and 8 of b's row from shared memory, four reads of 16
-// bytes, and makes 64 products of them: one instruction that reads for 16 that compute.  While a step is computed, the
-// floats of the next one are on their way from global memory to registers; they are then stored in the other one of two
+// A block computes a tile of out: 64 x 64 with 128 threads, or 128 x 128 with 256.  It walks along k in steps of 8.
+// For one k a thread of the larger tile reads 8 floats of a's column and 8 of b's row from shared memory, four reads of
+// 16 bytes, and makes 64 products of them: one instruction that reads for 16 that compute.  While a step is computed,
+// the next one's floats are on their way from global memory to registers; then they are stored in the other one of two
 // buffers, so that one barrier a step is enough.
 
 constexpr int STEP = 8;  // columns of a and rows of b in shared memory
@@ -75,8 +75,8 @@ enum Access {
     ANY,         // 4 floats, whatever the strides; next to each other in the warp is what is next in memory
 };
 
-// One thread's part in copying a matrix, step by step, into tiles[k][0 .. SIDE) of shared memory.  "side" is what is not
-// k: the rows of a, the columns of b.  Rows of 4 floats more than SIDE put what a warp stores at once on 32 banks.
+// One thread's part in copying a matrix, step by step, into tiles[k][0 .. SIDE) of shared memory.  "side" is what is
+// not k: the rows of a, the columns of b.  Rows of 4 floats more than SIDE put what a warp stores at once on 32 banks.
 template <Access ACCESS, int SIDE, int THREADS>
 struct Copy {
     static constexpr int PITCH = SIDE + 4;
@@ -140,8 +140,8 @@ struct Copy {
 
 // A warp computes 4 * TM rows and 8 * TN columns, each of its threads TM x TN sums in quads: 4 rows of every 16, 4
 // columns of every 32.  Threads 0, 1, 2, 3 of a warp stand at (0, 0), (1, 0), (0, 1), (1, 1): two neighbours read the
-// same four columns and every second one the same four rows, which shared memory serves together (CUTLASS lays its lanes
-// so: RowMajorInterleaved<2> in gemm/warp/mma_simt_policy.h).
+// same four columns and every second one the same four rows, which shared memory serves together (CUTLASS lays its
+// lanes so: RowMajorInterleaved<2> in gemm/warp/mma_simt_policy.h).
 template <Access A, Access B, int WARPS_M, int WARPS_N, int TM, int TN>
 struct RegisterTiled {
     static constexpr int ROWS = WARPS_M * 4 * TM, COLUMNS = WARPS_N * 8 * TN, THREADS = WARPS_M * WARPS_N * 32;

@@ -16,7 +16,9 @@ from tinygen.kernels.matmul import matmul
 
 source = CudaSource("matmul.cu")
 BATCHES = 65_535  # the longest grid along z; more matrices are more launches
-FEW_BLOCKS = 100  # a large card has 108 (A100) to 132 (H200) multiprocessors: fewer large tiles leave it half empty
+FEW_BLOCKS = (
+    100  # a large card has 108 (A100) to 132 (H200) multiprocessors: fewer large tiles leave it half empty
+)
 
 
 class Operand(NamedTuple):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tinygen import kernels
-from tinygen.kernels import dispatch
+from tinygen.kernels import dispatch, matmul_cuda
 from tinygen.kernels.cuda_source import CudaSource
 
 VARIANTS = [
@@ -108,7 +108,7 @@ def test_use_on_host_takes_turns_with_the_cpu_variants(host):
     x, w = np.ones((3, 2), np.float32), np.ones((2, 4), np.float32)
     with dispatch.trace() as calls:
         with kernels.use(matmul="naive", on="host", order="reverse"):
-            assert dispatch.thread_order() == "forward"  # outside a forced call
+            assert dispatch.forced_here() is None  # outside a forced call
             kernels.matmul(x, w)
             with kernels.use(matmul="naive"):
                 kernels.matmul(x, w)
@@ -124,6 +124,25 @@ def test_the_kernels_compute_in_float32(host):
             kernels.matmul(np.ones((2, 2), np.float32), np.ones((2, 2)))
         with pytest.raises(ValueError, match="matmul: x has 3 columns, w has 2 rows"):
             kernels.matmul(np.ones((2, 3), np.float32), np.ones((2, 2), np.float32))
+
+
+@pytest.mark.parametrize("variant", kernels.matmul.variants_on("host"))
+def test_matmul_of_more_matrices_than_a_grid_is_long(host, monkeypatch, variant):
+    monkeypatch.setattr(matmul_cuda, "BATCHES", 2)
+    a = cuda_cases.Arrays()
+    for args in (a(5, 4, 8), a(5, 8, 12)), (a(5, 4, 8), a.turned(5, 8, 12)), (a(5, 1, 4, 8), a(3, 8, 4)):
+        with kernels.use(matmul=variant, on="host"):
+            compare("matmul", outputs(kernels.matmul(*args)), args, {})
+
+
+def test_matmul_takes_large_tiles_where_there_are_enough(monkeypatch):
+    usable = {name: rule for name, _, rule in kernels.matmul.ladder["cuda"]}
+    x, w = np.ones((1280, 8), np.float32), np.ones((8, 1280), np.float32)
+    assert usable["vectorized"](x, w) and not usable["vectorized"](x[:1152], w)
+    assert usable["vectorized"](np.ones((100, 2, 8), np.float32), w[:, :2])
+    assert usable["register_tiled"](x[0], w[:, 0]) and not usable["vectorized"](x[0], w[:, 0])
+    for other in (x.astype(np.float64), w), (x, w.astype(np.int64)):
+        assert not usable["vectorized"](*other) and not usable["register_tiled"](*other)
 
 
 @pytest.mark.parametrize(
