@@ -51,6 +51,6 @@ def pytest_collection_modifyitems(items):
     on_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if on_gpu and not _has_gpu():
         for item in on_gpu:
-            item.add_marker(pytest.mark.skip(reason="no CUDA device, or no cupy"))
+            item.add_marker(pytest.mark.skip(reason="no GPU: no CUDA device, or no cupy"))
     for item in items:
         item.add_marker(pytest.mark.filterwarnings("error::RuntimeWarning"))

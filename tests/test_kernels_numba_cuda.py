@@ -1,0 +1,459 @@
+"""The numba.cuda rungs: in numba's simulator against the reference, compiled to PTX, and on a GPU where there is one.
+
+The simulator has to be chosen before numba is imported, so it runs in subprocesses, one for each kernel.  There tiles
+and blocks are made small (`SMALL`): a few numbers then need several of them, and their edges are what can go wrong.
+Fresh memory, shared memory included, is filled with NaN, so that what nobody wrote is seen.
+"""
+
+import importlib
+import inspect
+import os
+import re
+import subprocess
+import sys
+import types
+import warnings
+from importlib.util import find_spec
+from itertools import zip_longest
+
+import numpy as np
+import pytest
+
+from tinygen import kernels
+from tinygen.kernels import dispatch, numba_cuda
+
+RUNGS = {
+    name: kernel.variants_on("simulator")
+    for name, kernel in sorted(dispatch._registry.items())
+    if kernel.variants_on("simulator")
+}
+MODULES = ("attention", "conv2d", "matmul", "norm", "optimizers", "softmax")
+SMALL = {"TILE": 4, "THREADS": 4, "LARGEST_E": 12, "SUMS": 3}
+TOLERANCE = {"float32": 3e-6, "float64": 1e-13}  # of the largest magnitude of the reference's result, or of 1
+
+compiles = pytest.mark.skipif(find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
+
+
+class Arrays:
+    """Makes random arrays of one dtype, in memory as asked."""
+
+    def __init__(self, dtype, xp=np) -> None:
+        self.xp, self.dtype, self.rng = xp, dtype, np.random.default_rng(0)
+
+    def __call__(self, *shape):
+        return self.xp.asarray(self.rng.standard_normal(shape).astype(self.dtype))
+
+    def turned(self, *shape):
+        """The last two axes swapped in memory"""
+        return self(*shape[:-2], shape[-1], shape[-2]).swapaxes(-1, -2)
+
+    def stepped(self, *shape):
+        """Every second element along the last axis, backwards along the first"""
+        return self(*shape[:-1], 2 * shape[-1] + 1)[::-1, ..., 1::2]
+
+    def fixed(self, *shape):
+        """Not to be written to, as the arrays that a graph keeps (numpy only)"""
+        x = self(*shape)
+        if self.xp is np:
+            x.flags.writeable = False
+        return x
+
+
+def matmul(a, big):
+    sizes = [(1, 1, 1), (3, 5, 7), (4, 8, 4), (9, 13, 5), (1, 11, 2), (5, 0, 2), (0, 3, 2), (2, 3, 0)]
+    for m, k, n in [*sizes, (129, 67, 130), (64, 256, 32)] if big else sizes:
+        yield (a(m, k), a(k, n)), {}
+    yield (a.turned(5, 6), a.stepped(6, 3)), {}
+    yield (a.fixed(2, 5, 6), a(6, 3)), {}
+    yield (a(5, 6), a(3, 6, 2)), {}
+    yield (a(2, 1, 5, 3), a.turned(2, 3, 6)), {}
+    yield (a(0, 2, 3), a(3, 2)), {}
+
+
+GEOMETRIES = [  # N, C, K, H, W, R, S, stride, padding, dilation, groups
+    (1, 1, 1, 1, 1, 1, 1, (1, 1), ((0, 0), (0, 0)), (1, 1), 1),
+    (2, 2, 5, 4, 3, 3, 3, (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
+    (1, 4, 6, 5, 4, 3, 2, (2, 1), ((1, 0), (2, 1)), (1, 2), 2),
+    (1, 3, 3, 5, 7, 2, 3, (3, 2), ((0, 2), (1, 1)), (2, 1), 3),
+    (0, 2, 3, 4, 4, 3, 3, (1, 1), ((1, 1), (1, 1)), (1, 1), 1),
+]
+BIG_GEOMETRY = (3, 34, 36, 19, 17, 3, 3, (2, 2), ((1, 1), (1, 1)), (1, 1), 2)
+
+
+def geometries(big):
+    """Shapes of x, w and y, and the attributes of the convolution"""
+    for N, C, K, H, W, R, S, stride, padding, dilation, groups in (*GEOMETRIES, *[BIG_GEOMETRY] * big):
+        positions = kernels.output_size((H, W), (R, S), stride, padding, dilation)
+        attrs = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        yield (N, C, H, W), (K, C // groups, R, S), (N, K, *positions), attrs
+
+
+def conv2d(a, big):
+    for x, w, _, attrs in geometries(big):
+        yield (a(*x), a(*w)), attrs
+    yield (a.turned(*x), a.stepped(*w)), attrs
+
+
+def conv2d_input_grad(a, big):
+    for x, w, y, attrs in geometries(big):
+        yield (a(*y), a(*w)), attrs | {"shape": x}
+    yield (a.turned(*y), a.stepped(*w)), attrs | {"shape": x}
+
+
+def conv2d_weight_grad(a, big):
+    for x, w, y, attrs in geometries(big):
+        yield (a(*x), a(*y)), attrs | {"shape": w}
+    yield (a.turned(*x), a.stepped(*y)), attrs | {"shape": w}
+
+
+def attention(a, big):
+    sizes = [  # leading dimensions, L, T, D, E
+        ((), 1, 1, 1, 1),
+        ((2, 1), 5, 7, 3, 6),
+        ((2,), 9, 6, 5, 4),
+        ((1, 1), 3, 0, 2, 3),
+        ((0, 2), 3, 4, 2, 3),
+        ((1, 1), 0, 4, 2, 3),
+    ]
+    for lead, L, T, D, E in [*sizes, ((2, 3), 67, 131, 33, 128)] if big else sizes:
+        for causal in (False, True):
+            q, k, v = a(*lead, L, D), a(*lead, T, D), a(*lead, T, E)
+            yield (q, k, v, None), {"scale": 0.3, "causal": causal}
+            if T:
+                bias = a(L, T)
+                bias[bias > 0.5] = -np.inf  # some queries see nothing
+                yield (q, k, v, bias), {"scale": 0.3, "causal": causal}
+    yield (a(2, 1, 5, 4), a(3, 6, 4), a.turned(2, 3, 6, 5), a(3, 1, 6)), {"scale": 1.0, "causal": False}
+    hidden = np.full((5, 6), -np.inf, a.dtype)
+    hidden[0, 5] = 0  # one query sees the last key alone, the others none
+    yield (a(5, 4), a(6, 4), a(6, 2), a.xp.asarray(hidden)), {"scale": 1.0, "causal": False}
+    nan = a(5, 4)
+    nan[2, 1] = np.nan
+    yield (100 * nan, a(6, 4), a(6, 2), None), {"scale": 1.0, "causal": False}
+
+
+def softmax(a, big):
+    for shape, dim in ((1,), 0), ((3, 17), 1), ((9, 5), 0), ((2, 8, 2), 1), ((2, 2, 7), -1), ((0, 4), 1):
+        yield (a(*shape), dim), {}
+    if big:
+        yield (a(300, 1000), 1), {}
+    yield (30 * a.turned(4, 9), 1), {}
+    hidden = a(3, 10)
+    hidden[1] = -np.inf
+    hidden[2, :8] = -np.inf
+    yield (hidden, 1), {}
+
+
+def normalize(a, big):
+    for shape, dims in (
+        ((1, 1), (1,)),
+        ((3, 17), (1,)),
+        ((9, 8), (1,)),
+        ((2, 3, 2, 5), (2, 3)),
+        ((0, 3), (1,)),
+    ):
+        rows = shape[dims[0] :]
+        yield (a(*shape), a(*rows), a(*rows), dims, 1e-5), {}
+        yield (10 + a(*shape), None, None, dims, 0.1), {}
+    if big:
+        yield (a(300, 1000), a(1000), None, (1,), 1e-5), {}
+    yield (a.stepped(4, 9), None, a(9), (1,), 1e-5), {}
+
+
+def adam(a, big):
+    for shape in (1,), (17,), (3, 5), (0,), *([(1000, 77)] if big else []):
+        for weight_decay, decoupled, step in (0, False, 1), (0.1, False, 2), (0.1, True, 30):
+            p, g, m, v = a(*shape), a.fixed(*shape), a(*shape), abs(a(*shape))
+            numbers = {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8}
+            yield (
+                (p, g, m, v),
+                numbers | {"weight_decay": weight_decay, "decoupled": decoupled, "step": step},
+            )
+
+
+def copied(args):
+    """The arguments, arrays that may be written to (adam does) as copies"""
+    return [x.copy() if hasattr(x, "flags") and getattr(x.flags, "writeable", True) else x for x in args]
+
+
+def results(name, args, attrs, **use) -> list:
+    """What a kernel returns, or the arrays it has written to, as numpy arrays"""
+    if name == "adam":
+        args = copied(args)
+    with kernels.use(**use), np.errstate(all="ignore"):
+        found = getattr(kernels, name)(*args, **attrs)
+    found = args if name == "adam" else found if isinstance(found, tuple) else (found,)
+    return [x.get() if hasattr(x, "get") else x for x in found]
+
+
+def wide(x):
+    """As numpy's float64, if it is an array"""
+    if x is None or isinstance(x, (int, float, tuple)):
+        return x
+    return (x.get() if hasattr(x, "get") else x).astype(np.float64)
+
+
+def check(name, variant, args, attrs, **use) -> None:
+    """A variant against the definition in float64, and (in float32) against itself: the same bits twice"""
+    expected = results(name, [wide(x) for x in args], attrs, **{name: "reference"})
+    found = results(name, args, attrs, **{name: variant}, **use)
+    again = results(name, args, attrs, **{name: variant}, **use) if args[0].dtype == np.float32 else found
+    for y, same, wanted in zip_longest(found, again, expected):
+        assert y.shape == wanted.shape and y.dtype == args[0].dtype
+        assert np.array_equal(y, same, equal_nan=True), "other bits the second time"
+        tolerance = TOLERANCE[y.dtype.name]
+        largest = np.abs(wanted[np.isfinite(wanted)]).max(initial=1)
+        np.testing.assert_allclose(y, wanted, rtol=tolerance, atol=tolerance * largest)
+
+
+# In the simulator -----------------------------------------------------------------------------------------------------
+
+
+def poisoned(shape, dtype=float, empty=np.empty, **more):
+    """np.empty, with NaN wherever that can be"""
+    x = empty(shape, dtype, **more)
+    if x.dtype.kind == "f":
+        x.fill(np.nan)
+    return x
+
+
+def modules():
+    return [importlib.import_module(f"tinygen.kernels.{name}_numba_cuda") for name in MODULES]
+
+
+def resize(sizes: dict) -> None:
+    """Give tiles and blocks other sizes."""
+    for module in modules():
+        for name in sizes.keys() & vars(module).keys():
+            setattr(module, name, sizes[name])
+
+
+def small_and_poisoned() -> None:
+    resize(SMALL)
+    np.empty = poisoned
+    sys.setswitchinterval(1e-4)  # the simulator's threads wait for each other a lot: 4 times as fast
+    warnings.simplefilter("ignore", RuntimeWarning)  # -inf - -inf, in a thread of the simulator
+
+
+def all_cases(name: str) -> None:
+    small_and_poisoned()
+    count = 0
+    for variant in RUNGS[name]:
+        for dtype in np.float32, np.float64:
+            for args, attrs in globals()[name](Arrays(dtype), big=False):
+                check(name, variant, args, attrs, on="simulator")
+                count += 1
+    print(count)
+
+
+def simulated(code: str, **environment) -> str:
+    """What a program prints that runs with the simulator on"""
+    here = os.path.dirname(__file__)
+    environment = {"NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": os.pathsep.join([here, os.path.dirname(here)])}
+    done = subprocess.run(
+        [sys.executable, "-c", "from test_kernels_numba_cuda import *\n" + code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_rungs_are_there_before_those_of_the_cu_files():
+    assert RUNGS == {
+        "adam": ["numba_one_pass"],
+        "attention": ["numba_naive", "numba_tiled"],
+        "conv2d": ["numba_naive", "numba_tiled"],
+        "conv2d_input_grad": ["numba_naive"],
+        "conv2d_weight_grad": ["numba_naive"],
+        "matmul": ["numba_naive", "numba_tiled"],
+        "normalize": ["numba_naive", "numba_rows"],
+        "softmax": ["numba_naive", "numba_rows"],
+    }
+    for name, variants in RUNGS.items():
+        ladder = [variant for variant, _, _ in dispatch._registry[name].ladder["cuda"]]
+        assert ladder[: 1 + len(variants)] == ["reference", *variants]
+
+
+@pytest.mark.parametrize("name", RUNGS)
+def test_in_the_simulator_as_the_reference(name):
+    assert int(simulated(f"all_cases({name!r})")) >= 10
+
+
+def real_sizes() -> None:
+    """One call of each with the tiles and blocks that a GPU gets"""
+    np.empty = poisoned
+    a = Arrays(np.float32)
+    for variant in RUNGS["matmul"]:
+        check("matmul", variant, (a(3, 17), a(17, 18)), {}, on="simulator")
+    for variant in RUNGS["attention"]:
+        attrs = {"scale": 0.3, "causal": True}
+        check("attention", variant, (a(3, 17), a(18, 17), a(18, 17), None), attrs, on="simulator")
+    for variant in RUNGS["softmax"]:
+        check("softmax", variant, (a(1, 150), 1), {}, on="simulator")
+
+
+def test_with_the_sizes_of_a_gpu():
+    simulated("real_sizes()")
+
+
+PLANTED = {  # file, function: what is there, what takes its place, the arguments
+    "matmul naive: no guard": ("if i >= y.shape[1] or j >= y.shape[2]:", "if False:"),
+    "matmul tiled: no guard": ("if i < y.shape[1] and j < y.shape[2]:", "if True:"),
+    "matmul tiled: tile beyond the edge": ("if k < w.shape[1] and j < w.shape[2] else zero", ""),
+    "conv2d naive: no guard": ("if pixel >= P * Q:", "if False:"),
+    "conv2d tiled: no guard": ("if n < N and k < K:", "if True:"),
+    "conv2d tiled: below the image": ("0 <= h < x.shape[2]", "0 <= h"),
+    "conv2d input_grad: below the output": ("0 <= p < gy.shape[2]", "0 <= p"),
+    "attention naive: no guard": ("if query >= L:", "if False:"),
+    "attention tiled: keys beyond the last": ("if start + i < T and d + j < D else zero", ""),
+    "softmax naive: no guard": ("if row >= A * B:", "if False:"),
+    "norm naive: no guard": ("if row >= x.shape[0]:", "if False:"),
+    "optimizers one_pass: no guard": ("if i >= p.size:", "if False:"),
+}
+WRONG = {
+    "matmul tiled: no barrier before reading": ("cuda.syncthreads()  # the tiles are complete", "pass"),
+    "conv2d tiled: no barrier before reading": ("cuda.syncthreads()  # the tiles are complete", "pass"),
+    "attention tiled: sums not scaled": ("part = sums[e] * shrink", "part = sums[e]"),
+    "attention naive: sums not scaled": ("sums[e] * shrink + weight", "sums[e] + weight"),
+    "matmul naive: last row not written": ("if i >= y.shape[1]", "if i >= y.shape[1] - 1"),
+}
+KERNELS = {"input_grad": "conv2d_input_grad", "norm": "normalize", "optimizers": "adam"}
+
+
+def with_bug(title: str, old: str, new: str) -> None:
+    """Run a kernel's cases with one line of a function changed."""
+    stem, function = title.partition(":")[0].split()
+    module = importlib.import_module(f"tinygen.kernels.{stem}_numba_cuda")
+    source = inspect.getsource(getattr(module, function).function)
+    assert source.count(old) >= 1, f"{title}: the line is not there"
+    sound, namespace = getattr(module, function), {**vars(module), "cuda": numba_cuda.cuda}
+    exec(source.replace(old, new), namespace)
+    setattr(module, function, namespace[function])
+    name = KERNELS.get(function) or KERNELS.get(stem) or stem
+    variant = f"numba_{function if function not in KERNELS else 'naive'}"
+    try:
+        for args, attrs in globals()[name](Arrays(np.float32), big=False):
+            check(name, variant, args, attrs, on="simulator")
+    finally:
+        setattr(module, function, sound)
+
+
+def bugs_are_found() -> None:
+    small_and_poisoned()
+    for titles, error in (PLANTED, IndexError), (WRONG, AssertionError):
+        for title, change in titles.items():
+            with pytest.raises(error) as found:
+                with_bug(title, *change)
+            if error is IndexError:
+                assert re.match(r"tid=\[\d+, \d+, \d+\] ctaid=\[\d+, \d+, \d+\]: ", str(found.value)), title
+            print(title)
+
+
+def test_planted_bugs_are_found_with_thread_and_block():
+    assert simulated("bugs_are_found()").splitlines() == [*PLANTED, *WRONG]
+
+
+def test_the_sizes_for_the_simulator_are_all_there_are():
+    for module in modules():
+        sizes = {name for name, value in vars(module).items() if name.isupper() and isinstance(value, int)}
+        assert sizes <= SMALL.keys()
+
+
+# Without a GPU and without the simulator ------------------------------------------------------------------------------
+
+
+def test_numpy_arrays_need_the_simulator():
+    x = np.ones((2, 2), np.float32)
+    with kernels.use(matmul="numba_tiled", on="simulator"):
+        with pytest.raises(RuntimeError, match="set NUMBA_ENABLE_CUDASIM=1"):
+            kernels.matmul(x, x)
+
+
+@pytest.mark.parametrize(
+    "name, variant, args, attrs, message",
+    [
+        ("matmul", "numba_tiled", [(2, 3), (2, 3)], {}, r"float32 \(2, 3\), w float32 \(2, 3\)"),
+        ("matmul", "numba_naive", [(3,), (3, 2)], {}, r"expected \(…, M, K\) and"),
+        ("attention", "numba_tiled", [(2, 3), (4, 3), (4, 129), None], {"scale": 1, "causal": False}, "E at most 128"),
+        ("normalize", "numba_rows", [(2, 3, 4), (3, 1), None, (2,), 1e-5], {}, "last dimensions normalised"),
+        ("normalize", "numba_rows", [(2, 3, 4), None, None, (0, 2), 1e-5], {}, "last dimensions normalised"),
+    ],
+)  # fmt: skip
+def test_what_a_rung_does_not_take_it_names(name, variant, args, attrs, message):
+    args = [np.ones(a, np.float32) if isinstance(a, tuple) and i < 3 else a for i, a in enumerate(args)]
+    with kernels.use(**{name: variant}, on="simulator"):
+        with pytest.raises(ValueError, match=f"{name}: .*{message}"):
+            getattr(kernels, name)(*args, **attrs)
+
+
+def test_only_floats_of_one_kind_and_grids_that_fit():
+    x = np.ones((2, 2), np.float32)
+    with kernels.use(matmul="numba_tiled", on="simulator"):
+        for w in x.astype(np.float64), x.astype(np.int32), x.astype(np.float16):
+            with pytest.raises(ValueError, match="both float32 or both float64"):
+                kernels.matmul(x, w)
+        with pytest.raises(ValueError, match=r"tiled: a grid of \(.*, 70000\) blocks; CUDA starts"):
+            kernels.matmul(np.ones((70_000, 1, 1), np.float32), np.ones((1, 1), np.float32))
+
+
+@pytest.mark.parametrize("pointer", [0, 77])
+def test_on_arrays_of_a_gpu_it_is_launched_on_cupys_current_stream(pointer, monkeypatch):
+    class Module:  # cupy, and numba.cuda, as far as a launch knows them
+        cuda = types.SimpleNamespace(get_current_stream=lambda: types.SimpleNamespace(ptr=pointer))
+
+        def external_stream(self, pointer):
+            return f"stream {pointer}"
+
+        def jit(self, **options):
+            return lambda function: Launches()
+
+    class Launches(list):
+        def __getitem__(self, sizes):
+            return lambda *arguments: launches.append((sizes, arguments))
+
+    launches = []
+    monkeypatch.setitem(sys.modules, "cupy", Module())
+    monkeypatch.setattr(numba_cuda, "array_module", lambda x: sys.modules["cupy"])
+    monkeypatch.setattr(numba_cuda, "numba_cuda", Module)
+    numba_cuda.Jitted(lambda x, y: None)[(1, 2, 3), (4, 5, 6)]("x", "y")
+    stream = f"stream {pointer}" if pointer else 0
+    assert launches == [(((1, 2, 3), (4, 5, 6), stream), ("x", "y"))]
+
+
+@compiles
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name, variant", [(name, variant) for name in RUNGS for variant in RUNGS[name]])
+def test_compiles_without_a_gpu(name, variant, dtype, monkeypatch):
+    """To PTX for two cards; in float32 nothing is computed in float64; shared memory is what every card has."""
+    launches = []
+    monkeypatch.setattr(
+        numba_cuda.Jitted, "launch", lambda self, grid, block, *args: launches.append((self, args))
+    )
+    for args, attrs in [*globals()[name](Arrays(dtype), big=False)][1:3]:
+        with kernels.use(**{name: variant}, on="simulator"):
+            getattr(kernels, name)(*args, **attrs)
+    assert len(launches) == 2
+    for (jitted, args), capability in zip(launches, [(8, 0), (9, 0)]):
+        ptx = jitted.ptx(*args, capability=capability)
+        assert f".target sm_{capability[0]}{capability[1]}" in ptx
+        assert dtype == "float64" or ".f64" not in ptx
+        shared = [int(size) for size in re.findall(r"\.shared .*\[(\d+)\]", ptx)]
+        assert bool(shared) == (variant in ("numba_tiled", "numba_rows")) == ("bar.sync" in ptx)
+        assert sum(shared) <= 48 * 1024
+
+
+# On a GPU -------------------------------------------------------------------------------------------------------------
+
+
+@compiles
+@pytest.mark.gpu
+@pytest.mark.parametrize("name, variant", [(name, variant) for name in RUNGS for variant in RUNGS[name]])
+def test_on_the_gpu(name, variant):
+    import cupy
+
+    for dtype in np.float32, np.float64:
+        with cupy.cuda.Stream(non_blocking=True):
+            for args, attrs in globals()[name](Arrays(dtype, cupy), big=True):
+                check(name, variant, args, attrs)
