@@ -14,7 +14,7 @@ from tinygen.kernels import (  # register variants: on a GPU, those of numba com
 )
 
 # isort: split
-from tinygen.kernels import conv2d_taps, matmul_cuda  # register variants
+from tinygen.kernels import conv2d_taps, conv2d_winograd, matmul_cuda  # register variants
 from tinygen.kernels.activation import (
     gelu,
     gelu_grad,

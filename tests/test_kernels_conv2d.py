@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from tinygen import kernels
+from tinygen.benchmarks import winograd_error
+from tinygen.kernels import conv2d_winograd
 
 ONE, TWO = (1, 1), (2, 2)
 NONE, SAME = ((0, 0), (0, 0)), ((1, 1), (1, 1))
@@ -32,12 +34,23 @@ SHAPES = [
     ((5, 16, 14, 13), (16, 16, 3, 3), ONE, NONE, ONE),
     ((2, 23, 28, 28), (16, 23, 3, 3), ONE, ((0, 2), (2, 1)), ONE),
     ((2, 16, 1, 1), (16, 16, 3, 3), ONE, SAME, ONE),
+    ((7, 48, 9, 6), (32, 48, 3, 3), ONE, SAME, ONE),
+    ((1, 32, 33, 2), (80, 32, 3, 3), ONE, ((0, 4), (2, 1)), ONE),
     ((0, 3, 5, 5), (2, 3, 3, 3), ONE, SAME, ONE),
 ]  # fmt: skip
 FASTER = [
     (kernel, name) for kernel in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
     for name in kernels.registry()[kernel]["cpu"][1:]
 ]  # fmt: skip
+
+
+def fits(name, shapes):
+    """Whether the variant's loops take these sizes (which may be too few to pay)"""
+    x, w, stride, _, dilation = shapes
+    return 0 not in x and (name != "winograd" or (w[2:] == (3, 3) and stride == dilation == ONE))
+
+
+CASES = [(*variant, shapes) for variant in FASTER for shapes in SHAPES if fits(variant[1], shapes)]
 
 
 def arguments(kernel, shapes, dtype=np.float64, seed=0, make=None):
@@ -71,8 +84,7 @@ def close(got, wanted, dtype, scale=1.0):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shapes", [s for s in SHAPES if 0 not in s[0]], ids=str)  # the others: test below
-@pytest.mark.parametrize("kernel,name", FASTER)
+@pytest.mark.parametrize("kernel,name,shapes", CASES, ids=str)
 def test_a_variant_is_its_reference(kernel, name, shapes, dtype):
     args, at = arguments(kernel, shapes, dtype)
     wanted = run(kernel, "reference", [a.astype(np.float64) for a in args], at)
@@ -110,6 +122,44 @@ def test_what_a_variant_refuses(kernel, name):
     for x in ((0, 96, 7, 11), (3, 0, 7, 11)):
         empty, at = arguments(kernel, (x, (96, x[1], 3, 3), ONE, SAME, ONE), np.float32)
         assert not usable(kernel, name, empty, at)
+    if name == "winograd":
+        for shapes in (
+            ((3, 96, 7, 11), (96, 96, 3, 3), TWO, SAME, ONE),
+            ((3, 96, 7, 11), (96, 96, 3, 3), ONE, SAME, TWO),
+            ((3, 96, 7, 11), (96, 96, 3, 2), ONE, SAME, ONE),
+            ((3, 96, 3, 5), (96, 96, 3, 3), ONE, SAME, ONE),  # from here on the sizes where it does not pay
+            ((1, 32, 65, 65), (32, 32, 3, 3), ONE, SAME, ONE),
+            ((3, 8, 7, 11), (96, 8, 3, 3), ONE, SAME, ONE),
+            ((3, 33, 7, 11), (33, 33, 3, 3), ONE, SAME, ONE),
+        ):
+            args, at = arguments(kernel, shapes, np.float32)
+            assert not usable(kernel, name, args, at), shapes
+
+
+@pytest.mark.parametrize("kernel", ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"])
+def test_winograds_error_and_its_bound(kernel):
+    """To as many channels as are given to it the error stays below 1e-5 of the largest output; Lavin and Gray's points,
+    0, ±1, ±2, would pass that"""
+    most = conv2d_winograd.MOST_CHANNELS
+    assert winograd_error.error(kernel, "winograd", most, images=4, size=8) < 1e-5
+    for channels, taken in ((most, kernel != "conv2d_weight_grad"), (most + 16, False)):
+        args, at = arguments(
+            kernel, ((1, channels, 8, 8), (channels, channels, 3, 3), ONE, SAME, ONE), np.float32
+        )
+        assert usable(kernel, "winograd", args, at) is taken
+
+
+def test_winograds_points():
+    """The three transforms give the correlation, exactly as far as float64 goes, with any points"""
+    from tinygen.kernels import conv2d_winograd_loops as loops
+
+    rng = np.random.default_rng(0)
+    for points in ((), (1, 2), (0.5, 0.75)):
+        for taps in (3, 4):
+            d, g = rng.standard_normal(6), rng.standard_normal(taps)
+            v, u = loops.interpolate(d, *points), loops.evaluate(g, *points)
+            y = loops.combine(np.multiply(v, u), 7 - taps, *points)
+            assert np.allclose(y, np.correlate(d, g), rtol=0, atol=1e-13)
 
 
 def test_no_index_leaves_its_array(tmp_path):
