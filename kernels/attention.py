@@ -7,11 +7,11 @@ logarithm of Σ exp(scores) of every query, all that the backward needs to find 
 from __future__ import annotations
 
 import math
-import threading
 
 import numpy as np
 
 from tinygen.kernels.dispatch import Kernel, array_module
+from tinygen.kernels.parts import in_parts, threads_for
 
 attention = Kernel("attention")
 attention_grad = Kernel("attention_grad")
@@ -101,23 +101,6 @@ def _prepared(q, k, v, bias, *rest):
     return lead, q, k, v, bias, *rest
 
 
-def _threads(work: int) -> int:
-    """As many as numba may use, or one where starting another costs more than it saves."""
-    import numba
-
-    return numba.get_num_threads() if work > PARALLEL else 1
-
-
-def _in_parts(loop, parts: int, *args) -> None:
-    """Call `loop(*args, part, parts)` for every part at once, each on a thread of its own."""
-    threads = [threading.Thread(target=loop, args=(*args, part, parts)) for part in range(1, parts)]
-    for thread in threads:
-        thread.start()
-    loop(*args, 0, parts)
-    for thread in threads:
-        thread.join()
-
-
 @attention.variant("tiled", usable=lambda q, k, v, bias, **_: _many_scores(q, k, v, bias))
 def attention_tiled(q, k, v, bias, *, scale, causal):
     """Blocks of scores that stay in the L2 cache, with a running maximum and sum: memory linear in T.
@@ -132,8 +115,8 @@ def attention_tiled(q, k, v, bias, *, scale, causal):
     (N, H, L, D), (T, E) = q.shape, v.shape[2:]
     y, lse = np.empty((N, H, L, E), q.dtype), np.empty((N, H, L), q.dtype)
     loop = compiled("forward", q.dtype)
-    parts = _threads(N * H * L * T * (D + E))
-    _in_parts(loop, parts, q, k, v, bias, q.dtype.type(scale), causal, y, lse)
+    parts = threads_for(N * H * L * T * (D + E), PARALLEL)
+    in_parts(loop, parts, q, k, v, bias, q.dtype.type(scale), causal, y, lse)
     return y.reshape(*lead, L, E), lse.reshape(*lead, L)
 
 
@@ -153,8 +136,8 @@ def attention_grad_tiled(g, q, k, v, bias, y, lse, *, scale, causal, needs_bias=
     (N, H, L, D), (T, E) = q.shape, v.shape[2:]
     gq, gk, gv = (np.empty((N, H, *shape), q.dtype) for shape in ((L, D), (T, D), (T, E)))
     loop = compiled("backward", q.dtype)
-    parts = min(_threads(N * H * L * T * (3 * D + 2 * E)), N * H)
+    parts = min(threads_for(N * H * L * T * (3 * D + 2 * E), PARALLEL), N * H)
     sums = [np.empty((parts, T, whole_tiles(size, q.itemsize)), q.dtype) for size in (D, E)]
     args = (g, q, k, v, bias, y, lse[..., 0], q.dtype.type(scale), causal, gq, gk, gv, *sums)
-    _in_parts(loop, parts, *args)
+    in_parts(loop, parts, *args)
     return *(x.reshape(*lead, *x.shape[2:]) for x in (gq, gk, gv)), None

@@ -82,7 +82,7 @@ class Kernel:
         return self.variant("reference", devices=("cpu", "cuda"))(function)
 
     def __call__(self, *args, **attrs):
-        device = "cpu" if isinstance(args[0], np.ndarray) else "cuda"
+        device = "cpu" if isinstance(_first(args[0]), np.ndarray) else "cuda"
         if _forced and self.name in _forced:
             return self._run_forced(_forced[self.name], device, args, attrs)
         for _, function, usable in reversed(self.ladder[device]):
@@ -111,6 +111,11 @@ class Kernel:
     def variants_on(self, place: str) -> list[str]:
         """The GPU variants that `use(..., on=place)` can run on numpy arrays."""
         return [name for name, function, _ in self.ladder["cuda"] if getattr(function, "on", None) == place]
+
+
+def _first(x):
+    """The first array of a list of them, as the kernels take that update all parameters at once."""
+    return x[0] if type(x) is list else x
 
 
 def registry() -> dict[str, dict[str, list[str]]]:

@@ -3,6 +3,9 @@
 import copy
 import json
 import math
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -239,29 +242,89 @@ def test_a_step_between_forward_and_backward_is_an_error(name, size):
 # the kernels
 
 
-@pytest.mark.parametrize("size", [1, 3, 255, 256, 257, 1001])
+SIZES = {
+    "one": [(1,)],
+    "nothing": [(0,), (3, 0)],
+    "small": [(3,), (5, 7), ()],
+    "many": [(17,), (0, 4), (256,), (), (13, 11), (1,), (257,)],
+    "threads": [(1001, 1039), (3,), (10_007,), (2, 3)],  # more than optimizers.PARALLEL
+}
+
+
+def adam_steps(sizes, dtype, variant, decoupled=True, threads=1, own=lambda a: a.copy()):
+    """Five steps from the same start, of parameters that are not all at the same step. -> p, m, v of each"""
+    import numba
+
+    rng = np.random.default_rng(0)
+    p, m, v = ([own(np.asarray(rng.normal(size=s) * scale, dtype)) for s in sizes] for scale in (1, 0.1, 0.3))
+    v = [own(np.asarray(np.abs(a))) for a in v]
+    numba.set_num_threads(threads)
+    with kernels.use(adam=variant):
+        for step in range(1, 6):
+            g = [np.asarray(rng.normal(size=s) * 10.0**-step, dtype) for s in sizes]
+            kernels.adam(
+                p, g, m, v, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-8, weight_decay=0.1, decoupled=decoupled,
+                step=[step + i % 2 for i in range(len(sizes))],
+            )  # fmt: skip
+    assert {a.dtype for a in (*p, *m, *v)} == {np.dtype(dtype)}
+    return [*p, *m, *v]
+
+
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("decoupled", [False, True])
-def test_adam_compiled_and_reference_agree(size, dtype, decoupled):
-    rng = np.random.default_rng(size)
-    results = []
-    arrays = [rng.normal(size=size).astype(dtype) for _ in range(3)]
-    for variant in ("reference", "one_pass"):
-        p, m = arrays[0].copy(), arrays[1].copy() * 0.1
-        v = arrays[2] ** 2
-        with kernels.use(adam=variant):
-            for step in range(1, 6):
-                g = (np.random.default_rng(step).normal(size=size) * 10.0**-step).astype(dtype)
-                kernels.adam(
-                    p, g, m, v, lr=0.01, beta1=0.9, beta2=0.99, eps=1e-8, weight_decay=0.1,
-                    decoupled=decoupled, step=step,
-                )  # fmt: skip
-        assert {a.dtype for a in (p, m, v)} == {np.dtype(dtype)}
-        results.append((p, m, v))
-    for a, b in zip(*results):
-        np.testing.assert_allclose(
-            a, b, rtol=2e-6 if dtype == "float32" else 1e-11, atol=1e-7 * (dtype == "float32")
-        )
+def test_adam_compiled_and_reference_agree(sizes, dtype, decoupled):
+    import numba
+
+    tolerance = dict(rtol=2e-6, atol=1e-7) if dtype == "float32" else dict(rtol=1e-11, atol=1e-14)
+    expected = adam_steps(sizes, dtype, "reference", decoupled)
+    found = adam_steps(sizes, dtype, "one_pass", decoupled)
+    for a, b in zip(expected, found):
+        np.testing.assert_allclose(a, b, **tolerance)
+    for threads in {1, numba.config.NUMBA_NUM_THREADS}:
+        for a, b in zip(found, adam_steps(sizes, dtype, "one_pass", decoupled, threads)):
+            assert a.tobytes() == b.tobytes()  # an element does not know which thread it is on
+
+
+def test_the_compiled_adam_takes_some_and_leaves_others_to_the_reference():
+    """Parameters across memory, of other dtypes and unaligned, between others: each as if it were alone."""
+
+    def unaligned(a):
+        bytes = np.zeros(a.nbytes + 1, np.uint8)
+        bytes[1:].view(a.dtype)[:] = a.ravel()
+        return bytes[1:].view(a.dtype).reshape(a.shape)
+
+    for own in np.asfortranarray, unaligned, lambda a: np.repeat(a, 2, -1)[..., ::2] if a.ndim else a.copy():
+        expected = adam_steps(SIZES["many"], "float64", "reference")
+        for a, b in zip(expected, adam_steps(SIZES["many"], "float64", "one_pass", own=own)):
+            np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-14)
+    p = [np.ones(300, dtype) for dtype in ("float32", "float16", "float64", "float32")]
+    rate = dict(lr=0.5, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0, decoupled=False, step=[1, 1, 1, 7])
+    kernels.adam(p, [a * 1 for a in p], [a * 0 for a in p], [a * 0 for a in p], **rate)
+    np.testing.assert_allclose([float(a[7]) for a in p[:3]], 0.5, rtol=1e-3)
+    assert len({*map(float, p[3])}) == 1 and p[3][0] != p[0][0]
+
+
+def test_adam_within_the_bounds_of_its_arrays(tmp_path):
+    """numba reads and writes past the end without a word; NUMBA_BOUNDSCHECK=1 makes it an IndexError"""
+    if "NUMBA_BOUNDSCHECK" in os.environ:
+        pytest.skip("this is the inner run")
+    variables = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_NUM_THREADS": "2"}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:xdist",
+        "-o",
+        "addopts=",
+        __file__,
+        "-k",
+        "adam_compiled",
+    ]
+    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def test_what_the_compiled_adam_cannot_take_goes_to_the_reference(monkeypatch):

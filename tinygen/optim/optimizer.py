@@ -98,16 +98,20 @@ class Optimizer:
             all="ignore"
         ):  # what overflows is inf or nan without a warning, as in every operation
             for group in self.param_groups:
-                for p in group["params"]:
-                    if p.grad is not None:
-                        if p.grad.shape != p.shape:
-                            raise ShapeError(
-                                f"step: found a gradient {p.grad.shape} of a parameter {p.shape}"
-                            )
-                        p._touch()
-                        g = p.grad._data
-                        self._update(group, p, -g if group["maximize"] else g, self.state[p])
+                params = [p for p in group["params"] if p.grad is not None]
+                for p in params:
+                    if p.grad.shape != p.shape:
+                        raise ShapeError(f"step: found a gradient {p.grad.shape} of a parameter {p.shape}")
+                    p._touch()
+                gradients = [-p.grad._data if group["maximize"] else p.grad._data for p in params]
+                if params:
+                    self._update_all(group, params, gradients)
         return loss
+
+    def _update_all(self, group: dict, params: list[Tensor], gradients: list[np.ndarray]) -> None:
+        """Update all parameters of a group in place along their gradients."""
+        for p, g in zip(params, gradients):
+            self._update(group, p, g, self.state[p])
 
     def _update(self, group: dict, p: Tensor, g: np.ndarray, state: dict) -> None:
         """Update `p` in place along the gradient `g`; `state` is this parameter's."""

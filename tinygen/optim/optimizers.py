@@ -78,16 +78,27 @@ class Adam(Optimizer):
                 f"{type(self).__name__}: found betas {group['betas']}, expected numbers in [0, 1)"
             )
 
-    def _update(self, group, p, g, state) -> None:
-        step = state["step"] = state.get("step", 0) + 1
-        first, second = moment(state, "exp_avg", p), moment(state, "exp_avg_sq", p)
+    def _update_all(self, group, params, gradients) -> None:
         beta1, beta2 = group["betas"]
         options = {k: group[k] for k in ("lr", "eps", "weight_decay")}
-        if group["amsgrad"]:
-            options["largest"] = moment(state, "max_exp_avg_sq", p)
-        decoupled = group["decoupled_weight_decay"]
+        states = [self.state[p] for p in params]
+        for state in states:
+            state["step"] = state.get("step", 0) + 1
+        moments = {
+            name: [moment(state, name, p) for state, p in zip(states, params)]
+            for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")[: 2 + group["amsgrad"]]
+        }
         kernels.adam(
-            p._data, g, first, second, beta1=beta1, beta2=beta2, decoupled=decoupled, step=step, **options
+            [p._data for p in params],
+            gradients,
+            moments["exp_avg"],
+            moments["exp_avg_sq"],
+            largest=moments.get("max_exp_avg_sq"),
+            beta1=beta1,
+            beta2=beta2,
+            decoupled=group["decoupled_weight_decay"],
+            step=[state["step"] for state in states],
+            **options,
         )
 
 

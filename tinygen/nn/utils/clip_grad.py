@@ -44,9 +44,10 @@ def clip_grads_with_norm_(
     factor = float(max_norm) / (float(total_norm) + 1e-6)
     if factor >= 1:
         return
-    with no_grad():
+    with np.errstate(all="ignore"):
         for g in gradients:
-            g.mul_(factor)
+            g._touch()
+            g._data *= factor  # in one pass, where g.mul_ makes an array and copies it
 
 
 def clip_grad_norm_(
