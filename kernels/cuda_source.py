@@ -72,7 +72,7 @@ class CudaSource:
             return
         if on_gpu:
             function = self._function(cuda_device.architecture(), kernel)
-            if shared > function.max_dynamic_shared_size_bytes:
+            if shared and shared > function.max_dynamic_shared_size_bytes:
                 function.max_dynamic_shared_size_bytes = shared
             with cuda_device.errors_told():
                 function(grid, block, tuple(values), shared_mem=shared)

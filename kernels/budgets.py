@@ -1,0 +1,38 @@
+"""What a compiled kernel may use, the instructions it must have: checked by `python -m tinygen.kernels.compile`.
+
+Every kernel: no spills (registers that did not suffice and live in memory instead), unless its row allows some and says
+why.  A row is needed only where more is promised: registers that decide how many blocks share a multiprocessor, vector
+accesses that a compiler may take apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Budget:
+    """At most so many registers a thread, bytes of static shared memory a block, bytes spilled (with the reason); at
+    least so many of these instructions in the code."""
+
+    registers: int = 255
+    shared: int = 48 << 10
+    spills: int = 0
+    reason: str = ""
+    at_least: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if bool(self.spills) != bool(self.reason):
+            raise ValueError("a budget with spills says why, one without has no reason to give")
+
+
+# Two blocks of 256 threads share the 65536 registers of a multiprocessor; 8 x 8 products of one k need 4 reads.
+_VECTORIZED = Budget(registers=128, at_least={"FFMA": 256, "LDS.128": 16, "LDG.128": 2, "STG.128": 16})
+
+BUDGETS: dict[str, Budget] = {
+    "matmul_register_tiled": Budget(registers=128, at_least={"FFMA": 128, "LDS.128": 12}),
+    "matmul_vectorized_nn": _VECTORIZED,
+    "matmul_vectorized_nt": _VECTORIZED,
+    "matmul_vectorized_tn": _VECTORIZED,
+    "matmul_vectorized_tt": _VECTORIZED,
+}

@@ -1,0 +1,220 @@
+"""No cupy, no driver, an old one, an old card, no memory: one sentence each, which says what to install or change."""
+
+import sys
+from types import SimpleNamespace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from tinygen.kernels import cuda_device, nvrtc
+from tinygen.kernels.cuda_device import CudaError
+from tinygen.kernels.cuda_source import CudaSource
+
+
+class CUDARuntimeError(RuntimeError):
+    """cupy_backends.cuda.api.runtime.CUDARuntimeError"""
+
+
+class OutOfMemoryError(MemoryError):
+    """cupy.cuda.memory.OutOfMemoryError"""
+
+
+class Array:
+    """cupy.ndarray, as far as a launch looks at it."""
+
+
+class RawModule:
+    """cupy.RawModule: loads a cubin, gives kernels that record how they were launched."""
+
+    launches: ClassVar[list] = []
+
+    def __init__(self, *, path: str) -> None:
+        with open(path, "rb") as file:
+            assert file.read(4) == b"\x7fELF"
+        self.path = path
+
+    def get_function(self, name: str):
+        return Function(name)
+
+
+class Function:
+    def __init__(self, name: str) -> None:
+        self.name, self.max_dynamic_shared_size_bytes = name, 48 << 10
+
+    def __call__(self, grid, block, arguments, *, shared_mem=0) -> None:
+        if shared_mem == 1:
+            raise CUDARuntimeError("cudaErrorMemoryAllocation: out of memory")
+        RawModule.launches.append(
+            (self.name, grid, block, arguments, shared_mem, self.max_dynamic_shared_size_bytes)
+        )
+
+
+def raises(error):
+    def function(*_):
+        raise error
+
+    return function
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A stand-in for cupy with one H100; a test spoils what it needs spoiled."""
+    runtime = SimpleNamespace(
+        driverGetVersion=lambda: 13000,
+        runtimeGetVersion=lambda: 13000,
+        getDeviceCount=lambda: 1,
+        getDevice=lambda: 0,
+        memGetInfo=lambda: (1 << 30, 80 << 30),
+    )
+    cuda = SimpleNamespace(runtime=runtime, Device=lambda number: SimpleNamespace(compute_capability="90"))
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=cuda, ndarray=Array, RawModule=RawModule))
+    RawModule.launches.clear()
+    forget()
+    yield cuda
+    forget()
+
+
+def forget() -> None:
+    cuda_device.driver.cache_clear()
+    cuda_device._architecture.cache_clear()
+
+
+def test_a_card_that_is_there(gpu):
+    assert cuda_device.architecture() == 90 and cuda_device.driver() == 13
+
+
+def test_no_cupy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    forget()
+    with pytest.raises(CudaError, match=r"CuPy.*pip install 'tinygen\[cuda13\]'"):
+        cuda_device.architecture()
+
+
+def test_a_cupy_that_cannot_be_imported(monkeypatch, tmp_path):
+    (tmp_path / "cupy.py").write_text(
+        "raise ImportError('libcudart.so.13: cannot open shared object file')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    forget()
+    with pytest.raises(CudaError, match=r"CuPy is installed but cannot be imported: libcudart\.so\.13"):
+        cuda_device.architecture()
+
+
+def test_no_driver(gpu):
+    gpu.runtime.driverGetVersion = lambda: 0
+    with pytest.raises(CudaError, match="no NVIDIA driver found: install one"):
+        cuda_device.architecture()
+
+
+@pytest.mark.parametrize("call", ["driverGetVersion", "getDeviceCount"])
+def test_a_driver_that_cupy_refuses(gpu, call):
+    error = CUDARuntimeError(
+        "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version"
+    )
+    setattr(gpu.runtime, call, raises(error))
+    with pytest.raises(
+        CudaError, match="no NVIDIA driver found, or one older than this CuPy: install or update"
+    ):
+        cuda_device.architecture()
+
+
+def test_an_old_driver(gpu):
+    gpu.runtime.driverGetVersion = lambda: 12040
+    with pytest.raises(
+        CudaError, match=r"driver is for CUDA 12.4, older than this CuPy's 13.0: .*tinygen\[cuda12\]"
+    ):
+        cuda_device.architecture()
+
+
+@pytest.mark.parametrize(
+    "count", [lambda: 0, raises(CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable device"))]
+)
+def test_a_driver_without_a_card(gpu, count):
+    gpu.runtime.getDeviceCount = count
+    with pytest.raises(CudaError, match="there is a driver but no GPU: check CUDA_VISIBLE_DEVICES"):
+        cuda_device.architecture()
+
+
+def test_an_old_card(gpu):
+    gpu.Device = lambda number: SimpleNamespace(compute_capability="75")
+    with pytest.raises(CudaError, match=r"compute capability 7.5, tinygen's kernels need 8.0 .*or the CPU"):
+        cuda_device.architecture()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutOfMemoryError("Out of memory allocating 8,589,934,592 bytes"),
+        CUDARuntimeError("cudaErrorMemoryAllocation: out of memory"),
+        CUDARuntimeError("CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
+    ],
+)
+def test_out_of_memory(gpu, error):
+    with pytest.raises(
+        CudaError, match=r"out of GPU memory \(1.0 of 80.0 GiB free\): take a smaller --batch"
+    ):
+        with cuda_device.errors_told():
+            raise error
+
+
+def test_other_errors_stay_as_they_are(gpu):
+    with pytest.raises(KeyError), cuda_device.errors_told():
+        raise KeyError("x")
+
+
+def test_no_nvrtc(gpu, monkeypatch):
+    monkeypatch.setattr(nvrtc, "libraries", list)
+    nvrtc.load.cache_clear()
+    with pytest.raises(
+        nvrtc.NvrtcMissing, match=r"NVRTC, which compiles CUDA C.*pip install nvidia-cuda-nvrtc"
+    ):
+        CudaSource("matmul.cu").launch("matmul_naive", (1,), (32,), Array())
+    nvrtc.load.cache_clear()
+
+
+def test_an_nvrtc_newer_than_the_driver(monkeypatch):
+    monkeypatch.setattr(nvrtc, "libraries", lambda: ["libnvrtc.so.13"])
+    monkeypatch.setattr(nvrtc, "Nvrtc", lambda path: SimpleNamespace(version=(13, 5)))
+    nvrtc.load.cache_clear()
+    with pytest.raises(
+        nvrtc.NvrtcMissing, match=r"NVRTC 13.5 makes code for CUDA 13 drivers, this driver is for CUDA 12"
+    ):
+        nvrtc.load(12)
+    assert nvrtc.load(13).version == (13, 5)
+    nvrtc.load.cache_clear()
+
+
+def test_the_newest_nvrtc_that_the_driver_takes(monkeypatch):
+    monkeypatch.setattr(nvrtc, "libraries", lambda: ["broken", 13, 12])
+
+    def load(path):
+        if path == "broken":
+            raise OSError("not a library")
+        return SimpleNamespace(version=(path, 0))
+
+    monkeypatch.setattr(nvrtc, "Nvrtc", load)
+    nvrtc.load.cache_clear()
+    assert [nvrtc.load(newest).version[0] for newest in (None, 13, 12)] == [13, 13, 12]
+    nvrtc.load.cache_clear()
+
+
+def test_a_launch_on_the_gpu(gpu):
+    try:
+        nvrtc.load()
+    except nvrtc.NvrtcMissing:
+        pytest.skip("NVRTC is not installed")
+    source, x = CudaSource("matmul.cu"), Array()
+    source.launch("matmul_naive", (2, 3), (32,), x, None, 5, 0.5, np.int64(7))
+    source.launch("matmul_naive", (2, 0), (32,), x)  # nothing to do
+    source.launch("matmul_tiled", (1,), (32, 32), x, shared=100_000)
+    first, second = RawModule.launches
+    assert first[:3] == ("matmul_naive", (2, 3), (32,)) and first[4:] == (0, 48 << 10)
+    assert first[3][:2] == (x, None)
+    assert [(type(v), v) for v in first[3][2:]] == [(np.int32, 5), (np.float32, 0.5), (np.int64, 7)]
+    assert second == ("matmul_tiled", (1,), (32, 32), (x,), 100_000, 100_000)
+    with pytest.raises(CudaError, match="out of GPU memory"):
+        source.launch("matmul_naive", (1,), (32,), x, shared=1)
+    with pytest.raises(TypeError, match="matmul_naive: numpy and cupy arrays mixed"):
+        source.launch("matmul_naive", (1,), (32,), x, np.ones(1))
