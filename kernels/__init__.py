@@ -2,19 +2,11 @@
 
 Shape letters: N batch, C/K channels in/out, H W image, R S filter, P Q output, T tokens, D head size, B*H heads.
 `g` incoming gradient, `gx` gradient of x, `y` output, `xp` the array module (numpy or cupy).
+
+Variants for the GPU stand in `*_cuda.py` and are registered on first need (`dispatch.load_gpu_variants`).
 """
 
-from tinygen.kernels import (  # register variants: on a GPU, those of numba come before those of the .cu files
-    attention_numba_cuda,
-    conv2d_numba_cuda,
-    matmul_numba_cuda,
-    norm_numba_cuda,
-    optimizers_numba_cuda,
-    softmax_numba_cuda,
-)
-
-# isort: split
-from tinygen.kernels import conv2d_taps, conv2d_winograd, matmul_cuda  # register variants
+from tinygen.kernels import conv2d_taps, conv2d_winograd  # register variants
 from tinygen.kernels.activation import (
     gelu,
     gelu_grad,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import pkgutil
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +51,17 @@ def device_of(x) -> str:
     return "cpu" if isinstance(x, np.ndarray) else "cuda"
 
 
+@functools.cache
+def load_gpu_variants() -> None:
+    """Import every `*_cuda.py` of this folder, which registers its variants: once, when the first one may be needed.
+
+    Those of numba come first in the ladder: they are for readers.
+    """
+    found = [m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)]) if m.name.endswith("_cuda")]
+    for name in sorted(found, key=lambda name: (not name.endswith("numba_cuda"), name)):
+        importlib.import_module(f"tinygen.kernels.{name}")
+
+
 class Kernel:
     """One operation on arrays under one name, with its ladder of variants for each device.
 
@@ -85,6 +99,8 @@ class Kernel:
         device = "cpu" if isinstance(_first(args[0]), np.ndarray) else "cuda"
         if _forced and self.name in _forced:
             return self._run_forced(_forced[self.name], device, args, attrs)
+        if device == "cuda":
+            load_gpu_variants()
         for _, function, usable in reversed(self.ladder[device]):
             if usable is None or usable(*args, **attrs):
                 return function(*args, **attrs)
@@ -110,6 +126,7 @@ class Kernel:
 
     def variants_on(self, place: str) -> list[str]:
         """The GPU variants that `use(..., on=place)` can run on numpy arrays."""
+        load_gpu_variants()
         return [name for name, function, _ in self.ladder["cuda"] if getattr(function, "on", None) == place]
 
 
@@ -120,6 +137,7 @@ def _first(x):
 
 def registry() -> dict[str, dict[str, list[str]]]:
     """Every kernel with the names of its variants per device, slow to fast."""
+    load_gpu_variants()
     return {
         name: {device: [v[0] for v in ladder] for device, ladder in kernel.ladder.items() if ladder}
         for name, kernel in sorted(_registry.items())
@@ -139,6 +157,7 @@ def use(*, on: str | None = None, order: str = "forward", checked: bool = False,
         raise ValueError(f"use: on={on!r}; known: {', '.join(PLACES)}")
     if order not in THREAD_ORDERS:
         raise ValueError(f"use: order={order!r}; known: {', '.join(THREAD_ORDERS)}")
+    load_gpu_variants()
     for name, variant in variants.items():
         if name not in _registry:
             raise ValueError(f"use: no kernel {name!r}; known: {', '.join(sorted(_registry))}")
@@ -162,6 +181,7 @@ def use(*, on: str | None = None, order: str = "forward", checked: bool = False,
 def trace():
     """A list that grows by (kernel, variant) with every kernel called inside.  Outside, a call costs nothing extra."""
     calls: list[tuple[str, str]] = []
+    load_gpu_variants()
 
     def recorded(kernel: str, variant: str, function):
         @functools.wraps(function)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tinygen import kernels
-from tinygen.kernels import dispatch, matmul_cuda
+from tinygen.kernels import dispatch
 from tinygen.kernels.cuda_source import CudaSource
 
 VARIANTS = [
@@ -128,7 +128,7 @@ def test_the_kernels_compute_in_float32(host):
 
 @pytest.mark.parametrize("variant", kernels.matmul.variants_on("host"))
 def test_matmul_of_more_matrices_than_a_grid_is_long(host, monkeypatch, variant):
-    monkeypatch.setattr(matmul_cuda, "BATCHES", 2)
+    monkeypatch.setattr("tinygen.kernels.matmul_cuda.BATCHES", 2)
     a = cuda_cases.Arrays()
     for args in (a(5, 4, 8), a(5, 8, 12)), (a(5, 4, 8), a.turned(5, 8, 12)), (a(5, 1, 4, 8), a(3, 8, 4)):
         with kernels.use(matmul=variant, on="host"):
@@ -136,6 +136,7 @@ def test_matmul_of_more_matrices_than_a_grid_is_long(host, monkeypatch, variant)
 
 
 def test_matmul_takes_large_tiles_where_there_are_enough(monkeypatch):
+    dispatch.load_gpu_variants()
     usable = {name: rule for name, _, rule in kernels.matmul.ladder["cuda"]}
     x, w = np.ones((1280, 8), np.float32), np.ones((8, 1280), np.float32)
     assert usable["vectorized"](x, w) and not usable["vectorized"](x[:1152], w)

@@ -278,12 +278,9 @@ def _bench(argv) -> int:
 
 def _list(argv) -> int:
     Parser(prog="tinygen list", description=COMMANDS["list"]).parse(argv)
-    import tinygen.kernels
     from tinygen.data import DATASETS, TOYS
     from tinygen.kernels.dispatch import registry
 
-    for module in pkgutil.iter_modules(tinygen.kernels.__path__):  # importing one registers its variants
-        importlib.import_module(f"tinygen.kernels.{module.name}")
     kernels = {
         name: ";  ".join(f"{device}: {', '.join(variants)}" for device, variants in ladders.items())
         for name, ladders in registry().items()

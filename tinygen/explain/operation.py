@@ -12,7 +12,7 @@ from tinygen.explain.names import Entry, entries, find, function_of, is_public
 from tinygen.explain.page import Page
 from tinygen.explain.rows import derivatives
 from tinygen.explain.run import Check, Run, check, run
-from tinygen.kernels.dispatch import Kernel, _registry
+from tinygen.kernels.dispatch import Kernel, _registry, load_gpu_variants
 from tinygen.primitive import Primitive
 
 
@@ -141,6 +141,7 @@ def _kernels(page: Page, entry: Entry, result: Run) -> None:
 
 def _kernel(page: Page, name: str, when: str, ran: set) -> None:
     page.prose(f"kernels.{name}, called by the {when}:")
+    load_gpu_variants()
     rungs: dict[tuple, list[str]] = {}  # a rung of the same name on another device is another function
     for device, ladder in _registry[name].ladder.items():
         for variant, function, _ in ladder:
