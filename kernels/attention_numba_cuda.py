@@ -134,7 +134,8 @@ def _launch(function, queries: int, block: tuple, q, k, v, bias, scale, causal):
 def attention_numba_naive(q, k, v, bias, *, scale, causal):
     """A thread computes one row of y and its lse: reads T (D + E) numbers, k and v whole, for each query.
 
-    Writes y and lse and nothing else, where the reference writes all L T scores and reads them several times.
+    Writes y and lse and nothing else, where the reference writes all L T scores and reads them several times.  The sums
+    of E columns are too many for registers: they lie in memory of the thread's own, at best in the nearest cache.
     """
     return _launch(naive, THREADS, (THREADS, 1, 1), q, k, v, bias, scale, causal)
 

@@ -5,6 +5,7 @@ and blocks are made small (`SMALL`): a few numbers then need several of them, an
 Fresh memory, shared memory included, is filled with NaN, so that what nobody wrote is seen.
 """
 
+import ast
 import importlib
 import inspect
 import os
@@ -15,10 +16,12 @@ import types
 import warnings
 from importlib.util import find_spec
 from itertools import zip_longest
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import tinygen
 from tinygen import kernels
 from tinygen.kernels import dispatch, numba_cuda
 
@@ -298,7 +301,35 @@ def test_with_the_sizes_of_a_gpu():
     simulated("real_sizes()")
 
 
-PLANTED = {  # file, function: what is there, what takes its place, the arguments
+def a_training_step(**use) -> list:
+    """Parameters after one step of a small network that calls all the rungs"""
+    tinygen.manual_seed(0)
+    conv, norm, out = tinygen.nn.Conv2d(1, 2, 3, padding=1), tinygen.nn.LayerNorm(4), tinygen.nn.Linear(4, 3)
+    parameters = [p for module in (conv, norm, out) for p in module.parameters()]
+    optimizer = tinygen.optim.Adam(parameters, lr=0.1, eps=1e-3)
+    with kernels.use(**use):
+        x = tinygen.randn(2, 1, 4, 4, requires_grad=True)
+        h = norm(conv(x).flatten(2).transpose(1, 2).reshape(2, 8, 4))
+        h = tinygen.nn.functional.scaled_dot_product_attention(h, h, h)
+        (out(h).softmax(-1) ** 2).sum().backward()
+        optimizer.step()
+    return [x.grad.numpy(), *(p.detach().numpy() for p in parameters)]
+
+
+def a_training_step_is_the_references() -> None:
+    small_and_poisoned()
+    with dispatch.trace() as calls:
+        found = a_training_step(on="simulator", **{name: variants[-1] for name, variants in RUNGS.items()})
+    for x, wanted in zip(found, a_training_step(**dict.fromkeys(RUNGS, "reference"))):
+        np.testing.assert_allclose(x, wanted, rtol=1e-5, atol=1e-6)
+    assert {(name, variants[-1]) for name, variants in RUNGS.items()} <= set(calls)
+
+
+def test_a_training_step_in_the_simulator():
+    simulated("a_training_step_is_the_references()")
+
+
+PLANTED = {  # file and function: the line that is there, what takes its place
     "matmul naive: no guard": ("if i >= y.shape[1] or j >= y.shape[2]:", "if False:"),
     "matmul tiled: no guard": ("if i < y.shape[1] and j < y.shape[2]:", "if True:"),
     "matmul tiled: tile beyond the edge": ("if k < w.shape[1] and j < w.shape[2] else zero", ""),
@@ -313,52 +344,119 @@ PLANTED = {  # file, function: what is there, what takes its place, the argument
     "optimizers one_pass: no guard": ("if i >= p.size:", "if False:"),
 }
 WRONG = {
-    "matmul tiled: no barrier before reading": ("cuda.syncthreads()  # the tiles are complete", "pass"),
-    "conv2d tiled: no barrier before reading": ("cuda.syncthreads()  # the tiles are complete", "pass"),
     "attention tiled: sums not scaled": ("part = sums[e] * shrink", "part = sums[e]"),
     "attention naive: sums not scaled": ("sums[e] * shrink + weight", "sums[e] + weight"),
     "matmul naive: last row not written": ("if i >= y.shape[1]", "if i >= y.shape[1] - 1"),
 }
-KERNELS = {"input_grad": "conv2d_input_grad", "norm": "normalize", "optimizers": "adam"}
+BARRIER = "cuda.syncthreads()"
+BARRIERS = {
+    "matmul tiled": 2,
+    "conv2d tiled": 2,
+    "attention tiled": 7,
+    "reduce block_max": 3,
+    "reduce block_sum": 3,
+}
+RUNS = {  # file or function: the kernel and the variant that run it, where they are called otherwise
+    "input_grad": ("conv2d_input_grad", "numba_naive"),
+    "norm": ("normalize", "numba_naive"),
+    "optimizers": ("adam", "numba_one_pass"),
+    "block_max": ("softmax", "numba_rows"),
+    "block_sum": ("normalize", "numba_rows"),
+}
 
 
-def with_bug(title: str, old: str, new: str) -> None:
-    """Run a kernel's cases with one line of a function changed."""
-    stem, function = title.partition(":")[0].split()
-    module = importlib.import_module(f"tinygen.kernels.{stem}_numba_cuda")
-    source = inspect.getsource(getattr(module, function).function)
-    assert source.count(old) >= 1, f"{title}: the line is not there"
-    sound, namespace = getattr(module, function), {**vars(module), "cuda": numba_cuda.cuda}
-    exec(source.replace(old, new), namespace)
-    setattr(module, function, namespace[function])
-    name = KERNELS.get(function) or KERNELS.get(stem) or stem
-    variant = f"numba_{function if function not in KERNELS else 'naive'}"
+def with_bug(where: str, old: str, new: str, which: int = 0) -> None:
+    """Run a kernel's cases with one place of a function changed: the `which`-th at which `old` stands."""
+    stem, function = where.split()
+    home = importlib.import_module(f"tinygen.kernels.{stem}_numba_cuda")
+    parts = inspect.getsource(getattr(home, function).__wrapped__).split(old)
+    assert len(parts) > 1 + which, f"{where}: {old} is not there"
+    source = old.join(parts[: which + 1]) + new + old.join(parts[which + 1 :])
+    namespace = {**vars(home), "cuda": numba_cuda.cuda}
+    exec(source, namespace)
+    broken, sound, users = namespace[function], getattr(home, function), [home]
+    if stem == "reduce":  # a device function: its callers were given what it is compiled to
+        users = [module for module in modules() if hasattr(module, function)]
+        broken, sound = broken.compiled, sound.compiled
+    for module in users:
+        setattr(module, function, broken)
+    name, variant = RUNS.get(function) or RUNS.get(stem) or (stem, f"numba_{function}")
     try:
         for args, attrs in globals()[name](Arrays(np.float32), big=False):
             check(name, variant, args, attrs, on="simulator")
     finally:
-        setattr(module, function, sound)
+        for module in users:
+            setattr(module, function, sound)
 
 
 def bugs_are_found() -> None:
     small_and_poisoned()
-    for titles, error in (PLANTED, IndexError), (WRONG, AssertionError):
-        for title, change in titles.items():
-            with pytest.raises(error) as found:
-                with_bug(title, *change)
-            if error is IndexError:
-                assert re.match(r"tid=\[\d+, \d+, \d+\] ctaid=\[\d+, \d+, \d+\]: ", str(found.value)), title
-            print(title)
+    for title, change in PLANTED.items():
+        with pytest.raises(IndexError, match=r"^tid=\[\d+, \d+, \d+\] ctaid=\[\d+, \d+, \d+\]: "):
+            with_bug(title.partition(":")[0], *change)
+        print(title)
+    for title, change in WRONG.items():
+        with pytest.raises(AssertionError):
+            with_bug(title.partition(":")[0], *change)
+        print(title)
 
 
-def test_planted_bugs_are_found_with_thread_and_block():
+def test_planted_bugs_are_found_and_those_out_of_range_with_thread_and_block():
     assert simulated("bugs_are_found()").splitlines() == [*PLANTED, *WRONG]
+
+
+def is_noticed(where: str, which: int) -> bool:
+    try:
+        with_bug(where, BARRIER, "pass", which)
+    except (AssertionError, ArithmeticError, ValueError):  # math.log(0) is a ValueError here
+        return True
+    return False
+
+
+def every_barrier_is_missed() -> None:
+    """The simulator lets a thread run until it waits, so one that should have waited is most likely far ahead."""
+    small_and_poisoned()
+    for where, count in BARRIERS.items():
+        stem, function = where.split()
+        module = importlib.import_module(f"tinygen.kernels.{stem}_numba_cuda")
+        assert inspect.getsource(getattr(module, function).__wrapped__).count(BARRIER) == count
+        for which in range(count):
+            assert any(is_noticed(where, which) for attempt in range(3)), f"{where}, barrier {which}"
+
+
+def test_every_barrier_is_missed():
+    simulated("every_barrier_is_missed()")
 
 
 def test_the_sizes_for_the_simulator_are_all_there_are():
     for module in modules():
         sizes = {name for name, value in vars(module).items() if name.isupper() and isinstance(value, int)}
         assert sizes <= SMALL.keys()
+
+
+def jitted_functions():
+    """The syntax tree of every function that is compiled for the GPU"""
+    for path in Path(kernels.__file__).parent.glob("*_numba_cuda.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and any(
+                "cuda.jit" in ast.unparse(d) for d in node.decorator_list
+            ):
+                yield pytest.param(node, id=f"{path.stem.removesuffix('_numba_cuda')}-{node.name}")
+
+
+@pytest.mark.parametrize("function", [*jitted_functions()])
+def test_what_the_simulator_does_not_notice(function):
+    """A barrier that some threads skip, shared arrays that it takes for one, operations of a warp that it lacks"""
+    text = ast.unparse(function)
+    if "syncthreads" in text:
+        assert not any(
+            "syncthreads" in ast.unparse(node) for node in ast.walk(function) if isinstance(node, ast.If)
+        )
+        assert not any(
+            isinstance(node, ast.Return) for node in ast.walk(function) if node is not function.body[-1]
+        )
+    assert all(line.count("shared.array") <= 1 for line in text.splitlines())
+    assert not re.search(r"cuda\.\w*(warp|shfl|vote|ballot|match_|lane|activemask)", text)
 
 
 # Without a GPU and without the simulator ------------------------------------------------------------------------------
