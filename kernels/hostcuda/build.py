@@ -23,19 +23,28 @@ from pathlib import Path
 from tinygen.kernels import compiled
 
 FOLDER = Path(__file__).parent
-MACHINE = ("machine.cpp", "memory_checks.cpp")
+PARTS = {  # of the machine, by the kind of build
+    "fast": ("machine.cpp",),
+    "debug": ("machine.cpp",),
+    "checked": ("machine.cpp", "memory_checks.cpp"),
+    "sanitized": ("machine.cpp", "sanitized_main.cpp"),
+}
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"', re.MULTILINE)
 
-COMMON = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-stack-protector", "-U_FORTIFY_SOURCE")
+COMMON = ("-std=c++20", "-fPIC", "-fvisibility=hidden", "-fno-stack-protector", "-U_FORTIFY_SOURCE")
 COMMON += ("-ffp-contract=fast",)  # a * b + c in one rounding where the CPU can, as nvcc does by default
-WARNINGS = ("-Wall", "-Wno-unknown-pragmas", "-Wno-unused-function", "-Wno-unused-variable")
+WARNINGS = ("-Wall", "-Wno-unknown-pragmas", "-Wno-volatile", "-Wno-unused-function", "-Wno-unused-variable")
 BUILDS = {
     "fast": ("-O2", "-march=native", "-g1"),
     "debug": ("-O0", "-g"),
     # every load and store calls the machine, and so does a check that fails: memory_checks.cpp answers the calls
     "checked": ("-O1", "-march=native", "-g", "-DHOSTCUDA_CHECKED"),
+    # a program of its own under the compiler's sanitizers: sanitize.py
+    "sanitized": ("-O1", "-g", "-DHOSTCUDA_SANITIZED"),
 }
-INSTRUMENT = {"checked": ("-fsanitize=thread", "-fsanitize=alignment,bounds")}
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+INSTRUMENT = {"checked": ("-fsanitize=thread", "-fsanitize=alignment,bounds"), "sanitized": SANITIZERS}
+LINK = {"sanitized": SANITIZERS}
 
 
 class CompileError(RuntimeError):
@@ -104,9 +113,12 @@ def folder() -> Path:
 
 @functools.cache
 def _text_of_the_machine() -> str:
-    return "".join(
-        (FOLDER / name).read_text(encoding="utf-8") for name in ("hostcuda.h", "machine.h", *MACHINE)
-    )
+    files = [
+        *sorted(FOLDER.glob("*.h")),
+        *sorted(FOLDER.glob("*.cpp")),
+        *sorted((FOLDER / "toolkit").glob("*.h")),
+    ]
+    return "".join(path.read_text(encoding="utf-8") for path in files)
 
 
 def _with_headers(path: Path, seen: set[Path] | None = None) -> str:
@@ -223,7 +235,7 @@ def _machine_object(build: str, where: Path) -> Path:
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=where) as temporary:
             parts = []
-            for name in MACHINE if build == "checked" else MACHINE[:1]:
+            for name in PARTS[build]:
                 parts.append(Path(temporary) / f"{name}.o")
                 run_compiler([*COMMON, *BUILDS[build], "-c", FOLDER / name, "-o", parts[-1]], name)
             run_compiler(["-r", "-nostdlib", *parts, "-o", Path(temporary) / "machine.o"], "the machine")
@@ -249,8 +261,9 @@ def preprocess(source: Path, flags) -> str:
 def library(source: Path, flags=(), build: str = "fast") -> tuple[Path, dict[str, list[str]]]:
     """Compile `source` unless that has been done: the library, and the parameters of its kernels."""
     where = folder()
+    ending = "" if build == "sanitized" else ".so"
     stem = f"{source.stem}-{build}-{key(str(source), _with_headers(source), repr(tuple(flags)), build)}"
-    path, listing = where / f"{stem}.so", where / f"{stem}.json"
+    path, listing = where / f"{stem}{ending}", where / f"{stem}.json"
     if not (path.exists() and listing.exists()):
         if sys.stderr.isatty():
             print(f"compiling {source.name} for the CPU … (cached for the next time)", file=sys.stderr)
@@ -258,17 +271,19 @@ def library(source: Path, flags=(), build: str = "fast") -> tuple[Path, dict[str
         kernels = signatures(text)
         if not kernels:
             raise CompileError(f"{source.name} has no __global__ function")
-        text = rewrite(text) + "\n" + "\n".join(map(_exported, kernels)) + "\n"
+        text = "\n".join([rewrite(text), *map(_exported, kernels), _listed(kernels), ""])
         with tempfile.TemporaryDirectory(dir=where) as temporary:
-            cpp, obj, so = (Path(temporary) / f"kernel.{end}" for end in ("cpp", "o", "so"))
+            cpp, obj, out = (Path(temporary) / f"kernel{end}" for end in (".cpp", ".o", ".out"))
             cpp.write_text(text, encoding="utf-8")
             options = [*COMMON, *WARNINGS, *BUILDS[build], *INSTRUMENT.get(build, ()), *flags]
             run_compiler([*options, "-c", cpp, "-o", obj], source.name)
-            run_compiler(["-shared", obj, _machine_object(build, where), "-o", so], source.name)
+            run_compiler(
+                [*LINK.get(build, ["-shared"]), obj, _machine_object(build, where), "-o", out], source.name
+            )
             names = Path(temporary) / "kernels.json"
             names.write_text(json.dumps({k.name: k.parameters for k in kernels}), encoding="utf-8")
             os.replace(names, listing)
-            os.replace(so, path)
+            os.replace(out, path)
     return path, json.loads(listing.read_text(encoding="utf-8"))
 
 
@@ -279,6 +294,35 @@ def _exported(kernel: Signature) -> str:
     return f"{kind} hostcuda_kernel_{kernel.name} = {value};"
 
 
+def _listed(kernels: list[Signature]) -> str:
+    """All kernels of the file, for sanitized_main.cpp."""
+    entries = "".join(f"&hostcuda_kernel_{k.name}, " for k in kernels)
+    return f'extern "C" const hostcuda::Kernel *const hostcuda_kernels[] = {{{entries}nullptr}};'
+
+
 def source_key(source: Path) -> str:
     """A hash of a source and the headers it includes: a module is compiled again when they change."""
     return hashlib.sha256(_with_headers(source).encode()).hexdigest()
+
+
+def source_line(library: Path, offset: int) -> str:
+    """ " (kernel.cu:12)" for an instruction of a library; empty where addr2line is missing or does not know."""
+    tool = shutil.which("addr2line")
+    if tool is None:
+        return ""
+    command = [tool, "-i", "-e", str(library), hex(offset - 1)]
+    lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    kernel = [line.split(" ")[0] for line in lines if not line.startswith(str(FOLDER.resolve()))]
+    known = [line for line in kernel if line and "?" not in line and "/hostcuda/hostcuda.h" not in line]
+    return f" ({Path(known[0]).name})" if known else ""
+
+
+@functools.cache
+def symbols(library: Path) -> dict[str, int]:
+    """The sizes of the variables that a library shows: name -> bytes."""
+    tool = shutil.which("nm")
+    if tool is None:
+        raise CompileError("nm, which comes with g++ (binutils), is not on the PATH")
+    command = [tool, "-D", "-S", "--defined-only", str(library)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    return {f[3]: int(f[1], 16) for f in map(str.split, lines) if len(f) == 4 and f[2] in "BbDdGgSsRr"}

@@ -18,7 +18,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <source_location>
 #include <type_traits>
+#include <utility>
 
 // ---- 1 keywords ----------------------------------------------------------------------------------------------------
 // Three words carry meaning that no macro can: __global__ (a signature to read), __launch_bounds__ (a limit to check)
@@ -77,8 +79,10 @@ constexpr int warpSize = 32;
 // ---- 3 what the machine offers -------------------------------------------------------------------------------------
 namespace hostcuda {
 
-struct Place { const char *file; int line; };  // where in the kernel's source
-#define HOSTCUDA_HERE hostcuda::Place here = {__builtin_FILE(), __builtin_LINE()}
+using Place = std::source_location;   // where in the kernel's source: as a default argument, the caller's file and line
+#define HOSTCUDA_HERE hostcuda::Place here = hostcuda::Place::current()
+
+const char *base_name(Place place);   // of its file, without the folders
 
 // Stop the launch: this thread did what no GPU promises to survive, or asked to stop.  Becomes a Python KernelError.
 [[noreturn]] void fail(const char *kind, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -131,8 +135,10 @@ char *dynamic_shared_memory();        // `extern __shared__`: the bytes that the
 enum Access { READ = 0, WRITE = 1, ATOMIC = 2 };
 #ifdef HOSTCUDA_CHECKED
 void check_access(const void *address, size_t bytes, Access access);
+void fence();
 #else
 static inline void check_access(const void *, size_t, Access) {}
+static inline void fence() {}
 #endif
 
 }  // namespace hostcuda
@@ -153,9 +159,9 @@ static inline void __syncwarp(uint32_t mask = 0xffffffffu, HOSTCUDA_HERE) {
     hostcuda::warp_instruction("__syncwarp", mask, [](hostcuda::Warp &) {}, nullptr, 0, here);
 }
 // One fiber runs at a time and memory is coherent: fences have nothing to do.
-static inline void __threadfence() {}
+static inline void __threadfence() { hostcuda::fence(); }
+static inline void __threadfence_system() { hostcuda::fence(); }
 static inline void __threadfence_block() {}
-static inline void __threadfence_system() {}
 
 // ---- 5 warps: shuffles, votes, reductions --------------------------------------------------------------------------
 namespace hostcuda {
@@ -582,13 +588,13 @@ template <int N> static inline void cp_async_wait() { hostcuda::finish_copies(N)
 // ---- 10 printf, assert ---------------------------------------------------------------------------------------------
 // printf is the C library's: lines appear in the order in which the fibers run.
 #undef assert
-#define assert(condition) ((condition) ? (void)0 : hostcuda::assertion(#condition, {__FILE__, __LINE__}))
+#define assert(condition) ((condition) ? (void)0 : hostcuda::assertion(#condition))
 namespace hostcuda {
-[[noreturn]] static inline void assertion(const char *text, Place where) {
-    fail("assertion", "assertion failed: %s (%s:%d)", text, where.file, where.line);
+[[noreturn]] static inline void assertion(const char *text, HOSTCUDA_HERE) {
+    fail("assertion", "assertion failed: %s (%s:%u)", text, base_name(here), here.line());
 }
 }  // namespace hostcuda
-[[noreturn]] static inline void __trap(HOSTCUDA_HERE) { hostcuda::fail("trap", "__trap() (%s:%d)", here.file, here.line); }
+[[noreturn]] static inline void __trap(HOSTCUDA_HERE) { hostcuda::fail("trap", "__trap() (%s:%u)", hostcuda::base_name(here), here.line()); }
 
 // ---- 11 how a kernel is called -------------------------------------------------------------------------------------
 namespace hostcuda {

@@ -58,7 +58,7 @@ namespace hostcuda {
 Thread threads[MAX_THREADS];
 int current, thread_count;
 Launch *launch;
-unsigned barriers_passed, warp_meetings[MAX_WARPS];
+unsigned interval, warp_meetings[MAX_WARPS];
 unsigned long launch_number;
 
 static const Kernel *kernel;
@@ -68,6 +68,7 @@ static sigjmp_buf launch_failed;
 static int order[MAX_THREADS];          // the threads in the order in which they take their first turn
 static int queue[MAX_THREADS], queue_head, queue_length;   // a ring
 static int living, at_barrier, true_predicates;            // threads that have not returned; at the barrier; ...
+static Votes votes;                     // the answer of the last barrier: the next one cannot change it before all have read it
 
 struct WarpState {
     uint32_t arrived;                   // lanes that wait at a warp instruction
@@ -79,6 +80,11 @@ static WarpState warps[MAX_WARPS];
 
 int lane_id() { return current % 32; }
 uint32_t live_lanes() { return warps[current / 32].living; }
+
+const char *base_name(Place place) {
+    const char *slash = strrchr(place.file_name(), '/');
+    return slash ? slash + 1 : place.file_name();
+}
 
 // ---- failing -------------------------------------------------------------------------------------------------------
 static void copy3(unsigned to[3], uint3 from) { to[0] = from.x, to[1] = from.y, to[2] = from.z; }
@@ -203,25 +209,32 @@ static void fiber_main() {
 
 // ---- the block's barrier -------------------------------------------------------------------------------------------
 static void put_in_order();
+static bool elsewhere(Place a, Place b) { return a.line() != b.line() || a.column() != b.column(); }
 
 static void release_barrier_if_complete() {
     if (!at_barrier || at_barrier != living) return;
-    Votes votes = {true_predicates, at_barrier};
+#ifdef HOSTCUDA_CHECKED                 // sm_70 and newer forgive it; CUDA's rule does not: all threads or none
+    for (int t = 0; living < thread_count && t < thread_count; t++)
+        if (threads[t].state == RETURNED) {
+            make_current(t);
+            fail("divergent barrier", "divergent barrier: this thread has returned while %d others wait at a barrier", living);
+        }
+#endif
+    votes = {true_predicates, at_barrier};
     at_barrier = true_predicates = 0;
-    barriers_passed++;
+    interval++;
     if (launch->order == 2) put_in_order();
     const Thread *first = nullptr;
     for (int i = 0; i < thread_count; i++) {
         Thread &thread = threads[order[i]];
         if (thread.state != AT_BARRIER) continue;
         if (!first) first = &thread;
-        if (thread.place.line != first->place.line || strcmp(thread.place.file, first->place.file)) {
+        if (elsewhere(thread.place, first->place)) {
             make_current(order[i]);
-            fail("divergent barrier", "divergent barrier: this thread waits at %s (%s:%d), thread (%u, %u, %u) at %s (%s:%d)",
-                 thread.waits_for, thread.place.file, thread.place.line, first->index.x, first->index.y, first->index.z,
-                 first->waits_for, first->place.file, first->place.line);
+            fail("divergent barrier", "divergent barrier: this thread waits at %s (%s:%u), thread (%u, %u, %u) at %s (%s:%u)",
+                 thread.waits_for, base_name(thread.place), thread.place.line(), first->index.x, first->index.y, first->index.z,
+                 first->waits_for, base_name(first->place), first->place.line());
         }
-        thread.votes = votes;
         thread.state = READY;
         enqueue(order[i]);
     }
@@ -236,7 +249,7 @@ Votes block_barrier(const char *instruction, bool predicate, Place place) {
     true_predicates += predicate;
     release_barrier_if_complete();      // puts this thread into the queue, too
     wait();
-    return me.votes;
+    return votes;
 }
 
 // ---- instructions of a warp ----------------------------------------------------------------------------------------
@@ -253,9 +266,9 @@ static void complete_warp_instruction(int w, uint32_t mask) {
         const Thread &thread = threads[32 * w + lane];
         if (thread.mask == mask && leader.mask == mask && warp.execute[lane] == warp.execute[first]) continue;
         make_current(32 * w + lane);
-        fail("divergent warp", "divergent warp: this thread is at %s (%s:%d) with mask %08x, lane %d of its warp at %s (%s:%d) with mask %08x",
-             thread.waits_for, thread.place.file, thread.place.line, thread.mask, first,
-             leader.waits_for, leader.place.file, leader.place.line, leader.mask);
+        fail("divergent warp", "divergent warp: this thread is at %s (%s:%u) with mask %08x, lane %d of its warp at %s (%s:%u) with mask %08x",
+             thread.waits_for, base_name(thread.place), thread.place.line(), thread.mask, first,
+             leader.waits_for, base_name(leader.place), leader.place.line(), leader.mask);
     }
     warp.arrived &= ~lanes;
     warp.operands.lanes = lanes;
@@ -275,7 +288,7 @@ const void *warp_instruction(const char *instruction, uint32_t mask, void (*exec
     WarpState &warp = warps[w];
     Thread &me = threads[current];
     if (!(mask >> lane & 1))
-        fail("divergent warp", "%s (%s:%d): mask %08x does not name the calling lane %d", instruction, place.file, place.line, mask, lane);
+        fail("divergent warp", "%s (%s:%u): mask %08x does not name the calling lane %d", instruction, base_name(place), place.line(), mask, lane);
     if (bytes) memcpy(warp.operands.operand[lane].data, operand, bytes);
     warp.execute[lane] = execute;
     warp.arrived |= 1u << lane;
@@ -312,11 +325,19 @@ void finish_copies(int groups_that_may_stay_open) {
 
 // ---- shared memory -------------------------------------------------------------------------------------------------
 // Before each block all of it is filled with ones: NaN as a float of any size, -1 as an int.
-constexpr size_t STATIC_AREA = 512 << 10;
 alignas(1024) char static_shared[STATIC_AREA];
 alignas(1024) char dynamic_shared[SHARED_LIMIT + 4096];
 PlacedVariable placed[256];
 int placed_count;
+#ifdef HOSTCUDA_SANITIZED               // AddressSanitizer is told what of the two areas is in use
+extern "C" void __asan_poison_memory_region(const void *start, size_t bytes);
+extern "C" void __asan_unpoison_memory_region(const void *start, size_t bytes);
+static void forbid(const void *start, size_t bytes) { __asan_poison_memory_region(start, bytes); }
+static void allow(const void *start, size_t bytes) { __asan_unpoison_memory_region(start, bytes); }
+#else
+static void forbid(const void *, size_t) {}
+static void allow(const void *, size_t) {}
+#endif
 static size_t static_end;               // end of the variables placed so far, with the gaps between them
 
 char *place_shared_variable(SharedVariable &variable) {
@@ -331,6 +352,7 @@ char *place_shared_variable(SharedVariable &variable) {
         fail("shared memory", "%zu bytes of static __shared__ variables: a GPU gives 49152 (more only as dynamic shared memory)",
              launch->static_shared);
     placed[placed_count++] = {&variable, start, variable.size};
+    allow(static_shared + start, variable.size);
     memset(static_shared + start, 0xff, variable.size);
     variable.launch = launch_number;
     return variable.address = static_shared + start;
@@ -374,20 +396,20 @@ static void thread_returns() {
         if (thread.state == RETURNED) continue;
         count++;
         if (!first) first = &thread, make_current(i);
-        else if (!other && (thread.place.line != first->place.line || strcmp(thread.waits_for, first->waits_for))) other = &thread;
+        else if (!other && elsewhere(thread.place, first->place)) other = &thread;
     }
     if (other)
-        fail("deadlock", "deadlock: %d threads wait for one another: this thread at %s (%s:%d), thread (%u, %u, %u) at %s (%s:%d)",
-             count, first->waits_for, first->place.file, first->place.line, other->index.x, other->index.y, other->index.z,
-             other->waits_for, other->place.file, other->place.line);
-    fail("deadlock", "deadlock: %d threads wait at %s (%s:%d), which the others never reach", count, first->waits_for,
-         first->place.file, first->place.line);
+        fail("deadlock", "deadlock: %d threads wait for one another: this thread at %s (%s:%u), thread (%u, %u, %u) at %s (%s:%u)",
+             count, first->waits_for, base_name(first->place), first->place.line(), other->index.x, other->index.y, other->index.z,
+             other->waits_for, base_name(other->place), other->place.line());
+    fail("deadlock", "deadlock: %d threads wait at %s (%s:%u), which the others never reach", count, first->waits_for,
+         base_name(first->place), first->place.line());
 }
 
 static void run_block() {
     living = thread_count;
     at_barrier = true_predicates = queue_head = queue_length = 0;
-    memset(static_shared, 0xff, static_end);
+    for (int i = 0; i < placed_count; i++) memset(static_shared + placed[i].start, 0xff, placed[i].size);
     memset(dynamic_shared, 0xff, launch->shared);
     for (int w = 0; w * 32 < thread_count; w++) {
         int lanes = thread_count - 32 * w;
@@ -408,25 +430,30 @@ static void run_block() {
 }
 
 // ---- accesses that the processor refuses ---------------------------------------------------------------------------
-// Which argument lies at (or near) an address?  For messages.
-size_t describe_address(char *text, size_t room, uintptr_t address, size_t bytes) {
+extern "C" __attribute__((visibility("hidden"))) const char __ehdr_start[], _end[];   // this library, by the linker
+
+size_t code_offset(const void *code) { return uintptr_t(code) - uintptr_t(__ehdr_start); }
+bool in_this_library(uintptr_t address) { return address >= uintptr_t(__ehdr_start) && address < uintptr_t(_end); }
+bool in_a_stack(uintptr_t address) { return address - uintptr_t(stack_area) < MAX_THREADS * (STACK + page); }
+
+// Which argument lies at an address, or nearest to it?  For messages.
+void describe_address(char *text, size_t room, uintptr_t address, size_t bytes) {
     const Region *nearest = nullptr;
-    uintptr_t distance = 1 << 20;
-    bool after = false;
+    uintptr_t distance = uintptr_t(1) << 36;                  // an index that wrapped around 32 bits is still told
     for (int i = 0; i < launch->region_count; i++) {
         const Region &region = launch->regions[i];
         uintptr_t start = uintptr_t(region.start), end = start + region.bytes;
-        if (address >= start && address + bytes <= end)
-            return size_t(snprintf(text, room, "inside %s", region.name));
-        uintptr_t away = address >= start ? address + bytes - end : start - address;
-        if (away < distance) nearest = &region, distance = away, after = address >= start;
+        uintptr_t away = address < start ? start - address : address + bytes > end ? address + bytes - end : 0;
+        if (away < distance) nearest = &region, distance = away;
     }
-    if (!nearest) return size_t(snprintf(text, room, "address %#zx, far from every argument", size_t(address)));
-    long index = (long(address) - long(uintptr_t(nearest->start)) - (after ? 0 : long(nearest->item) - 1)) / long(nearest->item);
-    return size_t(snprintf(text, room, "%s[%ld], which has %zu elements", nearest->name, index, nearest->bytes / nearest->item));
+    if (!nearest) {
+        snprintf(text, room, "address %#zx, far from every argument", size_t(address));
+        return;
+    }
+    long offset = long(address - uintptr_t(nearest->start)), item = long(nearest->item);
+    long index = (offset >= 0 ? offset : offset - item + 1) / item;                   // rounded down
+    snprintf(text, room, "%s[%ld], which has %zu elements", nearest->name, index, nearest->bytes / nearest->item);
 }
-
-extern "C" __attribute__((visibility("hidden"))) const char __ehdr_start[];   // where this library is loaded
 
 static const int SIGNALS[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGINT};
 constexpr int SIGNAL_COUNT = sizeof SIGNALS / sizeof *SIGNALS;
@@ -440,7 +467,7 @@ static void on_signal(int signal, siginfo_t *info, void *context) {
 #else
     (void)context;
 #endif
-    if (code) code -= size_t(__ehdr_start);
+    if (code) code = code_offset(reinterpret_cast<void *>(code));
     uintptr_t address = uintptr_t(info->si_addr);
     const Stack *stack = threads[current].stack;
     char where[300];
@@ -478,6 +505,101 @@ struct SignalGuard {
         sigaltstack(&stack_before, nullptr);
     }
 };
+
+// ---- copies with a guard page --------------------------------------------------------------------------------------
+// The kernel does not get the caller's array but a copy that ends where forbidden pages begin:
+//     | forbidden | ones, less than a page | the array | ones, up to 15 bytes | forbidden |
+// An access past the end stops the kernel at once.  The margins that remain are looked at after the launch.
+// Arguments that overlap (a kernel that works in place, views of one array) share one copy.
+constexpr size_t FORBIDDEN = 64 << 20;  // on either side; address space only, no memory
+struct GuardedCopy {
+    char *area;                         // of `pages` pages between the two forbidden parts; kept for the next launch
+    size_t pages;
+    char *original, *copy;
+    size_t bytes;
+    bool writable;
+    const Region *region;               // one of those inside, for its name
+};
+constexpr int MAX_COPIES = 64;
+static GuardedCopy copies[MAX_COPIES];
+static int copy_count;
+
+static void group_overlapping_regions() {
+    copy_count = 0;
+    for (int i = 0; i < launch->region_count; i++) {
+        const Region &region = launch->regions[i];
+        char *start = region.start, *end = region.start + region.bytes;
+        bool writable = region.writable;
+        for (int j = 0; j < copy_count;) {                    // swallow every group that this one touches
+            GuardedCopy &other = copies[j];
+            if (start >= other.original + other.bytes || other.original >= end) { j++; continue; }
+            if (other.original < start) start = other.original;
+            if (other.original + other.bytes > end) end = other.original + other.bytes;
+            writable |= other.writable;
+            GuardedCopy last = copies[--copy_count];          // the last group takes its place; areas stay where they are
+            other.original = last.original, other.bytes = last.bytes, other.writable = last.writable, other.region = last.region;
+            j = 0;
+        }
+        if (copy_count == MAX_COPIES) fail("too many arguments", "up to %d arrays can be guarded: pass guard=False", MAX_COPIES);
+        GuardedCopy &group = copies[copy_count++];
+        group.original = start, group.bytes = size_t(end - start), group.writable = writable, group.region = &region;
+    }
+}
+
+static void make_area(GuardedCopy &group) {
+    size_t pages = (group.bytes + 15 + page - 1) / page;
+    if (group.area && pages == group.pages) return;
+    if (group.area) munmap(group.area - FORBIDDEN, group.pages * page + 2 * FORBIDDEN);
+    group.area = nullptr;
+    void *area = mmap(nullptr, pages * page + 2 * FORBIDDEN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (area == MAP_FAILED || mprotect(static_cast<char *>(area) + FORBIDDEN, pages * page, PROT_READ | PROT_WRITE))
+        fail("out of memory", "no memory for guarded copies of the arguments: pass guard=False");
+    group.area = static_cast<char *>(area) + FORBIDDEN;
+    group.pages = pages;
+}
+
+static void guard_arguments() {
+    group_overlapping_regions();
+    for (int j = 0; j < copy_count; j++) {
+        GuardedCopy &group = copies[j];
+        make_area(group);
+        char *end = group.area + group.pages * page;
+        group.copy = end - group.bytes;
+        group.copy -= (uintptr_t(group.copy) - uintptr_t(group.original)) % 16;   // as aligned as the original
+        memset(group.area, 0xff, size_t(group.copy - group.area));
+        memcpy(group.copy, group.original, group.bytes);
+        memset(group.copy + group.bytes, 0xff, size_t(end - group.copy) - group.bytes);
+    }
+    for (int i = 0; i < launch->region_count; i++) {
+        Region &region = launch->regions[i];
+        for (int j = 0; j < copy_count; j++)
+            if (region.start >= copies[j].original && region.start < copies[j].original + copies[j].bytes) {
+                region.start = copies[j].copy + (region.start - copies[j].original);
+                *region.pointer = region.start;
+                break;
+            }
+    }
+}
+
+static bool all_ones(const char *start, const char *end) {
+    while (start < end)
+        if (*start++ != char(0xff)) return false;
+    return true;
+}
+
+// After the launch: look at the margins, hand the results back.
+static void return_arguments() {
+    for (int j = 0; j < copy_count; j++) {
+        const GuardedCopy &group = copies[j];
+        const char *end = group.copy + group.bytes;
+        bool before = !all_ones(group.area, group.copy), after = !all_ones(end, group.area + group.pages * page);
+        if (before || after)
+            fail("out of bounds afterwards", "out of bounds: some thread has written %s %s, which has %zu elements (found after the last block; "
+                 "checked=True names the thread)", after ? "past the end of" : "before", group.region->name, group.region->bytes / group.region->item);
+    }
+    for (int j = 0; j < copy_count; j++)
+        if (copies[j].writable) memcpy(copies[j].original, copies[j].copy, copies[j].bytes);
+}
 
 // ---- one launch ----------------------------------------------------------------------------------------------------
 // Blocks in the order of the launch; at random: steps of a stride that shares no divisor with their number.
@@ -526,10 +648,14 @@ extern "C" __attribute__((visibility("default"))) int hostcuda_launch(const Kern
         SignalGuard guard;
         if (!sigsetjmp(launch_failed, 1)) {
             if (!stack_area) fail("out of memory", "no room for the fibers' stacks");
+            if (launch->guard) guard_arguments();
+            forbid(static_shared, STATIC_AREA), forbid(dynamic_shared, sizeof dynamic_shared);
+            allow(dynamic_shared, launch->shared);
 #ifdef HOSTCUDA_CHECKED
             start_launch_checks();
 #endif
             run_grid();
+            if (launch->guard) return_arguments();
         }
     }
     fflush(stdout);                     // what the kernel printed comes before what Python prints next

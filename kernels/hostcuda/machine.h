@@ -8,6 +8,7 @@ namespace hostcuda {
 struct Region {
     char *start;
     size_t bytes;
+    void **pointer;                     // the argument itself
     const char *name;                   // the parameter's name
     unsigned item;                      // bytes of an element
     int writable;
@@ -20,8 +21,9 @@ struct Launch {
     int order;                          // 0 forward, 1 reverse, 2 random
     unsigned seed;                      // of the random order
     void **arguments;
-    const Region *regions;
+    Region *regions;                    // the arrays among them
     int region_count;
+    int guard;                          // let the kernel work on copies that end at a page that may not be touched
     // the answer
     int failed;
     unsigned fail_block[3], fail_thread[3];
@@ -34,36 +36,41 @@ struct Launch {
 constexpr int MAX_THREADS = 1024, MAX_WARPS = MAX_THREADS / 32;
 constexpr size_t SHARED_LIMIT = 227 << 10;                    // of one block, sm_90
 
-enum State { NOT_STARTED, READY, AT_BARRIER, IN_WARP, RETURNED };
+enum State : unsigned char { NOT_STARTED, READY, AT_BARRIER, IN_WARP, RETURNED };
 
 struct Stack { char *low, *high; };
 
-struct Thread {
+struct alignas(64) Thread {             // one cache line: a switch touches no more
     void *stack_pointer;                // where it goes on; its registers lie there
     Stack *stack;
-    State state;
-    uint3 index;                        // threadIdx
     const char *waits_for;              // the instruction
     Place place;
+    uint3 index;                        // threadIdx
     uint32_t mask;                      // of the warp instruction it waits for
-    Votes votes;                        // the barrier's answer
+    State state;
 };
 
 extern Thread threads[MAX_THREADS];
 extern int current, thread_count;       // the fiber whose turn it is
 extern Launch *launch;                  // the running launch, or null
-extern unsigned barriers_passed;        // by the block
+extern unsigned interval;               // counts barriers and blocks: see memory_checks.cpp
 extern unsigned warp_meetings[MAX_WARPS];   // __syncwarps completed by each warp
 
-// Shared memory of the block: static variables grow from the start, dynamic memory has a place of its own.
+// Shared memory of the block: static variables from the start of one area, dynamic memory in one of its own.
+constexpr size_t STATIC_AREA = 512 << 10;
 extern char static_shared[], dynamic_shared[];
 struct PlacedVariable { const SharedVariable *variable; size_t start, size; };
 extern PlacedVariable placed[];
 extern int placed_count;
 
 [[noreturn]] void fail_at(size_t code, const char *kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
-size_t describe_address(char *text, size_t room, uintptr_t address, size_t bytes);
-void start_block_checks();
+size_t code_offset(const void *code);   // of an instruction, from the start of this library
+bool in_this_library(uintptr_t address);
+bool in_a_stack(uintptr_t address);     // of any fiber
+void describe_address(char *text, size_t room, uintptr_t address, size_t bytes);
+
+// memory_checks.cpp
 void start_launch_checks();
+void start_block_checks();
 
 }  // namespace hostcuda

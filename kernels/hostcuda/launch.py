@@ -1,0 +1,361 @@
+"""A compiled file of kernels and the launch of one of them on numpy arrays.  See the package's docstring."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from tinygen.kernels.hostcuda import build
+
+ORDERS = {"forward": 0, "reverse": 1, "random": 2}
+MAX_THREADS = 1024
+SHARED_LIMIT = 227 << 10  # bytes of dynamic shared memory a block may have (sm_90)
+
+
+class KernelError(RuntimeError):
+    """A kernel did what a GPU would not survive or not show: `kernel`, `block`, `thread`, and the `kind` of mistake."""
+
+    def __init__(self, kernel: str, block: tuple, thread: tuple, kind: str, what: str) -> None:
+        super().__init__(f"{kernel}: block {block}, thread {thread}: {what}")
+        self.kernel, self.block, self.thread, self.kind, self.what = kernel, block, thread, kind, what
+
+
+# -- structs of hostcuda.h and machine.h
+
+
+class _Parameter(ctypes.Structure):
+    _fields_ = (
+        ("kind", ctypes.c_char),
+        ("pointer", ctypes.c_ubyte),
+        ("is_const", ctypes.c_ubyte),
+        ("lanes", ctypes.c_ushort),
+        ("size", ctypes.c_uint),
+    )
+
+
+class _Kernel(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("call", ctypes.c_void_p),
+        ("launch_bound", ctypes.c_int),
+        ("count", ctypes.c_int),
+        ("parameters", ctypes.POINTER(_Parameter)),
+    )
+
+
+class _Region(ctypes.Structure):
+    _fields_ = (
+        ("start", ctypes.c_void_p),
+        ("bytes", ctypes.c_size_t),
+        ("pointer", ctypes.c_void_p),
+        ("name", ctypes.c_char_p),
+        ("item", ctypes.c_uint),
+        ("writable", ctypes.c_int),
+    )
+
+
+class _Launch(ctypes.Structure):
+    _fields_ = (
+        ("grid", ctypes.c_uint * 3),
+        ("block", ctypes.c_uint * 3),
+        ("shared", ctypes.c_size_t),
+        ("order", ctypes.c_int),
+        ("seed", ctypes.c_uint),
+        ("arguments", ctypes.POINTER(ctypes.c_void_p)),
+        ("regions", ctypes.POINTER(_Region)),
+        ("region_count", ctypes.c_int),
+        ("guard", ctypes.c_int),
+        ("failed", ctypes.c_int),
+        ("fail_block", ctypes.c_uint * 3),
+        ("fail_thread", ctypes.c_uint * 3),
+        ("kind", ctypes.c_char * 40),
+        ("message", ctypes.c_char * 600),
+        ("code_offset", ctypes.c_size_t),
+        ("static_shared", ctypes.c_size_t),
+        ("switches", ctypes.c_ulong),
+    )
+
+
+# -- parameters and arguments
+
+
+class Parameter:
+    """One parameter of a kernel: its C type, and the argument that fits it."""
+
+    def __init__(self, name: str, raw: _Parameter) -> None:
+        self.name, self.pointer, self.is_const, self.lanes, self.size = (
+            *(name, bool(raw.pointer), bool(raw.is_const), raw.lanes, raw.size),
+        )
+        self.kind, self.encoded_name = raw.kind.decode(), name.encode()
+        item = raw.size // raw.lanes if raw.lanes != 3 or raw.size % 3 == 0 else raw.size // 4
+        self.dtype = (
+            None if self.kind in "VB" else np.dtype(bool if self.kind == "b" else f"{self.kind}{item}")
+        )
+        base = {"V": "struct or void", "B": "__nv_bfloat16"}.get(self.kind) or str(self.dtype)
+        self.text = f"{'const ' if self.is_const else ''}{base}{'' if raw.lanes == 1 else f' x {raw.lanes}'}"
+        self.text += " *" if self.pointer else ""
+
+    def accepts(self, dtype: np.dtype) -> bool:
+        if self.kind == "V":
+            return True
+        if self.kind == "B":  # numpy has no bfloat16: its bits, or the type that ml_dtypes adds
+            return dtype == np.uint16 or dtype.name == "bfloat16"
+        return dtype == self.dtype
+
+    def convert(self, value, where: str):
+        """The argument as an array whose bytes, or address, the kernel gets; an error names `where`."""
+        if self.pointer:
+            return self._array(value, where)
+        if isinstance(value, (int, float)) and not isinstance(value, np.generic):
+            return self._number(value, where)
+        array = np.asarray(value)
+        if array.size != 1:
+            raise TypeError(f"{where} is an array of shape {array.shape}: expected one {self.text}")
+        if self.kind == "V" or self.lanes > 1:
+            if array.nbytes != self.size:
+                raise TypeError(f"{where} has {array.nbytes} bytes: expected a struct of {self.size}")
+        elif not self.accepts(array.dtype):
+            raise TypeError(f"{where} is {array.dtype}: expected {self.text}")
+        return _aligned(array)
+
+    def _number(self, value, where: str):
+        if self.dtype is None or self.lanes > 1:
+            raise TypeError(f"{where} is a Python number: expected {self.text}")
+        if self.kind != "f" and isinstance(value, float):
+            raise TypeError(f"{where} is a Python float: expected {self.text}")
+        if self.kind in "iu":
+            limits = np.iinfo(self.dtype)
+            if not limits.min <= value <= limits.max:
+                raise OverflowError(f"{where} is {value}, which does not fit {self.text}")
+        return np.array(value, self.dtype)
+
+    def _array(self, value, where: str):
+        if value is None:
+            return None
+        if not isinstance(value, np.ndarray):
+            raise TypeError(f"{where} is {type(value).__name__}: expected an array for {self.text}")
+        if not self.accepts(value.dtype):
+            raise TypeError(f"{where} is an array of {value.dtype}: expected {self.text}")
+        if not value.flags.c_contiguous:
+            raise ValueError(f"{where} is not contiguous: the kernel sees an address, no strides")
+        if not (self.is_const or value.flags.writeable):
+            raise ValueError(f"{where} is read-only, and the kernel declares {self.text}, not const")
+        return value
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    """A copy at a multiple of 64 bytes: a struct that is passed by value may hold vectors."""
+    room = np.zeros(array.nbytes + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    place = room[start : start + array.nbytes]
+    place[:] = np.frombuffer(array.tobytes(), np.uint8)
+    return place
+
+
+# -- a compiled file
+
+
+class _Entry:
+    """One kernel of a module."""
+
+    def __init__(self, name: str, raw: _Kernel, names: list[str]) -> None:
+        self.name, self.raw, self.launch_bound = name, raw, raw.launch_bound
+        self.parameters = [Parameter(names[i], raw.parameters[i]) for i in range(raw.count)]
+
+
+class Module:
+    """The kernels of one source file, compiled for this CPU."""
+
+    def __init__(self, source: Path, flags: tuple[str, ...], build_kind: str) -> None:
+        self.source, self.flags, self.build = source, flags, build_kind
+        self.path, names = build.library(source, flags, build_kind)
+        self._library = ctypes.CDLL(str(self.path))
+        self._launch = self._library.hostcuda_launch
+        self._launch.argtypes = [ctypes.POINTER(_Kernel), ctypes.POINTER(_Launch)]
+        self._lock = threading.Lock()
+        self.kernels = {
+            name: _Entry(name, _Kernel.in_dll(self._library, f"hostcuda_kernel_{name}"), parameters)
+            for name, parameters in names.items()
+        }
+
+    def __repr__(self) -> str:
+        return f"<hostcuda module {self.source.name} ({self.build}): {', '.join(self.kernels)}>"
+
+    def constant(self, name: str, dtype=np.float32) -> np.ndarray:
+        """The bytes of the `__constant__` variable `name` as an array, to be read and written between launches."""
+        symbol = build.symbols(self.path).get(name)
+        if symbol is None:
+            raise ValueError(f"{self.source.name} has no __constant__ variable {name!r}")
+        start = ctypes.addressof(ctypes.c_char.in_dll(self._library, name))
+        return np.frombuffer((ctypes.c_char * symbol).from_address(start), dtype)
+
+    def launch(
+        self, name, grid, block, arguments, *, shared=0, order="forward", seed=0, guard=True, reachable=()
+    ) -> None:
+        """Run kernel `name` with `grid` blocks of `block` threads on numpy arrays and numbers.
+
+        `shared`: bytes of dynamic shared memory.  `order`: which thread and block goes first, "forward", "reverse" or
+        "random" (by `seed`); results that depend on it come from a race.  `guard`: the kernel works on copies that end
+        at a page nobody may touch, and they are copied back if all went well.  `reachable`: further arrays that the
+        kernel finds through addresses in its arguments (a checked build would take them for strangers).  Raises
+        KernelError.
+        """
+        entry = self.kernels.get(name)
+        if entry is None:
+            raise ValueError(f"{self.source.name} has no kernel {name!r}: it has {', '.join(self.kernels)}")
+        if order not in ORDERS:
+            raise ValueError(f"order is {order!r}: expected one of {', '.join(ORDERS)}")
+        values = convert(entry, arguments)
+        launch, keep = _described(entry, values, reachable)
+        launch.grid, launch.block = checked_shape(entry, grid, block, shared)
+        launch.shared, launch.order, launch.seed, launch.guard = shared, ORDERS[order], seed, guard
+        with self._lock:
+            failed = self._launch(entry.raw, launch)
+        del keep
+        if not failed:
+            return
+        error = self._error(name, launch)
+        if error.kind == "out of bounds afterwards" and self.build != "checked":
+            options = dict(shared=shared, order=order, seed=seed, reachable=reachable)
+            compile(self.source, self.flags, checked=True).launch(name, grid, block, arguments, **options)
+        raise error
+
+    def _error(self, name: str, launch: _Launch) -> KernelError:
+        message = launch.message.decode(errors="replace")
+        if launch.code_offset:
+            message += build.source_line(self.path, launch.code_offset)
+        block, thread = tuple(launch.fail_block), tuple(launch.fail_thread)
+        return KernelError(name, block, thread, launch.kind.decode(), message)
+
+
+def _described(entry: _Entry, values: list, reachable) -> tuple[_Launch, tuple]:
+    """A launch with the arguments in it, and what must stay alive while it runs."""
+    count = len(values) + len(reachable)
+    pointers, addresses = (ctypes.c_void_p * (count + 1))(), (ctypes.c_void_p * (count + 1))()
+    regions = (_Region * (count + 1))()
+    launch = _Launch()
+    first, used = ctypes.addressof(pointers), 0
+    parameters = entry.parameters
+    for i, value in enumerate([*values, *reachable]):
+        address = None if value is None else value.__array_interface__["data"][0]
+        if i < len(parameters) and not parameters[i].pointer:
+            addresses[i] = address
+            continue
+        here = first + 8 * i
+        pointers[i] = address
+        addresses[i] = here
+        if value is not None and value.nbytes:
+            name = parameters[i].encoded_name if i < len(parameters) else b"a reachable array"
+            writable = not parameters[i].is_const if i < len(parameters) else value.flags.writeable
+            regions[used] = _Region(address, value.nbytes, here, name, value.itemsize, writable)
+            used += 1
+    launch.arguments, launch.regions, launch.region_count = addresses, regions, used
+    return launch, (pointers, addresses, regions, values)
+
+
+def convert(entry: _Entry, arguments) -> list:
+    """The arguments checked against the kernel's parameters, before anything runs."""
+    parameters = entry.parameters
+    if len(arguments) != len(parameters):
+        names = ", ".join(p.name for p in parameters)
+        raise TypeError(f"{entry.name}: {len(arguments)} arguments, expected {len(parameters)}: {names}")
+    return [
+        p.convert(value, f"{entry.name}: argument {i} ({p.name})")
+        for i, (p, value) in enumerate(zip(parameters, arguments))
+    ]
+
+
+def checked_shape(entry: _Entry, grid, block, shared: int) -> tuple[tuple, tuple]:
+    """grid and block as three numbers each, within a GPU's limits."""
+    shapes = []
+    for what, shape in (("grid", grid), ("block", block)):
+        shape = tuple(int(n) for n in shape)
+        if not 1 <= len(shape) <= 3 or min(shape) < 1:
+            raise ValueError(f"{entry.name}: {what} is {shape}: expected one to three numbers from 1 on")
+        shapes.append((*shape, 1, 1)[:3])
+    (gx, gy, gz), (x, y, z) = shapes
+    if gx > 2**31 - 1 or gy > 65535 or gz > 65535:
+        raise ValueError(f"{entry.name}: grid is {grid}: a GPU takes up to 2147483647 x 65535 x 65535")
+    if x * y * z > MAX_THREADS or z > 64:
+        raise ValueError(f"{entry.name}: block is {block}: a GPU takes up to 1024 threads, 64 along z")
+    if entry.launch_bound and x * y * z > entry.launch_bound:
+        raise ValueError(
+            f"{entry.name}: block is {block}, {x * y * z} threads: its source says "
+            f"__launch_bounds__({entry.launch_bound})"
+        )
+    if not 0 <= shared <= SHARED_LIMIT:
+        raise ValueError(f"{entry.name}: {shared} bytes of shared memory: from 0 to {SHARED_LIMIT}")
+    return (gx, gy, gz), (x, y, z)
+
+
+_modules: dict = {}
+
+
+def compile(source: str | Path, flags=(), *, debug: bool = False, checked: bool = False) -> Module:
+    """The kernels of the file `source`.  `flags`: further ones for g++, as "-DTILE=8".
+
+    `debug`: without optimization, for a debugger.  `checked`: every load and store is looked at (slower).
+    """
+    source = Path(source).resolve()
+    kind = "checked" if checked else "debug" if debug else "fast"
+    identity = (source, tuple(flags), kind, build.source_key(source))
+    if identity not in _modules:
+        _modules[identity] = Module(source, tuple(flags), kind)
+    return _modules[identity]
+
+
+def check_orders(module: Module, name, grid, block, arguments, *, shared=0, seeds=(1, 2), rtol=0.0) -> None:
+    """Launch with threads and blocks in forward, reverse and random order (one for each seed): all must give the same.
+
+    The same bits, or within `rtol` (for sums that atomics make).  The arrays end as the forward order leaves them.  A
+    difference is a race: KernelError names the first element that differs and, where the checked build finds them,
+    the two threads.
+    """
+    entry = module.kernels[name]
+    outputs = {
+        i
+        for i, (p, a) in enumerate(zip(entry.parameters, arguments))
+        if isinstance(a, np.ndarray) and not p.is_const
+    }
+    runs = [("forward", 0), ("reverse", 0)] + [("random", seed) for seed in seeds]
+    before = {i: arguments[i].copy() for i in outputs}
+    forward: dict = {}
+    for order, seed in runs:
+        for i in outputs:
+            arguments[i][...] = before[i]
+        module.launch(name, grid, block, arguments, shared=shared, order=order, seed=seed)
+        if order == "forward":
+            forward = {i: arguments[i].copy() for i in outputs}
+            continue
+        found = _first_difference(entry, forward, arguments, rtol)
+        if found:
+            for i in outputs:
+                arguments[i][...] = before[i]
+            checked = compile(module.source, module.flags, checked=True)
+            checked.launch(name, grid, block, arguments, shared=shared)
+            what = f"race: {found} in {order} order"
+            raise KernelError(name, None, None, "race", what)
+    for i in outputs:
+        arguments[i][...] = forward[i]
+
+
+def _first_difference(entry: _Entry, forward: dict, arguments, rtol: float) -> str | None:
+    for i, expected in sorted(forward.items()):
+        found = arguments[i]
+        if rtol and expected.dtype.kind == "f":
+            same = np.isclose(found, expected, rtol=rtol, atol=0.0, equal_nan=True)
+        else:
+            as_bytes = (-1, expected.itemsize)
+            same = (
+                expected.reshape(-1).view(np.uint8).reshape(as_bytes)
+                == found.reshape(-1).view(np.uint8).reshape(as_bytes)
+            ).all(1)
+            same = same.reshape(expected.shape)
+        if not same.all():
+            at = tuple(int(n) for n in np.unravel_index(np.argmin(same), expected.shape))
+            index = ", ".join(map(str, at))
+            return f"{entry.parameters[i].name}[{index}] is {expected[at]} in forward order, {found[at]}"
+    return None
