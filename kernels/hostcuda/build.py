@@ -32,8 +32,16 @@ PARTS = {  # of the machine, by the kind of build
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"', re.MULTILINE)
 
 COMMON = ("-std=c++20", "-fPIC", "-fvisibility=hidden", "-fno-stack-protector", "-U_FORTIFY_SOURCE")
+COMMON += ("-fno-strict-aliasing",)  # a float * is read as a float4 * all the time
 COMMON += ("-ffp-contract=fast",)  # a * b + c in one rounding where the CPU can, as nvcc does by default
-WARNINGS = ("-Wall", "-Wno-unknown-pragmas", "-Wno-volatile", "-Wno-unused-function", "-Wno-unused-variable")
+WARNINGS = (
+    "-Wall",
+    "-Wno-unknown-pragmas",
+    "-Wno-volatile",
+    "-Wno-sign-compare",
+    "-Wno-unused-function",
+    "-Wno-unused-variable",
+)
 BUILDS = {
     "fast": ("-O2", "-march=native", "-g1"),
     "debug": ("-O0", "-g"),

@@ -579,7 +579,6 @@ static inline void cp_async16(void *shared, const void *global) {
     if ((reinterpret_cast<uintptr_t>(shared) | reinterpret_cast<uintptr_t>(global)) % 16)
         hostcuda::fail("misaligned", "cp_async16: an address is no multiple of 16");
     hostcuda::check_access(global, 16, hostcuda::READ);
-    hostcuda::check_access(shared, 16, hostcuda::WRITE);
     hostcuda::copy_later(shared, global, 16);
 }
 static inline void cp_async_commit() { hostcuda::close_copy_group(); }

@@ -250,7 +250,8 @@ def _described(entry: _Entry, values: list, reachable) -> tuple[_Launch, tuple]:
         if value is not None and value.nbytes:
             name = parameters[i].encoded_name if i < len(parameters) else b"a reachable array"
             writable = not parameters[i].is_const if i < len(parameters) else value.flags.writeable
-            regions[used] = _Region(address, value.nbytes, here, name, value.itemsize, writable)
+            pointer = here if i < len(parameters) else None
+            regions[used] = _Region(address, value.nbytes, pointer, name, value.itemsize, writable)
             used += 1
     launch.arguments, launch.regions, launch.region_count = addresses, regions, used
     return launch, (pointers, addresses, regions, values)

@@ -255,25 +255,24 @@ Votes block_barrier(const char *instruction, bool predicate, Place place) {
 // ---- instructions of a warp ----------------------------------------------------------------------------------------
 // The instruction happens once for all lanes of `mask`, when the last of them arrives.  Lanes that have returned are
 // not waited for (as on sm_70 and newer).
-static void complete_warp_instruction(int w, uint32_t mask) {
+static void complete_warp_instruction(int w, int arriving) {
     WarpState &warp = warps[w];
-    uint32_t lanes = mask & warp.living;
-    if (!lanes || (warp.arrived & lanes) != lanes) return;
-    int first = __builtin_ctz(lanes);
-    const Thread &leader = threads[32 * w + first];
-    for (int lane = first + 1; lane < 32; lane++) {
+    const Thread &last = threads[32 * w + arriving];
+    uint32_t lanes = last.mask & warp.living;
+    if ((warp.arrived & lanes) != lanes) return;
+    for (int lane = 0; lane < 32; lane++) {
         if (!(lanes >> lane & 1)) continue;
         const Thread &thread = threads[32 * w + lane];
-        if (thread.mask == mask && leader.mask == mask && warp.execute[lane] == warp.execute[first]) continue;
+        if (thread.mask == last.mask && !strcmp(thread.waits_for, last.waits_for)) continue;
         make_current(32 * w + lane);
         fail("divergent warp", "divergent warp: this thread is at %s (%s:%u) with mask %08x, lane %d of its warp at %s (%s:%u) with mask %08x",
-             thread.waits_for, base_name(thread.place), thread.place.line(), thread.mask, first,
-             leader.waits_for, base_name(leader.place), leader.place.line(), leader.mask);
+             thread.waits_for, base_name(thread.place), thread.place.line(), thread.mask, arriving,
+             last.waits_for, base_name(last.place), last.place.line(), last.mask);
     }
     warp.arrived &= ~lanes;
     warp.operands.lanes = lanes;
-    warp.execute[first](warp.operands);
-    if (!strcmp(leader.waits_for, "__syncwarp")) warp_meetings[w]++;
+    warp.execute[arriving](warp.operands);
+    if (!strcmp(last.waits_for, "__syncwarp")) warp_meetings[w]++;
     for (int i = 0; i < 32; i++) {
         int lane = launch->order == 1 ? 31 - i : launch->order == 2 ? (i * 13 + int(launch->seed)) & 31 : i;
         if (!(lanes >> lane & 1)) continue;
@@ -296,7 +295,7 @@ const void *warp_instruction(const char *instruction, uint32_t mask, void (*exec
     me.mask = mask;
     me.waits_for = instruction;
     me.place = place;
-    complete_warp_instruction(w, mask);
+    complete_warp_instruction(w, lane);
     if (me.state == IN_WARP) wait();
     return warp.operands.result[lane].data;
 }
@@ -317,8 +316,12 @@ void finish_copies(int groups_that_may_stay_open) {
     int kept = 0;
     for (int i = 0; i < queue.count; i++) {
         Copy copy = queue.copies[i];
-        if (copy.group < queue.group - groups_that_may_stay_open) memcpy(copy.to, copy.from, copy.bytes);
-        else queue.copies[kept++] = copy;
+        if (copy.group >= queue.group - groups_that_may_stay_open) {
+            queue.copies[kept++] = copy;
+            continue;
+        }
+        check_access(copy.to, copy.bytes, WRITE);
+        memcpy(copy.to, copy.from, copy.bytes);
     }
     queue.count = kept;
 }
@@ -383,7 +386,7 @@ static void thread_returns() {
     // Others may have waited for this thread only.
     for (uint32_t waiting = warps[w].arrived; waiting; waiting &= waiting - 1) {
         int lane = __builtin_ctz(waiting);
-        if (warps[w].arrived >> lane & 1) complete_warp_instruction(w, threads[32 * w + lane].mask);
+        if (warps[w].arrived >> lane & 1) complete_warp_instruction(w, lane);
     }
     release_barrier_if_complete();
 }
@@ -528,6 +531,7 @@ static void group_overlapping_regions() {
     copy_count = 0;
     for (int i = 0; i < launch->region_count; i++) {
         const Region &region = launch->regions[i];
+        if (!region.pointer) continue;                        // reached through an address that we do not know
         char *start = region.start, *end = region.start + region.bytes;
         bool writable = region.writable;
         for (int j = 0; j < copy_count;) {                    // swallow every group that this one touches
@@ -572,7 +576,7 @@ static void guard_arguments() {
     }
     for (int i = 0; i < launch->region_count; i++) {
         Region &region = launch->regions[i];
-        for (int j = 0; j < copy_count; j++)
+        for (int j = 0; region.pointer && j < copy_count; j++)
             if (region.start >= copies[j].original && region.start < copies[j].original + copies[j].bytes) {
                 region.start = copies[j].copy + (region.start - copies[j].original);
                 *region.pointer = region.start;

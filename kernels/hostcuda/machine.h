@@ -8,7 +8,7 @@ namespace hostcuda {
 struct Region {
     char *start;
     size_t bytes;
-    void **pointer;                     // the argument itself
+    void **pointer;                     // the argument itself; null for an array that is no argument
     const char *name;                   // the parameter's name
     unsigned item;                      // bytes of an element
     int writable;

@@ -62,9 +62,10 @@ void fence() { fence_seen = true; }
 // ---- the rules -----------------------------------------------------------------------------------------------------
 static unsigned block_number() { return blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z); }
 
-// Does `before` collide with the access that happens now?
-static bool unordered(const Touch &before, unsigned char bytes, bool atomic) {
-    if (before.interval < first_of_launch || !(before.bytes & bytes) || (before.atomic && atomic)) return false;
+// Does `before` collide with the access that happens now?  An atomic and a plain read do not: `seen = *p` before a loop of
+// atomicCAS is CUDA's own idiom.
+static bool unordered(const Touch &before, unsigned char bytes, bool only_atomics_write) {
+    if (before.interval < first_of_launch || !(before.bytes & bytes) || only_atomics_write) return false;
     if (before.interval < first_of_block) return !fence_seen; // another block (shared memory: the cell is wiped, see below)
     if (before.interval != interval || before.thread == current) return false;
     bool same_warp = before.thread != SEVERAL && before.thread / 32 == current / 32;
@@ -101,7 +102,7 @@ static void note(Cell &cell, unsigned char bytes, Access access, const Memory &m
     if (shared && access != WRITE && (cell.initialised_in != first_of_block || (bytes & ~cell.initialised)))
         fail_at(code, "uninitialised shared memory", "uninitialised shared memory: this thread reads %s, which the block has not written", memory.words(what));
     if (!shared || cell.write.interval >= first_of_block)
-        if (unordered(cell.write, bytes, atomic)) report_race(code, memory, cell.write, "wrote", access);
+        if (unordered(cell.write, bytes, cell.write.atomic && access != WRITE)) report_race(code, memory, cell.write, "wrote", access);
     if (access != READ && (!shared || cell.read.interval >= first_of_block))
         if (unordered(cell.read, bytes, atomic)) report_race(code, memory, cell.read, "read", access);
 
@@ -154,13 +155,22 @@ static void check(uintptr_t address, size_t bytes, Access access, size_t code) {
                     verb(access), bytes, offset, launch->shared);
         return note_range(dynamic_cells, offset, bytes, access, {Memory::DYNAMIC, "", offset}, code);
     }
+    int first = -1;                                           // of the arrays here: one array may be two arguments
+    bool writable = false;
     for (int i = 0; i < launch->region_count; i++) {
         const Region &region = launch->regions[i];
         offset = address - uintptr_t(region.start);
         if (offset >= region.bytes || offset + bytes > region.bytes) continue;
-        if (access != READ && !region.writable)
+        if (first < 0) first = i;
+        writable |= region.writable;
+        if (access == READ || writable) break;
+    }
+    if (first >= 0) {
+        const Region &region = launch->regions[first];
+        offset = address - uintptr_t(region.start);
+        if (access != READ && !writable)
             fail_at(code, "read-only", "this thread writes %s[%zu], which the kernel declares const", region.name, offset / region.item);
-        return note_range(region_cells[i], offset, bytes, access, {Memory::ARRAY, region.name, offset / region.item}, code);
+        return note_range(region_cells[first], offset, bytes, access, {Memory::ARRAY, region.name, offset / region.item}, code);
     }
     if (in_this_library(address)) return;                     // __constant__ and __device__ variables, tables
     char where[300];

@@ -1,8 +1,8 @@
 """One launch under g++'s sanitizers, in a process of its own.
 
 AddressSanitizer must be there before anything else of a process, so it cannot come into this one: the kernel, the
-machine and sanitized_main.cpp become a program, the arguments go to it in a file, and its report comes back as a KernelError.
-It sees what the checked build also sees, and an index that leaves a thread's own local array.
+machine and sanitized_main.cpp become a program.  The arguments go to it in a file, its report comes back as a
+KernelError.  It sees what the checked build also sees, and more of what a thread does to its own local arrays.
 """
 
 from __future__ import annotations
