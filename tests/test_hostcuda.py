@@ -35,9 +35,9 @@ def semantics(request):
 
 
 @pytest.fixture
-def compiled(tmp_path, monkeypatch):
-    """compiled(text, ...) -> the module of a source given as text, with a cache of its own"""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def compiled(tmp_path, tmp_path_factory, monkeypatch):
+    """compiled(text, ...) -> the module of a source given as text, with a cache that is not the user's"""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "hostcuda-cache"))
 
     def compile(text, **options):
         path = tmp_path / "kernel.cu"
