@@ -27,8 +27,13 @@ def one_pass(p, g, m, v, beta1, rest1, beta2, rest2, correction, eps, lr, decay,
 def adam_numba_one_pass(p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled, step, largest=None):
     """A thread updates one element: 28 bytes in float32, p, g, m, v read and p, m, v written once.
 
-    The reference makes twelve passes, each a launch that reads and writes whole arrays.
+    One launch for each parameter.  The reference makes twelve passes, each a launch that reads and writes whole arrays.
     """
+    for *arrays, count, most in zip(p, g, m, v, step, largest or [None] * len(p)):
+        _launch(*arrays, lr, beta1, beta2, eps, weight_decay, decoupled, count, most)
+
+
+def _launch(p, g, m, v, lr, beta1, beta2, eps, weight_decay, decoupled, step, largest) -> None:
     fits = largest is None and all(a.flags.c_contiguous and a.shape == p.shape for a in (p, g, m, v))
     expected = "contiguous arrays of one shape, all float32 or all float64, without AMSGrad"
     require("adam", fits and same_float(p, g, m, v), expected, p=p, g=g, m=m, v=v, largest=largest)
