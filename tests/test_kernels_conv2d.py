@@ -137,6 +137,16 @@ def test_what_a_variant_refuses(kernel, name):
 
 
 @pytest.mark.parametrize("kernel", ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"])
+@pytest.mark.parametrize("threads,cached", [(1, 1), (3, 1 << 18), (2, 1 << 30), (9, 1 << 30)])
+def test_winograds_shares(kernel, threads, cached, monkeypatch):
+    """Images shared unequally among threads and among blocks (the shares of three threads, taken by one)"""
+    monkeypatch.setattr("numba.get_num_threads", lambda: threads)
+    monkeypatch.setattr(conv2d_winograd, "CACHED", cached)
+    args, at = arguments(kernel, ((7, 18, 9, 14), (37, 18, 3, 3), ONE, SAME, ONE))
+    close(run(kernel, "winograd", args, at), run(kernel, "reference", args, at), np.float64)
+
+
+@pytest.mark.parametrize("kernel", ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"])
 def test_winograds_error_and_its_bound(kernel):
     """To as many channels as are given to it the error stays below 1e-5 of the largest output; Lavin and Gray's points,
     0, ±1, ±2, would pass that"""
