@@ -9,7 +9,7 @@ import pytest
 
 import tinygen
 from tinygen import cli, kernels
-from tinygen.benchmarks import bench, machine, memory, report, scaling
+from tinygen.benchmarks import bench, first_step, machine, memory, report, scaling
 from tinygen.benchmarks.kernel_cases import gradient, kernel_cases, normal, operation
 from tinygen.benchmarks.sides import OURS, Case, Side, reference_kernels, seen_kernels, torch_sides
 from tinygen.benchmarks.step_cases import STEPS, step_case, step_cases
@@ -422,3 +422,24 @@ def test_the_roof_is_measured():
     assert roof["gflops"] == max(roof["sgemm_gflops"].values()) > 0
     assert roof["gbps"] == max(roof["copy_gbps"].values()) > 0 and set(roof["copy_gbps"]) == {"copy", "add"}
     assert tinygen.__version__ == machine.versions()["tinygen"]
+
+
+def test_first_step_times_fresh_processes(monkeypatch, capsys):
+    asked = iter([[9.0] * 5, [1.0, 2.0, 3.0, 4.0, 5.0], [3.0, 2.0, 1.0, 0.0, 0.0], [2.0, 2.0, 2.0, 2.0, 2.0]])
+    monkeypatch.setattr(first_step, "fresh_process", lambda: next(asked))
+    first_step.main(["--processes", "3"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("medians of 3")  # the first process does not count
+    assert [line.rsplit(maxsplit=2) for line in lines[1:]] == [
+        ["import", "2.000", "2.000"],
+        ["data", "2.000", "4.000"],
+        ["network", "2.000", "6.000"],
+        ["first step", "2.000", "8.000"],
+        ["second step", "2.000", "10.000"],
+    ]
+    with pytest.raises(SystemExit):
+        first_step.main(["--processes", "0"])
+
+
+def test_first_step_of_one_process():
+    assert len(seconds := first_step.fresh_process()) == len(first_step.STAGES) and min(seconds) > 0
