@@ -6,7 +6,7 @@ Shape letters: N batch, C/K channels in/out, H W image, R S filter, P Q output, 
 Variants for the GPU stand in `*_cuda.py` and are registered on first need (`dispatch.load_gpu_variants`).
 """
 
-from tinygen.kernels import conv2d_taps, conv2d_winograd  # register variants
+from tinygen.kernels import conv2d_planes, conv2d_taps, conv2d_window, conv2d_winograd  # register variants
 from tinygen.kernels.activation import (
     gelu,
     gelu_grad,

@@ -1,7 +1,7 @@
 """The compiled loops behind `conv2d_taps.py`; a file of their own, because importing it imports numba (0.5 s).
 
-A block of n images lies in one strip a channel, row after row and image after image, with zeros between: the value a
-filter tap meets at output position p is then at p plus a constant, the tap's offset.
+Arrays are flat.  A pixel's start plus a tap's offset is where x has what the filter's tap meets at that pixel.
+`width` is the number of channels in a row of weights or sums: a few whole registers, the last ones perhaps unused.
 """
 
 import numpy as np
@@ -9,13 +9,16 @@ from numba import prange
 
 from tinygen.kernels.compiled import njit
 from tinygen.kernels.conv2d_tile_loops import (
-    DOT_COLUMNS,
-    DOT_ROWS,
+    BYTES,
     PIXELS,
-    ROWS,
-    dot_tile,
-    product_tile,
+    product_tile_1,
+    product_tile_2,
+    product_tile_3,
+    product_tile_4,
+    transpose_tile,
 )
+
+DEPTH = 1024  # terms of a sum at a time: 64 channels of so many weights are a quarter of a core's L2
 
 
 @njit(cache=True, nogil=True)
@@ -26,123 +29,182 @@ def copy(source, target):
 
 
 @njit(cache=True, nogil=True)
-def take(source, start, step, target):
-    """target = source[start::step]; unsigned, because an index that may be negative costs a comparison."""
-    for i in range(np.uintp(target.size)):
-        target[i] = source[start + i * step]
+def put(source, at, count, target, to, step):
+    """target[to :: step] = source[at : at + count]; unsigned, as an index that may be negative costs a comparison."""
+    at, to, step = np.uintp(at), np.uintp(to), np.uintp(step)
+    for i in range(np.uintp(count)):
+        target[to + i * step] = source[at + i]
 
 
 @njit(cache=True, nogil=True)
-def put(source, start, step, target):
-    """target[start::step] = source"""
-    for i in range(np.uintp(source.size)):
-        target[start + i * step] = source[i]
-
-
-@njit(cache=True, nogil=True)
-def fill_strips(x, first, count, corner, split, grid, length, strips):
-    """Images first … first + count of x (N, C, H, W) -> strips, zeros elsewhere.
-
-    Image row h goes to row (h + corner[0]) // split[0] of the strip of its phase (h + corner[0]) % split[0]; so do
-    columns.  A strip is `length` long and there are split[0]·split[1] of them a channel.
-    """
+def padded_images(x, first, count, corner, size):
+    """Images first … first + count of x with zeros around, flat: (count, C, *size)"""
     _, C, H, W = x.shape
-    (top, left), (sh, sw), (rows, columns) = corner, split, grid
-    strips[: C * sh * sw * length] = 0
-    for c in range(C):
-        for h in range(H):
-            for n in range(count):
-                row = (h + top) // sh
-                strip = (c * sh + (h + top) % sh) * sw
-                start = (n * rows + row) * columns
-                pixels = x[first + n, c, h]
-                if sw == 1:  # apart, because only slices without a step become vector instructions
-                    at = strip * length + start + left
-                    copy(pixels, strips[at : at + W])
-                    continue
-                for b in range(sw):
-                    i = (b - left) % sw
-                    at = (strip + b) * length + start + (i + left) // sw
-                    take(pixels, np.uintp(i), np.uintp(sw), strips[at : at + (W - i + sw - 1) // sw])
+    padded = np.zeros(count * C * size[0] * size[1], x.dtype)
+    for n in range(count):
+        for c in range(C):
+            for h in range(H):
+                at = ((n * C + c) * size[0] + h + corner[0]) * size[1] + corner[1]
+                copy(x[first + n, c, h], padded[at : at + W])
+    return padded
 
 
 @njit(cache=True, nogil=True)
-def spread_rows(strip, first, count, k, grid, phase, split, y):
-    """One output channel's strip -> y[first : first + count, k], rows phase[0] + i·split[0], columns likewise."""
-    _, _, P, Q = y.shape
-    (rows, columns), (a, b), (sh, sw) = grid, phase, split
-    i0, j0 = (sh - 1 - a) // sh if a < 0 else 0, (sw - 1 - b) // sw if b < 0 else 0
+def pixels_of(starts, count, image, whole):
+    """The starts of `count` images' pixels; with `whole` the last one again and again until the last tile is full."""
+    pixels = np.empty(-(-count * starts.size // whole) * whole, np.int64)
     for n in range(count):
-        for i in range(i0, min(rows, (P - 1 - a) // sh + 1)):
-            start = (n * rows + i) * columns
-            target = y[first + n, k, i * sh + a]
-            j1 = min(columns, (Q - 1 - b) // sw + 1)
-            if j1 > j0 and sw == 1:
-                copy(strip[start + j0 : start + j1], target[j0 + b : j1 + b])
-            elif j1 > j0:
-                put(strip[start + j0 : start + j1], np.uintp(j0 * sw + b), np.uintp(sw), target)
+        for p in range(starts.size):
+            pixels[n * starts.size + p] = n * image + starts[p]
+    pixels[count * starts.size :] = pixels[count * starts.size - 1]
+    return pixels
+
+
+@njit(cache=True, nogil=True)
+def products(width, x, x_at, starts, offsets, i_at, length, w, w_at, y, y_at, add):
+    """y[j, k] (+)= sum over i < length of x[starts[j] + offsets[i]] w[i, k], for all j, tile by tile."""
+    vectors = width * x.itemsize // BYTES
+    for j in range(0, starts.size, PIXELS):
+        at = y_at + j * width
+        if vectors == 4:
+            product_tile_4(x, x_at, starts, j, offsets, i_at, length, w, w_at, y, at, add)
+        elif vectors == 3:
+            product_tile_3(x, x_at, starts, j, offsets, i_at, length, w, w_at, y, at, add)
+        elif vectors == 2:
+            product_tile_2(x, x_at, starts, j, offsets, i_at, length, w, w_at, y, at, add)
+        else:
+            product_tile_1(x, x_at, starts, j, offsets, i_at, length, w, w_at, y, at, add)
+
+
+@njit(cache=True, nogil=True)
+def turn(x, x_at, x_stride, rows, columns, y, y_at, y_stride):
+    """y[j, i] = x[i, j]"""
+    lanes = BYTES // x.itemsize
+    for i in range(0, rows, lanes):
+        for j in range(0, columns, lanes):
+            if i + lanes <= rows and j + lanes <= columns:
+                from_, to = x_at + i * x_stride + j, y_at + j * y_stride + i
+                transpose_tile(x, from_, x_stride, y, to, y_stride)
+                continue
+            for b in range(j, min(j + lanes, columns)):
+                for a in range(i, min(i + lanes, rows)):
+                    y[y_at + b * y_stride + a] = x[x_at + a * x_stride + b]
 
 
 @njit(cache=True, parallel=True)
-def correlate(x, block, corner, split, grid, length, offsets, starts, weights, phases, step, y):
-    """y from x: for every output phase, the sum over its taps of a weight times the shifted strip.
+def pack(w, group, lane, channel, lanes, taps, weights):
+    """w (flat, of these strides) -> weights (G, blocks, C, taps, width), the order in which they are read."""
+    G, blocks, C, _, width = weights.shape
+    flat = weights.reshape(-1)
+    for part in prange(G * blocks):
+        g, first = part // blocks, part % blocks * width
+        here = min(width, lanes - first)
+        start, to = g * group + first * lane, part * C * len(taps) * width
+        if len(taps) == channel:  # all of them, one channel's after the other's
+            turn(w, start, lane, here, C * channel, flat, to, width)
+            continue
+        for c in range(C):
+            for t in range(len(taps)):
+                row, at = weights[g, part % blocks, c, t], start + c * channel + taps[t]
+                for k in range(here):
+                    row[k] = w[at + k * lane]
 
-    weights holds for each phase (K / ROWS, taps, ROWS) numbers, offsets its taps; both start at starts[phase].
+
+@njit(cache=True, nogil=True)
+def put_image(sums, sums_at, width, here, channel, strip, place, grid, step, y):
+    """One image's sums (pixels, width) -> y[channel : channel + here] (K, P, Q), rows and columns place + i·step."""
+    pixels = grid[0] * grid[1]
+    plane = y.shape[1] * y.shape[2]
+    if pixels == plane:
+        turn(sums, sums_at, width, pixels, here, y.reshape(-1), channel * plane, plane)
+        return
+    turn(sums, sums_at, width, pixels, here, strip, 0, pixels)
+    flat = y.reshape(-1)
+    for k in range(here):
+        for i in range(grid[0]):
+            row = (channel + k) * plane + (place[0] + i * step[0]) * y.shape[2] + place[1]
+            put(strip, k * pixels + i * grid[1], grid[1], flat, row, step[1])
+
+
+@njit(cache=True, parallel=True)
+def correlate(x, groups, block, corner, size, starts, offsets, weights, place, grid, step, y):
+    """y[n, k, place + p·step] = sum over channels and taps of a weight times what it meets at pixel p.
+
+    weights (G, blocks of k, terms, width), offsets (terms,), starts (pixels of an image,).
     """
-    N, C, K = len(x), x.shape[1], y.shape[1]
-    tile = PIXELS * 4 // x.itemsize
+    N, C = x.shape[:2]
+    K, plane = y.shape[1] // groups, size[0] * size[1]
+    _, blocks, terms, width = weights.shape
+    padded = size[0] != x.shape[2] or size[1] != x.shape[3]
+    flat, rows = x.reshape(-1), weights.reshape(-1)
     for part in prange((N + block - 1) // block):
         first = part * block
         count = min(block, N - first)
-        strips = np.empty(C * split[0] * split[1] * length, x.dtype)
-        fill_strips(x, first, count, corner, split, grid, length, strips)
-        positions = count * grid[0] * grid[1]
-        width = (positions + tile - 1) // tile * tile
-        out = np.empty(ROWS * width, x.dtype)
-        padded = (K + ROWS - 1) // ROWS * ROWS
-        for phase in range(len(phases)):
-            taps = starts[phase + 1] - starts[phase]
-            for k in range(0, K, ROWS):
-                at = starts[phase] * padded + k * taps
-                if taps == 0:
-                    out[:] = 0
-                else:
-                    for p in range(0, width, tile):
-                        product_tile(weights, at, strips, p, offsets, starts[phase], taps, out, p, width)
-                for i in range(min(ROWS, K - k)):
-                    row = out[i * width : (i + 1) * width]
-                    spread_rows(row, first, count, k + i, grid, (phases[phase, 0], phases[phase, 1]), step, y)
+        images, images_at = flat, first * C * plane
+        if padded:
+            images, images_at = padded_images(x, first, count, corner, size), 0
+        pixels = pixels_of(starts, count, C * plane, PIXELS)
+        sums = np.empty(pixels.size * width, x.dtype)
+        strip = np.empty(width * starts.size, x.dtype)
+        for g in range(groups):
+            at = images_at + g * (C // groups) * plane
+            for b in range(blocks):
+                for i in range(0, terms, DEPTH):
+                    w_at = ((g * blocks + b) * terms + i) * width
+                    length = min(DEPTH, terms - i)
+                    products(width, images, at, pixels, offsets, i, length, rows, w_at, sums, 0, i > 0)
+                k = b * width
+                for n in range(count):
+                    sums_at = n * starts.size * width
+                    here = min(width, K - k)
+                    put_image(sums, sums_at, width, here, g * K + k, strip, place, grid, step, y[first + n])
 
 
 @njit(cache=True, parallel=True)
-def correlate_with_gradient(x, gy, block, chunks, corner, split, grid, length, offsets, gw):
-    """gw[chunk, k, tap] = sum over the chunk's images and positions of gy times the shifted strip of x."""
-    N, C, K = len(x), x.shape[1], gy.shape[1]
-    lanes = PIXELS * 4 // x.itemsize
+def correlate_with_gradient(x, gy, groups, block, corner, size, starts, offsets, sums):
+    """sums[chunk, g, block of k, tap, k] = sum over the chunk's pixels of what the tap meets times gy."""
+    N, C, K = len(x), x.shape[1], gy.shape[1] // groups
+    chunks, _, blocks, taps, width = sums.shape
+    plane, positions = size[0] * size[1], starts.size
+    padded = size[0] != x.shape[2] or size[1] != x.shape[3]
+    flat_x, flat_gy, flat_sums = x.reshape(-1), gy.reshape(-1), sums.reshape(-1)
     for chunk in prange(chunks):
-        begin, end = N * chunk // chunks, N * (chunk + 1) // chunks
-        strips = np.empty(C * split[0] * split[1] * length, x.dtype)
-        width = (block * grid[0] * grid[1] + lanes - 1) // lanes * lanes
-        rows = (K + DOT_ROWS - 1) // DOT_ROWS * DOT_ROWS
-        g = np.zeros(rows * width, x.dtype)
-        sums = gw[chunk].reshape(-1)
-        for first in range(begin, end, block):
+        end = N * (chunk + 1) // chunks
+        g = np.zeros(block * positions * width, x.dtype)
+        for first in range(N * chunk // chunks, end, block):
             count = min(block, end - first)
-            fill_strips(x, first, count, corner, split, grid, length, strips)
-            fill_strips(gy, first, count, (0, 0), (1, 1), grid, width, g)
-            positions = count * grid[0] * grid[1]
-            for l in range(0, len(offsets), DOT_COLUMNS):
-                for k in range(0, rows, DOT_ROWS):
-                    dot_tile(
-                        g,
-                        k * width,
-                        width,
-                        strips,
-                        0,
-                        offsets,
-                        l,
-                        positions,
-                        sums,
-                        k * len(offsets) + l,
-                        len(offsets),
-                    )
+            images, images_at = flat_x, first * C * plane
+            if padded:
+                images, images_at = padded_images(x, first, count, corner, size), 0
+            pixels = pixels_of(starts, count, C * plane, 1)
+            for group in range(groups):
+                at = images_at + group * (C // groups) * plane
+                for b in range(blocks):
+                    here = min(width, K - b * width)
+                    for n in range(count):
+                        channel = ((first + n) * groups + group) * K + b * width
+                        turn(
+                            flat_gy, channel * positions, positions, here, positions,
+                            g, n * positions * width, width,
+                        )  # fmt: skip
+                    sums_at = ((chunk * groups + group) * blocks + b) * taps * width
+                    length = pixels.size
+                    products(width, images, at, offsets, pixels, 0, length, g, 0, flat_sums, sums_at, True)
+
+
+@njit(cache=True, parallel=True)
+def unpack(sums, gw):
+    """sums (chunks, G, blocks, taps, width), added over chunks -> gw (G, K, C·R·S)"""
+    chunks, G, blocks, taps, width = sums.shape
+    _, K, terms = gw.shape
+    flat, flat_gw = sums.reshape(-1), gw.reshape(-1)
+    for part in prange(G * blocks):
+        g, first = part // blocks, part % blocks * width
+        at = part * taps * width
+        total = flat[at : at + taps * width]
+        for chunk in range(1, chunks):
+            other = chunk * G * blocks * taps * width + at
+            for i in range(total.size):
+                total[i] += flat[other + i]
+        here = min(width, K - first)
+        turn(flat, at, width, terms, here, flat_gw, (g * K + first) * terms, terms)

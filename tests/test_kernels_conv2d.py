@@ -36,18 +36,33 @@ SHAPES = [
     ((2, 16, 1, 1), (16, 16, 3, 3), ONE, SAME, ONE),
     ((7, 48, 9, 6), (32, 48, 3, 3), ONE, SAME, ONE),
     ((1, 32, 33, 2), (80, 32, 3, 3), ONE, ((0, 4), (2, 1)), ONE),
+    ((3, 1, 9, 8), (65, 1, 4, 4), TWO, SAME, ONE),  # one channel on one side
+    ((3, 65, 9, 8), (1, 65, 4, 4), TWO, SAME, ONE),
+    ((2, 1, 28, 28), (5, 1, 3, 3), ONE, SAME, ONE),
+    ((3, 129, 7, 7), (97, 129, 1, 1), ONE, NONE, ONE),
+    ((9, 64, 5, 5), (33, 64, 5, 5), ONE, NONE, ONE),  # more terms than a sum takes at once
+    ((3, 7, 6, 9), (5, 7, 6, 9), ONE, NONE, ONE),  # one window
+    ((3, 7, 6, 9), (1, 7, 6, 9), TWO, NONE, ONE),
+    ((3, 5, 9, 7), (5, 1, 3, 3), ONE, SAME, ONE),  # depthwise
+    ((3, 5, 9, 7), (5, 1, 3, 3), TWO, SAME, TWO),
+    ((2, 3, 8, 8), (6, 1, 4, 4), TWO, SAME, ONE),
+    ((2, 12, 9, 7), (21, 4, 3, 3), ONE, SAME, ONE),  # in groups
+    ((2, 10, 9, 7), (6, 5, 4, 4), TWO, SAME, ONE),
+    ((2, 34, 3, 3), (38, 17, 2, 2), ONE, ((1, 0), (0, 2)), ONE),
     ((0, 3, 5, 5), (2, 3, 3, 3), ONE, SAME, ONE),
 ]  # fmt: skip
 FASTER = [
     (kernel, name) for kernel in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
-    for name in kernels.registry()[kernel]["cpu"][1:]
+    for name in kernels.registry()[kernel]["cpu"][1:] if name != "one_window"
 ]  # fmt: skip
 
 
 def fits(name, shapes):
     """Whether the variant's loops take these sizes (which may be too few to pay)"""
     x, w, stride, _, dilation = shapes
-    return 0 not in x and (name != "winograd" or (w[2:] == (3, 3) and stride == dilation == ONE))
+    return 0 not in x and (
+        name != "winograd" or (w[2:] == (3, 3) and stride == dilation == ONE and x[1] == w[1])
+    )
 
 
 CASES = [(*variant, shapes) for variant in FASTER for shapes in SHAPES if fits(variant[1], shapes)]
@@ -59,7 +74,7 @@ def arguments(kernel, shapes, dtype=np.float64, seed=0, make=None):
     rng = np.random.default_rng(seed)
     make = make or (lambda shape: rng.standard_normal(shape).astype(dtype))
     y = (x[0], w[0], *kernels.output_size(x[2:], w[2:], stride, padding, dilation))
-    at = dict(stride=stride, padding=padding, dilation=dilation, groups=1)
+    at = dict(stride=stride, padding=padding, dilation=dilation, groups=x[1] // w[1] if w[1] else 1)
     if kernel == "conv2d":
         return (make(x), make(w)), at
     if kernel == "conv2d_input_grad":
@@ -91,6 +106,20 @@ def test_a_variant_is_its_reference(kernel, name, shapes, dtype):
     close(run(kernel, name, args, at), wanted, dtype)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kernel", ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"])
+def test_one_window_is_its_reference(kernel, dtype):
+    """Where the window is the image, and nowhere else"""
+    taken = []
+    for shapes in SHAPES:
+        args, at = arguments(kernel, shapes, dtype)
+        if usable(kernel, "one_window", args, at):
+            taken.append(shapes)
+            wanted = run(kernel, "reference", [a.astype(np.float64) for a in args], at)
+            close(run(kernel, "one_window", args, at), wanted, dtype)
+    assert [x[2:] for x, *_ in taken] == [w[2:] for _, w, *_ in taken] == [(1, 1), (5, 5), (6, 9), (6, 9)]
+
+
 @pytest.mark.parametrize("kernel,name", FASTER)
 def test_views_are_taken_as_they_are(kernel, name):
     """Transposed, reversed and strided arrays"""
@@ -113,14 +142,15 @@ def test_the_same_bits_twice(kernel, name):
 
 @pytest.mark.parametrize("kernel,name", FASTER)
 def test_what_a_variant_refuses(kernel, name):
-    args, at = arguments(kernel, ((3, 96, 7, 11), (96, 96, 3, 3), ONE, SAME, ONE), np.float32)
+    few = name == "planes"
+    shapes = ((3, 2, 7, 11), (2, 1, 3, 3)) if few else ((3, 96, 7, 11), (96, 96, 3, 3))
+    args, at = arguments(kernel, (*shapes, ONE, SAME, ONE), np.float32)
     assert usable(kernel, name, args, at)
     assert not usable(kernel, name, [a.astype(np.float16) for a in args], at)
     assert not usable(kernel, name, [args[0], args[1].astype(np.float64)], at)
-    assert not usable(kernel, name, args, at | {"groups": 2})
     assert not usable(kernel, name, args, at | {"padding": ((-1, 1), (1, 1))})
     for x in ((0, 96, 7, 11), (3, 0, 7, 11)):
-        empty, at = arguments(kernel, (x, (96, x[1], 3, 3), ONE, SAME, ONE), np.float32)
+        empty, at = arguments(kernel, (x, (2 if few else 96, x[1], 3, 3), ONE, SAME, ONE), np.float32)
         assert not usable(kernel, name, empty, at)
     if name == "winograd":
         for shapes in (
