@@ -127,37 +127,41 @@ def put_image(sums, sums_at, width, here, channel, strip, place, grid, step, y):
 
 
 @njit(cache=True, parallel=True)
-def correlate(x, groups, block, corner, size, starts, offsets, weights, place, grid, step, y):
+def correlate(x, groups, block, corner, size, phases, starts, offsets, blocks, width, weights, step, y):
     """y[n, k, place + p·step] = sum over channels and taps of a weight times what it meets at pixel p.
 
-    weights (G, blocks of k, terms, width), offsets (terms,), starts (pixels of an image,).
+    phases: (place, grid, first and last of its starts, of its offsets) each.  weights: for each phase (G, blocks of k,
+    terms, width), starts: (pixels of an image,), offsets: (terms,).
     """
     N, C = x.shape[:2]
     K, plane = y.shape[1] // groups, size[0] * size[1]
-    _, blocks, terms, width = weights.shape
     padded = size[0] != x.shape[2] or size[1] != x.shape[3]
-    flat, rows = x.reshape(-1), weights.reshape(-1)
+    flat = x.reshape(-1)
     for part in prange((N + block - 1) // block):
         first = part * block
         count = min(block, N - first)
         images, images_at = flat, first * C * plane
         if padded:
             images, images_at = padded_images(x, first, count, corner, size), 0
-        pixels = pixels_of(starts, count, C * plane, PIXELS)
-        sums = np.empty(pixels.size * width, x.dtype)
+        sums = np.empty((count * starts.size + PIXELS) * width, x.dtype)
         strip = np.empty(width * starts.size, x.dtype)
-        for g in range(groups):
-            at = images_at + g * (C // groups) * plane
-            for b in range(blocks):
+        for h, w, rows, columns, start, stop, offset, end in phases:
+            here, terms = stop - start, end - offset
+            pixels = pixels_of(starts[start:stop], count, C * plane, PIXELS)
+            for part_of_k in range(groups * blocks):
+                g, k = part_of_k // blocks, part_of_k % blocks * width
+                at = images_at + g * (C // groups) * plane
                 for i in range(0, terms, DEPTH):
-                    w_at = ((g * blocks + b) * terms + i) * width
+                    w_at = ((offset * groups * blocks) + part_of_k * terms + i) * width
                     length = min(DEPTH, terms - i)
-                    products(width, images, at, pixels, offsets, i, length, rows, w_at, sums, 0, i > 0)
-                k = b * width
+                    products(
+                        width, images, at, pixels, offsets, offset + i, length, weights, w_at, sums, 0, i > 0
+                    )
                 for n in range(count):
-                    sums_at = n * starts.size * width
-                    here = min(width, K - k)
-                    put_image(sums, sums_at, width, here, g * K + k, strip, place, grid, step, y[first + n])
+                    sums_at, lanes, to = n * here * width, min(width, K - k), y[first + n]
+                    put_image(
+                        sums, sums_at, width, lanes, g * K + k, strip, (h, w), (rows, columns), step, to
+                    )
 
 
 @njit(cache=True, parallel=True)

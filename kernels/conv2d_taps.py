@@ -49,17 +49,27 @@ def _input_grad_axis(count, size, stride, padding, dilation, window):
 
 @functools.lru_cache(maxsize=256)
 def _plan(axis, positions, size, stride, padding, dilation, window, channels):
-    """-> corner, padded size, for every phase of the output (its place, its grid, starts, taps, offsets)."""
+    """-> corner, padded size, table of phases as `correlate` wants it, starts, taps, offsets"""
     rows, columns = map(axis, positions, size, stride, padding, dilation, window)
     corner, padded = (rows[0], columns[0]), (rows[1], columns[1])
-    phases = []
+    table, starts, taps, offsets, at = [], [], [], [], np.zeros(2, np.int64)
     for (h, P, down, r), (w, Q, right, s) in product(rows[2], columns[2]):
-        taps = np.array([a * window[1] + b for (a, _), (b, _) in product(r, s)], np.int64)
-        offsets = np.array([i * padded[1] + j for (_, i), (_, j) in product(r, s)], np.int64)
-        offsets = np.add.outer(np.arange(channels) * padded[0] * padded[1], offsets).ravel()
-        starts = np.add.outer(down * padded[1], right).ravel()
-        phases.append(((h, w), (P, Q), starts, taps, offsets))
-    return corner, padded, phases
+        starts.append(np.add.outer(down * padded[1], right).ravel())
+        taps.append(np.array([a * window[1] + b for (a, _), (b, _) in product(r, s)], np.int64))
+        shifts = np.array([i * padded[1] + j for (_, i), (_, j) in product(r, s)], np.int64)
+        offsets.append(np.add.outer(np.arange(channels) * padded[0] * padded[1], shifts).ravel())
+        until = at + (len(starts[-1]), len(offsets[-1]))
+        if P * Q * len(shifts):
+            table.append((h, w, P, Q, at[0], until[0], at[1], until[1]))
+        at = until
+    return (
+        corner,
+        padded,
+        np.array(table, np.int64).reshape(-1, 8),
+        np.concatenate(starts),
+        taps,
+        np.concatenate(offsets),
+    )
 
 
 def _blocks(channels, itemsize):
@@ -87,18 +97,17 @@ def _correlate(x, w, strides, groups, plan, step, shape):
 
     x, w = np.ascontiguousarray(x), np.ascontiguousarray(w).reshape(-1)
     terms, lanes = x.shape[1] // groups, shape[1] // groups
-    corner, padded, phases = plan
+    corner, padded, phases, starts, taps, offsets = plan
     width, blocks = _blocks(lanes, x.itemsize)
-    block = _images_together(
-        len(x), x[0].size // (x.shape[2] * x.shape[3]) * padded[0] * padded[1] * x.itemsize
-    )
-    y = (np.empty if all(len(taps) for _, _, _, taps, _ in phases) else np.zeros)(shape, x.dtype)
-    for place, grid, starts, taps, offsets in phases:
-        if len(starts) and len(taps):
-            weights = np.zeros((groups, blocks, terms, len(taps), width), x.dtype)
-            pack(w, *strides, lanes, taps, weights)
-            weights = weights.reshape(groups, blocks, -1, width)
-            correlate(x, groups, block, corner, padded, starts, offsets, weights, place, grid, step, y)
+    block = _images_together(len(x), x.shape[1] * padded[0] * padded[1] * x.itemsize)
+    weights = [np.zeros((groups, blocks, terms, len(of_phase), width), x.dtype) for of_phase in taps]
+    for part, of_phase in zip(weights, taps):
+        if len(of_phase):
+            pack(w, *strides, lanes, of_phase, part)
+    weights = weights[0].ravel() if len(weights) == 1 else np.concatenate([part.ravel() for part in weights])
+    # an output that no tap reaches belongs to no phase of the table
+    y = (np.empty if all(map(len, taps)) else np.zeros)(shape, x.dtype)
+    correlate(x, groups, block, corner, padded, phases, starts, offsets, blocks, width, weights, step, y)
     return y
 
 
@@ -164,7 +173,7 @@ def conv2d_weight_grad_taps(x, gy, *, shape, stride, padding, dilation, groups):
 
     x, gy = np.ascontiguousarray(x), np.ascontiguousarray(gy)
     plan = _plan(_forward_axis, gy.shape[2:], x.shape[2:], stride, padding, dilation, shape[2:], shape[1])
-    corner, padded, ((_, _, starts, _, offsets),) = plan
+    corner, padded, _, starts, _, offsets = plan
     width, blocks = _blocks(shape[0] // groups, x.itemsize)
     chunks = min(numba.get_num_threads(), len(x))
     size = max(x.shape[1] * padded[0] * padded[1], len(starts) * width) * x.itemsize
