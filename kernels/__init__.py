@@ -40,8 +40,9 @@ from tinygen.kernels.optimizers import adadelta, adagrad, adam, rmsprop, sgd
 from tinygen.kernels.pool import (
     max_pool2d,
     max_pool2d_grad,
+    nearest2d,
+    nearest2d_grad,
     pick_pixels,
-    repeat_sum,
     sum_pool2d,
     sum_pool2d_grad,
 )

@@ -14,10 +14,14 @@ from pathlib import Path
 
 
 def njit(**options):
-    """numba.njit(**options) for a function of this package"""
+    """numba.njit(**options) for a function of this package; the first with parallel=True brings the BLAS along."""
     import numba
 
     _announce_the_first_compilation()
+    if options.get("parallel"):
+        from tinygen.kernels.threads import share_with_blas
+
+        share_with_blas()
 
     def decorate(function):
         with user_cache():

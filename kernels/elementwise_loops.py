@@ -1,9 +1,11 @@
 """The compiled loops behind `activation.py` and the float32 exponential they share; importing it imports numba (0.5 s).
 
-Each loop computes one element from one element, so that the compiler makes 8 or 16 at once of it.
+Each loop computes one element from one element, so that the compiler makes 8 or 16 at once of it, and each thread takes
+a share of them.
 """
 
 import numpy as np
+from numba import prange
 
 from tinygen.kernels.compiled import njit
 
@@ -63,83 +65,83 @@ def tail(a, bell):
     return bell * t * series
 
 
-@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
 def sigmoid(x, out):
-    for i in range(x.size):
+    for i in prange(x.size):
         out[i] = logistic(x[i])
 
 
-@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
 def sigmoid_grad(g, y, out):
     """gx = g y (1 - y)"""
-    for i in range(y.size):
+    for i in prange(y.size):
         out[i] = g[i] * (y[i] * (ONE - y[i]))
 
 
-@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
 def silu(x, out):
-    for i in range(x.size):
+    for i in prange(x.size):
         out[i] = x[i] * logistic(x[i])
 
 
-@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
 def silu_grad(g, x, out):
     """gx = g p (1 + x (1 - p)), p = σ(x)"""
-    for i in range(x.size):
+    for i in prange(x.size):
         p = logistic(x[i])
         out[i] = g[i] * (p * (ONE + x[i] * (ONE - p)))
 
 
-@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
 def gelu(x, out):
-    for i in range(x.size):
+    for i in prange(x.size):
         low = tail(abs(x[i]), decay(-HALF * x[i] * x[i]))
         out[i] = x[i] * (low if x[i] < ZERO else ONE - low)
 
 
-@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
 def gelu_grad(g, x, out):
     """gx = g (Φ(x) + x φ(x)), Φ and φ from one exponential"""
-    for i in range(x.size):
+    for i in prange(x.size):
         bell = decay(-HALF * x[i] * x[i])
         low = tail(abs(x[i]), bell)
         out[i] = g[i] * ((low if x[i] < ZERO else ONE - low) + x[i] * (DENSITY * bell))
 
 
-@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
 def gelu_tanh(x, out):
     """x σ(2 u), which is x (1 + tanh u) / 2"""
-    for i in range(x.size):
+    for i in prange(x.size):
         u = TANH_SCALE * (x[i] + TANH_CUBIC * x[i] * x[i] * x[i])
         out[i] = x[i] * logistic(u)
 
 
-@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
 def gelu_tanh_grad(g, x, out):
     """gx = g (p + x p (1 - p) du/dx), p = σ(2 u)"""
-    for i in range(x.size):
+    for i in prange(x.size):
         square = x[i] * x[i]
         p = logistic(TANH_SCALE * (x[i] + TANH_CUBIC * square * x[i]))
         slope = TANH_SCALE * (ONE + F(3) * TANH_CUBIC * square)
         out[i] = g[i] * (p + x[i] * slope * (p * (ONE - p)))
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, parallel=True, error_model="numpy")
 def relu_grad(g, y, out):
     """g where not y ≤ 0, else 0; any dtype"""
-    for i in range(y.size):
+    for i in prange(y.size):
         out[i] = 0 if y[i] <= 0 else g[i]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, parallel=True, error_model="numpy")
 def leaky_relu(x, slope, out):
     """x where x > 0, else slope x; any dtype, slope in it"""
-    for i in range(x.size):
+    for i in prange(x.size):
         out[i] = x[i] if x[i] > 0 else x[i] * slope
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, parallel=True, error_model="numpy")
 def leaky_relu_grad(g, x, slope, out):
     """g where x > 0, else slope g; any dtype, slope in it"""
-    for i in range(x.size):
+    for i in prange(x.size):
         out[i] = g[i] if x[i] > 0 else g[i] * slope

@@ -1,31 +1,37 @@
 """The compiled loops behind `losses.py`; a file of their own, because importing it imports numba (0.5 s)."""
 
 import numpy as np
+from numba import prange
 
 from tinygen.kernels.compiled import njit
+from tinygen.kernels.elementwise_loops import decay, logistic
 
 # 2 artanh(s) = 2 (s + s³/3 + s⁵/5 + …), highest term first; s ≤ 1/3 leaves an error below 1e-8
 ARTANH = tuple(np.float32(2 / k) for k in range(17, 0, -2))
-ZERO, ONE, TWO = np.float32(0), np.float32(1), np.float32(2)
+ZERO, TWO = np.float32(0), np.float32(2)
 
 
-@njit(cache=True, fastmath={"contract", "nsz"}, error_model="numpy")
-def bce_with_logits(x, target, decay, out):
-    """All (n,) float32; decay = exp(-|x|).  The same loop with a call of log1p would not be vectorised.
-
-    log(1 + e) = 2 artanh(e / (2 + e))
-    """
-    for i in range(x.size):
-        s = decay[i] / (TWO + decay[i])
+@njit(cache=True, parallel=True, fastmath={"contract", "nsz"}, error_model="numpy")
+def bce_with_logits(x, target, out):
+    """All (n,) float32.  log(1 + e) = 2 artanh(e / (2 + e)): a call of log1p would not be vectorised"""
+    for i in prange(x.size):
+        e = decay(-abs(x[i]))
+        s = e / (TWO + e)
         series = ZERO
         for c in ARTANH:
             series = series * (s * s) + c
         out[i] = max(x[i], ZERO) - x[i] * target[i] + series * s
 
 
-@njit(cache=True, fastmath={"contract", "nsz"}, error_model="numpy")
-def sigmoid_minus(x, target, decay, out):
-    """All (n,) float32; decay = exp(-|x|).  out = σ(x) - target"""
-    for i in range(x.size):
-        p = ONE / (ONE + decay[i])
-        out[i] = (p if x[i] >= ZERO else decay[i] * p) - target[i]
+@njit(cache=True, parallel=True, fastmath={"contract", "nsz"}, error_model="numpy")
+def bce_with_logits_grad(g, x, target, out):
+    """out = g (σ(x) - target).  All (n,) float32"""
+    for i in prange(x.size):
+        out[i] = g[i] * (logistic(x[i]) - target[i])
+
+
+@njit(cache=True, parallel=True, fastmath={"contract", "nsz"}, error_model="numpy")
+def bce_with_logits_grad_of_sum(g, x, target, out):
+    """The same where g is one number, as after a sum or a mean"""
+    for i in prange(x.size):
+        out[i] = g * (logistic(x[i]) - target[i])

@@ -94,6 +94,18 @@ def _slab_start(x, dims, shape) -> int:
     return start
 
 
+def _group_shapes(x, dims, shape):
+    """The dimensions of groups, and those with their channels, others 1.  (N, G, C, S) -> (N, G), (N, G, C, 1)"""
+    lead, start = x.ndim - len(dims), _slab_start(x, dims, shape)
+    return x.shape[:lead], x.shape[:start] + (1,) * (x.ndim - start)
+
+
+def _groups_apply(x, dims, shape):
+    """Whether the trailing dimensions are normalised, at least 8 neighbours alike."""
+    trailing = tuple(sorted(dims)) == tuple(range(x.ndim - len(dims), x.ndim))
+    return trailing and _slabs_apply(x, dims, shape)
+
+
 def _rows_apply(x, dims, shape):
     return _compilable(x) and _row_count(x, dims, shape) > 0
 
@@ -156,6 +168,31 @@ def normalize_rows(x, weight, bias, dims, eps):
     return y, mean, var
 
 
+@normalize.variant("groups", usable=lambda x, w, b, dims, eps: _groups_apply(x, dims, _shape_of(w, b)))
+def normalize_groups(x, weight, bias, dims, eps):
+    """Group and instance norm: all of a group while it lies in the cache; reads x and writes y once."""
+    from tinygen.kernels import norm_loops
+
+    lead, wide = _group_shapes(x, dims, _shape_of(weight, bias))
+    rows = math.prod(lead)
+    y = np.empty_like(x)
+    mean, var = np.empty((2, *lead, *(1,) * len(dims)), x.dtype)
+    one, none = np.ones(1, x.dtype), np.zeros(1, x.dtype)
+    vectors = (
+        _each(v, wide).reshape(rows, -1)
+        for v in (one if weight is None else weight, none if bias is None else bias)
+    )
+    norm_loops.group_norm(
+        x.reshape(rows, -1),
+        *vectors,
+        x.dtype.type(eps),
+        y.reshape(rows, -1),
+        mean.reshape(-1),
+        var.reshape(-1),
+    )
+    return y, mean, var
+
+
 @normalize_grad.variant(
     "slabs", usable=lambda g, x, weight, mean, var, dims, eps, shape: _slabs_apply(x, dims, shape)
 )
@@ -196,17 +233,41 @@ def normalize_grad_slabs(g, x, weight, mean, var, dims, eps, shape):
 )
 def normalize_grad_rows(g, x, weight, mean, var, dims, eps, shape):
     """Layer norm: gx of a row, and its part of the weight's and bias's gradients, while the row lies in the cache."""
+    import numba
+
     from tinygen.kernels import norm_loops
 
     size = math.prod(x.shape[d] for d in dims)
     gx = np.empty_like(x)
     inverse = (1 / np.sqrt(var + x.dtype.type(eps))).reshape(-1)
     scale = np.ones(size, x.dtype) if weight is None else np.ascontiguousarray(weight).reshape(-1)
-    gweight, gbias = np.zeros((2, size), x.dtype)
+    gweight, gbias = np.zeros((2, numba.get_num_threads(), size), x.dtype)
     norm_loops.layer_norm_grad(
         np.ascontiguousarray(g).reshape(-1, size), x.reshape(-1, size), scale, mean.reshape(-1), inverse,
         gx.reshape(-1, size), gweight, gbias,
     )  # fmt: skip
     if shape is None:
         return gx, None, None
-    return gx, gweight.reshape(shape), gbias.reshape(shape)
+    return gx, gweight.sum(0).reshape(shape), gbias.sum(0).reshape(shape)
+
+
+@normalize_grad.variant(
+    "groups", usable=lambda g, x, weight, mean, var, dims, eps, shape: _groups_apply(x, dims, shape)
+)
+def normalize_grad_groups(g, x, weight, mean, var, dims, eps, shape):
+    """Group and instance norm: the sums of a group and its gx while it lies in the cache; reads g and x once."""
+    from tinygen.kernels import norm_loops
+
+    lead, wide = _group_shapes(x, dims, shape)
+    rows = math.prod(lead)
+    gx = np.empty_like(x)
+    inverse = (1 / np.sqrt(var + x.dtype.type(eps))).reshape(-1)
+    scale = _each(np.ones(1, x.dtype) if weight is None else weight, wide).reshape(rows, -1)
+    gweight, gbias = np.empty((2, *scale.shape), x.dtype)
+    norm_loops.group_norm_grad(
+        np.ascontiguousarray(g).reshape(rows, -1), x.reshape(rows, -1), scale, mean.reshape(-1), inverse,
+        gx.reshape(rows, -1), gweight, gbias,
+    )  # fmt: skip
+    if shape is None:
+        return gx, None, None
+    return gx, _sum_to(gweight.reshape(wide), shape), _sum_to(gbias.reshape(wide), shape)

@@ -2,10 +2,11 @@
 
 A sum runs over blocks: inside one the compiler may reorder the additions, and so makes 8 to 32 at once; the sums of
 blocks are added in double precision.  A block is an array of its own, counted from 0: an index that numba cannot see
-to be 0 or more costs a comparison an element, and with it the vectors.
+to be 0 or more costs a comparison an element, and with it the vectors.  Each thread takes a share of the rows.
 """
 
 import numpy as np
+from numba import prange
 
 from tinygen.kernels.compiled import njit
 
@@ -53,93 +54,164 @@ def block_weighted(g, x, weight, centre):
 
 
 @njit(cache=True, error_model="numpy")
-def row_moments(x, r):
-    """The mean of row r and the sum of squares about it"""
-    n = x.shape[1]
+def row_moments(x):
+    """The mean of a row and the sum of squares about it"""
+    n = x.size
     total = 0.0
     for start in range(0, n, BLOCK):
-        total += block_sum(x[r, start : start + BLOCK])
+        total += block_sum(x[start : start + BLOCK])
     centre = x.dtype.type(total / n)
     total = 0.0
     for start in range(0, n, BLOCK):
-        total += block_squares(x[r, start : start + BLOCK], centre)
+        total += block_squares(x[start : start + BLOCK], centre)
     return centre, total
 
 
 @njit(cache=True, error_model="numpy")
-def moments(x, mean, squares):
-    """x (R, S), the others (R,)"""
-    for r in range(x.shape[0]):
-        mean[r], squares[r] = row_moments(x, r)
+def row_products(g, x, centre):
+    """Σ g and Σ g (x - centre) of a row"""
+    total = product = 0.0
+    for start in range(0, x.size, BLOCK):
+        t, p = block_products(g[start : start + BLOCK], x[start : start + BLOCK], centre)
+        total += t
+        product += p
+    return total, product
 
 
 @njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def scale_row(x, m, a, b, y):
+    """y = (x - m) a + b"""
+    for i in range(x.size):
+        y[i] = (x[i] - m) * a + b
+
+
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def combine_row(g, x, m, a, b, c, gx):
+    """gx = a g + b (x - m) + c"""
+    for i in range(x.size):
+        gx[i] = a * g[i] + (b * (x[i] - m) + c)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def moments(x, mean, squares):
+    """x (R, S), the others (R,)"""
+    for r in prange(x.shape[0]):
+        mean[r], squares[r] = row_moments(x[r])
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
 def scale_rows(x, centre, scale, shift, y):
     """y = (x - centre) scale + shift.  x, y (R, S), the others (R,)"""
-    for r in range(x.shape[0]):
-        m, a, b = centre[r], scale[r], shift[r]
-        for i in range(x.shape[1]):
-            y[r, i] = (x[r, i] - m) * a + b
+    for r in prange(x.shape[0]):
+        scale_row(x[r], centre[r], scale[r], shift[r], y[r])
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def products(g, x, centre, totals, products):
+    """Σ g and Σ g (x - centre) of each row.  g, x (R, S), the others (R,)"""
+    for r in prange(x.shape[0]):
+        totals[r], products[r] = row_products(g[r], x[r], centre[r])
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def combine_rows(g, x, centre, a, b, c, gx):
+    """gx = a g + b (x - centre) + c.  g, x, gx (R, S), the others (R,)"""
+    for r in prange(x.shape[0]):
+        combine_row(g[r], x[r], centre[r], a[r], b[r], c[r], gx[r])
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def group_norm(x, weight, bias, eps, y, mean, var):
+    """A row has C channels with a weight and a bias each.  x, y (R, C S); weight, bias (R, C); mean, var (R,)"""
+    C = weight.shape[1]
+    S = x.shape[1] // C
+    for r in prange(x.shape[0]):
+        m, squares = row_moments(x[r])
+        v = x.dtype.type(squares / x.shape[1])
+        mean[r], var[r] = m, v
+        inverse = x.dtype.type(1) / np.sqrt(v + eps)
+        for c in range(C):
+            own = slice(c * S, (c + 1) * S)
+            scale_row(x[r, own], m, inverse * weight[r, c], bias[r, c], y[r, own])
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def group_norm_grad(g, x, weight, mean, inverse, gx, gweight, gbias):
+    """g, x, gx (R, C S); weight, gweight, gbias (R, C); mean, inverse = 1 / σ (R,)"""
+    n, C = x.shape[1], weight.shape[1]
+    S = n // C
+    for r in prange(x.shape[0]):
+        m, scale = mean[r], inverse[r]
+        total = product = 0.0
+        for c in range(C):
+            own = slice(c * S, (c + 1) * S)
+            t, p = row_products(g[r, own], x[r, own], m)
+            gweight[r, c], gbias[r, c] = p * scale, t
+            total += t * weight[r, c]
+            product += p * weight[r, c]
+        b = x.dtype.type(-product * scale * scale * scale / n)
+        shift = x.dtype.type(-total * scale / n)
+        for c in range(C):
+            own = slice(c * S, (c + 1) * S)
+            combine_row(g[r, own], x[r, own], m, scale * weight[r, c], b, shift, gx[r, own])
+
+
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def scale_each(x, m, scale, weight, bias, y):
+    """y = (x - m) scale weight + bias, all but m and scale arrays of one size"""
+    for i in range(x.size):
+        y[i] = (x[i] - m) * scale * weight[i] + bias[i]
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def layer_norm(x, weight, bias, eps, y, mean, var):
+    """x, y (R, D); weight, bias (D,); mean, var (R,)"""
+    for r in prange(x.shape[0]):
+        m, squares = row_moments(x[r])
+        v = x.dtype.type(squares / x.shape[1])
+        mean[r], var[r] = m, v
+        scale_each(x[r], m, x.dtype.type(1) / np.sqrt(v + eps), weight, bias, y[r])
+
+
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def combine_each(g, x, m, scale, weight, b, c, gx, gweight, gbias):
+    """gx = scale weight g + b (x - m) + c, and what a row adds to the column sums"""
+    for i in range(x.size):
+        d = x[i] - m
+        gx[i] = scale * weight[i] * g[i] + (b * d + c)
+        gweight[i] += g[i] * (d * scale)
+        gbias[i] += g[i]
 
 
 @njit(cache=True, error_model="numpy")
-def products(g, x, centre, totals, products):
-    """Σ g and Σ g (x - centre) of each row.  g, x (R, S), the others (R,)"""
-    n = x.shape[1]
-    for r in range(x.shape[0]):
-        total = product = 0.0
-        for start in range(0, n, BLOCK):
-            t, p = block_products(g[r, start : start + BLOCK], x[r, start : start + BLOCK], centre[r])
-            total += t
-            product += p
-        totals[r], products[r] = total, product
-
-
-@njit(cache=True, fastmath={"contract"}, error_model="numpy")
-def combine_rows(g, x, centre, a, b, c, gx):
-    """gx = a g + b (x - centre) + c.  g, x, gx (R, S), the others (R,)"""
-    for r in range(x.shape[0]):
-        m, ar, br, cr = centre[r], a[r], b[r], c[r]
-        for i in range(x.shape[1]):
-            gx[r, i] = ar * g[r, i] + (br * (x[r, i] - m) + cr)
-
-
-@njit(cache=True, fastmath={"contract"}, error_model="numpy")
-def layer_norm(x, weight, bias, eps, y, mean, var):
-    """x, y (R, D); weight, bias (D,); mean, var (R,)"""
-    n = x.shape[1]
-    for r in range(x.shape[0]):
-        m, squares = row_moments(x, r)
-        v = x.dtype.type(squares / n)
-        mean[r], var[r] = m, v
-        scale = x.dtype.type(1) / np.sqrt(v + eps)
-        for i in range(n):
-            y[r, i] = (x[r, i] - m) * scale * weight[i] + bias[i]
-
-
-@njit(cache=True, fastmath={"contract"}, error_model="numpy")
-def layer_norm_grad(g, x, weight, mean, inverse, gx, gweight, gbias):
-    """g, x, gx (R, D); weight, gweight, gbias (D,); mean, inverse = 1 / σ (R,).  gweight and gbias are zeros before."""
+def layer_norm_grad_rows(g, x, weight, mean, inverse, gx, gweight, gbias):
+    """layer_norm_grad of some rows; gweight and gbias are zeros before"""
     rows, n = x.shape
     part_weight, part_bias = np.zeros_like(gweight), np.zeros_like(gbias)
     for r in range(rows):
         m, scale = mean[r], inverse[r]
         total = product = 0.0
         for start in range(0, n, BLOCK):
-            t, p = block_weighted(
-                g[r, start : start + BLOCK], x[r, start : start + BLOCK], weight[start : start + BLOCK], m
-            )
+            own = slice(start, start + BLOCK)
+            t, p = block_weighted(g[r, own], x[r, own], weight[own], m)
             total += t
             product += p
         b = x.dtype.type(-product * scale * scale * scale / n)
         c = x.dtype.type(-total * scale / n)
-        for i in range(n):
-            d = x[r, i] - m
-            gx[r, i] = scale * weight[i] * g[r, i] + (b * d + c)
-            part_weight[i] += g[r, i] * (d * scale)
-            part_bias[i] += g[r, i]
+        combine_each(g[r], x[r], m, scale, weight, b, c, gx[r], part_weight, part_bias)
         if r % ROWS == ROWS - 1 or r == rows - 1:
             for i in range(n):
                 gweight[i] += part_weight[i]
                 gbias[i] += part_bias[i]
                 part_weight[i] = part_bias[i] = 0
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def layer_norm_grad(g, x, weight, mean, inverse, gx, gweight, gbias):
+    """g, x, gx (R, D); weight (D,); mean, inverse = 1 / σ (R,); gweight, gbias (parts, D), zeros"""
+    rows, parts = len(x), len(gweight)
+    for part in prange(parts):
+        own = slice(rows * part // parts, rows * (part + 1) // parts)
+        layer_norm_grad_rows(
+            g[own], x[own], weight, mean[own], inverse[own], gx[own], gweight[part], gbias[part]
+        )

@@ -16,6 +16,8 @@ max_pool2d = Kernel("max_pool2d")
 max_pool2d_grad = Kernel("max_pool2d_grad")
 sum_pool2d = Kernel("sum_pool2d")
 sum_pool2d_grad = Kernel("sum_pool2d_grad")
+nearest2d = Kernel("nearest2d")
+nearest2d_grad = Kernel("nearest2d_grad")
 
 
 def _reach(x_size, kernel, stride, padding, dilation, size):
@@ -129,14 +131,55 @@ def sum_pool2d_grad_reference(g, *, kernel, stride, padding, shape):
     return gx[:, :, top : top + H, left : left + W]
 
 
-def repeat_sum(g, index, dim, size):
+@nearest2d.reference
+def nearest2d_reference(x, *, rows, columns):
+    """y[…, p, q] = x[…, rows[p], columns[q]], both ascending.  (N, C, H, W) -> (N, C, P, Q)"""
+    return array_module(x).take(x.take(rows, axis=-2), columns, axis=-1)
+
+
+@nearest2d_grad.reference
+def nearest2d_grad_reference(g, *, rows, columns, size):
+    """Elements that came from one place, summed: the transpose of nearest2d.  (N, C, P, Q) -> (N, C, *size)"""
+    return _repeat_sum(_repeat_sum(g, rows, -2, size[0]), columns, -1, size[1])
+
+
+def _repeat_sum(g, index, dim, size):
     """The transpose of take(x, index) for an ascending index: sums of neighbours.  length along dim -> size"""
     xp = array_module(g)
     g = xp.moveaxis(g, dim, -1)
     out = xp.zeros((*g.shape[:-1], size), g.dtype)
-    counts = np.bincount(index, minlength=size)
-    starts = np.cumsum(counts) - counts
+    starts = _starts(index, size)
+    counts = np.diff(starts)
     for j in range(counts.max(initial=0)):
         reached = np.flatnonzero(counts > j)
         out[..., reached] += g[..., starts[reached] + j]
     return xp.moveaxis(out, -1, dim)
+
+
+def _starts(index, size):
+    """Where 0, 1, 2, …, size begin in an ascending index.  -> (size + 1,)"""
+    return np.searchsorted(index, np.arange(size + 1))
+
+
+@nearest2d.variant("rows", usable=lambda x, **_: _compilable(x, x.size))
+def nearest2d_rows(x, *, rows, columns):
+    """A row of the output is made once and copied where it repeats: reads 4 bytes an input, writes 4 an output."""
+    from tinygen.kernels import pool_loops
+
+    y = np.empty((*x.shape[:2], len(rows), len(columns)), x.dtype)
+    places = (np.ascontiguousarray(index, np.uintp) for index in (rows, columns))
+    if len(rows) and len(columns) and (rows[-1] >= x.shape[2] or columns[-1] >= x.shape[3]):
+        raise IndexError(f"nearest2d: found a place outside the image; x {x.shape}")
+    pool_loops.nearest(x.reshape(-1, *x.shape[2:]), *places, y.reshape(-1, *y.shape[2:]))
+    return y
+
+
+@nearest2d_grad.variant("rows", usable=lambda g, **_: _compilable(g, g.size))
+def nearest2d_grad_rows(g, *, rows, columns, size):
+    """Rows are summed first, then the columns of that sum: reads 4 bytes an output, writes 4 an input."""
+    from tinygen.kernels import pool_loops
+
+    gx = np.empty((*g.shape[:2], *size), g.dtype)
+    starts = (_starts(index, n).astype(np.uintp) for index, n in zip((rows, columns), size))
+    pool_loops.nearest_grad(g.reshape(-1, *g.shape[2:]), *starts, gx.reshape(-1, *size))
+    return gx

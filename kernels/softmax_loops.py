@@ -1,9 +1,11 @@
 """The compiled loops behind `softmax.py` and `cross_entropy`; importing it imports numba (0.5 s).
 
-One row at a time, float32, in the cache between its passes.  Sums run over blocks as in `norm_loops.py`.
+One row at a time, float32, in the cache between its passes; each thread takes a share of the rows.
+Sums run over blocks as in `norm_loops.py`.
 """
 
 import numpy as np
+from numba import prange
 
 from tinygen.kernels.compiled import njit
 from tinygen.kernels.elementwise_loops import decay
@@ -64,10 +66,10 @@ def sum_exp(x, m):
     return total
 
 
-@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
 def softmax(x, y):
     """x, y (R, C)"""
-    for r in range(x.shape[0]):
+    for r in prange(x.shape[0]):
         m, total = largest(x[r]), 0.0
         for start in range(0, x.shape[1], BLOCK):
             total += block_exp_to(x[r, start : start + BLOCK], m, y[r, start : start + BLOCK])
@@ -76,10 +78,10 @@ def softmax(x, y):
             y[r, i] *= inverse
 
 
-@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
 def softmax_grad(g, y, gx):
     """gx = y (g - Σ g y).  All (R, C)"""
-    for r in range(y.shape[0]):
+    for r in prange(y.shape[0]):
         total = 0.0
         for start in range(0, y.shape[1], BLOCK):
             total += block_dot(g[r, start : start + BLOCK], y[r, start : start + BLOCK])
@@ -88,20 +90,20 @@ def softmax_grad(g, y, gx):
             gx[r, i] = y[r, i] * (g[r, i] - projection)
 
 
-@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
 def log_softmax(x, y):
     """x, y (R, C)"""
-    for r in range(x.shape[0]):
+    for r in prange(x.shape[0]):
         m = largest(x[r])
         log_sum = F(np.log(sum_exp(x[r], m)))
         for i in range(x.shape[1]):
             y[r, i] = (x[r, i] - m) - log_sum
 
 
-@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
 def log_softmax_grad(g, y, gx):
     """gx = g - exp(y) Σ g.  All (R, C)"""
-    for r in range(y.shape[0]):
+    for r in prange(y.shape[0]):
         total = 0.0
         for start in range(0, y.shape[1], BLOCK):
             total += block_sum(g[r, start : start + BLOCK])
@@ -110,19 +112,19 @@ def log_softmax_grad(g, y, gx):
             gx[r, i] = g[r, i] - decay(y[r, i]) * spread
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, parallel=True, error_model="numpy")
 def cross_entropy(x, index, weights, losses, most, log_sum):
     """x (N, C), the others (N,); no class where index is negative"""
-    for n in range(x.shape[0]):
+    for n in prange(x.shape[0]):
         m = largest(x[n])
         most[n], log_sum[n] = m, np.log(sum_exp(x[n], m))
         losses[n] = (log_sum[n] - (x[n, index[n]] - m)) * weights[n] if index[n] >= 0 else F(0)
 
 
-@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+@njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
 def cross_entropy_grad(g, x, index, weights, most, log_sum, gx):
     """gx = g weight (softmax(x) - one at the class).  x, gx (N, C), the others (N,)"""
-    for n in range(x.shape[0]):
+    for n in prange(x.shape[0]):
         m, s, h = most[n], log_sum[n], g[n] * weights[n] if index[n] >= 0 else F(0)
         for i in range(x.shape[1]):
             gx[n, i] = decay((x[n, i] - m) - s) * h

@@ -222,7 +222,49 @@ def test_cross_entropy_by_rows(n, c):
     compare("cross_entropy_grad", g * np.float32(np.inf), x, index, weights, most, log_sum)
 
 
-# pooling and scattering
+@pytest.mark.parametrize("n", SIZES)
+def test_bce_with_logits(n):
+    x, g, target = 4 * numbers(n, n), numbers(n + 1, n), np.abs(numbers(n + 2, n)) % 1
+    compare("bce_with_logits", x, target, limit=2)
+    for each in (g, np.broadcast_to(g[:1], g.shape), np.broadcast_to(np.float32(0.25), g.shape)):
+        compare("bce_with_logits_grad", each, x, target, limit=2)
+
+
+def test_bce_with_logits_of_odd_numbers():
+    for target in (0, 1, 0.5):
+        target = np.full_like(ODD, target, dtype=np.float32)
+        compare("bce_with_logits", ODD.astype(np.float32), target)
+        compare("bce_with_logits_grad", np.ones_like(target), ODD.astype(np.float32), target)
+
+
+# pooling, resizing and scattering
+
+RESIZES = [  # shape, rows, columns
+    ((2, 3, 14, 14), np.arange(28) // 2, np.arange(28) // 2), ((1, 2, 1, 97), np.arange(1), np.arange(194) // 2),
+    ((2, 1, 7, 5), np.arange(13) * 7 // 13, np.arange(11) * 5 // 11), ((1, 1, 5, 7), [0, 3], [2, 2, 2, 6]),
+    ((1, 1, 1, 1), [0], [0] * 31), ((0, 3, 4, 4), np.arange(8) // 2, np.arange(8) // 2),
+    ((2, 67, 14, 14), np.arange(28) // 2, np.arange(42) // 3), ((1, 2, 3, 3), np.arange(6) // 2, [0, 0, 1, 1]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", BOTH)
+@pytest.mark.parametrize("shape, rows, columns", RESIZES)
+def test_nearest_by_rows(shape, rows, columns, dtype):
+    at = dict(rows=np.asarray(rows), columns=np.asarray(columns))
+    x, g = numbers(0, *shape, dtype=dtype), numbers(1, *shape[:2], len(rows), len(columns), dtype=dtype)
+    compare("nearest2d", x, **at)
+    compare("nearest2d_grad", g, **at, size=shape[2:], limit=10)
+    if x.size:
+        y, gx = kernels.nearest2d(x, **at), kernels.nearest2d_grad(g, **at, size=shape[2:])
+        assert np.vdot(y, g) == pytest.approx(
+            np.vdot(x, gx), rel=1e-4, abs=1e-3
+        )  # one is the other's transpose
+
+
+def test_nearest_refuses_places_outside():
+    with kernels.use(nearest2d="rows"), pytest.raises(IndexError, match="outside the image"):
+        kernels.nearest2d(numbers(0, 1, 1, 3, 3), rows=np.array([0, 3]), columns=np.array([0]))
+
 
 POOLS = [  # shape, kernel, stride, padding, dilation, size
     ((3, 5, 28, 28), (2, 2), (2, 2), (0, 0), (1, 1), (14, 14)),

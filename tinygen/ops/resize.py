@@ -9,25 +9,27 @@ import numpy as np
 from tinygen import kernels
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.matmul import matmul
-from tinygen.ops.shape import permute, reshape
+from tinygen.ops.shape import permute, reshape, squeeze, unsqueeze
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
 
 @primitive
-def _repeat(x, *, index, dim):
-    """x at an ascending index along dim"""
-    return kernels.array_module(x).take(x, index, axis=dim)
+def _nearest2d(x, *, rows, columns):
+    """y[…, p, q] = x[…, rows[p], columns[q]], both ascending.  (N, C, H, W) -> (N, C, P, Q)"""
+    return kernels.nearest2d(x, rows=rows, columns=columns)
 
 
 @primitive
-def _repeat_sum(x, *, index, dim, size):
-    """The transpose of _repeat: elements that came from one place, summed"""
-    return kernels.repeat_sum(x, index, dim, size)
+def _nearest2d_grad(g, *, rows, columns, size):
+    """Elements that came from one place, summed: the transpose of _nearest2d.  (N, C, P, Q) -> (N, C, *size)"""
+    return kernels.nearest2d_grad(g, rows=rows, columns=columns, size=size)
 
 
-_repeat.vjp(lambda g, x_shape, index, dim: _repeat_sum(g, index=index, dim=dim, size=x_shape[dim]))
-_repeat_sum.vjp(lambda g, index, dim: _repeat(g, index=index, dim=dim))
+_nearest2d.vjp(
+    lambda g, x_shape, rows, columns: _nearest2d_grad(g, rows=rows, columns=columns, size=x_shape[2:])
+)
+_nearest2d_grad.vjp(lambda g, rows, columns: _nearest2d(g, rows=rows, columns=columns))
 
 
 NEAREST, LINEAR = ("nearest", "nearest-exact"), {"linear": 3, "bilinear": 4}
@@ -106,10 +108,12 @@ def interpolate(
     targets = _targets(input, size, scale_factor, bool(recompute_scale_factor))
     if mode in LINEAR:
         return _linear(input, targets, bool(align_corners))
-    for dim, (count, step) in enumerate(targets, start=2):
-        index = _nearest(input.shape[dim], count, step, mode == "nearest-exact", images=input.ndim == 4)
-        input = _repeat(input, index=index, dim=dim)
-    return input
+    exact, images = mode == "nearest-exact", input.ndim == 4
+    places = [_nearest(n, count, step, exact, images) for n, (count, step) in zip(input.shape[2:], targets)]
+    if images:
+        return _nearest2d(input, rows=places[0], columns=places[1])
+    y = _nearest2d(unsqueeze(input, 2), rows=np.zeros(1, np.int64), columns=places[0])
+    return squeeze(y, 2)
 
 
 def _nearest(n: int, count: int, step: float, exact: bool, images: bool):

@@ -1,0 +1,71 @@
+"""One pool of threads for compiled loops and for the BLAS: products keep their bits, whoever calls and wherever."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PRODUCTS = """
+import os, sys, threading
+import numba, numpy as np
+x, w = np.random.default_rng(0).standard_normal((2, 700, 700)).astype(np.float32)
+before = x @ w
+from tinygen.kernels.threads import share_with_blas
+shared = share_with_blas()
+"""
+
+
+def run(code, **environment):
+    environment = {
+        **os.environ,
+        **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2"),
+        **environment,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PRODUCTS + code], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.split()
+
+
+def test_products_have_the_same_bits():
+    assert run("print((x @ w).tobytes() == before.tobytes())") == ["True"]
+
+
+def test_the_number_of_threads_for_loops_stays():
+    """The pool takes its last number of threads for numba's: of 2 for a product, 1 is left as it was for loops"""
+    code = "numba.set_num_threads(1); x @ w; print(numba.get_num_threads())"
+    assert run(code, NUMBA_NUM_THREADS="3") == ["1"]
+
+
+def test_products_of_several_threads():
+    code = """
+same = []
+def multiply():
+    for _ in range(20):
+        same.append((x @ w).tobytes() == before.tobytes())
+threads = [threading.Thread(target=multiply) for _ in range(4)]
+[t.start() for t in threads], [t.join() for t in threads]
+print(len(same), all(same))
+"""
+    assert run(code) == ["80", "True"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_products_in_a_forked_child():
+    code = """
+x @ w
+child = os.fork()
+if not child:
+    os._exit(0 if (x @ w).tobytes() == before.tobytes() else 1)
+print(os.waitpid(child, 0)[1])
+"""
+    assert run(code) == ["0"]
+
+
+def test_not_where_fewer_threads_than_jobs_are_allowed():
+    assert run("print(shared, (x @ w).tobytes() == before.tobytes())", OMP_THREAD_LIMIT="1") == [
+        "False",
+        "True",
+    ]
