@@ -6,7 +6,7 @@ from numba import prange
 from tinygen.kernels.compiled import njit
 from tinygen.kernels.elementwise_loops import decay, logistic
 
-# 2 artanh(s) = 2 (s + s³/3 + s⁵/5 + …), highest term first; s ≤ 1/3 leaves an error below 1e-8
+# 2 artanh(s) = 2 (s + s³/3 + s⁵/5 + …), highest term first; s ≤ 1/3, so the next would be below 1e-10
 ARTANH = tuple(np.float32(2 / k) for k in range(17, 0, -2))
 ZERO, TWO = np.float32(0), np.float32(2)
 
