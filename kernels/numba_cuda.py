@@ -66,8 +66,8 @@ class Jitted:
             return
         if any(n > most for n, most in zip(grid, LARGEST_GRID)):
             raise ValueError(f"{self.__name__}: a grid of {grid} blocks; CUDA starts at most {LARGEST_GRID}")
-        if array_module(arguments[0]) is np:
-            self._simulate(grid, block, arguments)
+        if _simulated(self.__name__, arguments[0]):
+            self.compiled[grid, block](*map(_for_the_simulator, arguments))
         else:
             self.compiled[grid, block, _current_stream()](*arguments)
 
@@ -78,22 +78,29 @@ class Jitted:
         types = tuple(map(typeof, arguments))
         return numba_cuda().compile_ptx(self.compiled.py_func, types, cc=capability)[0]
 
-    def _simulate(self, grid, block, arguments) -> None:
-        """On numpy arrays.  The simulator takes contiguous ones, and writes to those that are not marked as inputs."""
-        from numba.core import config
 
-        if not config.ENABLE_CUDASIM:
-            raise RuntimeError(
-                f"{self.__name__}: numpy arrays are for numba's simulator, which is off: set NUMBA_ENABLE_CUDASIM=1 "
-                "before Python starts"
-            )
-        arguments = [
-            numba_cuda().In(np.ascontiguousarray(a))
-            if isinstance(a, np.ndarray) and not (a.flags.c_contiguous and a.flags.writeable)
-            else a
-            for a in arguments
-        ]
-        self.compiled[grid, block](*arguments)
+def _simulated(name: str, array) -> bool:
+    """Whether the array is numpy's, which only the simulator takes.  RuntimeError where that is off, or on in vain."""
+    from numba.core import config
+
+    on_numpy = array_module(array) is np
+    if on_numpy and not config.ENABLE_CUDASIM:
+        raise RuntimeError(
+            f"{name}: numpy arrays are for numba's simulator, which is off: set NUMBA_ENABLE_CUDASIM=1 before numba is "
+            "imported"
+        )
+    if config.ENABLE_CUDASIM and not on_numpy:
+        raise RuntimeError(
+            f"{name}: numba's simulator is on (NUMBA_ENABLE_CUDASIM) and takes numpy arrays alone"
+        )
+    return on_numpy
+
+
+def _for_the_simulator(value):
+    """It takes contiguous arrays, and writes to those that are not marked as inputs."""
+    if isinstance(value, np.ndarray) and not (value.flags.c_contiguous and value.flags.writeable):
+        return numba_cuda().In(np.ascontiguousarray(value))
+    return value
 
 
 def _current_stream():
