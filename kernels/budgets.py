@@ -30,6 +30,7 @@ class Budget:
 _VECTORIZED = Budget(registers=128, at_least={"FFMA": 256, "LDS.128": 16, "LDG.128": 2, "STG.128": 16})
 
 BUDGETS: dict[str, Budget] = {
+    "adam_multi_tensor": Budget(registers=128, at_least={"LDG.128": 16, "STG.128": 12}),
     "matmul_register_tiled": Budget(registers=128, at_least={"FFMA": 128, "LDS.128": 12}),
     "matmul_vectorized_nn": _VECTORIZED,
     "matmul_vectorized_nt": _VECTORIZED,

@@ -11,6 +11,15 @@ __host__ __device__ constexpr int ceil_div(int a, int b) { return (a + b - 1) / 
 __device__ __forceinline__ float4 load4(const float *address) { return *reinterpret_cast<const float4 *>(address); }
 __device__ __forceinline__ void store4(float *address, float4 v) { *reinterpret_cast<float4 *>(address) = v; }
 
+// An address that was itself read from memory: says that it is one of global memory, for shorter loads and stores.
+template <typename T>
+__device__ __forceinline__ T *in_global(T *address) {
+#ifndef HOSTCUDA
+    __builtin_assume(__isGlobal(address));
+#endif
+    return address;
+}
+
 // x, as if not known yet: what follows is computed from it anew and need not be kept in registers until then.
 __device__ __forceinline__ int again(int x) {
     asm volatile("" : "+r"(x));

@@ -59,9 +59,11 @@ class CudaSource:
 
     # -- launching --------------------------------------------------------------------------------------------------
 
-    def launch(self, kernel: str, grid: tuple, block: tuple, *arguments, shared: int = 0) -> None:
+    def launch(
+        self, kernel: str, grid: tuple, block: tuple, *arguments, shared: int = 0, reachable=()
+    ) -> None:
         """Run `kernel` with `grid` blocks of `block` threads, tuples of 1 to 3 ints; `shared`: bytes of dynamic
-        shared memory.
+        shared memory.  `reachable`: further arrays, whose addresses stand in an array among the arguments.
 
         Arguments are arrays, None for a null pointer, and numpy scalars of the exact C type (np.int32, np.int64,
         np.uint32, np.float32); a Python int goes as int, a Python float as float.  A grid with a zero launches
@@ -77,7 +79,7 @@ class CudaSource:
             with cuda_device.errors_told():
                 function(grid, block, tuple(values), shared_mem=shared)
         else:
-            self._launch_on_host(kernel, grid, block, values, shared)
+            self._launch_on_host(kernel, grid, block, values, shared=shared, reachable=reachable)
 
     def _checked(self, kernel: str, arguments) -> tuple[list, bool]:
         """The arguments as the kernel takes them, and whether its arrays are the GPU's."""
@@ -136,13 +138,13 @@ class CudaSource:
 
     # -- on the CPU -------------------------------------------------------------------------------------------------
 
-    def _launch_on_host(self, kernel: str, grid, block, values, shared: int) -> None:
+    def _launch_on_host(self, kernel: str, grid, block, values, **options) -> None:
         from tinygen.kernels import hostcuda
 
         forced = dispatch.forced_here() or dispatch.Forced(kernel)
         if forced.checked not in self._on_host:
             self._on_host[forced.checked] = hostcuda.compile(self.path, checked=forced.checked)
-        self._on_host[forced.checked].launch(kernel, grid, block, values, shared=shared, order=forced.order)
+        self._on_host[forced.checked].launch(kernel, grid, block, values, order=forced.order, **options)
 
 
 def keep(path: Path, content: bytes) -> Path:

@@ -74,3 +74,25 @@ def matmul(a: Arrays):
     yield (a(7), a(2, 7, 3)), {}
     yield (a(2, 3, 7), a(7)), {}
     yield (a(0), a(0, 3)), {}
+
+
+# Kernels that write into their arguments: which of them.
+WRITTEN = {"adam": (0, 2, 3)}
+
+
+def adam(a: Arrays):
+    rate = dict(lr=1e-2, beta1=0.9, beta2=0.99, eps=1e-8)
+    sizes = (1,), (17, 31), (0,), (4096,), (3, 4099), (5, 4096)
+    for decay, decoupled in (0.0, False), (0.1, False), (0.1, True):
+        for shifted in None, 0, 1, 2, 3:
+            makes = [a.shifted if i == shifted else a for i in range(4)]
+            p, g, m, v = ([make(*size) for size in sizes] for make in makes)
+            for each in v:
+                each *= each
+                each += 0.01  # beside a v of 0 a large m makes a step whose digits are g's rounding
+            yield (
+                (p, g, m, v),
+                {**rate, "weight_decay": decay, "decoupled": decoupled, "step": [3, 3, 3, 1, 3, 3]},
+            )
+    empty = [a(0)]
+    yield (empty, empty, empty, empty), {**rate, "weight_decay": 0.0, "decoupled": False, "step": [1]}

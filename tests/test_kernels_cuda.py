@@ -29,48 +29,66 @@ def host():
     return pytest.importorskip("tinygen.kernels.hostcuda")
 
 
-def numpy_arrays(value):
-    """cupy arrays as numpy arrays, everything else as it is."""
-    return value.get() if hasattr(value, "get") and not isinstance(value, dict) else value
+def calls(name: str, xp=np):
+    """(args, attrs) of every case, with arrays of their own, of the same values each time."""
+    return getattr(cuda_cases, name)(cuda_cases.Arrays(xp))
 
 
-def outputs(result) -> list[np.ndarray]:
-    return [
-        np.asarray(numpy_arrays(r))
-        for r in (result if isinstance(result, tuple) else (result,))
-        if r is not None
-    ]
+def run(name: str, args, attrs) -> list[np.ndarray]:
+    """What the kernel returns and what it writes into its arguments, as numpy arrays."""
+    result = dispatch._registry[name](*args, **attrs)
+    found = list(result) if isinstance(result, tuple) else [result]
+    for position in cuda_cases.WRITTEN.get(name, ()):
+        found += args[position] if isinstance(args[position], list) else [args[position]]
+    return [np.asarray(as_numpy(array)) for array in found if array is not None]
 
 
-def reference(name: str, args, attrs) -> list[np.ndarray]:
-    """The definition in float64."""
-    wide = [
-        a.astype(np.float64) if isinstance(a, np.ndarray) and a.dtype == np.float32 else a
-        for a in map(numpy_arrays, args)
-    ]
-    with kernels.use(**{name: "reference"}), np.errstate(all="ignore"):
-        return outputs(dispatch._registry[name](*wide, **attrs))
+def as_numpy(value, dtype=None):
+    """An array, or those in a list, as numpy's; float32 as `dtype`.  Everything else as it is."""
+    if isinstance(value, list):
+        return [as_numpy(v, dtype) for v in value]
+    value = value.get() if hasattr(value, "get") and not isinstance(value, dict) else value
+    return (
+        value.astype(dtype)
+        if dtype and isinstance(value, np.ndarray) and value.dtype == np.float32
+        else value
+    )
 
 
 def compare(name: str, got: list, args, attrs) -> None:
-    for result, wanted in zip_longest(got, reference(name, args, attrs)):
+    """Against the definition in float64."""
+    wide = [as_numpy(value, np.float64) for value in args]
+    with kernels.use(**{name: "reference"}), np.errstate(all="ignore"):
+        expected = run(name, wide, {key: as_numpy(value, np.float64) for key, value in attrs.items()})
+    for result, wanted in zip_longest(got, expected):
         assert result.shape == wanted.shape and result.dtype == np.float32
         if result.size:
             limit = cuda_cases.TOLERANCE.get(name, 2e-6) * max(1, np.abs(wanted).max())
-            assert np.abs(result - wanted).max() <= limit, [np.shape(a) for a in args]
+            assert np.abs(result - wanted).max() <= limit, shapes(args)
+
+
+def shapes(args) -> list:
+    return [[np.shape(v) for v in a] if isinstance(a, list) else np.shape(a) for a in args]
 
 
 @pytest.mark.parametrize("name, variant", VARIANTS)
 def test_on_the_host_in_three_thread_orders(host, name, variant):
-    for args, attrs in getattr(cuda_cases, name)(cuda_cases.Arrays()):
+    for *runs, fresh in zip(*(calls(name) for _ in range(1 + len(dispatch.THREAD_ORDERS)))):
         found = []
-        for order in dispatch.THREAD_ORDERS:
+        for order, (args, attrs) in zip(dispatch.THREAD_ORDERS, runs):
             with kernels.use(on="host", order=order, **{name: variant}):
-                found.append(outputs(dispatch._registry[name](*args, **attrs)))
-        compare(name, found[0], args, attrs)
+                found.append(run(name, args, attrs))
+        compare(name, found[0], *fresh)
         for other in found[1:]:
             for one, two in zip(found[0], other):
-                assert np.array_equal(one, two, equal_nan=True), f"a race: {[np.shape(a) for a in args]}"
+                assert np.array_equal(one, two, equal_nan=True), f"a race: {shapes(fresh[0])}"
+
+
+@pytest.mark.parametrize("name, variant", VARIANTS)
+def test_on_the_host_with_every_access_checked(host, name, variant):
+    for (args, attrs), fresh in zip(calls(name), calls(name)):
+        with kernels.use(on="host", checked=True, **{name: variant}):
+            compare(name, run(name, args, attrs), *fresh)
 
 
 @pytest.mark.gpu
@@ -78,15 +96,15 @@ def test_on_the_host_in_three_thread_orders(host, name, variant):
 def test_on_the_gpu(name, variant):
     import cupy
 
-    for args, attrs in getattr(cuda_cases, name)(cuda_cases.Arrays(cupy)):
+    for *runs, fresh in zip(*(calls(name, cupy) for _ in range(3))):
         with kernels.use(**{name: variant}):
-            once, again = (outputs(dispatch._registry[name](*args, **attrs)) for _ in range(2))
-        compare(name, once, args, attrs)
+            once, again = (run(name, *each) for each in runs)
+        compare(name, once, *fresh)
         assert all(np.array_equal(one, two, equal_nan=True) for one, two in zip(once, again))
 
 
 def test_every_source_is_found():
-    assert {"matmul"} <= {p.values[0] for p in VARIANTS}
+    assert {"adam", "matmul"} <= {p.values[0] for p in VARIANTS}
 
 
 def test_use_on_host_names_what_it_knows():
@@ -132,7 +150,7 @@ def test_matmul_of_more_matrices_than_a_grid_is_long(host, monkeypatch, variant)
     a = cuda_cases.Arrays()
     for args in (a(5, 4, 8), a(5, 8, 12)), (a(5, 4, 8), a.turned(5, 8, 12)), (a(5, 1, 4, 8), a(3, 8, 4)):
         with kernels.use(matmul=variant, on="host"):
-            compare("matmul", outputs(kernels.matmul(*args)), args, {})
+            compare("matmul", run("matmul", args, {}), args, {})
 
 
 def test_matmul_takes_large_tiles_where_there_are_enough(monkeypatch):

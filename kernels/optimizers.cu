@@ -1,0 +1,80 @@
+// Adam and AdamW in float32, in place: reads p, g, m, v and writes p, m, v once, 28 bytes an element.
+//
+//   kernel              one thread computes   what it adds
+//   adam_one_pass       one element           the formula's twelve passes are one; a launch for each parameter
+//   adam_multi_tensor   4 x 4 elements        one launch for all parameters; float4, four on the way at once
+//
+// There is next to nothing to compute: what counts is how much is on its way from memory at any time, and how often a
+// launch is paid for.  A network has a hundred parameters, most of them biases and scales of a few hundred elements.
+#include "common.cuh"
+
+// beta1, 1 - beta1, ...; correction = 1 / sqrt(1 - beta2^step), rate = lr / (1 - beta1^step); decay is Adam's weight
+// decay, shrink = 1 - lr * weight decay is AdamW's.
+struct AdamStep {
+    float beta1, rest1, beta2, rest2, correction, eps, rate, decay, shrink;
+
+    // m <- b1 m + (1 - b1) g,  v <- b2 v + (1 - b2) g²,  p <- p - rate m / (sqrt(v) correction + eps)
+    __device__ __forceinline__ void update(float &p, float g, float &m, float &v) const {
+        float value = p * shrink;
+        g += decay * value;
+        m = beta1 * m + rest1 * g;
+        v = beta2 * v + rest2 * (g * g);
+        p = value - rate * (m / (sqrtf(v) * correction + eps));
+    }
+};
+
+extern "C" __global__ void adam_one_pass(float *p, const float *g, float *m, float *v, long long n, float beta1,
+                                         float rest1, float beta2, float rest2, float correction, float eps,
+                                         float rate, float decay, float shrink) {
+    long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    AdamStep step{beta1, rest1, beta2, rest2, correction, eps, rate, decay, shrink};
+    if (i < n) step.update(p[i], g[i], m[i], v[i]);
+}
+
+// What one parameter takes of the grid: blocks first_block to the next one's, CHUNK elements each.
+struct Parameter {
+    float *p;
+    const float *g;
+    float *m, *v;
+    long long size, first_block;
+};
+
+constexpr int THREADS = 256, QUADS = 4, CHUNK = THREADS * QUADS * 4;
+
+__device__ __forceinline__ bool in_fours(const void *address) { return (unsigned long long)address % 16 == 0; }
+
+// `table`: `count` Parameters as six 64-bit words each.
+extern "C" __global__ void __launch_bounds__(THREADS)
+    adam_multi_tensor(const long long *table, int count, float beta1, float rest1, float beta2, float rest2,
+                      float correction, float eps, float rate, float decay, float shrink) {
+    const Parameter *parameters = reinterpret_cast<const Parameter *>(table);
+    int mine = 0;  // the last parameter that starts at this block or before it, by halving
+    for (int step = 1 << (31 - __clz(count)); step > 0; step /= 2)
+        if (mine + step < count && parameters[mine + step].first_block <= blockIdx.x) mine += step;
+    Parameter at = parameters[mine];
+    long long start = (blockIdx.x - at.first_block) * CHUNK;
+    int left = (int)min((long long)CHUNK, at.size - start);
+    float *p = in_global(at.p + start), *m = in_global(at.m + start), *v = in_global(at.v + start);
+    const float *g = in_global(at.g + start);
+    AdamStep step{beta1, rest1, beta2, rest2, correction, eps, rate, decay, shrink};
+
+    if (left < CHUNK || !in_fours(p) || !in_fours(g) || !in_fours(m) || !in_fours(v)) {
+        for (int i = threadIdx.x; i < left; i += THREADS) step.update(p[i], g[i], m[i], v[i]);
+        return;
+    }
+    float4 ps[QUADS], gs[QUADS], ms[QUADS], vs[QUADS];
+#pragma unroll
+    for (int q = 0; q < QUADS; ++q) {
+        int i = (q * THREADS + threadIdx.x) * 4;
+        ps[q] = load4(p + i), gs[q] = load4(g + i), ms[q] = load4(m + i), vs[q] = load4(v + i);
+    }
+#pragma unroll
+    for (int q = 0; q < QUADS; ++q) {
+        int i = (q * THREADS + threadIdx.x) * 4;
+        step.update(ps[q].x, gs[q].x, ms[q].x, vs[q].x);
+        step.update(ps[q].y, gs[q].y, ms[q].y, vs[q].y);
+        step.update(ps[q].z, gs[q].z, ms[q].z, vs[q].z);
+        step.update(ps[q].w, gs[q].w, ms[q].w, vs[q].w);
+        store4(p + i, ps[q]), store4(m + i, ms[q]), store4(v + i, vs[q]);
+    }
+}
