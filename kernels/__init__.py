@@ -46,10 +46,10 @@ from tinygen.kernels.pool import (
     sum_pool2d,
     sum_pool2d_grad,
 )
-from tinygen.kernels.reduce import sum
+from tinygen.kernels.reduce import largest, sum
 from tinygen.kernels.scatter import add_at, put
 from tinygen.kernels.softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
-from tinygen.kernels.sort import argsort, multinomial, topk
+from tinygen.kernels.sort import argsort, multinomial, nonzero, topk
 
 keep_freed_memory()
 

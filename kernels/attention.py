@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygen.kernels.dispatch import Kernel, array_module
 from tinygen.kernels.parts import in_parts, threads_for
+from tinygen.kernels.reduce import largest
 
 attention = Kernel("attention")
 attention_grad = Kernel("attention_grad")
@@ -35,7 +36,7 @@ def attention_reference(q, k, v, bias, *, scale, causal):
     """y = softmax(scale q kᵀ + bias) v, and lse.  A query that may see no key gets 0, and lse -inf."""
     xp = array_module(q)
     p = _scores(q, k, bias, scale, causal)
-    m = p.max(axis=-1, keepdims=True, initial=-np.inf)
+    m = largest(p, -1, keepdims=True)
     m = xp.where(m == -np.inf, p.dtype.type(0), m)
     p -= m
     xp.exp(p, out=p)

@@ -6,6 +6,8 @@ import functools
 import sys
 from contextlib import contextmanager
 
+import numpy as np
+
 OLDEST = 80  # sm_80, Ampere: what the kernels are written for
 INSTALL = "pip install 'tinygen[cuda13]' (or 'tinygen[cuda12]', for a driver below 580)"
 
@@ -66,6 +68,19 @@ def _architecture(device: int) -> int:
             "(A100, RTX 30, or newer): use another card (CUDA_VISIBLE_DEVICES) or the CPU"
         )
     return number
+
+
+def on_device(array, device: str):
+    """The array itself where it lives on the device, 'cpu' or 'cuda', else a copy there."""
+    here = isinstance(array, np.ndarray)
+    if here == (device == "cpu"):
+        return array
+    return cupy().asarray(array) if here else array.get()
+
+
+def on_host(array) -> np.ndarray:
+    """The array itself where NumPy owns it, else a copy."""
+    return array if isinstance(array, np.ndarray) else array.get()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import numpy as np
 
 from tinygen.kernels.activation import sigmoid
 from tinygen.kernels.dispatch import Kernel, array_module
+from tinygen.kernels.reduce import largest
 
 bce_with_logits = Kernel("bce_with_logits")
 bce_with_logits_grad = Kernel("bce_with_logits_grad")
@@ -88,7 +89,7 @@ def cross_entropy_reference(x, index, weights):
     x (N, C, D), index, weights (N, D) -> the losses, m and log Σ exp(x - m), each (N, D)
     """
     xp = array_module(x)
-    most = x.max(axis=1, initial=-np.inf)
+    most = largest(x, 1)
     log_sum = xp.log(xp.exp(x - most[:, None]).sum(axis=1))
     picked = pick_class_reference(x, xp.maximum(index, 0))
     return xp.where(index < 0, x.dtype.type(0), (log_sum - (picked - most)) * weights), most, log_sum

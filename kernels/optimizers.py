@@ -126,7 +126,7 @@ def sgd_reference(p, g, velocity, *, lr, momentum, dampening, weight_decay, nest
             velocity *= momentum
             velocity += (1 - dampening) * g
         g = g + momentum * velocity if nesterov else velocity
-    p -= np.asarray(lr, p.dtype) * g
+    p -= p.dtype.type(lr) * g
 
 
 rmsprop = Kernel("rmsprop")

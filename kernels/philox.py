@@ -14,12 +14,16 @@ The numbers made from words are defined by their bits:
                u1 = (a + 1) 2^-32, u2 = b 2^-32, in float64 and rounded once
     bernoulli  1 where the float32 uniform is below p, else 0
 
+On a GPU (xp is cupy) the reference runs: words, uniforms and Bernoulli draws have the same bits, normals the same but
+for the GPU's logarithm.
 Words a, b are neighbours: pair k gives the float64 uniform k, or the normals 2k (cos) and 2k + 1 (sin).
 """
 
 from math import factorial
 
 import numpy as np
+
+from tinygen.kernels.dispatch import array_module
 
 MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 KEY_STEPS = 0x9E3779B9, 0xBB67AE85  # golden ratio, sqrt(3) - 1
@@ -30,26 +34,27 @@ SERIES = tuple(((-1) ** k / factorial(2 * k), (-1) ** k / factorial(2 * k + 1)) 
 _LOW = 0xFFFFFFFF
 
 
-def philox(seed: int, purpose: int, step: int, first_block: int, n_words: int) -> np.ndarray:
-    """n words counted from `first_block`, by whichever variant suits the size.  -> (n_words,) uint32"""
-    variant = philox_reference if n_words <= SMALL else philox_numba
-    return variant(seed, purpose, step, first_block, n_words)
+def philox(seed: int, purpose: int, step: int, first_block: int, n_words: int, xp=np):
+    """n words counted from `first_block`, by whichever variant suits size and device.  -> (n_words,) uint32"""
+    if n_words <= SMALL or xp is not np:
+        return philox_reference(seed, purpose, step, first_block, n_words, xp)
+    return philox_numba(seed, purpose, step, first_block, n_words)
 
 
-def philox_reference(seed: int, purpose: int, step: int, first_block: int, n_words: int) -> np.ndarray:
+def philox_reference(seed: int, purpose: int, step: int, first_block: int, n_words: int, xp=np):
     """The definition: ten rounds on four vectors of counters, in uint64 so that products are exact."""
     blocks = _check(seed, purpose, step, first_block, n_words)
     low, shift = np.uint64(_LOW), np.uint64(32)
     m0, m1 = (np.uint64(m) for m in MULTIPLIERS)
-    c0 = np.arange(first_block, first_block + blocks, dtype=np.uint64)
-    c1, c2, c3 = (np.full(blocks, word, np.uint64) for word in (purpose, step & _LOW, step >> 32))
+    c0 = xp.arange(first_block, first_block + blocks, dtype=np.uint64)
+    c1, c2, c3 = (xp.full(blocks, word, np.uint64) for word in (purpose, step & _LOW, step >> 32))
     k0, k1 = seed & _LOW, seed >> 32
     for _ in range(ROUNDS):
         p0, p1 = c0 * m0, c2 * m1
         c0, c1 = (p1 >> shift) ^ c1 ^ np.uint64(k0), p1 & low
         c2, c3 = (p0 >> shift) ^ c3 ^ np.uint64(k1), p0 & low
         k0, k1 = (k0 + KEY_STEPS[0]) & _LOW, (k1 + KEY_STEPS[1]) & _LOW
-    return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32).reshape(-1)[:n_words]
+    return xp.stack([c0, c1, c2, c3], axis=1).astype(np.uint32).reshape(-1)[:n_words]
 
 
 def philox_numba(seed: int, purpose: int, step: int, first_block: int, n_words: int) -> np.ndarray:
@@ -60,19 +65,20 @@ def philox_numba(seed: int, purpose: int, step: int, first_block: int, n_words: 
     return out[:n_words]
 
 
-def uniform32(seed: int, purpose: int, step: int, first_block: int, n: int) -> np.ndarray:
+def uniform32(seed: int, purpose: int, step: int, first_block: int, n: int, xp=np):
     """n uniforms in [0, 1), one word each, multiples of 2^-24.  -> (n,) float32"""
-    if n <= SMALL:
-        return uniform32_from_words(philox_reference(seed, purpose, step, first_block, n))
+    if n <= SMALL or xp is not np:
+        return uniform32_from_words(philox_reference(seed, purpose, step, first_block, n, xp))
     out = np.empty(4 * _check(seed, purpose, step, first_block, n), np.float32)
     _loops().uniforms(*_args(seed, purpose, step, first_block), out)
     return out[:n]
 
 
-def bernoulli32(seed: int, purpose: int, step: int, first_block: int, p: np.ndarray) -> np.ndarray:
+def bernoulli32(seed: int, purpose: int, step: int, first_block: int, p):
     """Compare the stream's float32 uniforms with p.  p (n,) float32 -> (n,) float32 of 0 and 1"""
-    if p.size <= SMALL:
-        return (uniform32(seed, purpose, step, first_block, p.size) < p).astype(np.float32)
+    xp = array_module(p)
+    if p.size <= SMALL or xp is not np:
+        return (uniform32(seed, purpose, step, first_block, p.size, xp) < p).astype(np.float32)
     _check(seed, purpose, step, first_block, p.size)
     out = np.empty(p.size, np.float32)
     _loops().bernoullis(*_args(seed, purpose, step, first_block), p, out)
@@ -92,9 +98,10 @@ def uniform64_from_words(words: np.ndarray) -> np.ndarray:
 
 def normal64_from_words(words: np.ndarray) -> np.ndarray:
     """(2n,) uint32 -> (2n,) float64 standard normals; |x| <= sqrt(64 ln 2) = 6.66 because u1 >= 2^-32."""
-    radius = np.sqrt(-2.0 * np.log((words[0::2] + 1.0) * 2.0**-32))
-    out = np.empty(words.size)
-    if words.size > SMALL:
+    xp = array_module(words)
+    radius = xp.sqrt(-2.0 * xp.log((words[0::2].astype(np.float64) + 1.0) * 2.0**-32))
+    out = xp.empty(words.size)
+    if words.size > SMALL and xp is np:
         _loops().on_circles(words, radius, out)
     else:
         cosine, sine = cos_sin_of_turn(words[1::2])
@@ -110,13 +117,14 @@ def cos_sin_of_turn(b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     numpy's sin and cos would make it cost."""
     quarter = (b + np.uint32(1 << 29)) >> np.uint32(30)  # wraps: b near a full turn counts as quarter 0
     t = (b - (quarter << np.uint32(30))).view(np.int32) * ANGLE
-    tt, cosine, sine = t * t, np.zeros(b.shape), np.zeros(b.shape)
+    xp = array_module(b)
+    tt, cosine, sine = t * t, xp.zeros(b.shape), xp.zeros(b.shape)
     for c, s in SERIES:
         cosine, sine = cosine * tt + c, sine * tt + s
     sine = sine * t
     odd, flip_cosine, flip_sine = quarter & 1 == 1, (quarter + 1) & 2 == 2, quarter & 2 == 2
-    cosine, sine = np.where(odd, sine, cosine), np.where(odd, cosine, sine)
-    return np.where(flip_cosine, -cosine, cosine), np.where(flip_sine, -sine, sine)
+    cosine, sine = xp.where(odd, sine, cosine), xp.where(odd, cosine, sine)
+    return xp.where(flip_cosine, -cosine, cosine), xp.where(flip_sine, -sine, sine)
 
 
 def _args(seed, purpose, step, first_block):

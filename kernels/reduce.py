@@ -32,3 +32,15 @@ def _longest_across(x, dims: tuple):
     kept = [abs(s) for i, s in enumerate(x.strides) if i not in dims and x.shape[i] > 1]
     step, dim = max(((abs(x.strides[d]), d) for d in dims if x.shape[d] > BLOCK), default=(0, None))
     return dim if any(0 < s < step for s in kept) else None
+
+
+def largest(x, dims, keepdims: bool = False):
+    """The maximum over dims (a number or a tuple); of nothing it is -inf"""
+    if array_module(x) is np:
+        return x.max(axis=dims, keepdims=keepdims, initial=-np.inf)
+    if x.size:
+        return x.max(axis=dims, keepdims=keepdims)
+    dims = [d % x.ndim for d in ((dims,) if isinstance(dims, int) else dims)]  # cupy knows no `initial`
+    kept = [1 if d in dims else n for d, n in enumerate(x.shape)]
+    shape = kept if keepdims else [n for d, n in enumerate(x.shape) if d not in dims]
+    return array_module(x).full(shape, -np.inf, x.dtype)

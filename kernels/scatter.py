@@ -23,10 +23,22 @@ def add_at(out, index, x) -> None:
     xp = array_module(x)
     if not any(isinstance(i, xp.ndarray) for i in index):
         out[index] += x
-    elif len(index) == 1 and out.ndim == 2 and xp is np and x.size:
+    elif len(index) == 1 and out.ndim == 2 and x.size:
         add_rows(out, index[0].ravel(), x.reshape(-1, out.shape[1]))
-    else:
+    elif xp is np:
         xp.add.at(out, index, x)
+    else:
+        _add_sorted(out, index, x)
+
+
+def _add_sorted(out, index, x) -> None:
+    """out[index] += x with the places in order: without atomics, so that a GPU gives the same bits every time."""
+    xp = array_module(out)
+    places = xp.arange(out.size).reshape(out.shape)[index]
+    flat = out.reshape(-1, 1) if out.flags.c_contiguous else xp.zeros((out.size, 1), out.dtype)
+    add_rows(flat, places.reshape(-1), xp.broadcast_to(x, places.shape).reshape(-1, 1))
+    if not out.flags.c_contiguous:
+        out += flat.reshape(out.shape)
 
 
 add_rows = Kernel("add_rows")
@@ -35,10 +47,31 @@ add_rows = Kernel("add_rows")
 @add_rows.reference
 def add_rows_reference(out, rows, x) -> None:
     """out[rows[i]] += x[i], rows sorted first so that each is summed at once."""
+    if not isinstance(out, np.ndarray):
+        return array_module(out).add.at(out, rows, x)
     order = np.argsort(rows, kind="stable")
     rows = rows[order]
     starts = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
-    out[rows[starts]] += np.add.reduceat(x[order], starts, axis=0)
+    out[rows[starts]] += np.add.reduceat(x[order], starts, axis=0, dtype=x.dtype)
+
+
+@add_rows.variant("segments", devices=("cuda",))
+def add_rows_segments(out, rows, x) -> None:
+    """Rows sorted, then each is added to the one 1, 2, 4 … places on if both go to one place: the last has the sum.
+
+    No atomics: the same bits every time, and sums in pairs.  (cupy's add.reduceat subtracts running sums, which
+    cancel.)  Reads and writes x once for each doubling up to the most rows that meet in one place.
+    """
+    if not x.size:
+        return
+    xp = array_module(out)
+    order = xp.argsort(rows, kind="stable")
+    rows, sums, distance = rows[order], x[order], 1
+    while distance < len(rows) and (same := rows[distance:] == rows[:-distance]).any():
+        sums[distance:] += xp.where(same[:, None], sums[:-distance], x.dtype.type(0))
+        distance *= 2
+    last = xp.flatnonzero(xp.concatenate([rows[1:] != rows[:-1], xp.ones(1, bool)]))
+    out[rows[last]] += sums[last]
 
 
 def _compilable(out, rows, x) -> bool:

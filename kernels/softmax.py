@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen.kernels.dispatch import Kernel, array_module
+from tinygen.kernels.reduce import largest
 
 softmax = Kernel("softmax")
 softmax_grad = Kernel("softmax_grad")
@@ -15,7 +16,7 @@ log_softmax_grad = Kernel("log_softmax_grad")
 @softmax.reference
 def softmax_reference(x, dim):
     """exp(x - m) / sum(exp(x - m)), m the maximum, so that nothing overflows.  A row of -inf is nan."""
-    y = x - x.max(axis=dim, keepdims=True, initial=-np.inf)
+    y = x - largest(x, dim, keepdims=True)
     array_module(x).exp(y, out=y)
     y /= y.sum(axis=dim, keepdims=True)
     return y
@@ -34,7 +35,7 @@ def softmax_grad_reference(g, y, dim):
 def log_softmax_reference(x, dim):
     """x - m - log(sum(exp(x - m))), m the maximum."""
     xp = array_module(x)
-    y = x - x.max(axis=dim, keepdims=True, initial=-np.inf)
+    y = x - largest(x, dim, keepdims=True)
     y -= xp.log(xp.exp(y).sum(axis=dim, keepdims=True))
     return y
 

@@ -42,3 +42,8 @@ def multinomial(weights, uniform):
         xp.searchsorted(row, u * total, side="right") for row, u, total in zip(sums, uniform, weights.sum(1))
     ]
     return xp.minimum(xp.stack(drawn), last[:, None])
+
+
+def nonzero(x) -> tuple:
+    """Where x is not zero, an index for each dimension; of one number, as of a row of one"""
+    return x.nonzero() if x.ndim else x.reshape(1).nonzero()

@@ -108,15 +108,15 @@ def train(config: Config, run: Run | None = None) -> Run:
     run.record(data_sha256=images.sha256)
     x_train = images.train_images.reshape(-1, PIXELS)
     random = Generator(config.seed)
-    net = initial_network(config, x_train)
+    net = initial_network(config, x_train).to(run.device)
     optimizer = optim.Adam(net.parameters(), config.lr)
     schedule = optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step / config.steps))
     run.track(net=net, optimizer=optimizer, schedule=schedule)
 
     for step in run.steps(config.steps):
         batch = x_train[batch_indices(len(x_train), config.batch, config.seed, step)]
-        x = tensor(binarize(batch, random.at("binarize", step)))
-        eps = tensor(random.at("eps", step).normal((config.batch, net.latent)))
+        x = tensor(binarize(batch, random.at("binarize", step)), device=run.device)
+        eps = tensor(random.at("eps", step, run.device).normal((config.batch, net.latent)))
         reconstruction, kl = loss(net, x, eps)
         run.log(loss=reconstruction + kl, reconstruction=reconstruction, kl=kl)  # -ELBO, also in the warm-up
         optimizer.zero_grad()
@@ -158,7 +158,7 @@ def lr_factor(progress: float) -> float:
 
 def trained_network(run: Run) -> VAE:
     """The network of a run, with the parameters of its checkpoint."""
-    net = build(run.config)
+    net = build(run.config).to(run.device)
     run.load(net=net)
     return net
 
@@ -171,7 +171,11 @@ def sample(run: Run, n: int, *, seed: int = 0) -> np.ndarray:
 
 
 def _decoded(net, z) -> np.ndarray:
-    return net.decode(tensor(z)).sigmoid().numpy().reshape(-1, 28, 28)
+    return net.decode(tensor(z, device=device_of(net))).sigmoid().cpu().numpy().reshape(-1, 28, 28)
+
+
+def device_of(net):
+    return net.fc_mu.weight.device
 
 
 @no_grad()
@@ -205,16 +209,17 @@ def evaluate(
 def likelihood(net, x_test: np.ndarray, k: int, rows: int = 2500) -> tuple[np.ndarray, np.ndarray]:
     """-ELBO (KL in closed form) and NLL of each image from k samples of q(z|x), `rows` decoded at a time."""
     neg_elbo, nll = np.empty(len(x_test)), np.empty(len(x_test))
-    chunk = max(1, rows // k)
+    chunk, device = max(1, rows // k), device_of(net)
     for start in progress(range(0, len(x_test), chunk), "evaluating"):
         x = x_test[start : start + chunk]
-        eps = Generator(TEST_SEED).at("test-eps", start).normal((len(x), k, net.latent))
-        mu, logvar = (t.unsqueeze(1) for t in net.encode(tensor(x)))
-        z = reparameterize(mu, logvar, tensor(eps))
+        eps = tensor(Generator(TEST_SEED).at("test-eps", start, device).normal((len(x), k, net.latent)))
+        mu, logvar = (t.unsqueeze(1) for t in net.encode(tensor(x, device=device)))
+        z = reparameterize(mu, logvar, eps)
         log_px = bernoulli_log_likelihood(x, net.decode(z.reshape(-1, net.latent)).reshape(len(x), k, PIXELS))
         # log p(z) - log q(z|x): the normalisers 2 pi cancel
-        log_ratio = (-0.5 * z.square() + 0.5 * (tensor(eps).square() + logvar)).double().sum(2).numpy()
-        neg_elbo[start : start + chunk] = kl_divergence(mu[:, 0], logvar[:, 0]).numpy() - log_px.mean(axis=1)
+        log_ratio = (-0.5 * z.square() + 0.5 * (eps.square() + logvar)).double().sum(2).cpu().numpy()
+        kl = kl_divergence(mu[:, 0], logvar[:, 0]).cpu().numpy()
+        neg_elbo[start : start + chunk] = kl - log_px.mean(axis=1)
         nll[start : start + chunk] = importance_sampled_nll(log_px + log_ratio)
     return neg_elbo, nll
 
@@ -228,10 +233,10 @@ def pictures(run: Run, net, test_images) -> None:
     z = Generator(0).at("sample").normal((64, net.latent))
     run.image("samples", _decoded(net, z), columns=8)
     x = test_images[:32].reshape(-1, PIXELS).astype(np.float32) / 255
-    mu, _ = net.encode(tensor(x))
-    pairs = np.stack([x.reshape(4, 8, 28, 28), _decoded(net, mu.numpy()).reshape(4, 8, 28, 28)], axis=1)
+    mu = net.encode(tensor(x, device=device_of(net)))[0].cpu().numpy()
+    pairs = np.stack([x.reshape(4, 8, 28, 28), _decoded(net, mu).reshape(4, 8, 28, 28)], axis=1)
     run.image("reconstructions", pairs.reshape(-1, 28, 28), columns=8)
-    run.image("interpolation", _decoded(net, interpolation(mu.numpy()[:8], mu.numpy()[8:16], 10)), columns=10)
+    run.image("interpolation", _decoded(net, interpolation(mu[:8], mu[8:16], 10)), columns=10)
     if net.latent == 2:
         run.image("manifold", _decoded(net, manifold(20)), columns=20)
     run.plot_losses("nats an image")

@@ -72,7 +72,10 @@ def test_train_writes_a_numbered_run_and_prints_it(tinygen_):
         ),
         ("train fake --data moons", "fake: moons are not images"),
         ("train fake --data moons --out new", "fake: moons are not images"),
-        ("train fake --device cuda", "--device: cuda is not available yet"),
+        (
+            "train fake --device cuda:1",
+            "--device: unknown device 'cuda:1'; did you mean 'cuda'? known: cpu, cuda",
+        ),
         ("train fake --device gpu", "--device: unknown device 'gpu'; did you mean 'cpu'? known: cpu, cuda"),
         ("train fake --out file/run", "file/run: cannot make the run folder: Not a directory"),
         ("train fake --out file", "file: cannot make the run folder: File exists"),

@@ -14,7 +14,7 @@ PACKAGE = Path(tinygen.__file__).resolve().parent
 KERNELS = Path(tinygen.kernels.__file__).resolve().parent
 
 # which parts of tinygen each part may import; a part that is not named here may not be imported at all
-FOUNDATION = {"dtypes", "grad_mode"}
+FOUNDATION = {"devices", "dtypes", "grad_mode"}
 TAPE = FOUNDATION | {
     *("argument_types", "autograd", "calls", "conversion", "gradcheck", "legacy", "primitive", "tensor")
 }
@@ -22,6 +22,7 @@ OPS = TAPE | {"ops", "kernels", "random"}
 BELOW = {
     "kernels": {"kernels"},
     "blas": set(),
+    "devices": {"kernels"},
     "dtypes": set(),
     "grad_mode": set(),
     "autograd": TAPE | {"ops"},
@@ -92,7 +93,17 @@ def test_imports_go_down(part, path):
         if target in ("models", "benchmarks", "cli"):
             assert part in TOP, f"{path}:{line}: {part} imports {module}, which is above it"
         if target == "kernels":
-            allowed = {"kernels", "ops", "optim", "random", "cli", "doctor", "explain", "benchmarks"}
+            allowed = {
+                "devices",
+                "kernels",
+                "ops",
+                "optim",
+                "random",
+                "cli",
+                "doctor",
+                "explain",
+                "benchmarks",
+            }
             assert part in allowed, f"{path}:{line}: {part} imports kernels"
 
 

@@ -12,6 +12,7 @@ from tinygen import accelerator, autograd, cuda, dtypes, nn, optim, random
 from tinygen.calls import absent as _absent
 from tinygen.calls import public as _public
 from tinygen.calls import public_functions as _public_functions
+from tinygen.devices import device
 from tinygen.dtypes import (
     DtypeError,
     ShapeError,
@@ -47,7 +48,7 @@ from tinygen.ops import FUNCTIONS as _FUNCTIONS
 from tinygen.profiler import profile
 from tinygen.random import manual_seed
 from tinygen.serialization import load, save
-from tinygen.tensor import Tensor, as_tensor, device, from_numpy, is_tensor, tensor
+from tinygen.tensor import Tensor, as_tensor, from_dlpack, from_numpy, is_tensor, tensor
 
 globals().update(_FUNCTIONS)
 tensor, as_tensor = _public(tensor), _public(as_tensor)

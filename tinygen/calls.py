@@ -12,6 +12,7 @@ import inspect
 
 import numpy as np
 
+from tinygen import devices
 from tinygen.argument_types import mismatch
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.tensor import Tensor
@@ -28,7 +29,7 @@ ELSEWHERE = {
     "inplace": ((False, True), ""),
     "size_average": ((None,), "use reduction='mean' or 'sum'"),
     "reduce": ((None,), "use reduction='none'"),
-    "device": ((None, "cpu"), "only the CPU exists; leave device out"),
+    "device": ((None,), "use x.to(device) before, or on the result"),
     "dtype": ((None,), "use x.to(dtype) before or after"),
     "requires_grad": ((False,), "call requires_grad_() on the result"),
     "_stacklevel": ((3, 5), ""),
@@ -54,7 +55,7 @@ ELSEWHERE = {
     "check_fwd_over_rev": ((False,), "only reverse mode exists"),
     "fast_mode": ((False,), "the check is always complete"),
     "masked": ((None, False), "there are no masked Tensors"),
-    "map_location": ((None, "cpu"), "only the CPU exists"),
+    "map_location": ((None, "cpu"), "what is loaded is on the CPU: use net.to(device) after"),
     "weights_only": ((None, True), "files are safetensors and hold nothing else; pickles are refused"),
     "mmap": ((None, False), "leave mmap out"),
     "pickle_module": ((None,), "files are safetensors"),
@@ -84,7 +85,8 @@ def refuse_elsewhere(operation: str, name: str, value) -> None:
 def described(value) -> str:
     """An argument in a few words: a Tensor's dtype and shape, a number itself."""
     if isinstance(value, (Tensor, np.ndarray)):
-        return f"{type(value).__name__} {value.dtype} {tuple(value.shape)}"
+        place = f" on {value.device}" if isinstance(value, Tensor) and value.is_cuda else ""
+        return f"{type(value).__name__} {value.dtype} {tuple(value.shape)}{place}"
     if isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) for v in value):
         return f"{type(value).__name__} of {', '.join(described(v) for v in value)}"
     if value is None or isinstance(value, (bool, int, float, str, list, tuple, np.generic, np.dtype)):
@@ -177,6 +179,8 @@ def _explain(function, name: str, error: Exception, args: tuple, kwargs: dict):
         if known.keys() != kwargs.keys():
             return known
         raise TypeError(f"{name}: {mismatch}; {_found_and_expected(name, signature, args, kwargs)}") from None
+    if devices.in_use and isinstance(error, (TypeError, ValueError, MemoryError, devices.DeviceError)):
+        _explain_devices(name, error, signature.bind(*args, **kwargs).arguments)
     known = type(error).__module__.startswith(("builtins", "numpy", DtypeError.__module__))
     if not isinstance(error, _REWRITTEN) or not known:
         return None  # an error with a type of its own says what it is
@@ -185,6 +189,21 @@ def _explain(function, name: str, error: Exception, args: tuple, kwargs: dict):
     raise _kind(error)(
         f"{name}: {_what(error, signature, args, kwargs)}; {_found_and_expected(name, signature, args, kwargs)}"
     ) from error
+
+
+def _explain_devices(name: str, error: Exception, arguments: dict) -> None:
+    """Raise what the caller should read where Tensors of two devices met, or a GPU's memory was full."""
+    found = {}
+    for key, value in arguments.items():
+        several = value if isinstance(value, (list, tuple)) else [value]
+        for i, x in enumerate(several):
+            if isinstance(x, Tensor):
+                found[key if several is not value else f"{key}[{i}]"] = x
+    if isinstance(error, MemoryError):
+        raise devices.out_of_memory(name, error) from error
+    if len({x.device for x in found.values()}) > 1:
+        places = ", ".join(f"{key} {x.shape} on {x.device}" for key, x in found.items())
+        raise devices.DeviceError(f"{name}: found {places}, expected one device; use x.to(device)") from error
 
 
 def _known_keywords(name: str, signature, kwargs: dict) -> dict:

@@ -60,7 +60,9 @@ def _one_line(e):
         return f"{e.filename}: {e.strerror}" if e.filename else f"{e.strerror} (TINYGEN_DEBUG=1 shows where)"
     if isinstance(e, MemoryError):
         return f"out of memory {text}".strip()
-    if isinstance(e, ValueError | ArithmeticError | NotImplementedError) and text:
+    from tinygen.devices import CudaError, DeviceError
+
+    if isinstance(e, ValueError | ArithmeticError | NotImplementedError | CudaError | DeviceError) and text:
         return text
     return f"{type(e).__name__}: {text} (TINYGEN_DEBUG=1 shows where)"
 
@@ -161,7 +163,7 @@ def _train(argv) -> int:
     add_flags(parser, flags_of(module.Config))
     given = parser.parse(argv[1:])
     out, resume = given.pop("out"), given.pop("resume")
-    _check_device(given.pop("device"))
+    device = _device(given.pop("device"))
     _check_data(given.get("data"))
     if resume and out is None:
         out = newest(name, given.get("data"))
@@ -169,7 +171,7 @@ def _train(argv) -> int:
         given = read_config(out)["config"] | given  # what is not given stays; Run.create refuses what changed
     config = make_config(module.Config, given)
     free = getattr(module, "resumable_changes", lambda config: set())(config)
-    run = Run.create(name, config, out, resume=resume, free=free)
+    run = Run.create(name, config, out, resume=resume, free=free, device=device)
     try:
         module.train(config, run)
     except BaseException:
@@ -194,7 +196,7 @@ def _sample(argv) -> int:
         parser.add_argument("--label", help=argparse.SUPPRESS)
     given = parser.parse(argv[1:])
     n, out = given.pop("n"), given.pop("o")
-    _check_device(given.pop("device"))
+    run.device = _device(given.pop("device"))
     if "label" not in [flag.name for flag in flags] and given.pop("label") is not None:
         raise FlagError(f"--label: {run.model} has no labels")
     if n < 1:
@@ -216,7 +218,7 @@ def _eval(argv) -> int:
     _add_device(parser)
     add_flags(parser, flags_of_function(module.evaluate))
     given = parser.parse(argv[1:])
-    _check_device(given.pop("device"))
+    run.device = _device(given.pop("device"))
     _check_data(given.get("data"))
     measures = _plain(module.evaluate(run, **given))
     result = {"model": run.model, "data": getattr(run.config, "data", None), "split": None, "images": None}
@@ -306,11 +308,16 @@ def _add_device(parser):
     parser.add_argument("--device", default="cpu", metavar="cpu|cuda", help="where to compute (default cpu)")
 
 
-def _check_device(device):
-    if device not in ("cpu", "cuda"):
-        raise FlagError(f"--device: {unknown('device', device, ('cpu', 'cuda'))}")
-    if device == "cuda":
-        raise FlagError("--device: cuda is not available yet in this version; known: cpu")
+def _device(name):
+    """The device of that name, once it is known that it can be used."""
+    from tinygen.devices import CudaError, checked
+
+    if name not in ("cpu", "cuda", "cuda:0"):
+        raise FlagError(f"--device: {unknown('device', name, ('cpu', 'cuda'))}")
+    try:
+        return checked(name)
+    except CudaError as e:
+        raise FlagError(f"--device: {e}") from None
 
 
 def _check_data(name):

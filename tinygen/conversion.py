@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen import dtypes
+from tinygen import devices, dtypes
 from tinygen.dtypes import DtypeError
 
 
-def to_array(data, dtype=None) -> np.ndarray:
-    """A fresh array of numbers, lists, NumPy arrays or Tensors; Python floats become the default dtype."""
+def to_array(data, dtype=None):
+    """A fresh array of numbers, lists, arrays or Tensors, where those are; Python floats become the default dtype."""
     if isinstance(data, Tensor):
         data = data._data
     if isinstance(data, (np.ndarray, np.generic)):
         array = np.array(data, dtype)
+    elif devices.is_device_array(data):
+        array = devices.adopted(data).astype(data.dtype if dtype is None else dtype)
     else:
         array = np.array(_plain(data), dtype)
         if dtype is None and array.dtype == np.float64 and not _has_float64(data):
@@ -64,7 +66,7 @@ def _has_float64(data) -> bool:
 def _plain(data):
     """Nested lists with Tensors in them as nested lists of numbers."""
     if isinstance(data, Tensor):
-        return data._data
+        return devices.on_host(data._data)
     if isinstance(data, (list, tuple)):
         return [_plain(x) for x in data]
     return data

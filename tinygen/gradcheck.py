@@ -12,6 +12,7 @@ import itertools
 import numpy as np
 
 from tinygen import autograd
+from tinygen.devices import on_host
 from tinygen.tensor import Tensor, tensor
 
 DIRECTIONS = 3  # random directions for each input
@@ -73,7 +74,7 @@ def _gradient_of(func, inputs: tuple, grad_outputs=None) -> tuple:
         raise ValueError(f"gradgradcheck: no output of {_name(func)} requires a gradient")
     if grad_outputs is None:
         random = np.random.default_rng(0)
-        grad_outputs = [tensor(random.standard_normal(y.shape), requires_grad=True) for y in outputs]
+        grad_outputs = [tensor(random.standard_normal(y.shape), None, y.device, True) for y in outputs]
     else:
         grad_outputs = [v.detach().requires_grad_() for v in _as_tuple(grad_outputs)]
 
@@ -144,11 +145,11 @@ def _comparisons(func, inputs: tuple, eps: float, operation: str):
     """(the tape's derivative, that of central differences, where) for every output, input and direction."""
     random = np.random.default_rng(0)
     checked = _checked(inputs, operation)
-    before = [x._data.copy() if isinstance(x, Tensor) else None for x in inputs]
+    before = [on_host(x._data).copy() if isinstance(x, Tensor) else None for x in inputs]
     with autograd.enable_grad():
         outputs = _as_tuple(func(*inputs))
     for i, (x, old) in enumerate(zip(inputs, before)):
-        if old is not None and not np.array_equal(x._data, old, equal_nan=old.dtype.kind == "f"):
+        if old is not None and not np.array_equal(on_host(x._data), old, equal_nan=old.dtype.kind == "f"):
             raise GradcheckError(
                 f"{operation}: {_name(func)} changed its input {i} of shape {x.shape} in place"
             )
@@ -160,13 +161,14 @@ def _comparisons(func, inputs: tuple, eps: float, operation: str):
         weights = random.standard_normal(y.shape)
         if y.requires_grad:
             gradients = autograd.grad(
-                y, [inputs[i] for i in checked], tensor(weights.astype(y.dtype)), retain_graph=True, allow_unused=True
+                y, [inputs[i] for i in checked], tensor(weights.astype(y.dtype), device=y.device), retain_graph=True,
+                allow_unused=True,
             )  # fmt: skip
         else:
             gradients = [None] * len(checked)
         for i, g in zip(checked, gradients):
             _check_shape(g, inputs[i], i, operation)
-            found = np.zeros(inputs[i].shape) if g is None else g._data
+            found = np.zeros(inputs[i].shape) if g is None else on_host(g._data)
             for what, u in _directions(inputs[i].shape, random):
                 difference = _difference(func, before, inputs, i, k, u, eps, weights)
                 yield float((found * u).sum()), difference, (operation, func, i, inputs[i], k, what)
@@ -198,10 +200,10 @@ def _difference(func, values: list, inputs: tuple, i: int, k: int, u, eps: float
     """v·(f(x + eps u) - f(x - eps u)) / (2 eps) for output k and input i."""
     sides = []
     for sign in (1, -1):
-        moved = [x if old is None else tensor(old) for x, old in zip(inputs, values)]
-        moved[i] = tensor(values[i] + sign * eps * u)
+        moved = [x if old is None else tensor(old, device=x.device) for x, old in zip(inputs, values)]
+        moved[i] = tensor(values[i] + sign * eps * u, device=inputs[i].device)
         with autograd.no_grad():
-            sides.append(_as_tuple(func(*moved))[k]._data.astype(np.float64))
+            sides.append(on_host(_as_tuple(func(*moved))[k]._data).astype(np.float64))
     return float((weights * (sides[0] - sides[1])).sum() / (2 * eps))
 
 

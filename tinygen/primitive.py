@@ -19,9 +19,10 @@ from types import MethodType
 
 import numpy as np
 
-from tinygen import dtypes
+from tinygen import devices, dtypes
 from tinygen.autograd import Node, Saved, _alias, _shares
 from tinygen.calls import ELSEWHERE, expect_tensor, refuse_elsewhere
+from tinygen.devices import CUDA, DeviceError
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.grad_mode import _mode
 from tinygen.tensor import Tensor
@@ -139,8 +140,12 @@ class Primitive:
         values = attrs
         if self.attr_names:
             values = {name: v._data if isinstance(v, Tensor) else v for name, v in attrs.items()}
+        if devices.in_use:
+            arrays = self._on_one_device(inputs, arrays, attrs)
         try:
             out = self.forward(*arrays, **values)
+        except MemoryError as error:
+            raise devices.out_of_memory(self.name, error, self._shapes(inputs)) from error
         except _EXPLAINED as error:
             raise self._explain(error, inputs) from error
         kept = ()
@@ -263,6 +268,19 @@ class Primitive:
         )
         return dtypes.get_default_dtype() if self.promote == "float" and dtype.kind != "f" else dtype
 
+    def _on_one_device(self, inputs, arrays, attrs):
+        """Refuse Tensors of two devices.  As in PyTorch, one number on the CPU goes with those on a GPU."""
+        if all(a is None or isinstance(a, np.ndarray) for a in arrays) and not any(
+            isinstance(v, Tensor) and v.is_cuda for v in attrs.values()
+        ):
+            return arrays
+        told = [*zip(self._names(), inputs), *attrs.items()]
+        found = [(name, x) for name, x in told if isinstance(x, Tensor)]
+        if any(not x.is_cuda and (x.ndim or x._requires_grad) for _, x in found):
+            described = ", ".join(f"{name} {x.shape} on {x.device}" for name, x in found)
+            raise DeviceError(f"{self.name}: found {described}, expected one device; use x.to('{CUDA}')")
+        return [a[()] if isinstance(a, np.ndarray) else a for a in arrays]  # 0-d: cupy takes NumPy's scalars
+
     def _number(self, x, dtype):
         if dtype.kind in "iu" and not np.iinfo(dtype).min <= x <= np.iinfo(dtype).max:
             raise OverflowError(f"{self.name}: the number {x} does not fit into {dtype}")
@@ -275,11 +293,9 @@ class Primitive:
 
     def _explain(self, error: Exception, inputs) -> Exception:
         """The same error with the operation's name and every operand's shape."""
-        shapes = ", ".join(
-            f"{name} {x.shape if isinstance(x, Tensor) else x!r}"
-            for name, x in zip(self._names(), inputs)
-            if x is not None
-        )
+        shapes = self._shapes(inputs)
+        if devices.in_use and not isinstance(error, DeviceError) and "<class 'numpy.ndarray'>" in str(error):
+            return DeviceError(f"{self.name}: found arrays on cpu and {CUDA}, expected one device; {shapes}")
         if isinstance(error, ValueError):
             kind = ShapeError
         else:
@@ -289,6 +305,13 @@ class Primitive:
             if kind is TypeError and ("ufunc" in str(error) or "numpy" in str(error)):
                 kind = DtypeError  # this is how NumPy refuses a dtype
         return kind(f"{self.name}: {error}; {shapes}")
+
+    def _shapes(self, inputs) -> str:
+        return ", ".join(
+            f"{name} {x.shape if isinstance(x, Tensor) else x!r}"
+            for name, x in zip(self._names(), inputs)
+            if x is not None
+        )
 
     def _record(self, result, inputs, arrays, attrs, kept) -> None:
         """Make `result` part of the graph if any input is, saving only what the rows of those inputs name."""
@@ -322,7 +345,7 @@ class Primitive:
                 i = self.input_names.index(name)
                 x = inputs[i]
                 if x is not None:
-                    x = x if isinstance(x, Tensor) else Tensor._wrap(arrays[i])
+                    x = x if isinstance(x, Tensor) else Tensor._wrap(np.asarray(arrays[i]))
                     saved[name] = Saved(x, parents[i])
 
     def _names_to_save(self, parents):

@@ -14,22 +14,23 @@ import zlib
 
 import numpy as np
 
+from tinygen import devices
 from tinygen.kernels import philox
 
 
 class Stream:
     """Numbers drawn one call after another.  Each call starts on a fresh block of four words, and its first n
-    numbers do not depend on how many more it asks for."""
+    numbers do not depend on how many more it asks for.  On a GPU (`device`) they are made there, as cupy's arrays."""
 
-    def __init__(self, seed: int, purpose: str, step: int = 0) -> None:
+    def __init__(self, seed: int, purpose: str, step: int = 0, device=None) -> None:
         self._key = seed, zlib.crc32(purpose.encode()), step
-        self._block = 0
+        self._block, self._xp = 0, devices.module(device)
 
     def uniform(self, shape=(), dtype=np.float32) -> np.ndarray:
         """Uniform in [0, 1): multiples of 2^-24 in float32, of 2^-53 in float64.  -> shape"""
         n = _size(shape)
         if _float(dtype) == np.float32:
-            return philox.uniform32(*self._key, self._advance(n), n).reshape(shape)
+            return philox.uniform32(*self._key, self._advance(n), n, self._xp).reshape(shape)
         return philox.uniform64_from_words(self._words(2 * n)).reshape(shape)
 
     def normal(self, shape=(), dtype=np.float32) -> np.ndarray:
@@ -40,7 +41,7 @@ class Stream:
 
     def bernoulli(self, p) -> np.ndarray:
         """1 with probability p (rounded to float32), else 0; 0 and 1 are exact.  p shape -> shape, float32"""
-        p = np.ascontiguousarray(p, np.float32)
+        p = self._xp.ascontiguousarray(p, np.float32)
         return philox.bernoulli32(*self._key, self._advance(p.size), p.reshape(-1)).reshape(p.shape)
 
     def integers(self, low: int, high: int, shape=()) -> np.ndarray:
@@ -62,10 +63,11 @@ class Stream:
 
         A stable sort by 64-bit keys: two of n are equal, and then not swapped, with probability n^2 2^-65."""
         words = self._words(2 * n).astype(np.uint64)
-        return np.argsort((words[0::2] << np.uint64(32)) | words[1::2], kind="stable").astype(np.int64)
+        order = self._xp.argsort((words[0::2] << np.uint64(32)) | words[1::2], kind="stable")
+        return order.astype(np.int64)
 
     def _words(self, n):
-        return philox.philox(*self._key, self._advance(n), n)
+        return philox.philox(*self._key, self._advance(n), n, self._xp)
 
     def _advance(self, words):
         first = self._block
@@ -74,15 +76,18 @@ class Stream:
 
 
 class Generator:
-    """A seed; `at(purpose, step)` is the stream of that purpose at that step, from its beginning."""
+    """A seed; `at(purpose, step)` is the stream of that purpose at that step, from its beginning.
+
+    On a GPU (`device`) a stream has the same numbers: uniforms to the bit, normals within 4 units in the last place.
+    """
 
     def __init__(self, seed: int = 0) -> None:
         if not -(2**63) <= seed < 2**64:
             raise ValueError(f"seed {seed} does not fit 64 bits")
         self.seed = int(seed) % 2**64
 
-    def at(self, purpose: str, step: int = 0) -> Stream:
-        return Stream(self.seed, purpose, step)
+    def at(self, purpose: str, step: int = 0, device=None) -> Stream:
+        return Stream(self.seed, purpose, step, device)
 
 
 _default = Generator(0)
@@ -95,11 +100,11 @@ def manual_seed(seed: int) -> None:
     _default, _counter = Generator(seed), 0
 
 
-def default_stream() -> Stream:
+def default_stream(device=None) -> Stream:
     """A fresh stream of the default generator, a different one at every call."""
     global _counter
     _counter += 1
-    return _default.at("default", _counter - 1)
+    return _default.at("default", _counter - 1, device)
 
 
 def get_state() -> dict[str, int]:

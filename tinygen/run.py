@@ -22,6 +22,7 @@ import numpy as np
 
 from tinygen import blas, checkpoint, flags, pictures
 from tinygen.checkpoint import CheckpointError
+from tinygen.devices import CPU, checked
 from tinygen.folder import ROOT, RunError, lock, metric_lines, newest, numbered, read_config
 from tinygen.progress import Bar, caught_signals, say
 
@@ -42,6 +43,7 @@ class Run:
     def __init__(self, folder, model: str, config) -> None:
         """Not for callers: see `Run.create` and `Run.open`."""
         self.folder, self.model, self.config = Path(folder), model, config
+        self.device = CPU  # where models compute
         self.step = 0
         self.fresh = False  # whether the folder was made for this run object
         self.seconds = 0.0  # of training, over all resumes
@@ -55,22 +57,25 @@ class Run:
         self._lock = None
 
     @classmethod
-    def create(cls, model: str, config, out=None, *, resume: bool = False, free=frozenset()) -> "Run":
+    def create(
+        cls, model: str, config, out=None, *, resume: bool = False, free=frozenset(), device=CPU
+    ) -> "Run":
         """Make a folder to train in: `out`, or else a fresh runs/MODEL-DATA-001.
 
         With `resume`, continue in `out`, or else in the newest run of this model and data; fields named in
-        `free` may differ from the ones it was started with (`steps` only upwards).
+        `free` may differ from the ones it was started with (`steps` only upwards).  Models compute on `device`.
         Raises RunError, FlagError, CheckpointError.
         """
         data = getattr(config, "data", None)
         if out is None:
             out = newest(model, data) if resume else numbered(ROOT, f"{model}-{data}" if data else model)
         run = cls(out, model, config)
+        run.device = checked(device)
         run.fresh = not run._occupy(resume)
         if not run.fresh:
             run._adopt(free)
         else:
-            run._facts = {"seed": getattr(config, "seed", None), "versions": _versions()}
+            run._facts = {"seed": getattr(config, "seed", None), "versions": _versions(run.device)}
             run._write_config()
         return run
 
@@ -274,7 +279,9 @@ class Run:
                     "a resumed run keeps its flags"
                 )
         self._facts = saved._facts
-        changed = {k: v for k, v in _versions().items() if v != saved._facts.get("versions", {}).get(k, v)}
+        changed = {
+            k: v for k, v in _versions(self.device).items() if v != saved._facts.get("versions", {}).get(k, v)
+        }
         if changed:
             say(f"{self.folder}: resumed with other versions, {changed}: not to the same bits")
         self._write_config()
@@ -357,8 +364,9 @@ def _random():
     return random
 
 
-def _versions():
+def _versions(device):
+    """What the bits of a run depend on beside its flags."""
     from tinygen import __version__
 
     versions = {"tinygen": __version__, "python": platform.python_version(), "numpy": np.__version__}
-    return versions | {"blas_core": blas.core()}
+    return versions | {"blas_core": blas.core(), "device": str(device)}

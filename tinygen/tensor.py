@@ -11,19 +11,9 @@ import weakref
 
 import numpy as np
 
-from tinygen import dtypes
+from tinygen import devices, dtypes
+from tinygen.devices import CPU, CUDA, device
 from tinygen.dtypes import DtypeError
-
-
-class device(str):
-    """'cpu' or 'cuda'; compares like the string, `.type` as in PyTorch."""
-
-    @property
-    def type(self) -> str:
-        return self.partition(":")[0]
-
-
-CPU = device("cpu")
 
 
 class Tensor:
@@ -76,7 +66,7 @@ class Tensor:
 
     @property
     def device(self) -> device:
-        return CPU
+        return CPU if isinstance(self._data, np.ndarray) else CUDA
 
     @property
     def requires_grad(self) -> bool:
@@ -111,6 +101,10 @@ class Tensor:
     def data(self, value) -> None:
         """Point at other memory.  Harmless to a recorded graph, which keeps the array it saved."""
         array = value._data if isinstance(value, Tensor) else np.asarray(value)
+        if devices.of(array) != self.device:
+            raise RuntimeError(
+                f"data: found a Tensor on {devices.of(array)}, expected {self.device}; use y.to(x.device)"
+            )
         if array.dtype != self._data.dtype:
             raise DtypeError(f"data: found {array.dtype}, expected {self._data.dtype}")
         self._data = array
@@ -149,11 +143,15 @@ class Tensor:
 
     @property
     def is_cuda(self) -> bool:
-        return self.device.type == "cuda"
+        return not isinstance(self._data, np.ndarray)
 
     @property
     def is_xpu(self) -> bool:
-        return self.device.type == "xpu"
+        return False
+
+    def get_device(self) -> int:
+        """The number of the GPU it lives on, -1 on the CPU"""
+        return 0 if self.is_cuda else -1
 
     def is_contiguous(self) -> bool:
         return self._data.flags.c_contiguous
@@ -169,12 +167,11 @@ class Tensor:
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The values as a NumPy array sharing this memory: read-only while a recorded graph still needs them.
 
-        force: also of a Tensor that requires a gradient, as x.detach().numpy()
+        force: also of a Tensor that requires a gradient or is on a GPU, as x.detach().cpu().numpy()
         """
-        if self.requires_grad and force:
-            return self.detach().numpy()
-        if self.requires_grad:
-            raise RuntimeError("numpy: this Tensor requires a gradient; use x.detach().numpy()")
+        if force and (self.requires_grad or self.is_cuda):
+            return self.detach().cpu().numpy()
+        self._readable_by_numpy()
         if self._guard is None:
             self._guard = autograd.Guard()
         # its base is no array: NumPy lets the base of a view's view be the view itself, which is thus kept alive
@@ -185,9 +182,16 @@ class Tensor:
             self._guard.expose(view)
         return view
 
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    def _readable_by_numpy(self) -> None:
+        if self.is_cuda:
+            raise TypeError(
+                f"numpy: found a Tensor on {self.device}, expected one on the CPU; use x.cpu() before"
+            )
         if self.requires_grad:
             raise RuntimeError("numpy: this Tensor requires a gradient; use x.detach().numpy()")
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        self._readable_by_numpy()
         array = self._data.view()
         array.flags.writeable = False
         if dtype is not None and dtype != array.dtype:
@@ -203,6 +207,36 @@ class Tensor:
     def tolist(self):
         return self._data.tolist()
 
+    def __dlpack__(self, *, stream=None, **options):
+        """The memory for another library, by DLPack: `numpy.from_dlpack(x)`, `torch.from_dlpack(x)`"""
+        if self.requires_grad:
+            raise BufferError("__dlpack__: this Tensor requires a gradient; use x.detach()")
+        if not self.is_cuda:
+            return self.numpy().__dlpack__(stream=stream, **options)
+        return self._shown_outside().__dlpack__(stream=stream, **options)
+
+    def __dlpack_device__(self) -> tuple:
+        """(1, 0) for the CPU, (2, 0) for the GPU: DLPack's numbers"""
+        return self._data.__dlpack_device__()
+
+    @property
+    def __cuda_array_interface__(self) -> dict:
+        """The memory on a GPU for another library, as cupy and numba take it"""
+        if not self.is_cuda:  # an AttributeError, so that hasattr tells
+            raise AttributeError(
+                "__cuda_array_interface__: found a Tensor on the CPU, expected one on a GPU; use x.cuda()"
+            )
+        if self.requires_grad:
+            raise RuntimeError("__cuda_array_interface__: this Tensor requires a gradient; use x.detach()")
+        return self._shown_outside().__cuda_array_interface__
+
+    def _shown_outside(self):
+        """The array for somebody who may write to it: what the tape saves of it from now on is a copy."""
+        if self._guard is None:
+            self._guard = autograd.Guard()
+        self._guard.shared = True
+        return self._data
+
     # dtype and device
 
     def to(self, *targets, dtype=None, device=None, non_blocking: bool = False, copy: bool = False) -> Tensor:
@@ -213,14 +247,14 @@ class Tensor:
         for target in targets:
             if isinstance(target, Tensor):
                 dtype, device = target.dtype, target.device
-            elif isinstance(target, str) and not isinstance(target, np.dtype):
+            elif isinstance(target, (str, int)):
                 device = target
             else:
                 dtype = target
-        check_device(device)
         result = (
             self if dtype is None or np.dtype(dtype) == self.dtype else ops.cast(self, dtype=np.dtype(dtype))
         )
+        result = result if device is None else ops.to_device(result, device)
         return result.clone() if copy and result is self else result
 
     def type(self, dtype=None) -> Tensor:
@@ -257,7 +291,12 @@ class Tensor:
         return self.to(dtypes.bool_)
 
     def cpu(self) -> Tensor:
-        return self
+        """On the CPU: itself where it is there"""
+        return ops.to_device(self, CPU)
+
+    def cuda(self, device=None, non_blocking: bool = False) -> Tensor:
+        """On the GPU: itself where it is there.  non_blocking is accepted and has no effect."""
+        return ops.to_device(self, CUDA if device is None else device)
 
     # the graph
 
@@ -295,7 +334,11 @@ class Tensor:
 
     def _touch(self) -> None:
         """Say that the memory is about to be written in place; refuse where it cannot be."""
-        if not self._data.flags.writeable:
+        try:
+            writeable = self._data.flags.writeable
+        except AttributeError:  # cupy's arrays have no such flag
+            writeable = devices.writeable(self._data)
+        if not writeable:
             raise RuntimeError(
                 f"cannot write to x {self.shape}: its memory is read-only (an expanded Tensor, or one made from a "
                 "read-only array); use x.clone()"
@@ -352,21 +395,23 @@ class Tensor:
                 f"x[...] = value: the value requires a gradient; {instead}, or value.detach()"
             )
         self._touch()
-        ops.index.assign(self._data, index, value._data if isinstance(value, Tensor) else value)
+        if isinstance(value, Tensor):
+            value = devices.move(value._data, self.device)
+        ops.index.assign(self._data, index, value)
 
     # new ones of this dtype
 
-    def new_tensor(self, data, dtype=None, requires_grad: bool = False) -> Tensor:
-        return tensor(data, dtype or self.dtype, requires_grad=requires_grad)
+    def new_tensor(self, data, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
+        return tensor(data, dtype or self.dtype, device or self.device, requires_grad)
 
-    def new_zeros(self, *size, dtype=None) -> Tensor:
-        return ops.zeros(*size, dtype=dtype or self.dtype)
+    def new_zeros(self, *size, dtype=None, device=None) -> Tensor:
+        return ops.zeros(*size, dtype=dtype or self.dtype, device=device or self.device)
 
-    def new_ones(self, *size, dtype=None) -> Tensor:
-        return ops.ones(*size, dtype=dtype or self.dtype)
+    def new_ones(self, *size, dtype=None, device=None) -> Tensor:
+        return ops.ones(*size, dtype=dtype or self.dtype, device=device or self.device)
 
-    def new_full(self, size, fill_value, dtype=None) -> Tensor:
-        return ops.full(size, fill_value, dtype=dtype or self.dtype)
+    def new_full(self, size, fill_value, dtype=None, device=None) -> Tensor:
+        return ops.full(size, fill_value, dtype=dtype or self.dtype, device=device or self.device)
 
     # what Python asks of an object; the operators are in tinygen/ops/operators.py
 
@@ -407,11 +452,15 @@ class Tensor:
         return format(self.item(), spec) if spec and self._data.size == 1 else format(repr(self), spec)
 
     def __repr__(self) -> str:
-        body = np.array2string(self._data, separator=", ", prefix="tensor(", precision=4, threshold=1000)
+        body = np.array2string(
+            devices.move(self._data, CPU), separator=", ", prefix="tensor(", precision=4, threshold=1000
+        )
         if not self._data.size and self._data.ndim != 1:
             body += f", size={self.shape}"
         if self._data.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_):
             body += f", dtype={self._data.dtype}"
+        if self.is_cuda:
+            body += f", device='{self.device}'"
         if self._edge is not None:
             body += f", grad_fn={self._edge!r}"
         elif self.requires_grad:
@@ -440,19 +489,32 @@ _new = object.__new__
 
 def tensor(data, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """A new Tensor with a copy of `data` (numbers, nested lists, a NumPy array, a Tensor)."""
-    check_device(device)
-    result = Tensor._wrap(to_array(data, dtype))
+    result = Tensor._wrap(devices.move(to_array(data, dtype), _place(data) if device is None else device))
     return result.requires_grad_() if requires_grad else result
 
 
+def _place(data) -> device:
+    """Where a new Tensor of it goes: where it is, if it is a Tensor or another library's array on a GPU."""
+    return data.device if isinstance(data, Tensor) else CUDA if devices.is_device_array(data) else CPU
+
+
+def from_dlpack(ext_tensor, *, device=None, copy=None) -> Tensor:
+    """A Tensor over the memory of another library's array, on the CPU or a GPU; copied if copy is True"""
+    if not hasattr(ext_tensor, "__dlpack_device__"):
+        raise TypeError(
+            f"from_dlpack: found a {type(ext_tensor).__name__}, expected an array with __dlpack__"
+        )
+    result = Tensor._from_outside(devices.from_dlpack(ext_tensor))
+    return result.to(device=device, copy=copy is True)
+
+
 def as_tensor(data, dtype=None, device=None) -> Tensor:
-    """`data` itself where it is a Tensor of that dtype; NumPy arrays share their memory; else a copy."""
-    check_device(device)
-    if isinstance(data, Tensor):
-        return data if dtype is None or data.dtype == dtype else ops.cast(data, dtype=np.dtype(dtype))
-    if isinstance(data, np.ndarray) and (dtype is None or data.dtype == dtype):
-        return Tensor._from_outside(data)
-    return tensor(data, dtype)
+    """`data` itself where it is a Tensor of that dtype on that device; arrays share their memory; else a copy."""
+    if not isinstance(data, Tensor):
+        if not devices.is_array(data) or (dtype is not None and data.dtype != dtype):
+            return tensor(data, dtype, device)
+        data = Tensor._from_outside(data if isinstance(data, np.ndarray) else devices.adopted(data))
+    return data.to(dtype=dtype, device=device)
 
 
 def is_tensor(obj) -> bool:
@@ -466,12 +528,5 @@ def from_numpy(array: np.ndarray) -> Tensor:
     return Tensor._from_outside(array)
 
 
-def check_device(name) -> None:
-    """Only the CPU exists so far."""
-    if name is not None and device(name).type != "cpu":
-        raise NotImplementedError(f"device {name}: only 'cpu' is supported so far")
-
-
-# at the end: these modules need Tensor to be defined first
 from tinygen import autograd, ops  # noqa: E402
 from tinygen.conversion import constructed, to_array  # noqa: E402

@@ -22,7 +22,7 @@ def layer(
 
     def run(T, F, *arrays):
         net = getattr(T.nn, name)(*args, **options)
-        net = net.to(next((x.dtype for x in reversed(arrays) if x.is_floating_point()), T.float32))
+        net = net.to(next((x for x in reversed(arrays) if x.is_floating_point()), T.zeros(1)))
         put(net, arrays[len(inputs) :])
         T.manual_seed(0)
         outputs = []
@@ -171,13 +171,18 @@ for name in "ModuleList Sequential Module".split():
 
 def dictionaries(T, F, x, w, b):
     """Containers by name, and of parameters."""
-    inner = T.nn.ModuleDict({"linear": T.nn.Linear(6, 6)}).to(x.dtype)
+    inner = T.nn.ModuleDict({"linear": T.nn.Linear(6, 6)}).to(x)
     put(inner, [w, b])
-    weights = T.nn.ParameterList([T.ones(6, dtype=x.dtype)])
-    named = T.nn.ParameterDict({"shift": T.ones(6, dtype=x.dtype)})
+    weights = T.nn.ParameterList([T.ones(6)]).to(x)
+    named = T.nn.ParameterDict({"shift": T.ones(6)}).to(x)
     return inner["linear"](x) * weights[0] + named["shift"]
 
 
 for name in "ModuleDict ParameterList ParameterDict".split():
     case(f"nn.{name}", dictionaries, ROWS, U(6, 6, low=-1, high=1), U(6), **LAYER)
-case("nn.Parameter", lambda T, F, x: T.nn.Parameter(T.ones(4, dtype=x.dtype)) * x, U(3, 4), **LAYER)
+case(
+    "nn.Parameter",
+    lambda T, F, x: T.nn.Parameter(T.ones(4, dtype=x.dtype, device=x.device)) * x,
+    U(3, 4),
+    **LAYER,
+)

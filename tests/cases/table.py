@@ -47,10 +47,10 @@ class Case:
 
 def _convert(array, dtype):
     if dtype.kind == "b":
-        return array > 0
+        return np.asarray(array > 0)
     if dtype.kind in "iu":
         whole = np.sign(array) * np.ceil(np.abs(array))
-        return (np.abs(whole) if dtype.kind == "u" else whole).astype(dtype)
+        return np.asarray(np.abs(whole) if dtype.kind == "u" else whole, dtype)
     return array.astype(dtype)
 
 

@@ -147,6 +147,13 @@ case("Tensor.device", lambda T, F, x: T.zeros(2, device=x.device), U(2), **VALUE
 case("Tensor.is_floating_point", lambda T, F, x, i: numbers(T, x.is_floating_point(), i.is_floating_point()),
      U(2), N(2), **VALUE)  # fmt: skip
 case("Tensor.is_cuda", lambda T, F, x: numbers(T, x.is_cuda), U(2), **VALUE)
+case("Tensor.get_device", lambda T, F, x: numbers(T, x.get_device()), U(2), **VALUE)
+case("Tensor.__cuda_array_interface__", lambda T, F, x: numbers(T, hasattr(x, "__cuda_array_interface__")),
+     U(2), **VALUE)  # fmt: skip
+case("Tensor.cuda", lambda T, F, x: numbers(T, refused(x.cuda)), U(2), **VALUE)
+case("Tensor.__dlpack__", lambda T, F, x: numbers(T, *np.from_dlpack(x.detach())), U(3), **VALUE)
+case("Tensor.__dlpack_device__", lambda T, F, x: numbers(T, *map(int, x.__dlpack_device__())), U(3), **VALUE)
+case("tinygen.from_dlpack", lambda T, F, x: T.from_dlpack(x.detach()) * 2, U(2, 3), **VALUE)
 case("Tensor.is_xpu", lambda T, F, x: numbers(T, x.is_xpu), U(2), **VALUE)
 case(
     "Tensor.where", lambda T, F, x, m, y: (x.where(m, y), x.where(x > 0, 1.0)), U(2, 3), B(3), U(2, 1), **FIRM
@@ -185,6 +192,15 @@ case(
     U(2),
     **VALUE,
 )
+
+
+def refused(call):
+    """Whether it is refused; where there is no GPU, PyTorch has an error of its own for it."""
+    try:
+        call()
+    except (RuntimeError, AssertionError):
+        return True
+    return False
 
 
 def started(x):

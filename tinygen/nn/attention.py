@@ -12,7 +12,7 @@ from tinygen.nn import functional as F
 from tinygen.nn import init
 from tinygen.nn.layers import Linear, new_parameter
 from tinygen.nn.module import Module
-from tinygen.tensor import Tensor
+from tinygen.ops.creation import zeros
 
 
 class MultiheadAttention(Module):
@@ -182,4 +182,4 @@ class MultiheadAttention(Module):
             raise AssertionError(
                 f"MultiheadAttention: found {name} of dtype {mask.dtype}, expected bool or floating"
             )
-        return Tensor._wrap(np.where(mask._data, -np.inf, 0).astype(dtype))
+        return zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(mask, -math.inf)

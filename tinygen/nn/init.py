@@ -10,6 +10,7 @@ import numpy as np
 from tinygen import random
 from tinygen.calls import absent as _absent
 from tinygen.calls import refuse_elsewhere
+from tinygen.devices import move
 from tinygen.tensor import Tensor
 
 _LINEAR = {"linear", "sigmoid", *(f"conv{kind}{d}d" for kind in ("", "_transpose") for d in (1, 2, 3))}
@@ -53,12 +54,17 @@ def _draw(tensor: Tensor, name: str, generator):
     return random.default_stream(), np.float64 if tensor.dtype == np.float64 else np.float32
 
 
+def _put(tensor: Tensor, values: np.ndarray) -> Tensor:
+    """Write values drawn on the CPU: a network starts with the same bits on every device."""
+    return tensor._write(move(values, tensor.device))
+
+
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator=None) -> Tensor:
     """U(a, b)"""
     if a > b:
         raise RuntimeError(f"uniform_: found bounds a={a} and b={b}, expected a <= b")
     stream, dtype = _draw(tensor, "uniform_", generator)
-    return tensor._write(a + (b - a) * stream.uniform(tensor.shape, dtype))
+    return _put(tensor, a + (b - a) * stream.uniform(tensor.shape, dtype))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator=None) -> Tensor:
@@ -66,7 +72,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator=None)
     if std < 0:
         raise RuntimeError(f"normal_: found std={std}, expected at least 0")
     stream, dtype = _draw(tensor, "normal_", generator)
-    return tensor._write(mean + std * stream.normal(tensor.shape, dtype))
+    return _put(tensor, mean + std * stream.normal(tensor.shape, dtype))
 
 
 def trunc_normal_(
@@ -96,7 +102,7 @@ def trunc_normal_(
         x, accepted = draw(missing.size)
         values[missing[accepted]] = x[accepted]
         missing = missing[~accepted]
-    return tensor._write(values.reshape(tensor.shape))
+    return _put(tensor, values.reshape(tensor.shape))
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
@@ -115,7 +121,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix, as much of it as fits.  (n, m)"""
     if tensor.ndim != 2:
         raise ValueError(f"eye_: found shape {tensor.shape}, expected 2 dimensions")
-    return tensor._write(np.eye(*tensor.shape))
+    return _put(tensor, np.eye(*tensor.shape))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
@@ -129,7 +135,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     for group in range(groups):
         for i in range(min(outputs, tensor.shape[1])):
             values[(group * outputs + i, i, *middle)] = 1
-    return tensor._write(values)
+    return _put(tensor, values)
 
 
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator=None) -> Tensor:
@@ -141,7 +147,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator=None) 
     for column in range(tensor.shape[1]):
         rows = stream.permutation(tensor.shape[0])
         values[rows[: math.ceil(sparsity * tensor.shape[0])], column] = 0
-    return tensor._write(values)
+    return _put(tensor, values)
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator=None) -> Tensor:
@@ -186,7 +192,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator=None) -> Tensor:
     flat = stream.normal((max(rows, columns), min(rows, columns)), dtype=np.float64)
     q, r = np.linalg.qr(flat)
     q = q * np.sign(np.diag(r))
-    return tensor._write(gain * (q if rows >= columns else q.T).reshape(tensor.shape))
+    return _put(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
 
 
 def default_linear_(weight: Tensor, bias: Tensor | None) -> None:

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from tinygen.autograd import _alias
+from tinygen.devices import CPU, CUDA, checked, move
 from tinygen.nn.hooks import RemovableHandle, call_with_hooks, register
-from tinygen.tensor import Tensor, as_tensor, check_device
+from tinygen.tensor import Tensor, as_tensor
 from tinygen.tensor import tensor as new_tensor
 
 
@@ -286,15 +287,16 @@ class Module:
                 parameter.grad = None if set_to_none else parameter.grad.detach().zero_()
 
     def to(self, *targets, dtype=None, device=None):
-        """Floating parameters and buffers in another dtype, in place."""
+        """Parameters and buffers on another device, and floating ones in another dtype, in place."""
         for target in targets:
             if isinstance(target, Tensor):
                 dtype, device = target.dtype, target.device
-            elif isinstance(target, str):
+            elif isinstance(target, (str, int)):
                 device = target
             else:
                 dtype = target
-        check_device(device)
+        if device is not None:
+            self._move(checked(device))
         if dtype is None:
             return self
         if np.dtype(dtype).kind != "f":
@@ -304,6 +306,13 @@ class Module:
                 tensor._data, tensor._guard = tensor._data.astype(dtype), None
                 tensor.grad = None if tensor.grad is None else tensor.grad.detach().to(dtype)
         return self
+
+    def _move(self, device) -> None:
+        """Point every parameter and buffer at memory there: they stay the same Tensors, which optimizers know."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            if tensor.device is not device:
+                tensor._data, tensor._guard = move(tensor._data, device), None
+                tensor.grad = None if tensor.grad is None else tensor.grad.detach().to(device)
 
     def type(self, dst_type):
         return self.to(np.dtype(dst_type))
@@ -321,10 +330,10 @@ class Module:
         raise NotImplementedError("bfloat16: there is no such dtype in NumPy; use half() or float()")
 
     def cpu(self):
-        return self
+        return self.to(CPU)
 
     def cuda(self, device=None):
-        check_device("cuda")
+        return self.to(CUDA if device is None else device)
 
     # state
 
@@ -382,7 +391,7 @@ class Module:
         if wrong:
             raise RuntimeError(f"load_state_dict of {type(self).__name__}: " + "; ".join(wrong))
         for name, value in given.items():
-            own[name]._write(value._data)
+            own[name]._write(move(value._data, own[name].device))
         return IncompatibleKeys(missing, unexpected)
 
     # printing

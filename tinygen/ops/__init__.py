@@ -11,6 +11,7 @@ from tinygen.ops import (
     conv,
     creation,
     cumulative,
+    device,
     diagonal,
     distance,
     dropout,
@@ -90,6 +91,7 @@ def _named(exports: dict) -> dict:
 # under these names the engine itself uses operations
 globals().update(_named(EXPORTS))
 cast, sum_to, expand, getitem = elementwise.cast, reduce.sum_to, shape.expand, index.getitem
+to_device = device.to_device
 
 FUNCTIONS = {name: public(function) for name, function in _named(EXPORTS).items()}
 METHODS = {n: f for n, f in FUNCTIONS.items() if n not in NOT_METHODS}

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.ops.device import beside
 from tinygen.ops.dropout import dropout
 from tinygen.ops.elementwise import where
 from tinygen.ops.matmul import matmul
@@ -31,7 +32,7 @@ def _weights(q, k, bias, scale: float, causal: bool):
         scores = scores + bias
     if causal:
         later = np.arange(k.shape[-2]) > np.arange(q.shape[-2])[:, None]
-        scores = where(Tensor._wrap(later), -math.inf, scores)
+        scores = where(beside(scores, later), -math.inf, scores)
     blind = (scores._data == -np.inf).all(axis=-1, keepdims=True)
     if not blind.any():
         return softmax(scores, -1)
@@ -112,7 +113,8 @@ def scaled_dot_product_attention(
     scale = 1 / math.sqrt(max(query.shape[-1], 1)) if scale is None else scale
     bias = attn_mask
     if attn_mask is not None and attn_mask.dtype == np.bool_:
-        bias = Tensor._wrap(np.where(attn_mask._data, 0, -np.inf).astype(query.dtype))
+        xp = kernels.array_module(attn_mask._data)
+        bias = Tensor._wrap(xp.where(attn_mask._data, query.dtype.type(0), query.dtype.type(-np.inf)))
     if dropout_p:
         weights = _weights(query, key, bias, scale, is_causal)
         return matmul(dropout(weights, dropout_p), value)

@@ -42,7 +42,8 @@ logical_and, logical_or, logical_xor = (
 
 def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """|input - other| <= atol + rtol |other|, elementwise"""
-    return Tensor._wrap(np.isclose(input._data, other._data, rtol, atol, equal_nan))
+    xp = kernels.array_module(input._data)
+    return Tensor._wrap(xp.asarray(xp.isclose(input._data, other._data, rtol, atol, equal_nan)))
 
 
 def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False) -> bool:
@@ -53,7 +54,7 @@ def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False) -> bool:
 
 def equal(input, other) -> bool:
     """Whether both have the same shape and the same elements"""
-    return np.array_equal(input._data, other._data)
+    return bool(kernels.array_module(input._data).array_equal(input._data, other._data))
 
 
 @primitive

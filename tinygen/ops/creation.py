@@ -7,10 +7,10 @@ import math
 
 import numpy as np
 
-from tinygen import dtypes
+from tinygen import devices, dtypes, kernels
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.shape import sizes_of
-from tinygen.tensor import Tensor, as_tensor, check_device
+from tinygen.tensor import Tensor, as_tensor
 
 
 def finish(array, requires_grad: bool) -> Tensor:
@@ -30,14 +30,14 @@ def _shape(given: tuple, size, operation: str) -> tuple[int, ...]:
 
 def zeros(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Zeros of shape `size`"""
-    check_device(device)
-    return finish(np.zeros(_shape(sizes, size, "zeros"), dtype or dtypes.get_default_dtype()), requires_grad)
+    xp = devices.module(device)
+    return finish(xp.zeros(_shape(sizes, size, "zeros"), dtype or dtypes.get_default_dtype()), requires_grad)
 
 
 def ones(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Ones of shape `size`"""
-    check_device(device)
-    return finish(np.ones(_shape(sizes, size, "ones"), dtype or dtypes.get_default_dtype()), requires_grad)
+    xp = devices.module(device)
+    return finish(xp.ones(_shape(sizes, size, "ones"), dtype or dtypes.get_default_dtype()), requires_grad)
 
 
 def empty(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
@@ -47,22 +47,22 @@ def empty(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Te
 
 def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """`fill_value` in shape `size`, in the dtype of its category"""
-    check_device(device)
+    xp = devices.module(device)
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     return finish(
-        np.full(_shape((size,), None, "full"), value, dtype or dtypes.scalar_dtype(value)), requires_grad
+        xp.full(_shape((size,), None, "full"), value, dtype or dtypes.scalar_dtype(value)), requires_grad
     )
 
 
 def eye(n, m=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """The unit matrix"""
-    check_device(device)
-    return finish(np.eye(n, m, dtype=dtype or dtypes.get_default_dtype()), requires_grad)
+    xp = devices.module(device)
+    return finish(xp.eye(n, m, dtype=dtype or dtypes.get_default_dtype()), requires_grad)
 
 
 def arange(start=0, end=None, step=1, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """start, start + step, … below `end`; int64 where all three are whole numbers"""
-    check_device(device)
+    xp = devices.module(device)
     if end is None:
         start, end = 0, start
     if start is None or end is None:
@@ -75,27 +75,27 @@ def arange(start=0, end=None, step=1, *, dtype=None, device=None, requires_grad=
     whole = builtins.all(isinstance(x, int) for x in (start, end, step))
     dtype = np.dtype(dtype) if dtype else (dtypes.int64 if whole else dtypes.get_default_dtype())
     count = -((start - end) // step) if whole else math.ceil((end - start) / step)
-    return finish((start + step * np.arange(count)).astype(dtype), requires_grad)
+    return finish((start + step * xp.arange(count)).astype(dtype), requires_grad)
 
 
 def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """`steps` numbers from start to end inclusive, counted from both ends in the result's dtype, as PyTorch does"""
-    check_device(device)
+    xp = devices.module(device)
     dtype = np.dtype(dtype or dtypes.get_default_dtype())
     if steps < 2:
-        return finish(np.full(steps, start, dtype), requires_grad)
+        return finish(xp.full(steps, start, dtype), requires_grad)
     first, last = dtype.type(start), dtype.type(end)
     step = (last - first) / dtype.type(steps - 1)
-    index = np.arange(steps)
+    index = xp.arange(steps)
     below = first + step * index.astype(dtype)
     above = last - step * (steps - 1 - index).astype(dtype)
-    return finish(np.where(index < steps // 2, below, above).astype(dtype), requires_grad)
+    return finish(xp.where(index < steps // 2, below, above).astype(dtype), requires_grad)
 
 
-def stream():
+def stream(device=None):
     from tinygen import random
 
-    return random.default_stream()
+    return random.default_stream(device)
 
 
 def _random_dtype(dtype, operation: str) -> np.dtype:
@@ -105,26 +105,26 @@ def _random_dtype(dtype, operation: str) -> np.dtype:
     return dtype
 
 
-def draw(kind: str, shape: tuple, dtype: np.dtype):
+def draw(kind: str, shape: tuple, dtype: np.dtype, device=None):
+    """Random numbers made where they are wanted"""
     wide = dtype if dtype != dtypes.float16 else dtypes.float32
-    return getattr(stream(), kind)(shape, dtype=wide).astype(dtype, copy=False)
+    return getattr(stream(device), kind)(shape, dtype=wide).astype(dtype, copy=False)
 
 
 def rand(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Uniform on [0, 1)"""
-    check_device(device)
-    return finish(draw("uniform", _shape(sizes, size, "rand"), _random_dtype(dtype, "rand")), requires_grad)
+    array = draw("uniform", _shape(sizes, size, "rand"), _random_dtype(dtype, "rand"), device)
+    return finish(array, requires_grad)
 
 
 def randn(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Standard normal"""
-    check_device(device)
-    return finish(draw("normal", _shape(sizes, size, "randn"), _random_dtype(dtype, "randn")), requires_grad)
+    array = draw("normal", _shape(sizes, size, "randn"), _random_dtype(dtype, "randn"), device)
+    return finish(array, requires_grad)
 
 
 def randint(low=0, high=None, size=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Whole numbers low..high-1, uniform: randint(high, size) or randint(low, high, size)"""
-    check_device(device)
     if size is None:
         low, high, size = 0, low, high
     if size is None or low is None:
@@ -137,21 +137,21 @@ def randint(low=0, high=None, size=None, *, dtype=None, device=None, requires_gr
         raise TypeError(f"randint: found the range {low}..{high}, expected whole numbers")
     if high <= low:
         raise RuntimeError(f"randint: found the range {low}..{high}, expected low < high")
-    values = stream().integers(low, high, _shape((size,), None, "randint"))
+    values = stream(device).integers(low, high, _shape((size,), None, "randint"))
     return finish(values.astype(dtype or dtypes.int64, copy=False), requires_grad)
 
 
 def randperm(n, *, dtype=dtypes.int64, device=None, requires_grad=False) -> Tensor:
     """The numbers 0..n-1 in random order"""
-    check_device(device)
     if n < 0:
         raise ShapeError(f"randperm: found n {n}, expected none below 0")
-    return finish(stream().permutation(n).astype(dtype or dtypes.int64, copy=False), requires_grad)
+    return finish(stream(device).permutation(n).astype(dtype or dtypes.int64, copy=False), requires_grad)
 
 
 def _like(name: str, make):
     def like(input, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-        return make(input.shape, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+        dtype, device = dtype or input.dtype, device or input.device
+        return make(input.shape, dtype=dtype, device=device, requires_grad=requires_grad)
 
     like.__name__ = like.__qualname__ = name
     like.__doc__ = f"`{make.__name__}` in the shape and dtype of input"
@@ -165,14 +165,14 @@ zeros_like, ones_like, empty_like, rand_like, randn_like = (
 
 def full_like(input, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """`full` in the shape and dtype of input"""
-    dtype = dtype or input.dtype
+    dtype, device = dtype or input.dtype, device or input.device
     return full(input.shape, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def randint_like(input, low=0, high=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """`randint` in the shape and dtype of input: randint_like(input, high) or randint_like(input, low, high)"""
     low, high = (0, low) if high is None else (low, high)
-    dtype = dtype or input.dtype
+    dtype, device = dtype or input.dtype, device or input.device
     return randint(low, high, input.shape, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
@@ -188,4 +188,5 @@ def one_hot(input, num_classes=-1) -> Tensor:
     count = int(labels.max()) + 1 if num_classes == -1 else num_classes
     if labels.size and not (0 <= labels.min() and labels.max() < count):
         raise ShapeError(f"one_hot: found a class outside 0..{count - 1}")
-    return Tensor._wrap((labels[..., None] == np.arange(count)).astype(np.int64))
+    classes = kernels.array_module(labels).arange(count)
+    return Tensor._wrap((labels[..., None] == classes).astype(np.int64))

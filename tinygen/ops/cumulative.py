@@ -7,6 +7,7 @@ import numpy as np
 from tinygen import kernels
 from tinygen.ops import elementwise as e
 from tinygen.ops import shape as s
+from tinygen.ops.device import beside
 from tinygen.ops.reduce import _kept_shape, _sum, normalize_dims, sum
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
@@ -86,7 +87,8 @@ def prod(input, dim=None, keepdim=False, *, dtype=None):
     input = input if dtype is None else e.cast(input, dtype=np.dtype(dtype))
     if not input.is_floating_point():
         dims = normalize_dims(dim, input.ndim, "prod")
-        return Tensor._wrap(np.asarray(input._data.prod(axis=dims, keepdims=keepdim, dtype=np.int64)))
+        xp = kernels.array_module(input._data)
+        return Tensor._wrap(xp.asarray(input._data.prod(axis=dims, keepdims=keepdim, dtype=np.int64)))
     if dim is None:
         input, dim, shape = s.reshape(input, -1), 0, ()
     else:
@@ -99,7 +101,7 @@ def prod(input, dim=None, keepdim=False, *, dtype=None):
     if input.ndim == 0:
         return e.clone(input)
     if input.shape[dim] == 0:
-        return Tensor._wrap(np.ones(shape, input.dtype)) + _sum(input, dims=(dim,), keepdim=keepdim).reshape(
+        return beside(input, np.ones(shape, input.dtype)) + _sum(input, dims=(dim,), keepdim=keepdim).reshape(
             shape
         )
     return s.reshape(s.narrow(cumprod(input, dim), dim, input.shape[dim] - 1, 1), shape)

@@ -49,7 +49,9 @@ def triu(input, diagonal=0):
 @primitive
 def _diagonal(x, *, offset, dim1, dim2):
     out = x.diagonal(offset, dim1, dim2)
-    if x.flags.writeable:  # NumPy's is read-only, PyTorch's is a view like any other
+    if (
+        isinstance(x, np.ndarray) and x.flags.writeable
+    ):  # NumPy's is read-only, PyTorch's is a view like any other
         out.flags.writeable = True
     return out
 
@@ -59,7 +61,8 @@ def _embed(x, *, offset, dim1, dim2, shape):
     """Zeros of `shape` with x on that diagonal."""
     out = kernels.array_module(x).zeros(shape, x.dtype)
     diagonal = out.diagonal(offset, dim1, dim2)
-    diagonal.flags.writeable = True
+    if isinstance(diagonal, np.ndarray):
+        diagonal.flags.writeable = True
     diagonal[...] = x
     return out
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from tinygen import random
 from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.ops.device import beside
 from tinygen.tensor import Tensor
 
 
@@ -35,6 +36,6 @@ def _dropout(operation: str, input, p: float, training: bool, shape: tuple):
     if not input.is_floating_point():
         raise DtypeError(f"{operation}: found dtype {input.dtype}, expected a floating dtype")
     if p == 1:
-        return input * Tensor._wrap(np.zeros(shape, input.dtype))
-    kept = random.default_stream().uniform(shape) >= np.float32(p)
+        return input * beside(input, np.zeros(shape, input.dtype))
+    kept = random.default_stream(input.device).uniform(shape) >= np.float32(p)
     return input * Tensor._wrap(kept * input.dtype.type(1 / (1 - p)))

@@ -128,8 +128,8 @@ def _power(x, *, n):
         return x * x
     if n in (0.5, -0.5):
         root = kernels.sqrt(x)
-        return root if n > 0 else kernels.divide(np.asarray(1, x.dtype), root)
-    return kernels.power(x, np.asarray(n, x.dtype))
+        return root if n > 0 else kernels.divide(x.dtype.type(1), root)
+    return kernels.power(x, x.dtype.type(n))
 
 
 _power.vjp(lambda g, x, n: _zeros(g) if n == 0 else g * (n * x if n == 2 else n * pow(x, n - 1)))
@@ -200,7 +200,7 @@ sqrt.vjp(lambda g, y: g / (2 * y))
 @primitive(promote="float")
 def rsqrt(x):
     """1 / sqrt(x)"""
-    return kernels.divide(np.asarray(1, x.dtype), kernels.sqrt(x))
+    return kernels.divide(x.dtype.type(1), kernels.sqrt(x))
 
 
 rsqrt.vjp(lambda g, y: -0.5 * g * y * y * y)
@@ -209,7 +209,7 @@ rsqrt.vjp(lambda g, y: -0.5 * g * y * y * y)
 @primitive(promote="float")
 def reciprocal(x):
     """1 / x"""
-    return kernels.divide(np.asarray(1, x.dtype), x)
+    return kernels.divide(x.dtype.type(1), x)
 
 
 reciprocal.vjp(lambda g, y: -g * y * y)
@@ -352,7 +352,7 @@ def where(condition, input=None, other=None):
     """input where condition holds, else other, with broadcasting; with one argument the indices where it holds"""
     condition = as_tensor(condition)
     if input is None and other is None:
-        return tuple(Tensor._wrap(i) for i in condition._data.nonzero())
+        return tuple(Tensor._wrap(i) for i in kernels.nonzero(condition._data))
     if condition.dtype == np.uint8:
         condition = cast(condition, dtype=dtypes.bool_)
     if condition.dtype != np.bool_:

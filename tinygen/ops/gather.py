@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen import dtypes, kernels
+from tinygen import devices, dtypes, kernels
 from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.ops.device import beside
 from tinygen.ops.elementwise import add, cast, mul
 from tinygen.ops.index import _getitem, _putitem, getitem, index_1d, index_arrays, index_select
 from tinygen.ops.shape import dim_of, expand, reshape
@@ -21,15 +22,13 @@ def _gather(x, *, index, dim):
 @primitive
 def _scatter_add(x, *, index, dim, shape):
     """Zeros of `shape` to which x is added at `index` along `dim`; repeated places sum up."""
-    xp = kernels.array_module(x)
-    out = xp.zeros(shape, x.dtype)
-    xp.add.at(out, _places(xp, index, dim), x)
-    return out
+    return kernels.put(x, _places(kernels.array_module(x), index, dim), shape)
 
 
 def _places(xp, index, dim) -> tuple:
     """`index` along `dim`, and each element's own position along the others."""
-    places = list(xp.indices(index.shape, sparse=True))
+    n = index.ndim
+    places = [xp.arange(size).reshape((-1,) + (1,) * (n - 1 - d)) for d, size in enumerate(index.shape)]
     places[dim] = index
     return tuple(places)
 
@@ -109,7 +108,7 @@ _scatter.vjp(
 
 
 def _nothing_like(x):
-    return Tensor._wrap(np.zeros_like(x._data))
+    return Tensor._wrap(kernels.array_module(x._data).zeros_like(x._data))
 
 
 def scatter(input, dim, index, src=None, *, value=None, reduce=None):
@@ -121,7 +120,7 @@ def scatter(input, dim, index, src=None, *, value=None, reduce=None):
         raise TypeError(f"scatter: found {found}, expected one of the two")
     if not isinstance(src, Tensor):
         number = value if src is None else src
-        src = expand(Tensor._wrap(np.full((), number, input.dtype)), index.shape)
+        src = expand(beside(input, np.full((), number, input.dtype)), index.shape)
     flat, dim, index, src = _at_index("scatter", input, dim, index, src)
     return reshape(_scatter(flat, src, index=index, dim=dim), input.shape) if index.numel() else input.clone()
 
@@ -135,7 +134,7 @@ def _slices(operation: str, input, dim, index, source):
         raise DtypeError(f"{operation}: found source {source.dtype}, input {input.dtype}, expected one dtype")
     dim = dim_of(dim, input.ndim, operation)
     flat = reshape(input, 1) if input.ndim == 0 else input
-    places = index_1d(index, operation, flat.shape[dim])
+    places = index_1d(index, operation, flat, dim)
     shape = (*flat.shape[:dim], places.size, *flat.shape[dim + 1 :])
     if source.shape != shape and not (source.ndim == input.ndim == 0 and shape == (1,)):
         raise ShapeError(
@@ -161,12 +160,13 @@ def index_fill(input, dim, index, value):
     """input with `value` (a number or a 0-d Tensor) in the slices at `index` along dim"""
     if index.dtype not in (dtypes.int32, dtypes.int64):
         raise IndexError(f"index_fill: found an index of dtype {index.dtype}, expected int32 or int64")
-    value = value if isinstance(value, Tensor) else Tensor._wrap(np.full((), value, input.dtype))
+    value = value if isinstance(value, Tensor) else beside(input, np.full((), value, input.dtype))
     if value.ndim:
         raise RuntimeError(f"index_fill: found value {value.shape}, expected a number or no dimensions")
     dim = dim_of(dim, input.ndim, "index_fill")
     flat = reshape(input, 1) if input.ndim == 0 else input
-    places = np.unique(index_1d(index, "index_fill", flat.shape[dim])).astype(np.int64)
+    xp = kernels.array_module(input._data)
+    places = xp.unique(index_1d(index, "index_fill", flat, dim)).astype(np.int64)
     index = (slice(None),) * dim + (places,)  # each place once: value's gradient is the sum over the places
     return reshape(_index_put(flat, cast(value, dtype=input.dtype), index=index), input.shape)
 
@@ -198,12 +198,14 @@ def index_put(input, indices, values, accumulate=False):
             raise TypeError(f"index_put: found an index of type {type(index).__name__}, expected Tensors")
     if values.dtype != input.dtype:
         raise DtypeError(f"index_put: found values {values.dtype}, input {input.dtype}, expected one dtype")
-    index = index_arrays(indices, input.shape, "index_put")
+    index = index_arrays(indices, input, "index_put")
     place = input._data[index].shape
     try:
-        np.broadcast_to(values._data, place)
+        fits = np.broadcast_shapes(values.shape, place) == place
     except ValueError:
-        raise ShapeError(f"index_put: values {values.shape} do not broadcast to {place}") from None
+        fits = False
+    if not fits:
+        raise ShapeError(f"index_put: values {values.shape} do not broadcast to {place}")
     if not accumulate:
         return _index_put(input, values, index=index)
     return add(input, _putitem(expand(values, place), index=index, shape=input.shape))
@@ -214,13 +216,13 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     if repeats is None and input.ndim != 1:
         raise ShapeError(f"repeat_interleave: found repeats {input.shape}, expected one dimension")
     if repeats is None:
-        input, repeats, dim = Tensor._wrap(np.arange(input.numel())), input, 0
+        input, repeats, dim = beside(input, np.arange(input.numel())), input, 0
     if dim is None:
         input, dim = reshape(input, -1), 0
     if input.ndim == 0:
         raise IndexError(f"repeat_interleave: found dim {dim} of input (), expected none")
     dim = dim_of(dim, input.ndim, "repeat_interleave")
-    counts = repeats._data if isinstance(repeats, Tensor) else np.asarray(repeats)
+    counts = devices.on_host(repeats._data) if isinstance(repeats, Tensor) else np.asarray(repeats)
     if counts.dtype not in (dtypes.int32, dtypes.int64):
         raise DtypeError(f"repeat_interleave: found repeats of dtype {counts.dtype}, expected int32 or int64")
     if counts.ndim > 1 or counts.size not in (1, input.shape[dim]):
@@ -232,4 +234,4 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     places = np.repeat(np.arange(input.shape[dim]), counts)
     if output_size is not None and output_size != places.size:
         raise RuntimeError(f"repeat_interleave: found output_size {output_size}, expected {places.size}")
-    return index_select(input, dim, Tensor._wrap(places))
+    return index_select(input, dim, beside(input, places))

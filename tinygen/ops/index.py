@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen import dtypes, kernels
+from tinygen import devices, dtypes, kernels
 from tinygen.dtypes import ShapeError
 from tinygen.ops.shape import dim_of, expand, reshape, unsqueeze
 from tinygen.primitive import primitive
@@ -36,16 +36,18 @@ _putitem.vjp(lambda g, index: _getitem(g, index=index))
 
 def getitem(x, index):
     """x[index]; a view unless an array (or a list, or a mask) is among the indices"""
-    for step in steps(index, x.shape):
+    for step in steps(index, x._data):
         x = _getitem(x, index=step)
     return x
 
 
 def assign(array, index, value) -> None:
     """array[index] = value under the same meaning of the index."""
-    if not isinstance(value, (np.ndarray, np.generic, int, float, list, tuple)):
+    if not isinstance(value, (type(array), np.ndarray, np.generic, int, float, list, tuple)):
         raise TypeError(f"x[...] = value: found a {type(value).__name__}, expected a number or a Tensor")
-    *views, last = steps(index, array.shape) or [...]
+    if isinstance(value, (np.ndarray, list, tuple)):
+        value = devices.move(np.asarray(value), devices.of(array))
+    *views, last = steps(index, array) or [...]
     try:
         for step in views:
             array = array[step]
@@ -59,8 +61,8 @@ def assign(array, index, value) -> None:
         raise ShapeError(f"x[...] = value: found {found}, expected {expected}") from error
 
 
-def steps(index, shape: tuple) -> list:
-    """`index` as at most two NumPy indices applied in turn: the plain part (a view), then the arrays.
+def steps(index, x) -> list:
+    """`index` of the array x as at most two NumPy indices applied in turn: the plain part (a view), then the arrays.
 
     PyTorch takes numbers as plain selection even beside arrays (x[0, :, [1, 2]] has its array dimension last);
     NumPy would treat the number as one more array and move dimensions to the front.
@@ -70,7 +72,8 @@ def steps(index, shape: tuple) -> list:
             "x[[…, …]]: PyTorch and NumPy disagree on lists within a list; pass a tuple, or a Tensor of integers"
         )
     items = list(index) if isinstance(index, tuple) else [index]
-    items = [_item(i) for i in items]
+    shape = x.shape
+    items = [_item(i, x) for i in items]
     used = sum(i.ndim if _is_mask(i) else 1 for i in items if i is not None and i is not Ellipsis)
     if used > len(shape):
         raise IndexError(f"x[...]: found {used} indices for {len(shape)} dimensions of x {shape}")
@@ -83,12 +86,12 @@ def steps(index, shape: tuple) -> list:
     plain, arrays, axis = [], [], 0
     for item in items:
         if (
-            isinstance(item, np.ndarray) and not item.ndim
+            isinstance(item, type(x)) and not item.ndim
         ):  # a single bool: a new dimension, kept whole or emptied
-            arrays.append(np.zeros(int(item), np.int64))
+            arrays.append(kernels.array_module(x).zeros(int(item), np.int64))
             plain.append(None)
             continue
-        if isinstance(item, np.ndarray):
+        if isinstance(item, type(x)):
             arrays += _array_indices(item, shape, axis)
             plain += [slice(None)] * (item.ndim if _is_mask(item) else 1)
             axis += item.ndim if _is_mask(item) else 1
@@ -100,7 +103,7 @@ def steps(index, shape: tuple) -> list:
     result = []
     if any(not (isinstance(i, slice) and i == slice(None)) for i in plain):
         result.append(tuple(plain))
-    if any(isinstance(i, np.ndarray) for i in arrays):
+    if any(isinstance(i, type(x)) for i in arrays):
         while isinstance(arrays[-1], slice):
             arrays.pop()
         result.append(tuple(arrays))
@@ -108,26 +111,28 @@ def steps(index, shape: tuple) -> list:
 
 
 def _is_mask(item) -> bool:
-    return isinstance(item, np.ndarray) and item.dtype == np.bool_
+    return getattr(item, "dtype", None) == np.bool_
 
 
-def _item(item):
-    """One index as None, ..., a slice, an int, or an array of integers or bools."""
+def _item(item, x):
+    """One index as None, ..., a slice, an int, or an array of integers or bools where x is."""
     if item is None or item is Ellipsis:
         return item
     if isinstance(item, slice):
         return slice(*(None if n is None else int(n) for n in (item.start, item.stop, item.step)))
     if isinstance(item, Tensor):
-        item = item._data
+        item = _beside(item, x)
     if isinstance(item, (bool, np.bool_)):
-        return np.asarray(item)
+        return kernels.array_module(x).asarray(item)
     if isinstance(item, (int, np.integer)):
         return int(item)
     if isinstance(item, (list, tuple, range)):
-        item = np.asarray([i._data if isinstance(i, Tensor) else i for i in item])
+        item = np.asarray([devices.on_host(i._data) if isinstance(i, Tensor) else i for i in item])
         item = item.astype(np.int64) if item.size == 0 else item
-    if not isinstance(item, np.ndarray) or item.dtype.kind not in "iub":
-        found = item.dtype if isinstance(item, np.ndarray) else type(item).__name__
+    if isinstance(item, np.ndarray) and item.dtype.kind in "iub":
+        item = devices.move(item, devices.of(x))
+    if not isinstance(item, type(x)) or item.dtype.kind not in "iub":
+        found = getattr(item, "dtype", type(item).__name__)
         raise IndexError(
             f"x[...]: found an index of type {found}, expected numbers, slices, None, ..., integers or bools"
         )
@@ -150,12 +155,19 @@ def _array_indices(item, shape: tuple, axis: int) -> list:
     return list(item.nonzero())
 
 
-def index_arrays(indices, shape: tuple, operation: str) -> tuple:
+def _beside(index, x):
+    """The array of an index where the array x is; as in PyTorch, an index on the CPU goes anywhere"""
+    if index.is_cuda and isinstance(x, np.ndarray):
+        raise devices.DeviceError(f"x[...]: found an index on {index.device} and x on cpu; use index.cpu()")
+    return devices.move(index._data, devices.of(x))
+
+
+def index_arrays(indices, input, operation: str) -> tuple:
     """Tensors of integers or masks, and None for a whole dimension, as one NumPy index."""
-    result, axis = [], 0
+    result, axis, shape = [], 0, input.shape
     for item in indices:
-        array = item._data if isinstance(item, Tensor) else item
-        if array is not None and (not isinstance(array, np.ndarray) or array.dtype.kind not in "ib"):
+        array = _beside(item, input._data) if isinstance(item, Tensor) else item
+        if array is not None and getattr(array, "dtype", np.dtype(float)).kind not in "ib":
             raise IndexError(
                 f"{operation}: found an index of type {_type(item)}, expected integers or a mask"
             )
@@ -168,13 +180,13 @@ def index_arrays(indices, shape: tuple, operation: str) -> tuple:
 
 
 def _type(item) -> str:
-    return str(item.dtype) if isinstance(item, (Tensor, np.ndarray)) else type(item).__name__
+    return str(getattr(item, "dtype", type(item).__name__))
 
 
 def index_select(input, dim, index):
     """The slices at `index` (integers, 1-d or a single one) along `dim`"""
     dim = dim_of(dim, input.ndim, "index_select")
-    places = index_1d(index, "index_select", input.shape[dim] if input.ndim else 1)
+    places = index_1d(index, "index_select", input, dim)
     if input.ndim == 0:
         if places.size != 1:
             raise RuntimeError(
@@ -184,15 +196,16 @@ def index_select(input, dim, index):
     return getitem(input, (slice(None),) * dim + (places,))
 
 
-def index_1d(index, operation: str, size: int):
-    """The numbers of a 1-d (or 0-d) int32 or int64 Tensor, each in 0..size-1."""
+def index_1d(index, operation: str, input, dim: int):
+    """The numbers of a 1-d (or 0-d) int32 or int64 Tensor, each a place along dim of input."""
+    size = input.shape[dim] if input.ndim else 1
     if index.dtype not in (dtypes.int32, dtypes.int64):
         raise dtypes.DtypeError(
             f"{operation}: found an index of dtype {index.dtype}, expected int32 or int64"
         )
     if index.ndim > 1:
         raise IndexError(f"{operation}: found an index {index.shape}, expected one dimension")
-    places = index._data.reshape(-1)
+    places = _beside(index, input._data).reshape(-1)
     if places.size and not (0 <= places.min() and places.max() < size):
         raise IndexError(f"{operation}: an index is outside 0..{size - 1}")
     return places
@@ -214,10 +227,10 @@ def masked_select(input, mask):
 
 def nonzero(input, *, as_tuple=False):
     """Where x is not zero: (count, x.ndim) integers, or with as_tuple one (count,) a dimension, to index with"""
-    places = input._data.nonzero() if input.ndim else (input._data.reshape(1).nonzero()[0],)
+    places = kernels.nonzero(input._data)
     if as_tuple:
         return tuple(Tensor._wrap(i) for i in places)
-    return Tensor._wrap(np.stack(places, 1)[:, : input.ndim])
+    return Tensor._wrap(kernels.array_module(input._data).stack(places, 1)[:, : input.ndim])
 
 
 def embedding(input, weight, padding_idx=None):
@@ -226,7 +239,7 @@ def embedding(input, weight, padding_idx=None):
         raise dtypes.DtypeError(f"embedding: found indices of dtype {input.dtype}, expected int32 or int64")
     if weight.ndim != 2:
         raise dtypes.ShapeError(f"embedding: found weight {weight.shape}, expected 2 dimensions")
-    indices, rows = input._data, weight.shape[0]
+    indices, rows = _beside(input, weight._data), weight.shape[0]
     if indices.size and not (0 <= indices.min() and indices.max() < rows):
         raise IndexError(f"embedding: an index is outside 0..{rows - 1}; weight {weight.shape}")
     out = _getitem(weight, index=(indices.astype(np.int64),))  # a copy: the tape keeps it

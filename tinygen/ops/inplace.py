@@ -51,7 +51,7 @@ relu_, sigmoid_, tanh_ = map(_of, (activation.relu, activation.sigmoid, activati
 
 def copy_(input, src, non_blocking=False):
     """Take over the numbers of another Tensor, which broadcasts and is cast.  non_blocking has no effect."""
-    return input._in_place("copy_", expand(e.cast(as_tensor(src), dtype=input.dtype), input.shape))
+    return input._in_place("copy_", expand(as_tensor(src).to(input), input.shape))
 
 
 def fill_(input, value):
@@ -66,7 +66,7 @@ def fill_(input, value):
         limits = np.iinfo(input.dtype)
         if not limits.min <= value <= limits.max:
             raise RuntimeError(f"fill_: the value {value} does not fit into {input.dtype}")
-    return input._in_place("fill_", Tensor._wrap(np.full(input.shape, value, input.dtype)))
+    return input._in_place("fill_", creation.full(input.shape, value, dtype=input.dtype, device=input.device))
 
 
 def zero_(input):
@@ -86,7 +86,7 @@ def normal_(input, mean=0.0, std=1.0):
 
 def bernoulli_(input, p=0.5):
     """Fill with 1 with probability p, a number or a Tensor that broadcasts, else 0"""
-    chance = p if isinstance(p, Tensor) else Tensor._wrap(np.full((), p, np.float64))
+    chance = p if isinstance(p, Tensor) else creation.full((), p, dtype=np.float64, device=input.device)
     drawn = sampling.bernoulli(expand(chance, input.shape))
     return input._in_place("bernoulli_", e.cast(drawn, dtype=input.dtype))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen import kernels
+from tinygen import devices, kernels
 from tinygen.dtypes import ShapeError
 from tinygen.tensor import Tensor
 
@@ -14,4 +14,4 @@ def bernoulli_log_likelihood(x: np.ndarray, logits: Tensor) -> np.ndarray:
     if logits.ndim != 3 or x.shape != (logits.shape[0], logits.shape[2]):
         found = f"x {x.shape}, logits {logits.shape}"
         raise ShapeError(f"bernoulli_log_likelihood: found {found}, expected (N, D) and (N, S, D)")
-    return kernels.bernoulli_log_likelihood(x, logits._data)
+    return devices.on_host(kernels.bernoulli_log_likelihood(devices.move(x, logits.device), logits._data))

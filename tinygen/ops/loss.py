@@ -139,7 +139,7 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     _check_reduction("gaussian_nll_loss", reduction)
     expect_floating("gaussian_nll_loss", input=input)
     if isinstance(var, numbers.Real):
-        var = Tensor._wrap(np.full(input.shape, var, input.dtype))
+        var = full(input.shape, var, dtype=input.dtype, device=input.device)
     elif var.shape != input.shape:
         var = unsqueeze(var, -1) if var.shape == input.shape[:-1] else var
         if var.shape != (*input.shape[:-1], 1):
@@ -288,7 +288,7 @@ def _labels(operation: str, input, target, ignore_index: int):
     D = math.prod(input.shape[2:])
     labels = target._data.reshape(N, D)
     counts = labels != ignore_index
-    index = np.where(counts, labels, 0)
+    index = kernels.array_module(labels).where(counts, labels, 0)
     if index.size and not (0 <= index.min() and index.max() < C):
         wrong = index.min() if index.min() < 0 else index.max()
         raise IndexError(f"{operation}: found class {wrong}, expected 0 to {C - 1}; {shapes}")
@@ -298,7 +298,7 @@ def _labels(operation: str, input, target, ignore_index: int):
 def _per_place(operation: str, values, weights, shape: tuple, reduction: str):
     """Reduce (N, D) values already multiplied by `weights`; their mean is divided by the sum of weights."""
     if reduction == "mean":
-        return sum(values) / Tensor._wrap(np.asarray(weights.sum(), values.dtype))
+        return sum(values) / Tensor._wrap(kernels.array_module(weights).asarray(weights.sum(), values.dtype))
     return _reduce(operation, reshape(values, shape), reduction)
 
 
@@ -344,7 +344,9 @@ def cross_entropy(
     by_class = _class_weights("cross_entropy", weight, x)
     weights = (counts if by_class is None else counts * by_class[index]).astype(x.dtype)
     if not label_smoothing:
-        values = _cross_entropy(x, index=np.where(counts, index, -1), weights=weights)
+        values = _cross_entropy(
+            x, index=kernels.array_module(index).where(counts, index, -1), weights=weights
+        )
         return _per_place("cross_entropy", values, weights, target.shape, reduction)
     values = -_pick_class(x, index=index) * Tensor._wrap(weights)
     each = x if by_class is None else x * Tensor._wrap(by_class[:, None])

@@ -7,6 +7,7 @@ import numpy as np
 from tinygen import kernels
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.conv import pair, sizes
+from tinygen.ops.device import beside
 from tinygen.ops.matmul import matmul
 from tinygen.ops.shape import squeeze, unsqueeze
 from tinygen.primitive import primitive
@@ -153,7 +154,7 @@ def avg_pool2d(
     if divisor_override is None:
         sizes = zip(x.shape[2:], at["size"], at["kernel"], at["stride"], at["padding"])
         rows, columns = (_window_counts(*along, count_include_pad) for along in sizes)
-        divisor = Tensor._wrap(np.outer(rows, columns).astype(x.dtype))
+        divisor = beside(x, np.outer(rows, columns).astype(x.dtype))
     elif divisor_override == 0:
         raise ValueError("avg_pool2d: found divisor_override 0, expected another number")
     else:
@@ -186,7 +187,7 @@ def adaptive_avg_pool2d(input, output_size):
     if len(sizes) != 2:
         raise ShapeError(f"adaptive_avg_pool2d: found output_size {output_size}, expected one or two numbers")
     sizes = [n if size is None else size for n, size in zip(x.shape[2:], sizes)]
-    down, across = (_averages(n, size, x.dtype) for n, size in zip(x.shape[2:], sizes))
+    down, across = (beside(x, _averages(n, size, x.dtype)) for n, size in zip(x.shape[2:], sizes))
     return _like(matmul(matmul(down, x), across.T), input)
 
 
@@ -196,4 +197,4 @@ def _averages(n: int, parts: int, dtype):
     for p in range(parts):
         start, end = p * n // parts, -(-(p + 1) * n // parts)
         matrix[p, start:end] = 1 / (end - start)
-    return Tensor._wrap(matrix)
+    return matrix

@@ -13,6 +13,7 @@ from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops import compare
 from tinygen.ops import elementwise as e
 from tinygen.ops import shape as s
+from tinygen.ops.device import beside
 from tinygen.ops.gather import gather
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
@@ -234,9 +235,9 @@ def _arg(name: str):
         _not_empty(input, dim, name)
         axis = None if dim is None else normalize_dims(dim, input.ndim, name)
         if axis == ():
-            return Tensor._wrap(np.zeros((), np.int64))
+            return beside(input, np.zeros((), np.int64))
         result = getattr(input._data, name)(axis=axis and axis[0], keepdims=keepdim)
-        return Tensor._wrap(np.asarray(result, np.int64))
+        return Tensor._wrap(kernels.array_module(input._data).asarray(result, np.int64))
 
     arg.__name__ = arg.__qualname__ = name
     arg.__doc__ = (
@@ -251,7 +252,8 @@ argmax, argmin = _arg("argmax"), _arg("argmin")
 def _truth(name: str):
     def truth(input, dim=None, keepdim=False):
         dims = () if dim in ((), []) else normalize_dims(dim, input.ndim, name)  # no dim reduces nothing here
-        result = np.asarray(getattr(input._data != 0, name)(axis=dims, keepdims=keepdim))
+        xp = kernels.array_module(input._data)
+        result = xp.asarray(getattr(input._data != 0, name)(axis=dims, keepdims=keepdim))
         return Tensor._wrap(result.astype(np.uint8) if input.dtype == np.uint8 else result)
 
     truth.__name__ = truth.__qualname__ = name
@@ -271,7 +273,7 @@ def count_nonzero(input, dim=None):
 def _logsumexp(x, *, dims, keepdim):
     """log(sum(exp(x))) = m + log(sum(exp(x - m))), m the maximum"""
     xp = kernels.array_module(x)
-    largest = x.max(axis=dims, keepdims=True, initial=-np.inf)
+    largest = kernels.largest(x, dims, keepdims=True)
     largest = xp.where(xp.isfinite(largest), largest, x.dtype.type(0))
     total = kernels.log(kernels.exp(x - largest).sum(axis=dims, keepdims=True)) + largest
     return total if keepdim else total.squeeze(dims)

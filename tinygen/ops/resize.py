@@ -8,10 +8,10 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.ops.device import beside
 from tinygen.ops.matmul import matmul
 from tinygen.ops.shape import permute, reshape, squeeze, unsqueeze
 from tinygen.primitive import primitive
-from tinygen.tensor import Tensor
 
 
 @primitive
@@ -133,7 +133,7 @@ def _linear(input, targets, align_corners: bool):
     Most weights are 0: a nan or an infinity spreads along its row and column, in PyTorch only to its neighbours.
     """
     weights = [
-        _line_weights(n, count, step, align_corners, input.dtype)
+        beside(input, _line_weights(n, count, step, align_corners, input.dtype))
         for n, (count, step) in zip(input.shape[2:], targets)
     ]
     y = matmul(input, weights[-1].T)
@@ -154,7 +154,7 @@ def _line_weights(n: int, count: int, step: float, align_corners: bool, dtype):
     matrix = np.zeros((count, n), dtype)
     matrix[i, low] = 1 - share
     matrix[i, np.minimum(low + 1, n - 1)] += share.astype(dtype)
-    return Tensor._wrap(matrix)
+    return matrix
 
 
 def pixel_shuffle(input, upscale_factor):

@@ -8,12 +8,11 @@ from tinygen import dtypes, kernels
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.grad_mode import is_grad_enabled
 from tinygen.ops.creation import draw, finish, randn, stream
-from tinygen.tensor import Tensor, check_device
+from tinygen.tensor import Tensor
 
 
 def normal(mean=0.0, std=1.0, size=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Normal with the given mean and deviation: numbers with a `size`, or Tensors that broadcast"""
-    check_device(device)
     tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
     if is_grad_enabled() and any(x.requires_grad for x in tensors):
         raise NotImplementedError("normal: no gradient flows to mean or std; use mean + std * randn(size)")
@@ -25,18 +24,22 @@ def normal(mean=0.0, std=1.0, size=None, *, dtype=None, device=None, requires_gr
         raise RuntimeError(f"normal: found std {std}, expected none below 0")
     shape = np.broadcast_shapes(*[x.shape for x in tensors]) if tensors else size
     dtype = dtype or (tensors[0].dtype if tensors else None)
-    result = (randn(shape, dtype=dtype) * std + mean)._data
+    place = tensors[0].device if tensors and device is None else device
+    result = (randn(shape, dtype=dtype, device=place) * std + mean)._data
     return finish(result if dtype is None else result.astype(dtype, copy=False), requires_grad)
 
 
 def bernoulli(input, p=None) -> Tensor:
     """1 with the probability given by input (or by the number p), else 0, in input's dtype"""
-    chance = input._data if p is None else np.full(input.shape, p, dtypes.float64)
+    xp = kernels.array_module(input._data)
+    chance = input._data if p is None else xp.full(input.shape, p, dtypes.float64)
     if chance.dtype.kind != "f":
         raise DtypeError(f"bernoulli: found dtype {chance.dtype}, expected a floating dtype")
     if chance.size and not (0 <= chance.min() and chance.max() <= 1):
         raise RuntimeError("bernoulli: found an element that is no probability, expected 0 to 1")
-    return finish((draw("uniform", input.shape, chance.dtype) < chance).astype(input.dtype), False)
+    return finish(
+        (draw("uniform", input.shape, chance.dtype, input.device) < chance).astype(input.dtype), False
+    )
 
 
 def multinomial(input, num_samples, replacement=False) -> Tensor:
@@ -45,16 +48,17 @@ def multinomial(input, num_samples, replacement=False) -> Tensor:
     Without replacement: the smallest of E / weight, with E from the exponential distribution, one for each index.
     """
     _check_weights(input, num_samples, replacement)
-    weights = np.atleast_2d(input._data).astype(np.float64)
+    xp = kernels.array_module(input._data)
+    weights = xp.atleast_2d(input._data).astype(np.float64)
     if replacement:
-        uniform = stream().uniform((len(weights), num_samples), np.float64)
+        uniform = stream(input.device).uniform((len(weights), num_samples), np.float64)
         drawn = kernels.multinomial(weights, uniform)
     else:
         with np.errstate(divide="ignore", invalid="ignore"):
-            waiting = -np.log1p(-stream().uniform(weights.shape, np.float64)) / weights
+            waiting = -xp.log1p(-stream(input.device).uniform(weights.shape, np.float64)) / weights
         waiting[weights == 0] = np.inf
         drawn = kernels.argsort(waiting, 1)[:, :num_samples]
-    return Tensor._wrap(np.asarray(drawn.reshape(*input.shape[:-1], num_samples), np.int64))
+    return Tensor._wrap(xp.asarray(drawn.reshape(*input.shape[:-1], num_samples), np.int64))
 
 
 def _check_weights(input, num_samples: int, replacement: bool) -> None:
@@ -68,7 +72,8 @@ def _check_weights(input, num_samples: int, replacement: bool) -> None:
         raise RuntimeError(f"multinomial: found num_samples {num_samples}, expected at least 1{most}")
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise RuntimeError("multinomial: found a weight that is inf, nan or below 0")
-    fewest = (weights > 0).sum(-1).min(initial=weights.shape[-1])
+    counts = (weights > 0).sum(-1)
+    fewest = int(counts.min()) if counts.size else weights.shape[-1]
     needed = 1 if replacement else num_samples
     if fewest < needed:
         raise RuntimeError(

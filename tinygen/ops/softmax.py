@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygen import kernels, random
 from tinygen.dtypes import DtypeError
+from tinygen.ops.creation import zeros_like
 from tinygen.ops.elementwise import cast, exp
 from tinygen.ops.reduce import argmax, normalize_dims, sum
 from tinygen.ops.shape import reshape
@@ -85,11 +86,11 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
     if not logits.is_floating_point():
         raise DtypeError(f"gumbel_softmax: found dtype {logits.dtype}, expected a floating dtype")
     dtype = logits.dtype if logits.dtype == np.float64 else np.float32
-    u = np.maximum(random.default_stream().uniform(logits.shape, dtype), np.finfo(dtype).tiny)
+    u = np.maximum(random.default_stream(logits.device).uniform(logits.shape, dtype), np.finfo(dtype).tiny)
     gumbels = Tensor._wrap((-np.log(-np.log(u))).astype(logits.dtype))
     soft = softmax((logits + gumbels) / tau, dim)
     if not hard:
         return soft
-    one_hot = np.zeros(soft.shape, soft.dtype)
-    np.put_along_axis(one_hot, argmax(soft, dim, keepdim=True)._data, 1, dim)
-    return Tensor._wrap(one_hot) - soft.detach() + soft
+    chosen = argmax(soft, dim, keepdim=True)
+    one_hot = zeros_like(soft).detach().scatter(dim, chosen, value=1.0)
+    return one_hot - soft.detach() + soft

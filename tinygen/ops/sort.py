@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen import dtypes, kernels
+from tinygen.devices import DeviceError
 from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.ops.device import beside
 from tinygen.ops.elementwise import clone
 from tinygen.ops.gather import gather
 from tinygen.ops.reduce import ValuesIndices
@@ -17,7 +19,7 @@ def argsort(input, dim=-1, descending=False, stable=False):
     """The indices that sort along dim; ties keep their order, whatever `stable` says, and nan is the largest"""
     dim = dim_of(dim, input.ndim, "argsort")
     if input.ndim == 0:
-        return Tensor._wrap(np.zeros((), np.int64))
+        return beside(input, np.zeros((), np.int64))
     return Tensor._wrap(kernels.argsort(input._data, dim, descending))
 
 
@@ -52,12 +54,13 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
     """
     if dim is not None:
         dim = dim_of(dim, input.ndim, "unique")
-    values, inverse, counts = np.unique(
+    xp = kernels.array_module(input._data)
+    values, inverse, counts = xp.unique(
         input._data, return_inverse=True, return_counts=True, axis=dim, equal_nan=False
     )
     inverse = inverse.reshape(input.shape if dim is None else -1)
     given = [(values, True), (inverse, return_inverse), (counts, return_counts)]
-    results = tuple(Tensor._wrap(np.asarray(array)) for array, wanted in given if wanted)
+    results = tuple(Tensor._wrap(xp.asarray(array)) for array, wanted in given if wanted)
     return results if len(results) > 1 else results[0]
 
 
@@ -70,9 +73,16 @@ def bincount(input, weights=None, minlength=0):
         raise ShapeError(f"bincount: found x {x.shape}, expected one dimension and no numbers below 0")
     if minlength < 0:
         raise RuntimeError(f"bincount: found minlength {minlength}, expected none below 0")
+    xp = kernels.array_module(x)
     if weights is None or not x.size:
-        return Tensor._wrap(np.bincount(x, minlength=minlength).astype(np.int64, copy=False))
+        return Tensor._wrap(xp.bincount(x, minlength=minlength).astype(np.int64, copy=False))
+    if weights.is_cuda != input.is_cuda:
+        places = f"input on {input.device}, weights on {weights.device}"
+        raise DeviceError(f"bincount: found {places}, expected one device; use x.to(device)")
     if weights.shape != input.shape:
         raise ShapeError(f"bincount: found weights {weights.shape}, expected {input.shape}")
     dtype = weights.dtype if weights.dtype == dtypes.float32 else dtypes.float64
-    return Tensor._wrap(np.bincount(x, weights._data, minlength).astype(dtype, copy=False))
+    if weights.is_cuda:  # cupy's would add in any order
+        count = max(int(x.max()) + 1, minlength)
+        return Tensor._wrap(kernels.put(weights._data.astype(dtype), (x,), (count,)))
+    return Tensor._wrap(xp.bincount(x, weights._data, minlength).astype(dtype, copy=False))

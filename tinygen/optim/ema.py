@@ -22,7 +22,7 @@ class EMA:
         n = self.updates = self.updates + 1
         d = min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
         for name, p in self.module.named_parameters():
-            average = self.average[name]
+            average = self.average[name] = self.average[name].to(p.device)  # the module may have moved
             average._touch()
             average._data += p.dtype.type(1 - d) * (p._data - average._data)
 
@@ -32,7 +32,7 @@ class EMA:
         kept = {name: p._data.copy() for name, p in self.module.named_parameters()}
         try:
             for name, p in self.module.named_parameters():
-                p._write(self.average[name]._data)
+                p._write(self.average[name].to(p.device)._data)
             yield self.module
         finally:
             for name, p in self.module.named_parameters():
@@ -52,5 +52,5 @@ class EMA:
                     f"load_state_dict of EMA: size of {name}: found {given[name].shape}, expected {own.shape}"
                 )
         for name, own in self.average.items():
-            own._write(given[name]._data)
+            own._write(given[name].to(own.device)._data)
         self.updates = state_dict["updates"]

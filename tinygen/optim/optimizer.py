@@ -6,8 +6,10 @@ from collections import defaultdict
 
 import numpy as np
 
-from tinygen import autograd
+from tinygen import autograd, devices
+from tinygen.devices import move
 from tinygen.dtypes import ShapeError
+from tinygen.ops.creation import full_like
 from tinygen.tensor import Tensor
 
 # how PyTorch computes a step, not what: one way exists here
@@ -98,15 +100,20 @@ class Optimizer:
             all="ignore"
         ):  # what overflows is inf or nan without a warning, as in every operation
             for group in self.param_groups:
-                params = [p for p in group["params"] if p.grad is not None]
-                for p in params:
-                    if p.grad.shape != p.shape:
-                        raise ShapeError(f"step: found a gradient {p.grad.shape} of a parameter {p.shape}")
-                    p._touch()
-                gradients = [-p.grad._data if group["maximize"] else p.grad._data for p in params]
-                if params:
-                    self._update_all(group, params, gradients)
+                every = [p for p in group["params"] if p.grad is not None]
+                for params in _by_device(every):
+                    self._step(group, params)
         return loss
+
+    def _step(self, group: dict, params: list[Tensor]) -> None:
+        """Update parameters of one device."""
+        for p in params:
+            if p.grad.shape != p.shape:
+                raise ShapeError(f"step: found a gradient {p.grad.shape} of a parameter {p.shape}")
+            p._touch()
+        gradients = [-p.grad._data if group["maximize"] else p.grad._data for p in params]
+        if params:
+            self._update_all(group, params, gradients)
 
     def _update_all(self, group: dict, params: list[Tensor], gradients: list[np.ndarray]) -> None:
         """Update all parameters of a group in place along their gradients."""
@@ -157,21 +164,30 @@ class Optimizer:
         return f"{type(self).__name__} (" + "\n".join(lines) + "\n)"
 
 
+def _by_device(params: list[Tensor]) -> list[list[Tensor]]:
+    """Parameters of each device together: a kernel takes arrays of one."""
+    if not devices.in_use:
+        return [params]
+    return [[p for p in params if p.is_cuda == there] for there in {p.is_cuda for p in params}]
+
+
 def moment(state: dict, name: str, p: Tensor, value: float = 0.0) -> np.ndarray:
     """The array of a moment, which starts as `value` everywhere."""
     if name not in state:
-        state[name] = Tensor._wrap(np.full_like(p._data, value))
+        state[name] = full_like(p, value).detach()
+    elif devices.in_use:  # the parameter may have moved
+        state[name] = state[name].to(p.device)
     return state[name]._data
 
 
 def _copied(name: str, value, p: Tensor):
     """A moment as a Tensor of its own in the parameter's dtype; the number of steps as a number."""
-    array = np.asarray(value._data if isinstance(value, Tensor) else value)
+    array = value._data if isinstance(value, Tensor) else np.asarray(value)
     if name == "step":
         return int(array)
     if array.shape != p.shape:
         raise ValueError(f"load_state_dict: {name}: found {array.shape}, expected {p.shape}")
-    return Tensor._wrap(array.astype(p.dtype))
+    return Tensor._wrap(move(array.astype(p.dtype), p.device))
 
 
 def _check(name: str, options: dict) -> None:

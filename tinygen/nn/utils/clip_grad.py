@@ -33,7 +33,7 @@ def get_total_norm(
     total = float(np.linalg.norm(norms, float(norm_type))) if norms else 0.0
     if error_if_nonfinite and not math.isfinite(total):
         raise RuntimeError(f"clip_grad_norm_: the norm of the gradients is {total}, expected a finite number")
-    return tensor(total, dtype)
+    return tensor(total, dtype, tensors[0].device if tensors else None)
 
 
 def clip_grads_with_norm_(

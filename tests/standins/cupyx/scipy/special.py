@@ -1,0 +1,12 @@
+"""cupyx.scipy.special: the one function that tinygen uses."""
+
+import math
+
+import numpy as np
+from cupy._array import unwrapped, wrapped
+
+
+def erf(x):
+    host = unwrapped(x)
+    wide = np.vectorize(math.erf, otypes=[np.float64])(host)
+    return wrapped(wide.astype(host.dtype))

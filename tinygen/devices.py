@@ -1,0 +1,148 @@
+"""Devices as callers name them: 'cpu', 'cuda', 'cuda:0'.  One GPU a process: CUDA_VISIBLE_DEVICES chooses which."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygen.kernels import cuda_device
+from tinygen.kernels.cuda_device import CudaError
+
+
+class DeviceError(RuntimeError):
+    """Tensors of two devices in one operation, or a device that does not exist."""
+
+
+class device(str):
+    """'cpu', 'cuda' or 'cuda:0'; compares like the string, `.type` and `.index` as in PyTorch."""
+
+    def __new__(cls, type, index: int | None = None):
+        if isinstance(type, int) and index is None:
+            type, index = "cuda", type
+        name = str(type) if index is None else f"{type}:{index}"
+        kind, colon, number = name.partition(":")
+        if kind not in ("cpu", "cuda") or (colon and not number.isdecimal()):
+            raise RuntimeError(f"device: found {name!r}, expected 'cpu', 'cuda' or 'cuda:0'")
+        return super().__new__(cls, name)
+
+    @property
+    def type(self) -> str:
+        return self.partition(":")[0]
+
+    @property
+    def index(self) -> int | None:
+        return int(self.partition(":")[2]) if ":" in self else None
+
+    def __repr__(self) -> str:
+        index = "" if self.index is None else f", index={self.index}"
+        return f"device(type={self.type!r}{index})"
+
+
+CPU, CUDA = device("cpu"), device("cuda:0")
+
+
+def of(array) -> device:
+    """Where an array lives."""
+    return CPU if isinstance(array, np.ndarray) else CUDA
+
+
+in_use = False  # whether a GPU was asked for: before, every array is on the CPU and nobody need look
+
+
+def _cupy():
+    """The module cupy; from now on arrays may be on a GPU.  Raises CudaError where none can be used."""
+    global in_use
+    if not in_use:
+        cuda_device.architecture()
+        in_use = True
+    return cuda_device.cupy()
+
+
+def checked(name) -> device:
+    """CPU or CUDA, for any name of theirs (None: the CPU).  Raises CudaError where no GPU can be used."""
+    if name is None or name is CPU:
+        return CPU
+    wanted = name if isinstance(name, device) else device(name)
+    if wanted.index not in (None, 0):
+        raise DeviceError(
+            f"device {wanted}: one device of a kind is used; set CUDA_VISIBLE_DEVICES={wanted.index} and use 'cuda'"
+        )
+    if wanted.type == "cpu":
+        return CPU
+    _cupy()
+    return CUDA
+
+
+def module(name):
+    """numpy or cupy: what makes new arrays on the device of that name (None: the CPU)"""
+    return np if name is None or checked(name) is CPU else _cupy()
+
+
+def move(array, name):
+    """The array on that device: itself where it is there already."""
+    return cuda_device.on_device(array, checked(name).type)
+
+
+def on_host(array) -> np.ndarray:
+    """The array itself where NumPy owns it, else a copy"""
+    return cuda_device.on_host(array)
+
+
+def is_device_array(x) -> bool:
+    """Whether x is an array in a GPU's memory, of cupy or of a library that says so (`__cuda_array_interface__`)"""
+    return not isinstance(x, np.ndarray) and hasattr(x, "__cuda_array_interface__")
+
+
+def is_array(x) -> bool:
+    return isinstance(x, np.ndarray) or is_device_array(x)
+
+
+def adopted(x):
+    """cupy's array over the memory of another library's"""
+    return _cupy().asarray(x)
+
+
+def from_dlpack(x):
+    """The array of NumPy or cupy over the memory of another library's"""
+    kind, number = x.__dlpack_device__()
+    if int(kind) == 1:
+        return np.from_dlpack(x)
+    if int(kind) == 2 and number == 0:
+        return _cupy().from_dlpack(x)
+    raise DeviceError(
+        f"from_dlpack: found an array on DLPack's device ({int(kind)}, {number}), expected (1, 0) or (2, 0)"
+    )
+
+
+def writeable(array) -> bool:
+    """Whether no two elements of a GPU's array are one in memory, as in an expanded Tensor; cupy has no such flag"""
+    return all(stride or n < 2 for n, stride in zip(array.shape, array.strides))
+
+
+def out_of_memory(operation: str, error: MemoryError, operands: str = "") -> Exception:
+    """The error of an allocation that failed on a GPU, with what to do; one of the CPU's as it is"""
+    told = cuda_device.told(error)
+    return error if told is None else CudaError(f"{operation}: {told}{operands and f'; {operands}'}")
+
+
+def why_no_gpu() -> str | None:
+    """One sentence on what is missing, None where a GPU can be used"""
+    try:
+        cuda_device.architecture()
+    except CudaError as error:
+        return str(error)
+    return None
+
+
+def gpu_runtime():
+    """CUDA's own functions, as cupy has them"""
+    return _cupy().cuda.runtime
+
+
+def gpu_memory():
+    """The pool in which cupy keeps the GPU's memory"""
+    return _cupy().get_default_memory_pool()
+
+
+def gpu_name() -> str:
+    name = gpu_runtime().getDeviceProperties(0)["name"]
+    return name.decode() if isinstance(name, bytes) else name

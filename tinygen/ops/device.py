@@ -1,0 +1,27 @@
+"""Between devices: a copy that gradients pass through."""
+
+from __future__ import annotations
+
+from tinygen import devices
+from tinygen.primitive import primitive
+from tinygen.tensor import Tensor
+
+
+@primitive(name="to")
+def _move(x, *, device, source):
+    """x in the memory of another device; the gradient comes back to x's"""
+    return devices.move(x, device)
+
+
+_move.vjp(lambda g, device, source: _move(g, device=source, source=device))
+
+
+def to_device(x, device):
+    """x itself where it is on `device`, else a copy there"""
+    device = devices.checked(device)
+    return x if device is x.device else _move(x, device=device, source=x.device)
+
+
+def beside(x, array):
+    """A NumPy array that nobody else writes to, as a Tensor on the device of x"""
+    return Tensor._wrap(array if not x.is_cuda else devices.move(array, x.device))
