@@ -51,7 +51,10 @@ BUILDS = {
     "sanitized": ("-O1", "-g", "-DHOSTCUDA_SANITIZED"),
 }
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-INSTRUMENT = {"checked": ("-fsanitize=thread", "-fsanitize=alignment,bounds"), "sanitized": SANITIZERS}
+INSTRUMENT = {
+    "checked": ("-fsanitize=thread", "-fsanitize=alignment,bounds,integer-divide-by-zero"),
+    "sanitized": SANITIZERS,
+}
 LINK = {"sanitized": SANITIZERS}
 
 
@@ -74,11 +77,13 @@ class Signature:
 @functools.cache
 def compiler() -> str:
     """The path of g++ ($CXX if it is set)."""
+    if sys.platform != "linux":
+        raise CompileError(f"running a .cu file on the CPU works on Linux only; this is {sys.platform}")
     path = shutil.which(os.environ.get("CXX", "g++"))
     if path is None:
         raise CompileError(
             "running a .cu file on the CPU needs the C++ compiler g++, which is not on the PATH: install it "
-            "(Debian, Ubuntu: apt install g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install)"
+            "(Debian, Ubuntu: apt install g++; Fedora: dnf install gcc-c++)"
         )
     return path
 
@@ -86,12 +91,11 @@ def compiler() -> str:
 @functools.cache
 def machine_key() -> str:
     """What a compiled library depends on besides its source: compiler and processor."""
-    version = subprocess.run([compiler(), "--version"], capture_output=True, text=True, check=True).stdout
-    flags = ""
-    if os.path.exists("/proc/cpuinfo"):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
-    return f"{version}\n{platform.platform()}\n{platform.processor()}\n{flags}"
+    real = os.path.realpath(compiler())
+    status = os.stat(real)
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    features = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
+    return f"{real} {status.st_size} {status.st_mtime_ns}\n{platform.machine()}\n{features}"
 
 
 def run_compiler(arguments, source: str) -> str:

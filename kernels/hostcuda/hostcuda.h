@@ -439,7 +439,6 @@ static inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {
     return result;
 }
 static inline long long clock64() { return 0; }  // no time passes here: a CPU's would say nothing about a GPU
-static inline int clock() { return 0; }
 static inline void __nanosleep(unsigned) {}
 
 // ---- 8 half and bfloat16 -------------------------------------------------------------------------------------------

@@ -94,6 +94,7 @@ class Parameter:
         self.dtype = (
             None if self.kind in "VB" else np.dtype(bool if self.kind == "b" else f"{self.kind}{item}")
         )
+        self.limits = np.iinfo(self.dtype) if self.kind in "iu" else None
         base = {"V": "struct or void", "B": "__nv_bfloat16"}.get(self.kind) or str(self.dtype)
         self.text = f"{'const ' if self.is_const else ''}{base}{'' if raw.lanes == 1 else f' x {raw.lanes}'}"
         self.text += " *" if self.pointer else ""
@@ -105,44 +106,42 @@ class Parameter:
             return dtype == np.uint16 or dtype.name == "bfloat16"
         return dtype == self.dtype
 
-    def convert(self, value, where: str):
-        """The argument as an array whose bytes, or address, the kernel gets; an error names `where`."""
+    def convert(self, value):
+        """The argument as an array whose bytes, or address, the kernel gets."""
         if self.pointer:
-            return self._array(value, where)
+            return self._array(value)
         if isinstance(value, (int, float)) and not isinstance(value, np.generic):
-            return self._number(value, where)
+            return self._number(value)
         array = np.asarray(value)
         if array.size != 1:
-            raise TypeError(f"{where} is an array of shape {array.shape}: expected one {self.text}")
+            raise TypeError(f"is an array of shape {array.shape}: expected one {self.text}")
         if self.kind == "V" or self.lanes > 1:
             if array.nbytes != self.size:
-                raise TypeError(f"{where} has {array.nbytes} bytes: expected a struct of {self.size}")
+                raise TypeError(f"has {array.nbytes} bytes: expected a struct of {self.size}")
         elif not self.accepts(array.dtype):
-            raise TypeError(f"{where} is {array.dtype}: expected {self.text}")
-        return _aligned(array)
+            raise TypeError(f"is {array.dtype}: expected {self.text}")
+        return _aligned(array) if array.nbytes > 8 else array
 
-    def _number(self, value, where: str):
+    def _number(self, value):
         if self.dtype is None or self.lanes > 1:
-            raise TypeError(f"{where} is a Python number: expected {self.text}")
+            raise TypeError(f"is a Python number: expected {self.text}")
         if self.kind != "f" and isinstance(value, float):
-            raise TypeError(f"{where} is a Python float: expected {self.text}")
-        if self.kind in "iu":
-            limits = np.iinfo(self.dtype)
-            if not limits.min <= value <= limits.max:
-                raise OverflowError(f"{where} is {value}, which does not fit {self.text}")
+            raise TypeError(f"is a Python float: expected {self.text}")
+        if self.limits and not self.limits.min <= value <= self.limits.max:
+            raise OverflowError(f"is {value}, which does not fit {self.text}")
         return np.array(value, self.dtype)
 
-    def _array(self, value, where: str):
+    def _array(self, value):
         if value is None:
             return None
         if not isinstance(value, np.ndarray):
-            raise TypeError(f"{where} is {type(value).__name__}: expected an array for {self.text}")
+            raise TypeError(f"is {type(value).__name__}: expected an array for {self.text}")
         if not self.accepts(value.dtype):
-            raise TypeError(f"{where} is an array of {value.dtype}: expected {self.text}")
+            raise TypeError(f"is an array of {value.dtype}: expected {self.text}")
         if not value.flags.c_contiguous:
-            raise ValueError(f"{where} is not contiguous: the kernel sees an address, no strides")
+            raise ValueError("is not contiguous: the kernel sees an address, no strides")
         if not (self.is_const or value.flags.writeable):
-            raise ValueError(f"{where} is read-only, and the kernel declares {self.text}, not const")
+            raise ValueError(f"is read-only, and the kernel declares {self.text}, not const")
         return value
 
 
@@ -163,6 +162,7 @@ class _Entry:
 
     def __init__(self, name: str, raw: _Kernel, names: list[str]) -> None:
         self.name, self.raw, self.launch_bound = name, raw, raw.launch_bound
+        self.shapes: dict = {}  # grids and blocks that have been checked
         self.parameters = [Parameter(names[i], raw.parameters[i]) for i in range(raw.count)]
 
 
@@ -210,7 +210,10 @@ class Module:
             raise ValueError(f"order is {order!r}: expected one of {', '.join(ORDERS)}")
         values = convert(entry, arguments)
         launch, keep = _described(entry, values, reachable)
-        launch.grid, launch.block = checked_shape(entry, grid, block, shared)
+        shape = (*grid, "x", *block, shared)
+        if shape not in entry.shapes:
+            entry.shapes[shape] = checked_shape(entry, grid, block, shared)
+        launch.grid, launch.block = entry.shapes[shape]
         launch.shared, launch.order, launch.seed, launch.guard = shared, ORDERS[order], seed, guard
         with self._lock:
             failed = self._launch(entry.raw, launch)
@@ -218,6 +221,8 @@ class Module:
         if not failed:
             return
         error = self._error(name, launch)
+        if error.kind == "interrupted":
+            raise KeyboardInterrupt(str(error))
         if error.kind == "out of bounds afterwards" and self.build != "checked":
             options = dict(shared=shared, order=order, seed=seed, reachable=reachable)
             compile(self.source, self.flags, checked=True).launch(name, grid, block, arguments, **options)
@@ -263,10 +268,14 @@ def convert(entry: _Entry, arguments) -> list:
     if len(arguments) != len(parameters):
         names = ", ".join(p.name for p in parameters)
         raise TypeError(f"{entry.name}: {len(arguments)} arguments, expected {len(parameters)}: {names}")
-    return [
-        p.convert(value, f"{entry.name}: argument {i} ({p.name})")
-        for i, (p, value) in enumerate(zip(parameters, arguments))
-    ]
+    values = []
+    for parameter, value in zip(parameters, arguments):
+        try:
+            values.append(parameter.convert(value))
+        except (TypeError, ValueError, OverflowError) as error:
+            place = f"{entry.name}: argument {len(values)} ({parameter.name})"
+            raise type(error)(f"{place} {error}") from None
+    return values
 
 
 def checked_shape(entry: _Entry, grid, block, shared: int) -> tuple[tuple, tuple]:

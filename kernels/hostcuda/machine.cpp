@@ -6,6 +6,7 @@
 // barrier puts all of them back.  If the queue is empty while threads still wait, nobody is left to wake them: deadlock.
 #include "machine.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,16 +20,9 @@ dim3 blockDim, gridDim;
 // A function call already saves what the caller wants to keep.  What is left are the registers that a callee must
 // preserve: push them, remember the stack pointer, take the other fiber's stack pointer, pop its registers, return into it.
 extern "C" void hostcuda_switch(void **save_here, void *go_there);
-#if defined(__APPLE__)
-#define SYMBOL "_hostcuda_switch"
-#define HIDDEN ".private_extern " SYMBOL "\n"
-#else
-#define SYMBOL "hostcuda_switch"
-#define HIDDEN ".hidden " SYMBOL "\n"
-#endif
 #if defined(__x86_64__)
 constexpr int SAVED_WORDS = 6;          // below the return address
-asm(".text\n.globl " SYMBOL "\n" HIDDEN SYMBOL ":\n"
+asm(".text\n.globl hostcuda_switch\n.hidden hostcuda_switch\nhostcuda_switch:\n"
     "  push %rbp\n  push %rbx\n  push %r12\n  push %r13\n  push %r14\n  push %r15\n"
     "  mov %rsp, (%rdi)\n"
     "  mov %rsi, %rsp\n"
@@ -36,7 +30,7 @@ asm(".text\n.globl " SYMBOL "\n" HIDDEN SYMBOL ":\n"
     "  ret\n");
 #elif defined(__aarch64__)
 constexpr int SAVED_WORDS = 20;         // x19-x30 (x29 frame, x30 return address), d8-d15
-asm(".text\n.balign 4\n.globl " SYMBOL "\n" HIDDEN SYMBOL ":\n"
+asm(".text\n.balign 4\n.globl hostcuda_switch\n.hidden hostcuda_switch\nhostcuda_switch:\n"
     "  sub sp, sp, #160\n"
     "  stp x19, x20, [sp, #0]\n  stp x21, x22, [sp, #16]\n  stp x23, x24, [sp, #32]\n"
     "  stp x25, x26, [sp, #48]\n  stp x27, x28, [sp, #64]\n  stp x29, x30, [sp, #80]\n"
@@ -461,16 +455,25 @@ void describe_address(char *text, size_t room, uintptr_t address, size_t bytes) 
 static const int SIGNALS[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGINT};
 constexpr int SIGNAL_COUNT = sizeof SIGNALS / sizeof *SIGNALS;
 
+static pthread_t launching_thread;      // of the operating system: Python has others
+static struct sigaction signals_before[SIGNAL_COUNT];
+
 static void on_signal(int signal, siginfo_t *info, void *context) {
+    if (!pthread_equal(pthread_self(), launching_thread)) {   // not ours: to whoever had the signal before
+        for (int i = 0; i < SIGNAL_COUNT; i++)
+            if (SIGNALS[i] == signal) sigaction(signal, &signals_before[i], nullptr);
+        if (signal == SIGINT) raise(signal);
+        return;
+    }
     size_t code = 0;
-#if defined(__linux__) && defined(__x86_64__)
+#if defined(__x86_64__)
     code = size_t(static_cast<ucontext_t *>(context)->uc_mcontext.gregs[REG_RIP]);
-#elif defined(__linux__) && defined(__aarch64__)
+#elif defined(__aarch64__)
     code = size_t(static_cast<ucontext_t *>(context)->uc_mcontext.pc);
 #else
     (void)context;
 #endif
-    if (code) code = code_offset(reinterpret_cast<void *>(code));
+    if (code) code = code_offset(reinterpret_cast<void *>(code)) + 1;  // as a return address: after the instruction
     uintptr_t address = uintptr_t(info->si_addr);
     const Stack *stack = threads[current].stack;
     char where[300];
@@ -490,10 +493,10 @@ static void on_signal(int signal, siginfo_t *info, void *context) {
 
 // The handlers are in place during a launch only; they run on a stack of their own, as the fiber's may be full.
 struct SignalGuard {
-    struct sigaction before[SIGNAL_COUNT];
     stack_t stack_before;
     SignalGuard() {
         static char signal_stack[64 << 10];
+        launching_thread = pthread_self();
         stack_t stack = {};
         stack.ss_sp = signal_stack;
         stack.ss_size = sizeof signal_stack;
@@ -501,10 +504,10 @@ struct SignalGuard {
         struct sigaction action = {};
         action.sa_sigaction = on_signal;
         action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-        for (int i = 0; i < SIGNAL_COUNT; i++) sigaction(SIGNALS[i], &action, &before[i]);
+        for (int i = 0; i < SIGNAL_COUNT; i++) sigaction(SIGNALS[i], &action, &signals_before[i]);
     }
     ~SignalGuard() {
-        for (int i = 0; i < SIGNAL_COUNT; i++) sigaction(SIGNALS[i], &before[i], nullptr);
+        for (int i = 0; i < SIGNAL_COUNT; i++) sigaction(SIGNALS[i], &signals_before[i], nullptr);
         sigaltstack(&stack_before, nullptr);
     }
 };

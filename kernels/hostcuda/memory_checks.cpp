@@ -227,3 +227,6 @@ EXPORTED void __ubsan_handle_out_of_bounds(OutOfBounds *what, uintptr_t index) {
     hostcuda::fail("out of bounds", "out of bounds: index %ld of an array of type %s (%s:%u)", long(int(index)),
                    what->array->name, base_name(what->where.file), what->where.line);
 }
+EXPORTED void __ubsan_handle_divrem_overflow(SourceLocation *where, uintptr_t, uintptr_t) {
+    hostcuda::fail("division by zero", "an integer division by zero, or of the smallest int by -1 (%s:%u)", base_name(where->file), where->line);
+}
