@@ -196,7 +196,20 @@ def test_list_and_version(tinygen_):
 def test_doctor_never_fails(tinygen_, monkeypatch):
     code, out, _ = tinygen_("doctor")
     assert code == 0 and f"numpy          {np.__version__}, BLAS " in out
-    for name in "python", "threads", "cpu", "numba", "cupy", "torch", "cuda", "cache", "glyphs", "mnist":
+    for name in (
+        "python",
+        "threads",
+        "cpu",
+        "numba",
+        "cupy",
+        "torch",
+        "cuda",
+        "nvrtc",
+        "g++",
+        "cache",
+        "glyphs",
+        "mnist",
+    ):
         assert f"\n{name} " in "\n" + out and "cannot tell" not in out
     monkeypatch.setattr(doctor, "_blas", lambda: 1 / 0)
     assert "cannot tell (ZeroDivisionError: division by zero)" in tinygen_("doctor")[1]

@@ -31,7 +31,7 @@ class Guard:
 
     version   raised by every write through the Tensor API; backward compares it with the one it saved
     saves     how many tape entries hold this memory: while any does, item assignment is refused and `.numpy()`
-              hands out a read-only view
+              hands out a read-only view (cupy's arrays cannot be read-only: on a GPU the version alone tells)
     exposed   somebody outside may hold a writable NumPy array of it: what the tape saves of it is a copy
     aliased   more than one Tensor was made over this memory
     """

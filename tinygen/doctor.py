@@ -20,6 +20,7 @@ PACKAGES = {  # what it enables, how to install it
     "safetensors": ("checkpoints", "pip install safetensors"),
     "tqdm": ("progress bars", "pip install tqdm"),
     "cupy": ("arrays and kernels on an NVIDIA GPU", "pip install 'tinygen[cuda12]' or 'tinygen[cuda13]'"),
+    "numba_cuda": ("GPU kernels in Python", "pip install 'tinygen[cuda12]' or 'tinygen[cuda13]'"),
     "torch": ("parity tests and benchmarks; never used otherwise", "pip install torch"),
     "pytest": ("the tests", "pip install 'tinygen[test]'"),
 }
@@ -37,6 +38,8 @@ def report() -> Iterator[str]:
         "cpu": _cpu,
         **{name: lambda name=name: _package(name) for name in PACKAGES},
         "cuda": _cuda,
+        "nvrtc": _nvrtc,
+        "g++": _host_compiler,
         "cache": _cache,
     }
     for name, check in checks.items():
@@ -91,12 +94,40 @@ def _package(name):
 
 
 def _cuda():
-    driver = Path("/proc/driver/nvidia/version")
-    if driver.exists():
-        return driver.read_text().splitlines()[0]
-    if shutil.which("nvidia-smi") or Path("/dev/nvidia0").exists():
-        return "an NVIDIA device is here; nvidia-smi says more"
-    return "no NVIDIA driver found; a GPU would enable the CUDA kernels"
+    """The GPU that `--device cuda` means, or what is missing for one"""
+    from tinygen import cuda, devices
+
+    reason = devices.why_no_gpu()
+    if reason is not None:
+        return f"{reason}; it would enable --device cuda"
+    runtime = devices.gpu_runtime()
+    capability, gigabytes = ".".join(map(str, cuda.get_device_capability())), runtime.memGetInfo()[1] / 2**30
+    driver = runtime.driverGetVersion()
+    return (
+        f"{cuda.get_device_name()}, compute capability {capability}, {gigabytes:.0f} GiB, "
+        f"driver for CUDA {driver // 1000}.{driver % 1000 // 10}"
+    )
+
+
+def _nvrtc():
+    """What compiles .cu files for a GPU, with or without one here"""
+    from tinygen.kernels import nvrtc
+
+    try:
+        found = nvrtc.load()
+    except nvrtc.NvrtcMissing as missing:
+        return f"missing; would enable python -m tinygen.kernels.compile:  {missing}"
+    return f"{found.version[0]}.{found.version[1]} (compiles the CUDA kernels)"
+
+
+def _host_compiler():
+    """What compiles .cu files for this CPU"""
+    from tinygen.kernels.hostcuda import build
+
+    try:
+        return f"{build.compiler()} (runs the CUDA kernels on the CPU: kernels.use(..., on='host'))"
+    except build.CompileError as missing:
+        return f"missing; would enable the CUDA kernels on the CPU:  {missing}"
 
 
 def _cache():
