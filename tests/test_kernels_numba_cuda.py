@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import types
 import warnings
 from importlib.util import find_spec
@@ -230,8 +231,27 @@ def resize(sizes: dict) -> None:
             setattr(module, name, sizes[name])
 
 
+def make_shared_arrays_one_at_a_time() -> None:
+    """The simulator looks for a block's shared array and makes it in two steps: two threads could each make one."""
+    from numba.cuda.simulator import kernelapi
+
+    lock = threading.Lock()
+
+    class Shared(kernelapi.FakeCUDAShared):
+        def array(self, shape, dtype):
+            caller = sys._getframe(1)
+            with lock:
+                place = caller.f_code, caller.f_lineno
+                if place not in self._allocations:
+                    self._allocations[place] = np.empty(shape, dtype)
+                return self._allocations[place]
+
+    kernelapi.FakeCUDAShared = Shared
+
+
 def small_and_poisoned() -> None:
     resize(SMALL)
+    make_shared_arrays_one_at_a_time()
     np.empty = poisoned
     sys.setswitchinterval(1e-4)  # the simulator's threads wait for each other a lot: 4 times as fast
     warnings.simplefilter("ignore", RuntimeWarning)  # -inf - -inf, in a thread of the simulator
@@ -287,6 +307,7 @@ def test_in_the_simulator_as_the_reference(name):
 
 def real_sizes() -> None:
     """One call of each with the tiles and blocks that a GPU gets"""
+    make_shared_arrays_one_at_a_time()
     np.empty = poisoned
     a = Arrays(np.float32)
     for variant in RUNGS["matmul"]:
