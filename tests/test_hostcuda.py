@@ -1,5 +1,6 @@
 """kernels/hostcuda: CUDA C++ run on the CPU (hostcuda/semantics.cu), and the mistakes that it reports (bugs.cu)."""
 
+import importlib.util
 import os
 import platform
 import shutil
@@ -11,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinygen.kernels import hostcuda
+from tinygen.kernels import hostcuda, nvrtc
+from tinygen.kernels.cuda_source import CudaSource
 from tinygen.kernels.hostcuda import build
 
 pytestmark = [
@@ -153,7 +155,7 @@ def test_atomics(semantics, order):
     t = np.arange(n)
     np.testing.assert_array_equal(i, [t.sum(), (t * 7 % 101).max(), -95, -n, 2 * n, 42])
     np.testing.assert_array_equal(u, [3 * n, n % 10, 0xFFFFFFFF])
-    np.testing.assert_array_equal(f, [n / 2, n - 1])
+    np.testing.assert_array_equal(f, [n / 2, 42.5])
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -300,17 +302,39 @@ def float32(bits):
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
-def test_mma_by_its_fragments(semantics):
+@pytest.fixture(params=["fast", "checked"])
+def tensor_core(request):
+    return hostcuda.compile(SOURCES / "tensor_core.cu", checked=request.param == "checked")
+
+
+def test_mma_by_its_fragments(tensor_core):
     a, b, d = bfloat16(floats(16, 16)), bfloat16(floats(16, 8)), np.zeros((16, 8), np.float32)
-    semantics.launch("one_mma", (1,), (32,), (a, b, d))
+    tensor_core.launch("one_mma", (1,), (32,), (a, b, d))
     np.testing.assert_allclose(d, float32(a) @ float32(b), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_cp_async_ldmatrix_and_mma(semantics, order):
-    a, b, d = bfloat16(floats(16, 64)), bfloat16(floats(64, 16)), np.zeros((16, 16), np.float32)
-    semantics.launch("mma_loop", (1,), (32,), (a, b, d, 64), order=order)
+@pytest.mark.parametrize("k", [16, 32, 80])
+def test_cp_async_ldmatrix_and_mma(tensor_core, k, order):
+    a, b, d = bfloat16(floats(16, k)), bfloat16(floats(k, 16)), np.zeros((16, 16), np.float32)
+    tensor_core.launch("mma_loop", (1,), (32,), (a, b, d, k), order=order)
     np.testing.assert_allclose(d, float32(a) @ float32(b), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("file", ["semantics.cu", "tensor_core.cu", "bugs.cu"])
+def test_nvrtc_takes_the_same_sources(file):
+    """What runs here is CUDA: the compiler for the GPU accepts it as it is."""
+    try:
+        compiler = nvrtc.load()
+    except nvrtc.NvrtcMissing as missing:
+        pytest.skip(str(missing))
+    toolkit = "nvidia.cu13"
+    if importlib.util.find_spec("nvidia") is None or importlib.util.find_spec(toolkit) is None:
+        pytest.skip("no headers of the CUDA toolkit: they come with nvidia-cuda-runtime")
+    include = Path(next(iter(importlib.util.find_spec(toolkit).submodule_search_locations))) / "include"
+    source = CudaSource(SOURCES / file)
+    options = ("--std=c++17", "--gpu-architecture=sm_80", f"--include-path={include}", "-DFIXED")
+    compiler.compile(source.text, file, source.headers, options)
 
 
 # -- planted bugs: (kernel, block, arguments, kind, thread) and what the message says

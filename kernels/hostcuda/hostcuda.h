@@ -284,9 +284,16 @@ template <class T> static inline uint32_t __match_all_sync(uint32_t mask, T valu
 
 // ---- 6 atomics -----------------------------------------------------------------------------------------------------
 // No thread runs between the load and the store, so plain code is atomic.  Each returns the value that was there.
-#define HOSTCUDA_ATOMIC(NAME, NEW_VALUE)                                                                    \
+// For the types that CUDA has them for: additions and exchanges of floats too, everything else of integers.
+namespace hostcuda {
+template <class T> constexpr bool integer = std::is_integral<T>::value && (sizeof(T) == 4 || sizeof(T) == 8);
+template <class T> constexpr bool number = integer<T> || std::is_same<T, float>::value || std::is_same<T, double>::value;
+template <class T> constexpr bool unsigned_int = std::is_same<T, unsigned>::value;
+}  // namespace hostcuda
+#define HOSTCUDA_ATOMIC(NAME, TYPES, NEW_VALUE)                                                             \
     template <class T>                                                                                      \
     HOSTCUDA_UNCHECKED static inline T NAME(T *address, typename std::common_type<T>::type value) {         \
+        static_assert(hostcuda::TYPES<T>, #NAME " does not exist in CUDA for this type");                   \
         hostcuda::check_access(address, sizeof(T), hostcuda::ATOMIC);                                       \
         T old = *address;                                                                                   \
         *address = NEW_VALUE;                                                                               \
@@ -295,19 +302,20 @@ template <class T> static inline uint32_t __match_all_sync(uint32_t mask, T valu
     template <class T> static inline T NAME##_block(T *address, typename std::common_type<T>::type value) { \
         return NAME(address, value);                                                                        \
     }
-HOSTCUDA_ATOMIC(atomicAdd, old + value)
-HOSTCUDA_ATOMIC(atomicSub, old - value)
-HOSTCUDA_ATOMIC(atomicMin, value < old ? value : old)
-HOSTCUDA_ATOMIC(atomicMax, value > old ? value : old)
-HOSTCUDA_ATOMIC(atomicExch, value)
-HOSTCUDA_ATOMIC(atomicAnd, old & value)
-HOSTCUDA_ATOMIC(atomicOr, old | value)
-HOSTCUDA_ATOMIC(atomicXor, old ^ value)
-HOSTCUDA_ATOMIC(atomicInc, old >= value ? T(0) : T(old + 1))
-HOSTCUDA_ATOMIC(atomicDec, old == 0 || old > value ? value : T(old - 1))
+HOSTCUDA_ATOMIC(atomicAdd, number, old + value)
+HOSTCUDA_ATOMIC(atomicExch, number, value)
+HOSTCUDA_ATOMIC(atomicSub, integer, old - value)
+HOSTCUDA_ATOMIC(atomicMin, integer, value < old ? value : old)
+HOSTCUDA_ATOMIC(atomicMax, integer, value > old ? value : old)
+HOSTCUDA_ATOMIC(atomicAnd, integer, old & value)
+HOSTCUDA_ATOMIC(atomicOr, integer, old | value)
+HOSTCUDA_ATOMIC(atomicXor, integer, old ^ value)
+HOSTCUDA_ATOMIC(atomicInc, unsigned_int, old >= value ? T(0) : T(old + 1))
+HOSTCUDA_ATOMIC(atomicDec, unsigned_int, old == 0 || old > value ? value : T(old - 1))
 template <class T>
 HOSTCUDA_UNCHECKED static inline T atomicCAS(T *address, typename std::common_type<T>::type compare,
                                              typename std::common_type<T>::type value) {
+    static_assert(hostcuda::integer<T> || std::is_same<T, unsigned short>::value, "atomicCAS takes integers");
     hostcuda::check_access(address, sizeof(T), hostcuda::ATOMIC);
     T old = *address;
     if (old == compare) *address = value;
@@ -499,7 +507,7 @@ static inline __half __float2half_rn(float x) { return __half(x); }
 static inline __half2 __floats2half2_rn(float x, float y) { return {__half(x), __half(y)}; }
 
 // ---- 9 wrapped instructions: cp.async, ldmatrix, mma ---------------------------------------------------------------
-// Their GPU side is PTX in kernels/common.cuh, under #ifndef HOSTCUDA, with the same names.
+// Their GPU side is PTX in kernels/tensor_core.cuh, with the same names.
 
 namespace hostcuda {
 void copy_later(void *shared, const void *global, size_t bytes);

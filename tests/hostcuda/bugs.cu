@@ -1,4 +1,6 @@
 // Planted bugs.  Compiled with -DFIXED the same kernels are right; tests/test_hostcuda.py tells what is reported.
+#include "../../kernels/tensor_core.cuh"
+
 #ifdef FIXED
 #define BUG(wrong, right) right
 #else
