@@ -437,6 +437,14 @@ CHECKED = [  # found by looking at every load and store
         "this thread reads __shared__ s",
     ),
     ("no_syncwarp", 32, lambda: (floats(32), np.zeros(32, F)), "race", 0, "which thread (31, 0, 0)"),
+    (
+        "syncwarp_for_two_warps",
+        64,
+        lambda: (floats(64), np.zeros(64, F)),
+        "race",
+        32,
+        "which thread (31, 0, 0)",
+    ),
     ("sum_without_atomics", 32, lambda: (np.zeros(1, F),), "race", 1, "total[0]"),
     ("blocks_write_the_same", 32, lambda: (np.zeros(96, I),), "race", 0, "of block (0, 0, 0) wrote"),
     (

@@ -123,6 +123,14 @@ extern "C" __global__ void no_syncwarp(const float *x, float *y) {
     BUG(, __syncwarp());
     y[threadIdx.x] = s[31 - threadIdx.x];
 }
+extern "C" __global__ void syncwarp_for_two_warps(const float *x, float *y) {
+    __shared__ float s[64];
+    s[threadIdx.x] = 0.f;
+    __syncthreads();
+    s[threadIdx.x] = x[threadIdx.x];
+    BUG(__syncwarp(), __syncthreads());
+    y[threadIdx.x] = s[63 - threadIdx.x];
+}
 extern "C" __global__ void sum_without_atomics(float *total) {
     BUG(total[0] += 1.f, atomicAdd(&total[0], 1.f));
 }
