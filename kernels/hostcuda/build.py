@@ -24,10 +24,10 @@ from tinygen.kernels import compiled
 
 FOLDER = Path(__file__).parent
 PARTS = {  # of the machine, by the kind of build
-    "fast": ("machine.cpp",),
-    "debug": ("machine.cpp",),
-    "checked": ("machine.cpp", "memory_checks.cpp"),
-    "sanitized": ("machine.cpp", "sanitized_main.cpp"),
+    "fast": ("machine.cpp", "guards.cpp"),
+    "debug": ("machine.cpp", "guards.cpp"),
+    "checked": ("machine.cpp", "guards.cpp", "memory_checks.cpp"),
+    "sanitized": ("machine.cpp", "guards.cpp", "sanitized_main.cpp"),
 }
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"', re.MULTILINE)
 

@@ -1,4 +1,5 @@
-// What machine.cpp (fibers, barriers, launch) and memory_checks.cpp (every load and store) know together.
+// What machine.cpp (fibers, barriers, launch), guards.cpp (arguments, signals) and memory_checks.cpp (every load and store)
+// know together.
 #pragma once
 #include "hostcuda.h"
 
@@ -34,6 +35,7 @@ struct Launch {
 };
 
 constexpr int MAX_THREADS = 1024, MAX_WARPS = MAX_THREADS / 32;
+constexpr size_t STACK = 128 << 10;     // of a fiber
 constexpr size_t SHARED_LIMIT = 227 << 10;                    // of one block, sm_90
 
 enum State : unsigned char { NOT_STARTED, READY, AT_BARRIER, IN_WARP, RETURNED };
@@ -68,6 +70,13 @@ size_t code_offset(const void *code);   // of an instruction, from the start of 
 bool in_this_library(uintptr_t address);
 bool in_a_stack(uintptr_t address);     // of any fiber
 void describe_address(char *text, size_t room, uintptr_t address, size_t bytes);
+
+// guards.cpp
+extern size_t page;                     // bytes of a page of memory
+void catch_signals();
+void leave_signals();
+void guard_arguments();
+void return_arguments();
 
 // memory_checks.cpp
 void start_launch_checks();
