@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+HOST = np.ndarray, np.generic  # what is on the CPU; NumPy's results without dimensions are scalars
 OLDEST = 80  # sm_80, Ampere: what the kernels are written for
 INSTALL = "pip install 'tinygen[cuda13]' (or 'tinygen[cuda12]', for a driver below 580)"
 
@@ -72,7 +73,7 @@ def _architecture(device: int) -> int:
 
 def on_device(array, device: str):
     """The array itself where it lives on the device, 'cpu' or 'cuda', else a copy there."""
-    here = isinstance(array, np.ndarray)
+    here = isinstance(array, HOST)
     if here == (device == "cpu"):
         return array
     return cupy().asarray(array) if here else array.get()
@@ -80,7 +81,7 @@ def on_device(array, device: str):
 
 def on_host(array) -> np.ndarray:
     """The array itself where NumPy owns it, else a copy."""
-    return array if isinstance(array, np.ndarray) else array.get()
+    return array if isinstance(array, HOST) else array.get()
 
 
 @contextmanager

@@ -65,6 +65,13 @@ def test_to_and_back(cupy):
     assert y.tolist() == x.tolist() and y[0, 0].item() == x[0, 0].item() and float(y[0, 1]) == float(x[0, 1])
 
 
+def test_a_result_without_dimensions_is_on_the_cpu():
+    """NumPy's results without dimensions are scalars, no arrays."""
+    x = tg.Tensor._wrap(np.float64(2))
+    assert x.device == "cpu" and not x.is_cuda and x.cpu() is x and x.get_device() == -1
+    assert F.cosine_similarity(tg.ones(3), tg.ones(3), dim=0).device == "cpu"
+
+
 def test_gradients_pass_through_a_move(cupy):
     x = tg.randn(3, requires_grad=True)
     (x.cuda() * 2).cpu().sum().backward()
@@ -221,6 +228,9 @@ def test_an_index_on_the_cpu_goes_along(cupy):
     x[1] = tg.ones(4)
     x[0, 1:3] = [5.0, 6.0]
     assert x.tolist() == [[0, 5, 6, 0], [1, 1, 1, 1], [0, 0, 0, 0]]
+    assert (
+        x[tg.tensor(2)].is_cuda and tg.arange(3)[tg.tensor(2, device="cuda")].item() == 2
+    )  # one number, as in PyTorch
     with pytest.raises(DeviceError, match="index on cuda:0 and x on cpu"):
         tg.ones(3)[i.cuda()]
 

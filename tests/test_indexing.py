@@ -207,3 +207,17 @@ def test_random_indices(index):
     (y * y).sum().backward()
     (u * u).sum().backward()
     np.testing.assert_array_equal(x.grad.numpy(), t.grad.numpy())
+
+
+def test_memory_of_another_kind_of_array(tmp_path):
+    """A file that is mapped into memory is an array of a class of its own: indexed, shared and guarded like any."""
+    file = np.memmap(tmp_path / "numbers", np.float32, "w+", shape=(3, 4))
+    x = T.from_numpy(file)
+    assert x[[0, 2]].shape == (2, 4) and x[x == 0].shape == (12,) and x[T.tensor([1])].shape == (1, 4)
+    x[[1]] = 5
+    assert file[1].tolist() == [5] * 4
+    w = T.ones(4, requires_grad=True)
+    y = (w * x[1]).sum()
+    x[1:] = 7
+    y.backward()
+    assert w.grad.tolist() == [5] * 4

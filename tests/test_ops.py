@@ -32,7 +32,7 @@ def strided(array):
 
 
 def ours(array, requires_grad=False):
-    x = Tensor._wrap(array)
+    x = Tensor._wrap(np.asarray(array))
     return x.requires_grad_() if requires_grad and x.is_floating_point() else x
 
 

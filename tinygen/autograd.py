@@ -167,7 +167,7 @@ def owner(array):
     """The array that owns the memory `array` looks at."""
     base = array.base
     while base is not None:
-        if isinstance(base, type(array)):
+        if isinstance(base, (np.ndarray, type(array))):  # cupy's arrays are of one type
             array = base
         base = getattr(base, "base", None)  # as_strided puts an object of its own between the two arrays
     return array

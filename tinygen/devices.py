@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen.kernels import cuda_device
-from tinygen.kernels.cuda_device import CudaError
+from tinygen.kernels.cuda_device import HOST, CudaError
 
 
 class DeviceError(RuntimeError):
@@ -42,7 +42,7 @@ CPU, CUDA = device("cpu"), device("cuda:0")
 
 def of(array) -> device:
     """Where an array lives."""
-    return CPU if isinstance(array, np.ndarray) else CUDA
+    return CPU if isinstance(array, HOST) else CUDA
 
 
 in_use = False  # whether a GPU was asked for: before, every array is on the CPU and nobody need look
@@ -89,7 +89,7 @@ def on_host(array) -> np.ndarray:
 
 def is_device_array(x) -> bool:
     """Whether x is an array in a GPU's memory, of cupy or of a library that says so (`__cuda_array_interface__`)"""
-    return not isinstance(x, np.ndarray) and hasattr(x, "__cuda_array_interface__")
+    return not isinstance(x, HOST) and hasattr(x, "__cuda_array_interface__")
 
 
 def is_array(x) -> bool:

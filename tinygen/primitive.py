@@ -270,7 +270,7 @@ class Primitive:
 
     def _on_one_device(self, inputs, arrays, attrs):
         """Refuse Tensors of two devices.  As in PyTorch, one number on the CPU goes with those on a GPU."""
-        if all(a is None or isinstance(a, np.ndarray) for a in arrays) and not any(
+        if all(a is None or isinstance(a, devices.HOST) for a in arrays) and not any(
             isinstance(v, Tensor) and v.is_cuda for v in attrs.values()
         ):
             return arrays

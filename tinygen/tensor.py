@@ -12,7 +12,7 @@ import weakref
 import numpy as np
 
 from tinygen import devices, dtypes
-from tinygen.devices import CPU, CUDA, device
+from tinygen.devices import CPU, CUDA, HOST, device
 from tinygen.dtypes import DtypeError
 
 
@@ -66,7 +66,7 @@ class Tensor:
 
     @property
     def device(self) -> device:
-        return CPU if isinstance(self._data, np.ndarray) else CUDA
+        return CPU if isinstance(self._data, HOST) else CUDA
 
     @property
     def requires_grad(self) -> bool:
@@ -143,7 +143,7 @@ class Tensor:
 
     @property
     def is_cuda(self) -> bool:
-        return not isinstance(self._data, np.ndarray)
+        return not isinstance(self._data, HOST)
 
     @property
     def is_xpu(self) -> bool:

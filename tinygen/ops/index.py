@@ -83,15 +83,13 @@ def steps(index, x) -> list:
         raise IndexError("x[...]: found ... more than once")
     at = next(n for n, i in enumerate(items) if i is Ellipsis)
     items[at : at + 1] = [slice(None)] * (len(shape) - used)
-    plain, arrays, axis = [], [], 0
+    plain, arrays, axis, kind = [], [], 0, kernels.array_module(x).ndarray
     for item in items:
-        if (
-            isinstance(item, type(x)) and not item.ndim
-        ):  # a single bool: a new dimension, kept whole or emptied
+        if isinstance(item, kind) and not item.ndim:  # a single bool: a new dimension, kept whole or emptied
             arrays.append(kernels.array_module(x).zeros(int(item), np.int64))
             plain.append(None)
             continue
-        if isinstance(item, type(x)):
+        if isinstance(item, kind):
             arrays += _array_indices(item, shape, axis)
             plain += [slice(None)] * (item.ndim if _is_mask(item) else 1)
             axis += item.ndim if _is_mask(item) else 1
@@ -103,7 +101,7 @@ def steps(index, x) -> list:
     result = []
     if any(not (isinstance(i, slice) and i == slice(None)) for i in plain):
         result.append(tuple(plain))
-    if any(isinstance(i, type(x)) for i in arrays):
+    if any(isinstance(i, kind) for i in arrays):
         while isinstance(arrays[-1], slice):
             arrays.pop()
         result.append(tuple(arrays))
@@ -121,7 +119,7 @@ def _item(item, x):
     if isinstance(item, slice):
         return slice(*(None if n is None else int(n) for n in (item.start, item.stop, item.step)))
     if isinstance(item, Tensor):
-        item = _beside(item, x)
+        item = _beside(item, x) if item.ndim or item.dtype == np.bool_ else item._data
     if isinstance(item, (bool, np.bool_)):
         return kernels.array_module(x).asarray(item)
     if isinstance(item, (int, np.integer)):
@@ -130,8 +128,8 @@ def _item(item, x):
         item = np.asarray([devices.on_host(i._data) if isinstance(i, Tensor) else i for i in item])
         item = item.astype(np.int64) if item.size == 0 else item
     if isinstance(item, np.ndarray) and item.dtype.kind in "iub":
-        item = devices.move(item, devices.of(x))
-    if not isinstance(item, type(x)) or item.dtype.kind not in "iub":
+        item = devices.move(item, devices.of(x)) if item.ndim or item.dtype == np.bool_ else item
+    if not devices.is_array(item) or item.dtype.kind not in "iub":
         found = getattr(item, "dtype", type(item).__name__)
         raise IndexError(
             f"x[...]: found an index of type {found}, expected numbers, slices, None, ..., integers or bools"
