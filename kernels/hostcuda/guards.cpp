@@ -97,6 +97,7 @@ void leave_signals() {
 //     | forbidden | ones, less than a page | the array | ones, up to 15 bytes | forbidden |
 // An access past the end stops the kernel at once.  The margins that remain are looked at after the launch.
 // Arguments that overlap (a kernel that works in place, views of one array) share one copy.
+constexpr size_t KEPT = 16 << 20;       // a larger copy's memory goes back after the launch
 constexpr size_t FORBIDDEN = 64 << 20;  // on either side; address space only, no memory
 struct GuardedCopy {
     char *area;                         // of `pages` pages between the two forbidden parts; kept for the next launch
@@ -133,11 +134,15 @@ static void group_overlapping_regions() {
     }
 }
 
+static void give_back(GuardedCopy &group) {
+    if (group.area) munmap(group.area - FORBIDDEN, group.pages * page + 2 * FORBIDDEN);
+    group.area = nullptr;
+}
+
 static void make_area(GuardedCopy &group) {
     size_t pages = (group.bytes + 15 + page - 1) / page;
     if (group.area && pages == group.pages) return;
-    if (group.area) munmap(group.area - FORBIDDEN, group.pages * page + 2 * FORBIDDEN);
-    group.area = nullptr;
+    give_back(group);
     void *area = mmap(nullptr, pages * page + 2 * FORBIDDEN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (area == MAP_FAILED || mprotect(static_cast<char *>(area) + FORBIDDEN, pages * page, PROT_READ | PROT_WRITE))
         fail("out of memory", "no memory for guarded copies of the arguments: pass guard=False");
@@ -184,8 +189,10 @@ void return_arguments() {
             fail("out of bounds afterwards", "out of bounds: some thread has written %s %s, which has %zu elements (found after the last block; "
                  "checked=True names the thread)", after ? "past the end of" : "before", group.region->name, group.region->bytes / group.region->item);
     }
-    for (int j = 0; j < copy_count; j++)
+    for (int j = 0; j < copy_count; j++) {
         if (copies[j].writable) memcpy(copies[j].original, copies[j].copy, copies[j].bytes);
+        if (copies[j].bytes > KEPT) give_back(copies[j]);
+    }
 }
 
 }  // namespace hostcuda
