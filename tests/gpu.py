@@ -20,8 +20,11 @@ def real() -> bool:
 
 
 @contextlib.contextmanager
-def stand_in():
-    """The stand-in as `cupy`; afterwards all is as it was before, and nothing knows of a GPU."""
+def stand_in(launches: bool = False):
+    """The stand-in as `cupy`; afterwards all is as it was before, and nothing knows of a GPU.
+
+    launches: variants in CUDA C++ are launched, on the CPU (`kernels/hostcuda`), instead of left out.
+    """
     from tinygen import devices
 
     names = [name for name in sys.modules if name.split(".")[0] in ("cupy", "cupyx")]
@@ -33,7 +36,7 @@ def stand_in():
         import cupy
 
         assert Path(cupy.__file__).is_relative_to(STANDINS)
-        with _without_launches():
+        with _launches_on_the_host() if launches else _without_launches():
             devices.checked("cuda")  # tests make arrays on it themselves
             yield cupy
     finally:
@@ -60,6 +63,28 @@ def _without_launches():
     finally:
         for kernel, ladder in ladders.items():
             kernel.ladder = ladder
+
+
+@contextlib.contextmanager
+def _launches_on_the_host():
+    """What a launch takes for kernels of the GPU are hostcuda's, on the memory behind the stand-in's arrays."""
+    from tinygen.kernels.cuda_source import CudaSource
+
+    class Function:
+        max_dynamic_shared_size_bytes = 48 << 10
+
+        def __init__(self, source, kernel: str) -> None:
+            self.source, self.kernel = source, kernel
+
+        def __call__(self, grid, block, values, *, shared_mem) -> None:
+            values = [getattr(value, "_host", value) for value in values]
+            self.source._launch_on_host(self.kernel, grid, block, values, shared=shared_mem)
+
+    before, CudaSource._function = CudaSource._function, lambda source, arch, kernel: Function(source, kernel)
+    try:
+        yield
+    finally:
+        CudaSource._function = before
 
 
 def _forget() -> None:

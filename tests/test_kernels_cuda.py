@@ -9,6 +9,7 @@ from itertools import zip_longest
 import cuda_cases
 import numpy as np
 import pytest
+from gpu import stand_in
 
 from tinygen import kernels
 from tinygen.kernels import dispatch
@@ -89,6 +90,23 @@ def test_on_the_host_with_every_access_checked(host, name, variant):
     for (args, attrs), fresh in zip(calls(name), calls(name)):
         with kernels.use(on="host", checked=True, **{name: variant}):
             compare(name, run(name, args, attrs), *fresh)
+
+
+@pytest.mark.parametrize("name, variant", VARIANTS)
+def test_from_arrays_of_a_gpu_on_a_stand_in(host, name, variant):
+    with stand_in(launches=True) as cupy:
+        for (args, attrs), fresh in zip(calls(name, cupy), calls(name)):
+            with kernels.use(**{name: variant}):
+                compare(name, run(name, args, attrs), *fresh)
+
+
+def test_what_a_gpu_runs_unasked(host):
+    with stand_in(launches=True) as cupy, dispatch.trace() as called:
+        a = cuda_cases.Arrays(cupy)
+        kernels.matmul(a(130, 8), a(8, 12))
+        kernels.matmul(a(1300, 8), a(8, 1290))
+        kernels.matmul(a(3, 8).astype("float64"), a(8, 2).astype("float64"))
+    assert called == [("matmul", variant) for variant in ("register_tiled", "vectorized", "reference")]
 
 
 @pytest.mark.gpu

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import types
 
 import numpy as np
 
@@ -103,6 +104,10 @@ class ndarray:
     strides = property(lambda self: self._host.strides)
     flags = property(Flags)
     T = property(lambda self: self.transpose())
+
+    @property
+    def data(self):
+        return types.SimpleNamespace(ptr=self._host.ctypes.data)
 
     @property
     def device(self):
