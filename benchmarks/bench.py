@@ -1,24 +1,27 @@
-"""`tinygen bench`: kernels and training steps, timed beside PyTorch in one process, in turns, on the same threads.
+"""`tinygen bench`: kernels and training steps, timed beside PyTorch in one process, in turns, on the same threads, or
+on the same GPU.
 
-A result is compared before it is timed; one that is wrong ends the benchmark.  What it prints can be written as JSON,
-from which benchmarks/report.py writes the README's table and the roofline plot.
+A result is compared before it is timed; a case that is wrong is not timed, and the command fails.  What it prints can
+be written as JSON, from which benchmarks/report.py writes the README's table and the roofline plot.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinygen import kernels
-from tinygen.benchmarks import machine, memory
-from tinygen.benchmarks.kernel_cases import kernel_cases
+from tinygen.benchmarks import gpu, machine, memory
+from tinygen.benchmarks.kernel_cases import kernel_cases, large_cases
 from tinygen.benchmarks.sides import (
-    OURS,
+    OURS_ON,
     Case,
     Side,
     compile_failure,
+    cupy_sides,
     load_torch,
     reference_kernels,
     seen_kernels,
@@ -29,6 +32,7 @@ from tinygen.benchmarks.timing import arrays, interleaved, require_equal
 from tinygen.progress import say
 
 SCHEMA = 1
+RESULTS = Path(__file__).resolve().parent / "results"
 TOO_SLOW = 4.0  # seconds for the first call of a variant, compilation included
 
 
@@ -40,11 +44,12 @@ class Settings:
     torch: bool = True
     ladder: bool = False  # every variant of the kernels that a case calls
     memory: bool = True
+    device: str = "cpu"
 
 
-def all_cases() -> list[Case]:
-    """Every case there is: operations, then training steps."""
-    return [*kernel_cases(), *step_cases()]
+def all_cases(device: str = "cpu") -> list[Case]:
+    """Every case there is: operations, on a GPU large ones too, then training steps."""
+    return [*kernel_cases(), *(large_cases() if device == "cuda" else ()), *step_cases()]
 
 
 def chosen(names: list[str], cases: list[Case]) -> list[Case]:
@@ -62,63 +67,94 @@ def chosen(names: list[str], cases: list[Case]) -> list[Case]:
     ]
 
 
-def run(cases: list[Case], settings: Settings) -> dict:
-    """Time all cases.  -> what --json writes"""
+def run(cases: list[Case], settings: Settings, keep: Callable[[dict], None] = lambda result: None) -> dict:
+    """Time all cases.  -> what --json writes.  `keep` gets it after each of them, so that one may stop in between."""
     torch = load_torch(settings.threads) if settings.torch else None
-    missing = {}
-    if torch is None:
-        missing["torch"] = "not installed" if settings.torch else "--no-torch"
-    elif settings.quick:
-        missing["torch.compile"] = "--quick"
-    elif reason := compile_failure(torch):
-        missing["torch.compile"] = reason
+    if settings.device == "cuda" and torch is not None and not torch.cuda.is_available():
+        torch, missing = None, {"torch": "the one installed sees no GPU"}
+    else:
+        missing = _missing(torch, settings)
     for name, reason in missing.items():
         say(f"{name}: not available: {reason}")
-    before, roof = (
-        machine.load(),
-        machine.roofline(settings.threads, torch, repeat=3 if settings.quick else 7),
-    )
-    results, started = [], time.perf_counter()
+    started, before = time.perf_counter(), machine.load()
+    result = {
+        "schema": SCHEMA,
+        **_place(torch, settings),
+        "load": {"before": before, "after": before},
+        "settings": {"repeat": settings.repeat, "quick": settings.quick, "ladder": settings.ladder},
+        "seconds": 0.0,
+        "not_available": missing,
+        "cases": [],
+        "failed": [],
+    }
     for i, case in enumerate(cases):
         say(f"[{i + 1}/{len(cases)}] {case.name}, {case.shape}")
-        sides = torch_sides(case, torch, "torch.compile" not in missing) if torch else []
-        results.append(run_case(case, sides, settings, roof))
-        say(f"    {summary(results[-1])}")
-    return {
-        "schema": SCHEMA,
-        "machine": machine.describe(settings.threads),
-        "versions": machine.versions(),
-        "load": {"before": before, "after": machine.load()},
-        "settings": {"repeat": settings.repeat, "quick": settings.quick, "ladder": settings.ladder},
-        "seconds": round(time.perf_counter() - started, 1),
-        "not_available": missing,
-        "roofline": roof,
-        "cases": results,
-    }
+        sides = torch_sides(case, torch, "torch.compile" not in missing, settings.device) if torch else []
+        if settings.device == "cuda":
+            sides = [*cupy_sides(case), *sides]
+            gpu.free_memory(torch)
+        for attempt in (settings, replace(settings, ladder=False)):  # a wrong rung does not hide the others
+            try:
+                result["cases"].append(run_case(case, sides, attempt, result["roofline"]))
+                say(f"    {summary(result['cases'][-1])}")
+                break
+            except Exception as error:
+                say(f"    {_told(error)}")
+                result["failed"].append({"name": case.name, "shape": case.shape, "error": _told(error)})
+            if not settings.ladder:
+                break
+        result["seconds"] = round(time.perf_counter() - started, 1)
+        result["load"]["after"] = machine.load()
+        keep(result)
+    return result
+
+
+def _missing(torch, settings: Settings) -> dict[str, str]:
+    """What there is nothing to compare with, and why."""
+    if torch is None:
+        return {"torch": "not installed" if settings.torch else "--no-torch"}
+    if settings.quick:
+        return {"torch.compile": "--quick"}
+    reason = compile_failure(torch, settings.device)
+    return {"torch.compile": reason} if reason else {}
+
+
+def _place(torch, settings: Settings) -> dict:
+    """The machine, its software and what it can do at most."""
+    threads, repeat = settings.threads, 3 if settings.quick else 7
+    if settings.device == "cuda":
+        facts = {"machine": gpu.describe(threads, torch), "versions": gpu.versions(torch)}
+        return facts | {"roofline": gpu.roofline(threads, torch, repeat=repeat)}
+    facts = {"machine": machine.describe(threads), "versions": machine.versions()}
+    return facts | {"roofline": machine.roofline(threads, torch, repeat=repeat)}
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
 
 
 def run_case(case: Case, sides: list[Side], settings: Settings, roof: dict) -> dict:
     """Check and time one case: ours, our variants if wanted, PyTorch's ways.  -> one entry of "cases" """
-    ours = case.make(OURS)
-    with seen_kernels() as seen:
+    ours_on = OURS_ON[settings.device]
+    on_gpu = {name: gpu.peak_memory(case, side) for name, side in _measured(case, sides, settings)}
+    ours = case.make(ours_on)
+    with seen_kernels(settings.device) as seen:
         result = checked_result(case, ours)
     errors = {}
     with reference_kernels():
-        expected = checked_result(case, case.make(OURS))
+        expected = checked_result(case, case.make(ours_on))
     errors["reference"] = require_equal(
         case.name, "tinygen", result, expected, "the reference", case.tolerance
     )
-    calls = {"tinygen": ours}
-    if settings.ladder:
-        calls |= rungs(case, seen, expected)
+    calls, refused = {"tinygen": ours}, {}
+    if settings.ladder and not case.step:
+        found, refused = rungs(case, seen, expected, ours_on)
+        calls |= found
     for side in sides:
         calls[side.name] = case.make(side)
         theirs = checked_result(case, calls[side.name])
         errors[side.name] = require_equal(case.name, "tinygen", result, theirs, side.name, case.tolerance)
-    turns = (
-        {"repeat": min(settings.repeat, 5), "budget": 4.0} if settings.quick else {"repeat": settings.repeat}
-    )
-    timings = interleaved(calls, **turns)
+    timings = interleaved(calls, **_turns(settings))
     times = {name: timing.as_json() for name, timing in timings.items()}
     row = {"name": case.name, "group": case.group, "shape": case.shape, "step": case.step}
     row |= {"flops": case.flops, "bytes": case.bytes, "kernels": _taken(seen), "errors": errors}
@@ -127,13 +163,31 @@ def run_case(case: Case, sides: list[Side], settings: Settings, roof: dict) -> d
         | _ratios(times)
         | {"rates": {n: _rates(case, t["ms"], roof) for n, t in times.items()}}
     )
-    if case.memory and settings.memory and memory.available():
+    if refused:
+        row["rungs_failed"] = refused
+    if on_gpu:
+        row["memory"] = on_gpu
+    if case.memory and settings.memory and memory.available() and settings.device == "cpu":
         row["memory"] = {
             name: memory.measure(case.memory, torch=name == "torch", threads=settings.threads)
             for name in ("tinygen", "torch")
             if name in times
         }
     return row
+
+
+def _measured(case: Case, sides: list[Side], settings: Settings) -> list[tuple[str, Side]]:
+    """The sides whose memory on a GPU is measured, which must be before anything else of a case lies there."""
+    if not (case.memory and settings.memory and settings.device == "cuda"):
+        return []
+    return [("tinygen", OURS_ON["cuda"]), *((side.name, side) for side in sides if side.name == "torch")]
+
+
+def _turns(settings: Settings) -> dict:
+    repeat = min(settings.repeat, 5) if settings.quick else settings.repeat
+    if settings.device == "cuda":
+        return gpu.turns(repeat)
+    return {"repeat": repeat, "budget": 4.0} if settings.quick else {"repeat": repeat}
 
 
 def checked_result(case: Case, call) -> object:
@@ -143,23 +197,31 @@ def checked_result(case: Case, call) -> object:
     return [array.copy() for array in arrays(result)]
 
 
-def rungs(case: Case, seen: dict[str, dict[str, bool]], expected) -> dict:
-    """A call for every variant of every kernel of a case that has several; those that refuse its arguments left out."""
-    calls = {}
+def rungs(case: Case, seen: dict[str, dict[str, bool]], expected, side: Side) -> tuple[dict, dict]:
+    """A call for every variant of every kernel of a case that has several; those that refuse its arguments left out.
+
+    -> calls, and of those that could not run why
+    """
+    calls, failed = {}, {}
     for kernel, variants in seen.items():
         for variant, usable in variants.items() if len(variants) > 1 else ():
             if usable is False:
                 say(f"    {kernel}: {variant} does not take these arguments")
                 continue
-            call = forced(case.make(OURS), kernel, variant)
             start = time.perf_counter()
-            found = checked_result(case, call)
+            try:
+                call = forced(case.make(side), kernel, variant)
+                found = checked_result(case, call)
+            except Exception as error:
+                say(f"    {kernel}: {variant} failed: {type(error).__name__}: {error}")
+                failed[f"{kernel}={variant}"] = _told(error)
+                continue
             if time.perf_counter() - start > TOO_SLOW:
                 say(f"    {kernel}: {variant} takes {time.perf_counter() - start:.1f} s, too long to repeat")
                 continue
             require_equal(case.name, f"{kernel}={variant}", found, expected, "the reference", case.tolerance)
             calls[f"{kernel}={variant}"] = call
-    return calls
+    return calls, failed
 
 
 def forced(call, kernel: str, variant: str):
@@ -178,8 +240,9 @@ def _taken(seen) -> dict[str, str]:
 
 
 def _ratios(times: dict) -> dict:
-    """ours / theirs for each of PyTorch's ways, of the medians and, less disturbed by others, of the minima."""
-    ours, theirs = times["tinygen"], {name: t for name, t in times.items() if name.startswith("torch")}
+    """ours / theirs for each of the others' ways, of the medians and, less disturbed by others, of the minima."""
+    ours = times["tinygen"]
+    theirs = {name: t for name, t in times.items() if name != "tinygen" and "=" not in name}
     of = lambda key: {name: round(ours[key] / t[key], 3) for name, t in theirs.items()}
     return {"ratios": of("ms"), "ratios_of_minima": of("min_ms")}
 
@@ -208,5 +271,7 @@ def summary(row: dict) -> str:
     return times + ratios
 
 
-def write_json(result: dict, path: str) -> None:
+def write_json(result: dict, path: str | Path) -> None:
+    if result["machine"].get("stand_in") and Path(path).resolve().is_relative_to(RESULTS):
+        raise ValueError(f"{path}: measured on the tests' stand-in for a GPU: these are no results")
     Path(path).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -18,6 +18,7 @@ def add_arguments(parser) -> None:
         metavar="NAME",
         help="conv2d, softmax, vae, kernels, steps, …: with the ladder of variants",
     )
+    parser.add_argument("--device", default="cpu", metavar="cpu|cuda", help="where to compute (default cpu)")
     parser.add_argument("--json", metavar="FILE", help="write what was measured")
     parser.add_argument("--threads", type=int, metavar="N", help="default OMP_NUM_THREADS, else all cores")
     parser.add_argument("--repeat", type=int, default=15, metavar="N", help="turns of each side (default 15)")
@@ -28,7 +29,7 @@ def add_arguments(parser) -> None:
     )
 
 
-def bench(argv, *, names, json, threads, repeat, quick, no_torch, scaling) -> int:
+def bench(argv, *, names, device, json, threads, repeat, quick, no_torch, scaling) -> int:
     """Run the benchmark in this process if its libraries have the threads asked for, else in a new one."""
     threads = _threads(threads)
     if repeat < 1:
@@ -37,24 +38,27 @@ def bench(argv, *, names, json, threads, repeat, quick, no_torch, scaling) -> in
         raise ValueError(f"--json: {json} cannot be written")
     if scaling and names:
         raise ValueError(f"--scaling: takes no names; found {', '.join(names)}")
-    from tinygen.benchmarks import bench, report
+    if scaling and device != "cpu":
+        raise ValueError(f"--scaling: measures on the CPU; found --device {device}")
+    from tinygen.benchmarks import bench, gpu, report
     from tinygen.benchmarks import scaling as growth
 
-    cases = bench.chosen(names, bench.all_cases())
-    wanted = machine.environment(threads)
+    cases = bench.chosen(names, bench.all_cases(device))
+    wanted = (gpu if device == "cuda" else machine).environment(threads)
     if any(os.environ.get(name) != value for name, value in wanted.items()):
         # libraries read these when they are loaded, which NumPy already is
         return subprocess.call([sys.executable, "-m", "tinygen", "bench", *argv], env=wanted)
-    # one name asks about kernels: their variants; groups of everything only compare
-    ladder = bool(names) and not {"kernels", "steps"} & set(names) and not all(case.step for case in cases)
-    settings = bench.Settings(threads, repeat, quick, torch=not no_torch, ladder=ladder)
-    result = growth.run(settings) if scaling else bench.run(cases, settings)
-    if json is not None:
-        bench.write_json(result, json)
-        if scaling:
-            growth.draw(result, Path(json).with_suffix(".png"))
+    # one name asks about kernels: their variants; groups of everything only compare, but on a GPU
+    few = bool(names) and not {"kernels", "steps"} & set(names)
+    ladder = (few or device == "cuda") and not all(case.step for case in cases)
+    settings = bench.Settings(threads, repeat, quick, torch=not no_torch, ladder=ladder, device=device)
+    keep = (lambda result: None) if json is None else (lambda result: bench.write_json(result, json))
+    result = growth.run(settings) if scaling else bench.run(cases, settings, keep)
+    if scaling and json is not None:
+        keep(result)
+        growth.draw(result, Path(json).with_suffix(".png"))
     print(growth.text(result) if scaling else report.text(result))
-    return 0
+    return 1 if result.get("failed") else 0
 
 
 def _threads(threads: int | None) -> int:

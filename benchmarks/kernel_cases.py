@@ -29,7 +29,7 @@ def operation(name: str, shape: str, f: Callable, *make_arrays: Callable, **opti
         function = side.function(lambda *t: f(side.api, *t))
 
         def call():
-            with side.api.no_grad():
+            with side.no_grad():
                 return function(*tensors)
 
         return call
@@ -100,6 +100,7 @@ def _matmul(m: int, k: int, n: int) -> Case:
         lambda: normal(k, n, seed=1),
         flops=2 * m * k * n,
         bytes=FLOAT * (m * k + k * n + m * n),
+        others=("cuBLAS",),
     )
 
 
@@ -235,6 +236,31 @@ def _adam(tensors: int = 20, rows: int = 500, columns: int = 500) -> Case:
     count = tensors * rows * columns
     shape = f"{count / 1e6:g} M parameters in {tensors} tensors"
     return Case("adam", "adam", shape, make, bytes=28 * count, others=("fused",), check_calls=3)
+
+
+def large_cases() -> list[Case]:
+    """What fills a GPU: large products, the convolutions and norms of DDPM on CIFAR-10 and on 64 × 64, wide rows."""
+    F = lambda api: api.nn.functional
+    silu_of_norm = lambda api, x, w, b: F(api).silu(F(api).group_norm(x, 32, w, b))
+    layer_norm = lambda api, x, w, b: F(api).layer_norm(x, (1024,), w, b)
+    return [
+        *[_matmul(n, n, n) for n in (4096, 8192)],
+        *[case for C in (128, 256) for case in _conv(C, C, 32, 3, N=128)],
+        *_conv(192, 192, 64, 3, N=32),
+        *_attention(128, 4, 256, 64),
+        *_attention(32, 8, 1024, 64),
+        *_attention(8, 8, 4096, 64),
+        *_both("softmax", (32768, 1024), lambda api, x: F(api).softmax(x, -1)),
+        *_both("layer_norm", (32768, 1024), layer_norm, _ones(1024), _ones(1024), of=(0, 1, 2)),
+        *[
+            case
+            for shape in ((128, 128, 32, 32), (128, 256, 32, 32), (32, 192, 64, 64))
+            for case in _both(
+                "group_norm_silu", shape, silu_of_norm, _ones(shape[1]), _ones(shape[1]), of=(0, 1, 2)
+            )
+        ],
+        _adam(50, 1024, 1024),
+    ]
 
 
 def kernel_cases() -> list[Case]:

@@ -1,6 +1,6 @@
 """Tables and a plot from what `tinygen bench --json` wrote.
 
-python -m tinygen.benchmarks.report write     README.md's section and results/roofline-*.png from results/cpu-*.json
+python -m tinygen.benchmarks.report write     README.md's section and results/roofline-*.png from results/*.json
 python -m tinygen.benchmarks.report check     exit 1 if the README's section is not what `write` writes
 """
 
@@ -8,16 +8,32 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parent / "results"
 README = Path(__file__).resolve().parents[1] / "README.md"
+MODELS = "models.json"  # of benchmarks/paper_tables.py
+NO_GPU = "On a GPU: none was measured yet; `tinygen bench --device cuda` does."
 BEGIN, END = "<!-- bench: written by benchmarks/report.py -->", "<!-- /bench -->"
 
 
 def results() -> list[dict]:
-    """The committed measurements, by file name."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("cpu-*.json"))]
+    """The committed measurements, by file name, those of a GPU after the CPU's."""
+    found = []
+    for path in sorted(
+        RESULTS.glob("*.json"), key=lambda path: (not path.name.startswith("cpu-"), path.name)
+    ):
+        result = json.loads(path.read_text(encoding="utf-8")) if path.name != MODELS else {}
+        if result.get("machine", {}).get("stand_in"):
+            raise SystemExit(f"{path}: measured on the tests' stand-in for a GPU: these are no results")
+        found += [result] if "roofline" in result and "cases" in result else []
+    return found
+
+
+def device(result: dict) -> str | None:
+    """The GPU's name; None for a result of the CPU."""
+    return result["machine"].get("device")
 
 
 def step_rows(result: dict) -> list[list[str]]:
@@ -28,7 +44,7 @@ def step_rows(result: dict) -> list[list[str]]:
         "PyTorch ms",
         "ratio",
         "its other ways",
-        "peak MiB above imports",
+        "peak MiB" if device(result) else "peak MiB above imports",
         "peak MiB in all",
     ]
     rows = [head]
@@ -41,14 +57,13 @@ def step_rows(result: dict) -> list[list[str]]:
 
 
 def kernel_rows(result: dict) -> list[list[str]]:
-    """Operations: milliseconds, ratio, rate and its part of the roofline."""
-    rows = [
-        ["operation", "shape", "tinygen ms", "PyTorch ms", "ratio", "its other ways", "rate", "of the roof"]
-    ]
+    """Operations: milliseconds, ratio, rate and its part of the roofline; cuBLAS and our other variants, if timed."""
+    head = ["operation", "shape", "tinygen ms", "PyTorch ms", "ratio", "its other ways"]
+    rows = [[*head, "cuBLAS ms", "rate", "of the roof", "tinygen's variants"]]
     for case in result["cases"]:
         if not case["step"]:
-            cells = [case["name"], case["shape"], *_times(case), _others(case)]
-            rows.append([*cells, *_rate(case["rates"]["tinygen"])])
+            cells = [case["name"], case["shape"], *_times(case), _others(case), _cublas(case)]
+            rows.append([*cells, *_rate(case["rates"]["tinygen"]), _variants(case)])
     return rows
 
 
@@ -87,8 +102,22 @@ def _others(case) -> str:
     )
 
 
+def _cublas(case) -> str:
+    time = case["sides"].get("cuBLAS")
+    return f"{_ms(time['ms'])} ({case['ratios']['cuBLAS']:.2f})" if time else ""
+
+
+def _variants(case) -> str:
+    """ "naive 8.1, tiled 2.2": the rungs, slow to fast; with their kernels' names where a case has several."""
+    rungs = [(*name.split("="), time) for name, time in case["sides"].items() if "=" in name]
+    several = len({kernel for kernel, _, _ in rungs}) > 1
+    return ", ".join(
+        f"{f'{kernel} ' if several else ''}{variant} {_ms(time['ms'])}" for kernel, variant, time in rungs
+    )
+
+
 def _pair(memory: dict, key: str) -> str:
-    values = [f"{memory[name][key]:.0f}" for name in ("tinygen", "torch") if name in memory]
+    values = [f"{memory[name][key]:.0f}" for name in ("tinygen", "torch") if key in memory.get(name, ())]
     return " / ".join(values)
 
 
@@ -128,9 +157,11 @@ def text(result: dict) -> str:
     parts = [rows for rows in (step_rows(result), kernel_rows(result)) if len(rows) > 1]
     if result["settings"]["ladder"]:
         parts = [ladder_rows(result)]
+    failed = [f"NOT MEASURED: {f['name']}, {f['shape']}: {f['error']}" for f in result.get("failed", ())]
     return "\n\n".join(
         [
             *map(aligned, parts),
+            *failed,
             "ratio: tinygen's time over PyTorch's, of medians (of minima).  " + conditions(result),
         ]
     )
@@ -141,7 +172,9 @@ def conditions(result: dict) -> str:
     m, roof, load = result["machine"], result["roofline"], result["load"]
     missing = "; ".join(f"no {name}: {reason}" for name, reason in result["not_available"].items())
     facts = [
-        f"{m['cpu']}, {m['threads']} of {m['cores']} cores, {m['BLAS']} with {m['BLAS core']} kernels",
+        _gpu(m)
+        if device(result)
+        else f"{m['cpu']}, {m['threads']} of {m['cores']} cores, {m['BLAS']} with {m['BLAS core']} kernels",
         ", ".join(f"{name} {version}" for name, version in result["versions"].items() if version),
         f"load {load['before'][0]} before, {load['after'][0]} after" if load["before"] else "load unknown",
         f"roof: {roof['gflops']:.0f} GFLOP/s (sgemm {roof['sgemm']}), {roof['gbps']:.0f} GB/s (copy, "
@@ -149,7 +182,23 @@ def conditions(result: dict) -> str:
     ]
     busy = load["before"] and load["before"][0] > m["cores"] / 2
     note = " The machine was busy: of the roof means little, times less, ratios are rough." if busy else ""
-    return "; ".join(facts + ([missing] if missing else [])) + "." + note
+    failed = [f"not measured, as they failed: {', '.join(names)}"] if (names := _failures(result)) else []
+    return "; ".join(facts + ([missing] if missing else []) + failed) + "." + note
+
+
+def _gpu(m: dict) -> str:
+    """The card, its software, and where TF32 was on: neither side may be compared without that."""
+    tf32 = [name for name, on in m["tf32"].items() if on]
+    words = [
+        f"{m['device']}, driver {m['driver']}, CUDA {m['CUDA runtime']}",
+        f"TF32 on in {' and '.join(tf32)}" if tf32 else f"TF32 off (tinygen, {', '.join(m['tf32'])})",
+        "CUDA events around each call, the L2 cache emptied before it",
+    ]
+    return "; ".join(words + (["NOT A GPU: the tests' stand-in on the CPU"] if m["stand_in"] else []))
+
+
+def _failures(result: dict) -> list[str]:
+    return list(dict.fromkeys(failure["name"] for failure in result.get("failed", ())))
 
 
 def section(measured: list[dict]) -> str:
@@ -166,12 +215,13 @@ def section(measured: list[dict]) -> str:
         "PyTorch's. Of the roof: the time that the measured roofline allows for this work, over the time taken; above "
         "100 % where data stays in the cache, or where an algorithm needs fewer operations than the plain one."
     )
-    return "\n\n".join([*parts, note])
+    return "\n\n".join([*parts, note] if any(map(device, measured)) else [*parts, note, NO_GPU])
 
 
 def plot_name(result: dict) -> str:
     """The file in benchmarks/results with the roofline plot of a result."""
-    return f"roofline-{result['machine']['threads']}-threads.png"
+    where = (device(result) or f"{result['machine']['threads']} threads").lower()
+    return f"roofline-{re.sub('[^a-z0-9]+', '-', where)}.png"
 
 
 def written(readme: str, measured: list[dict]) -> str:
@@ -200,7 +250,8 @@ def draw_roofline(result: dict, path: Path) -> None:
     axes.plot(xs, [min(roof["gflops"], x * roof["gbps"]) for x in xs], color="black", label="measured roof")
     groups = list(dict.fromkeys(case["group"] for case in cases))
     for i, group in enumerate(groups):
-        for side, marker, face in ("tinygen", "o", f"C{i}"), ("torch", "o", "none"):
+        sides = ("tinygen", "o", f"C{i}"), ("torch", "o", "none"), ("cuBLAS", "s", "none")
+        for side, marker, face in sides:
             points = [
                 (x, case["rates"][side]["gflops"])
                 for x, case in zip(intensity, cases)
@@ -211,7 +262,8 @@ def draw_roofline(result: dict, path: Path) -> None:
                 axes.scatter(*zip(*points), marker=marker, edgecolors=f"C{i}", facecolors=face, label=label)
     axes.scatter([], [], marker="o", edgecolors="gray", facecolors="none", label="PyTorch, the same work")
     axes.set(xscale="log", yscale="log", xlabel="floating-point operations a byte", ylabel="GFLOP/s")
-    axes.set_title(f"{result['machine']['cpu']}, {result['machine']['threads']} threads", fontsize=10)
+    cpu = f"{result['machine']['cpu']}, {result['machine']['threads']} threads"
+    axes.set_title(device(result) or cpu, fontsize=10)
     axes.legend(fontsize=8, loc="lower right")
     axes.grid(alpha=0.3, which="both")
     figure.savefig(path, dpi=110, metadata={"Software": None})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import ModuleType
 
@@ -12,7 +12,7 @@ import numpy as np
 
 import tinygen
 from tinygen import kernels
-from tinygen.kernels import dispatch
+from tinygen.kernels import cuda_device, dispatch
 
 
 @dataclass(frozen=True)
@@ -24,19 +24,26 @@ class Side:
     channels_last: bool = False
     compiled: bool = False
     fused: bool = False  # the optimiser's fused=True
+    device: str = "cpu"
 
     @property
     def is_torch(self) -> bool:
-        return self.api is not tinygen
+        return self.api.__name__ == "torch"
 
     def tensor(self, array: np.ndarray):
-        """An array as a tensor of this side: in its layout, if it is one of images."""
-        t = self.api.tensor(array)
+        """An array as a tensor of this side: on its device, and in its layout if it is one of images."""
+        if not hasattr(self.api, "tensor"):  # cupy
+            return self.api.asarray(array)
+        t = self.api.tensor(array, device=self.device)
         return t.contiguous(memory_format=self.api.channels_last) if self._moves(array) else t
 
     def module(self, net):
         """A network as this side runs it."""
+        net = net if self.device == "cpu" else net.to(self.device)
         return net.to(memory_format=self.api.channels_last) if self.channels_last else net
+
+    def no_grad(self):
+        return self.api.no_grad() if hasattr(self.api, "no_grad") else nullcontext()
 
     def function(self, f: Callable) -> Callable:
         """f, compiled if this side compiles."""
@@ -62,7 +69,7 @@ class Case:
     make: Callable[[Side], Callable[[], object]] = field(repr=False)
     flops: float = 0.0
     bytes: float = 0.0
-    others: tuple[str, ...] = ()  # more of PyTorch's ways: channels-last, fused
+    others: tuple[str, ...] = ()  # more of PyTorch's ways: channels-last, fused; on a GPU cuBLAS
     check_calls: int = 1  # the result of this call is compared; more than one where a call changes something
     tolerance: float = 1e-4
     step: bool = False
@@ -70,37 +77,45 @@ class Case:
 
 
 OURS = Side("tinygen", tinygen)
+OURS_ON = {"cpu": OURS, "cuda": Side("tinygen", tinygen, device="cuda")}
+CUBLAS = "cuBLAS"
 
 
-def torch_sides(case: Case, torch, compiled: bool) -> list[Side]:
+def torch_sides(case: Case, torch, compiled: bool, device: str = "cpu") -> list[Side]:
     """PyTorch's ways to compute a case, eager first."""
-    sides = [Side("torch", torch)]
+    sides = [Side("torch", torch, device=device)]
     if "channels-last" in case.others:
-        sides.append(Side("torch channels-last", torch, channels_last=True))
+        sides.append(Side("torch channels-last", torch, channels_last=True, device=device))
     if "fused" in case.others:
-        sides.append(Side("torch fused", torch, fused=True))
+        sides.append(Side("torch fused", torch, fused=True, device=device))
     if compiled:
-        sides.append(Side("torch.compile", torch, compiled=True))
+        sides.append(Side("torch.compile", torch, compiled=True, device=device))
     return sides
 
 
+def cupy_sides(case: Case) -> list[Side]:
+    """cuBLAS through cupy, for the cases that are one of its routines."""
+    return [Side(CUBLAS, cuda_device.cupy(), device="cuda")] if "cuBLAS" in case.others else []
+
+
 def load_torch(threads: int):
-    """PyTorch with so many threads, or None where it is not installed."""
+    """PyTorch with so many threads and without TF32, or None where it is not installed."""
     if importlib.util.find_spec("torch") is None:
         return None
     import torch
 
     torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # cuDNN's default is True
     return torch
 
 
-def compile_failure(torch) -> str | None:
+def compile_failure(torch, device: str = "cpu") -> str | None:
     """Why torch.compile does not work here, found by trying it once; None if it does."""
     try:
         import torch._functorch.config
 
         torch._functorch.config.donated_buffer = False  # backward is called more than once on a graph
-        torch.compile(lambda x: x + 1)(torch.ones(3))
+        torch.compile(lambda x: x + 1)(torch.ones(3, device=device))
     except Exception as e:
         return " ".join(str(e).split())[:200] or type(e).__name__
     return None
@@ -115,12 +130,14 @@ def reference_kernels() -> Iterator[None]:
 
 
 @contextmanager
-def seen_kernels() -> Iterator[dict[str, dict[str, bool | None]]]:
-    """The kernels called inside, each with its CPU variants and whether they took the arguments it was called with.
+def seen_kernels(device: str = "cpu") -> Iterator[dict[str, dict[str, bool | None]]]:
+    """The kernels called inside on arrays of this device, each with its variants and whether they took the arguments.
 
     None for a variant that takes them but is there for readers: its rule is a function of the name `_for_readers`.
     """
     seen: dict[str, dict[str, bool]] = {}
+    if device == "cuda":
+        dispatch.load_gpu_variants()  # else they would be registered while the lists below stand in for theirs
     before = {kernel: kernel.ladder for kernel in dispatch._registry.values()}
 
     def watched(kernel, ladder):
@@ -137,7 +154,7 @@ def seen_kernels() -> Iterator[dict[str, dict[str, bool | None]]]:
 
     try:
         for kernel, ladders in before.items():
-            kernel.ladder = {**ladders, "cpu": watched(kernel, ladders["cpu"])}
+            kernel.ladder = {**ladders, device: watched(kernel, ladders[device])}
         yield seen
     finally:
         for kernel, ladders in before.items():
@@ -145,4 +162,4 @@ def seen_kernels() -> Iterator[dict[str, dict[str, bool | None]]]:
 
 
 def _for_readers(rule) -> bool:
-    return getattr(rule, "__name__", "") == "_for_readers"
+    return getattr(rule, "__name__", "") in ("_for_readers", "_never")

@@ -34,6 +34,7 @@ def vae(side: Side, module, batch: int):
     """The seed programs' VAE, 784-256-256-20, with Adam."""
     net = module.build(module.Config())
     same_weights(net)
+    net = side.module(net)
     optimizer = side.adam(net.parameters(), 1e-3)
     x = side.tensor((images(batch).reshape(batch, 784) > 0.6).astype(np.float32))
     eps = side.tensor(normal(batch, net.latent))

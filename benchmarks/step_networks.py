@@ -38,7 +38,9 @@ def adversarial_step(side, generator, discriminator, x, z) -> Callable[[], tuple
     adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
     optimizer_g = side.adam(generator.parameters(), **adam)
     optimizer_d = side.adam(discriminator.parameters(), **adam)
-    real, generated = (make(len(x), dtype=x.dtype) for make in (side.api.ones, side.api.zeros))
+    real, generated = (
+        make(len(x), dtype=x.dtype, device=x.device) for make in (side.api.ones, side.api.zeros)
+    )
     bce = side.api.nn.functional.binary_cross_entropy_with_logits
     generate = side.function(generator)
     judge = side.function(lambda images, answer: bce(discriminator(images), answer))
@@ -61,7 +63,7 @@ def adversarial_step(side, generator, discriminator, x, z) -> Callable[[], tuple
 def denoising_step(side, net, x, noise, t, *labels) -> Callable[[], object]:
     """DDPM's step (Ho et al. 2020, algorithm 1): the noise, guessed from an image that was mixed with it."""
     optimizer = side.adam(net.parameters(), lr=2e-4)
-    alpha_bar = side.api.tensor(np.cumprod(1 - np.linspace(1e-4, 0.02, LEVELS))).to(x.dtype)
+    alpha_bar = side.tensor(np.cumprod(1 - np.linspace(1e-4, 0.02, LEVELS)).astype(np.float32))
     mse = side.api.nn.functional.mse_loss
 
     @side.function

@@ -59,6 +59,22 @@ def _rounded(x: float) -> float:
     return float(f"{x:.4g}")
 
 
+# (call, times) -> the seconds that so many calls take
+Stopwatch = Callable[[Callable[[], object], int], float]
+
+
+def by_clock(clock: Callable[[], float]) -> Stopwatch:
+    """The stopwatch of work that is done when its call returns."""
+
+    def seconds(call, times):
+        start = clock()
+        for _ in range(times):
+            call()
+        return clock() - start
+
+    return seconds
+
+
 def interleaved(
     sides: dict[str, Callable[[], object]],
     repeat: int = 15,
@@ -67,16 +83,18 @@ def interleaved(
     budget: float = BUDGET,
     clock: Callable[[], float] = time.perf_counter,
     sleep: Callable[[float], None] = time.sleep,
+    stopwatch: Stopwatch | None = None,
 ) -> dict[str, Timing]:
     """Call the sides in turns.  A turn is a pause and one call that is not timed, as the side before has emptied the
     caches and its threads keep the cores for a while, and then as many timed calls as fill `turn` seconds.
+
+    stopwatch: another than the CPU's clock, as for a GPU, which works while the CPU goes on.
     """
+    stopwatch = stopwatch or by_clock(clock)
     calls, total = {}, 0.0
     for name, call in sides.items():
         call()  # compiles, allocates
-        start = clock()
-        call()
-        seconds = max(clock() - start, 1e-9)
+        seconds = max(stopwatch(call, 1), 1e-9)
         calls[name] = max(1, math.ceil(turn / seconds))
         total += (1 + calls[name]) * seconds
     rounds = max(LEAST, min(repeat, int(budget / total))) if repeat > LEAST else max(1, repeat)
@@ -85,10 +103,7 @@ def interleaved(
         for name, call in sides.items():
             sleep(PAUSE)
             call()
-            start = clock()
-            for _ in range(calls[name]):
-                call()
-            samples[name].append((clock() - start) / calls[name])
+            samples[name].append(stopwatch(call, calls[name]) / calls[name])
     return {name: Timing(tuple(s)) for name, s in samples.items()}
 
 
@@ -96,7 +111,9 @@ def arrays(result) -> list[np.ndarray]:
     """What a call gave back, tensors of either library or lists of them, as arrays."""
     if isinstance(result, tuple | list):
         return [array for item in result for array in arrays(item)]
-    return [np.asarray(result.detach().numpy() if hasattr(result, "detach") else result)]
+    if hasattr(result, "detach"):
+        return [result.detach().cpu().numpy()]
+    return [np.asarray(result.get() if hasattr(result, "get") else result)]  # cupy's
 
 
 def require_equal(case: str, side: str, found, expected, of: str, tolerance: float) -> float:

@@ -167,7 +167,7 @@ def test_reference_kernels_are_forced_and_given_back():
         del dispatch._registry["twice"]
 
 
-def tiny_cases():
+def tiny_cases(device="cpu"):
     f = lambda api, x: api.nn.functional.softmax(x, -1)
     return [
         operation("softmax", "4×5", f, lambda: normal(4, 5), bytes=160),

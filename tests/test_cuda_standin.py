@@ -91,6 +91,11 @@ def test_cuda_has_what_we_ask_of_it(both):
     assert issubclass(real.cuda.runtime.CUDARuntimeError, RuntimeError)
     assert issubclass(real.cuda.memory.OutOfMemoryError, MemoryError)
     assert real.cuda.memory.OutOfMemoryError.__name__ == ours.cuda.memory.OutOfMemoryError.__name__
+    assert parameters(ours.cuda.get_elapsed_time) == ["start_event", "end_event"]
+    assert real.cuda.get_elapsed_time.__doc__.startswith("get_elapsed_time(start_event, end_event)")
+    events = [name for name in vars(ours.cuda.Event) if not name.startswith("_")]
+    assert events == ["record", "synchronize"] and all(hasattr(real.cuda.Event, name) for name in events)
+    assert parameters(ours.cuda.Event.record) == parameters(real.cuda.Event.record) == ["stream"]
     for name in ("used_bytes", "total_bytes", "free_all_blocks"):
         assert hasattr(real.cuda.MemoryPool, name) and hasattr(ours.cuda.MemoryPool, name)
 

@@ -275,7 +275,9 @@ def _bench(argv) -> int:
 
     parser = Parser(prog="tinygen bench", description=COMMANDS["bench"])
     command.add_arguments(parser)
-    return command.bench(argv, **parser.parse(argv))
+    given = parser.parse(argv)
+    given["device"] = _device(given["device"]).type
+    return command.bench(argv, **given)
 
 
 def _list(argv) -> int:

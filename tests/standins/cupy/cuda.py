@@ -1,5 +1,6 @@
 """cupy.cuda: one device that is always there, with the errors that cupy raises where it is not."""
 
+import time
 import types
 
 
@@ -15,7 +16,14 @@ class OutOfMemoryError(MemoryError):
     """cupy.cuda.memory.OutOfMemoryError"""
 
 
-PROPERTIES = {"name": b"Stand-in on the CPU", "major": 9, "minor": 0, "totalGlobalMem": 1 << 30}
+PROPERTIES = {
+    "name": b"Stand-in on the CPU",
+    "major": 9,
+    "minor": 0,
+    "totalGlobalMem": 1 << 30,
+    "multiProcessorCount": 1,
+    "l2CacheSize": 1 << 12,
+}
 
 runtime = types.SimpleNamespace(
     CUDARuntimeError=CUDARuntimeError,
@@ -48,6 +56,24 @@ class Device:
 
     def __exit__(self, *_) -> None:
         pass
+
+
+class Event:
+    """The time at which the work before it was done: here at once."""
+
+    def __init__(self, block=False, disable_timing=False, interprocess=False) -> None:
+        self._seconds = None
+
+    def record(self, stream=None) -> None:
+        self._seconds = time.perf_counter()
+
+    def synchronize(self) -> None:
+        pass
+
+
+def get_elapsed_time(start_event, end_event) -> float:
+    """Milliseconds."""
+    return 1e3 * (end_event._seconds - start_event._seconds)
 
 
 class MemoryPool:
