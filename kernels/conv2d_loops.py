@@ -29,11 +29,21 @@ def copy(source, target):
 
 
 @njit(cache=True, nogil=True)
-def put(source, at, count, target, to, step):
-    """target[to :: step] = source[at : at + count]; unsigned, as an index that may be negative costs a comparison."""
-    at, to, step = np.uintp(at), np.uintp(to), np.uintp(step)
-    for i in range(np.uintp(count)):
-        target[to + i * step] = source[at + i]
+def put(source, at, places, target, to):
+    """target[to + places] = source[at :]; unsigned, as an index that may be negative costs a comparison."""
+    at, to = np.uintp(at), np.uintp(to)
+    for i in range(places.size):
+        target[to + places[i]] = source[at + np.uintp(i)]
+
+
+@njit(cache=True, nogil=True)
+def places_of(place, grid, step, columns):
+    """Where rows and columns place + i·step of an image of so many columns lie"""
+    places = np.empty(grid[0] * grid[1], np.uintp)
+    for i in range(grid[0]):
+        for j in range(grid[1]):
+            places[i * grid[1] + j] = (place[0] + i * step[0]) * columns + place[1] + j * step[1]
+    return places
 
 
 @njit(cache=True, nogil=True)
@@ -111,19 +121,16 @@ def pack(w, group, lane, channel, lanes, taps, weights):
 
 
 @njit(cache=True, nogil=True)
-def put_image(sums, sums_at, width, here, channel, strip, place, grid, step, y):
-    """One image's sums (pixels, width) -> y[channel : channel + here] (K, P, Q), rows and columns place + i·step."""
-    pixels = grid[0] * grid[1]
-    plane = y.shape[1] * y.shape[2]
+def put_image(sums, sums_at, width, here, channel, strip, places, y):
+    """One image's sums (pixels, width) -> y[channel : channel + here] (K, P, Q), pixel i at places[i] of each plane."""
+    pixels, plane = places.size, y.shape[1] * y.shape[2]
     if pixels == plane:
         turn(sums, sums_at, width, pixels, here, y.reshape(-1), channel * plane, plane)
         return
     turn(sums, sums_at, width, pixels, here, strip, 0, pixels)
     flat = y.reshape(-1)
     for k in range(here):
-        for i in range(grid[0]):
-            row = (channel + k) * plane + (place[0] + i * step[0]) * y.shape[2] + place[1]
-            put(strip, k * pixels + i * grid[1], grid[1], flat, row, step[1])
+        put(strip, k * pixels, places, flat, (channel + k) * plane)
 
 
 @njit(cache=True, parallel=True)
@@ -148,6 +155,7 @@ def correlate(x, groups, block, corner, size, phases, starts, offsets, blocks, w
         for h, w, rows, columns, start, stop, offset, end in phases:
             here, terms = stop - start, end - offset
             pixels = pixels_of(starts[start:stop], count, C * plane, PIXELS)
+            places = places_of((h, w), (rows, columns), step, y.shape[3])
             for part_of_k in range(groups * blocks):
                 g, k = part_of_k // blocks, part_of_k % blocks * width
                 at = images_at + g * (C // groups) * plane
@@ -158,10 +166,8 @@ def correlate(x, groups, block, corner, size, phases, starts, offsets, blocks, w
                         width, images, at, pixels, offsets, offset + i, length, weights, w_at, sums, 0, i > 0
                     )
                 for n in range(count):
-                    sums_at, lanes, to = n * here * width, min(width, K - k), y[first + n]
-                    put_image(
-                        sums, sums_at, width, lanes, g * K + k, strip, (h, w), (rows, columns), step, to
-                    )
+                    sums_at, lanes = n * here * width, min(width, K - k)
+                    put_image(sums, sums_at, width, lanes, g * K + k, strip, places, y[first + n])
 
 
 @njit(cache=True, parallel=True)

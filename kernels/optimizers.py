@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from tinygen.kernels.dispatch import Kernel, array_module
-from tinygen.kernels.parts import in_parts, threads_for
+from tinygen.kernels.parts import threads_for
 
 adam = Kernel("adam")
 
@@ -91,7 +91,7 @@ def adam_one_pass(p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled,
 
 def _adam_in_parts(kind, parameters, *, lr, beta1, beta2, eps, weight_decay, decoupled) -> None:
     """parameters: ([p, g, m, v], step) of each, all of the dtype `kind`"""
-    from tinygen.kernels.optimizers_loops import adam_part, note_addresses
+    from tinygen.kernels.optimizers_loops import adam_in_parts, note_addresses
 
     places = np.empty((len(parameters), 4), np.intp)
     for i, (arrays, _) in enumerate(parameters):
@@ -105,7 +105,7 @@ def _adam_in_parts(kind, parameters, *, lr, beta1, beta2, eps, weight_decay, dec
         *(kind(beta1), kind(1 - beta1), kind(beta2), kind(1 - beta2), kind(eps)),
         *(kind(0 if decoupled else weight_decay), kind(1 - lr * weight_decay if decoupled else 1)),
     )
-    in_parts(adam_part, threads_for(ends[-1], PARALLEL), places, ends, scales, *scalars)
+    adam_in_parts(places, ends, scales, *scalars, threads_for(ends[-1], PARALLEL))
 
 
 sgd = Kernel("sgd")

@@ -1,7 +1,7 @@
 """The compiled loop behind `adam`; imported on first use, because importing numba takes a moment."""
 
 import numpy as np
-from numba import carray, types
+from numba import carray, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -68,3 +68,15 @@ def adam_part(
                 ),
             )
         first = ends[i]
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def adam_in_parts(
+    places, ends, scales, beta1, one_minus_beta1, beta2, one_minus_beta2, eps, decay, keep, parts
+):
+    """Every part on a thread of its own."""
+    for part in prange(parts):
+        adam_part(
+            *(places, ends, scales, beta1, one_minus_beta1, beta2, one_minus_beta2, eps, decay, keep),
+            *(part, parts),
+        )
