@@ -23,6 +23,7 @@ from tinygen.kernels.activation import (
 from tinygen.kernels.allocation import keep_freed_memory
 from tinygen.kernels.attention import attention, attention_grad
 from tinygen.kernels.conv2d import conv2d, conv2d_input_grad, conv2d_weight_grad, output_size
+from tinygen.kernels.conv2d_bias import add_bias, bias_grad
 from tinygen.kernels.dispatch import Kernel, array_module, device_of, registry, use
 from tinygen.kernels.elementwise import *  # noqa: F403
 from tinygen.kernels.likelihood import bernoulli_log_likelihood

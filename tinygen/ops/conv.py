@@ -12,14 +12,24 @@ from tinygen import kernels
 from tinygen.dtypes import ShapeError
 from tinygen.ops.checks import expect_floating, expect_one_dtype
 from tinygen.ops.pad import pad
-from tinygen.ops.shape import reshape, squeeze, unsqueeze
+from tinygen.ops.shape import expand, reshape, squeeze, unsqueeze
 from tinygen.primitive import primitive
 
 
 @primitive
-def _conv2d(x, w, *, stride, padding, dilation, groups):
-    """Slide K filters over N images.  x (N, C, H, W), w (K, C/groups, R, S) -> (N, K, P, Q)"""
-    return kernels.conv2d(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
+def _conv2d(x, w, bias=None, *, stride, padding, dilation, groups):
+    """Slide K filters over N images.  x (N, C, H, W), w (K, C/groups, R, S), bias (K,) -> (N, K, P, Q)"""
+    y = kernels.conv2d(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return y if bias is None else kernels.add_bias(y, bias)
+
+
+@primitive
+def _channel_sums(x):
+    """(N, K, P, Q) -> (K,)"""
+    return kernels.bias_grad(x)
+
+
+_channel_sums.vjp(lambda g, x_shape: expand(reshape(g, 1, -1, 1, 1), x_shape))
 
 
 @primitive
@@ -44,15 +54,17 @@ _conv2d.vjp(
     lambda g, w, x_shape, **at: _conv2d_input_grad(g, w, shape=x_shape, **at),
     # w at (r, s) entered every y at (p, q), with the x it met there: gw sums g times these x, x correlated with g
     lambda g, x, w_shape, **at: _conv2d_weight_grad(x, g, shape=w_shape, **at),
+    # a bias entered every y of its channel
+    lambda g: _channel_sums(g),
 )
 # both are linear in g and in w or x, and the transpose of a transpose is the map itself
 _conv2d_input_grad.vjp(
-    lambda g, w, shape, **at: _conv2d(g, w, **at),
+    lambda g, w, shape, **at: _conv2d(g, w, None, **at),
     lambda g, gy, w_shape, shape, **at: _conv2d_weight_grad(g, gy, shape=w_shape, **at),
 )
 _conv2d_weight_grad.vjp(
     lambda g, gy, x_shape, shape, **at: _conv2d_input_grad(gy, g, shape=x_shape, **at),
-    lambda g, x, shape, **at: _conv2d(x, g, **at),
+    lambda g, x, shape, **at: _conv2d(x, g, None, **at),
 )
 
 
@@ -148,8 +160,8 @@ def _convolve(operation: str, count: int, input, weight, bias, stride, padding, 
     x, w = _lift(count, input, weight)
     stride, dilation = _images(count, 1, stride, dilation)
     (padding,) = _images(count, (0, 0), padding)
-    y = _conv2d(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
-    return _lower(count, y, bias, input.ndim == count + 2)
+    y = _conv2d(x, w, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return _lower(count, y, None, input.ndim == count + 2)
 
 
 def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
