@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from tinygen.kernels.dispatch import Kernel, array_module
-from tinygen.kernels.parts import in_parts, threads_for
+from tinygen.kernels.parts import threads_for
 from tinygen.kernels.reduce import largest
 
 attention = Kernel("attention")
@@ -117,7 +117,7 @@ def attention_tiled(q, k, v, bias, *, scale, causal):
     y, lse = np.empty((N, H, L, E), q.dtype), np.empty((N, H, L), q.dtype)
     loop = compiled("forward", q.dtype)
     parts = threads_for(N * H * L * T * (D + E), PARALLEL)
-    in_parts(loop, parts, q, k, v, bias, q.dtype.type(scale), causal, y, lse)
+    loop(q, k, v, bias, q.dtype.type(scale), causal, y, lse, parts)
     return y.reshape(*lead, L, E), lse.reshape(*lead, L)
 
 
@@ -139,6 +139,5 @@ def attention_grad_tiled(g, q, k, v, bias, y, lse, *, scale, causal, needs_bias=
     loop = compiled("backward", q.dtype)
     parts = min(threads_for(N * H * L * T * (3 * D + 2 * E), PARALLEL), N * H)
     sums = [np.empty((parts, T, whole_tiles(size, q.itemsize)), q.dtype) for size in (D, E)]
-    args = (g, q, k, v, bias, y, lse[..., 0], q.dtype.type(scale), causal, gq, gk, gv, *sums)
-    in_parts(loop, parts, *args)
+    loop(g, q, k, v, bias, y, lse[..., 0], q.dtype.type(scale), causal, gq, gk, gv, *sums, parts)
     return *(x.reshape(*lead, *x.shape[2:]) for x in (gq, gk, gv)), None

@@ -7,7 +7,7 @@ take whole vectors, and it stays in the L2 cache.  `part` of `parts` says which 
 import functools
 
 import numpy as np
-from numba import from_dtype, types
+from numba import from_dtype, prange, types
 
 from tinygen.kernels.compiled import njit
 from tinygen.kernels.tile_loops import TILE_BYTES, add_product, exponential
@@ -126,6 +126,7 @@ def _add_to_keys(out, p, x, t0, t1, queries):
     )  # fmt: skip
 
 
+@njit(**_options)
 def _forward(q, k, v, bias, scale, causal, y, lse, part, parts):
     """One turn of the loop: a block of queries of one head meets all keys, and keeps Σ p v, Σ p and the maximum."""
     batch, heads, L, D = q.shape
@@ -154,6 +155,7 @@ def _forward(q, k, v, bias, scale, causal, y, lse, part, parts):
                 y[n, h, i0 + i, e] = sums[e, i] / (total[i] if total[i] != 0 else 1)
 
 
+@njit(**_options)
 def _backward(g, q, k, v, bias, y, lse, scale, causal, gq, gk, gv, sums_k, sums_v, part, parts):
     """One turn of the loop: a block of queries of one head meets all keys, finds their weights again from lse, ends
     with its own gradient and adds to those of the keys and values, summed over the head in sums_k, sums_v."""
@@ -196,19 +198,31 @@ def _backward(g, q, k, v, bias, y, lse, scale, causal, gq, gk, gv, sums_k, sums_
         gk[n, h], gv[n, h] = sum_k[:, :D], sum_v[:, :E]
 
 
+# numba's threads, as every other loop's: while threads of Python's own ran, those would wait actively on the same cores
+def _forward_in_parts(q, k, v, bias, scale, causal, y, lse, parts):
+    for part in prange(parts):
+        _forward(q, k, v, bias, scale, causal, y, lse, part, parts)
+
+
+def _backward_in_parts(g, q, k, v, bias, y, lse, scale, causal, gq, gk, gv, sums_k, sums_v, parts):
+    for part in prange(parts):
+        _backward(g, q, k, v, bias, y, lse, scale, causal, gq, gk, gv, sums_k, sums_v, part, parts)
+
+
 @functools.cache
 def compiled(loop, dtype):
-    """`loop`, one of the two above, for arrays of `dtype` with any strides."""
+    """`loop`, "forward" or "backward", for arrays of `dtype` with any strides; a thread for each of its parts."""
     number = from_dtype(np.dtype(dtype))
     read, written = types.Array(number, 4, "A", readonly=True), types.Array(number, 4, "C")
     read_lse, written3 = types.Array(number, 3, "A", readonly=True), types.Array(number, 3, "C")
-    options, share = (number, types.boolean), (types.intp, types.intp)
+    options = (number, types.boolean)
     if loop == "forward":
-        function, signature = _forward, (*[read] * 4, *options, written, written3, *share)
+        function, signature = _forward_in_parts, (*[read] * 4, *options, written, written3, types.intp)
     else:
         outputs = (written, written, written, written3, written3)
-        function, signature = _backward, (*[read] * 6, read_lse, *options, *outputs, *share)
-    loop = njit(**_options)(function)
+        function = _backward_in_parts
+        signature = (*[read] * 6, read_lse, *options, *outputs, types.intp)
+    loop = njit(**_options, parallel=True)(function)
     loop.compile(signature)
     loop.disable_compile()  # contiguous arrays too take the one for any strides
     return loop
