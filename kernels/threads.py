@@ -31,7 +31,9 @@ def share_with_blas() -> bool:
         return False
     from numba.np.ufunc import omppool
 
-    engine, address = _compile(omppool, parallel.get_thread_count())
+    if not hasattr(openmp := ctypes.CDLL(omppool.__file__), "omp_set_nested"):
+        return False
+    engine, address = _compile(omppool, openmp, parallel.get_thread_count())
     share_with_blas.engine = engine  # owns the code
     set_callback(ctypes.c_void_p(address))
     # in a forked child there is no pool, and OpenBLAS starts new threads of its own
@@ -46,12 +48,13 @@ def _blas(name: str):
     return next((getattr(library, n.format(name)) for n in NAMES if hasattr(library, n.format(name))), None)
 
 
-def _compile(pool, threads: int):
+def _compile(pool, openmp: ctypes.CDLL, threads: int):
     """The callback as machine code -> (its owner, its address).  Python's lock must not be needed in there."""
     import llvmlite.binding as llvm
 
     for name in "parallel_for", "get_num_threads", "set_num_threads":
         llvm.add_symbol(f"pool_{name}", getattr(pool, name))
+    llvm.add_symbol("omp_set_nested", ctypes.cast(openmp.omp_set_nested, ctypes.c_void_p).value)
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine()
@@ -110,6 +113,8 @@ def _callback(threads: int):
     b.call(known("sched_yield", i32), [])
     b.branch(wait)
     b.position_at_end(go)
+    # a product made inside a parallel loop gets threads of its own too; numba allows that for its first thread alone
+    b.call(known("omp_set_nested", void, i32), [i32(1)])
     # the pool takes its last number of threads as numba's from now on
     before = b.call(known("pool_get_num_threads", i32), [])
     most = b.select(b.icmp_signed("<", count, i32(threads)), i32(threads), count)

@@ -691,6 +691,8 @@ def test_wrong_launches(name, grid, block, shared, words):
         module.launch(name, grid, block, (array, np.zeros_like(array), 8), shared=shared)
     with pytest.raises(ValueError, match="order is 'sideways'"):
         module.launch("doubled", (1,), (8,), (floats(8), np.zeros(8, F), 8), order="sideways")
+    with pytest.raises(TypeError, match=r"grid is 1, block is \(8,\): expected tuples"):
+        module.launch("doubled", 1, (8,), (floats(8), np.zeros(8, F), 8))
 
 
 # -- compiling

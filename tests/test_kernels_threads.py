@@ -52,6 +52,32 @@ print(len(same), all(same))
     assert run(code) == ["80", "True"]
 
 
+def test_products_inside_a_parallel_loop_of_another_thread():
+    """OpenMP gives a loop inside a loop one thread only, unless told; a product's jobs wait for each other"""
+    code = """
+@numba.njit(parallel=True)
+def multiply(x, w, out):
+    for i in numba.prange(len(out)):
+        with numba.objmode(product="float32[:, :]"):
+            product = x @ w
+        out[i] = product[0, 0]
+out = np.zeros(4, np.float32)
+thread = threading.Thread(target=multiply, args=(x, w, out))
+thread.start(), thread.join()
+print(shared, (out == before[0, 0]).all())
+"""
+    assert run(code)[1:] == ["True"]
+
+
+def test_products_where_openmp_has_no_active_loops():
+    """OMP_MAX_ACTIVE_LEVELS=0 leaves every loop one thread, of threads that numba has not told otherwise"""
+    code = """
+thread = threading.Thread(target=lambda: print((x @ w).tobytes() == before.tobytes()))
+thread.start(), thread.join()
+"""
+    assert run(code, OMP_MAX_ACTIVE_LEVELS="0") == ["True"]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_products_in_a_forked_child():
     code = """
