@@ -49,7 +49,7 @@ def attention_reference(q, k, v, bias, *, scale, causal):
 
 @attention_grad.reference
 def attention_grad_reference(g, q, k, v, bias, y, lse, *, scale, causal, needs_bias=True):
-    """gq, gk, gv and the gradient of the scores, which is the bias's; None where a variant need not find it.
+    """gq, gk, gv and the gradient of the scores, which is the bias's; None in its place if it is not needed.
 
     With p the weights: gv = pᵀ g, and through the softmax gs = p (g vᵀ - Σ g y), since Σ_t p (g vᵀ) = Σ g y.  Then
     gq = scale gs k and gk = scale gsᵀ q.
@@ -63,7 +63,7 @@ def attention_grad_reference(g, q, k, v, bias, y, lse, *, scale, causal, needs_b
     gs -= (g * y).sum(axis=-1, keepdims=True)
     gs *= p
     scaled = q.dtype.type(scale)
-    return scaled * (gs @ k), scaled * (gs.swapaxes(-1, -2) @ q), gv, gs
+    return scaled * (gs @ k), scaled * (gs.swapaxes(-1, -2) @ q), gv, gs if needs_bias else None
 
 
 SMALL = 8192  # scores; below this NumPy has answered before numba would have been imported

@@ -29,8 +29,23 @@ class Budget:
 # Two blocks of 256 threads share the 65536 registers of a multiprocessor; 8 x 8 products of one k need 4 reads.
 _VECTORIZED = Budget(registers=128, at_least={"FFMA": 256, "LDS.128": 16, "LDG.128": 2, "STG.128": 16})
 
+
+def _attention(registers: int, products: int) -> Budget:
+    """Two of the eight steps of a chunk are written out: 128 multiply-adds that read 16 float4, for each product."""
+    return Budget(registers=registers, at_least={"FFMA": 128 * products, "LDS.128": 16 * products})
+
+
 BUDGETS: dict[str, Budget] = {
     "adam_multi_tensor": Budget(registers=128, at_least={"LDG.128": 16, "STG.128": 12}),
+    "attention_grad_keys_32": _attention(168, 4),
+    "attention_grad_keys_64": _attention(255, 7),
+    "attention_grad_keys_128": _attention(255, 13),
+    "attention_grad_queries_32": _attention(168, 3),
+    "attention_grad_queries_64": _attention(168, 5),
+    "attention_grad_queries_128": _attention(255, 9),
+    "attention_tiled_32": _attention(128, 2),
+    "attention_tiled_64": _attention(128, 3),
+    "attention_tiled_128": _attention(168, 5),
     "matmul_register_tiled": Budget(registers=128, at_least={"FFMA": 128, "LDS.128": 12}),
     "matmul_vectorized_nn": _VECTORIZED,
     "matmul_vectorized_nt": _VECTORIZED,

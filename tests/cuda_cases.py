@@ -10,6 +10,8 @@ import math
 
 import numpy as np
 
+from tinygen import kernels
+
 
 class Arrays:
     """Makes random arrays of numpy or cupy, in memory as asked.  The same values each time."""
@@ -35,7 +37,9 @@ class Arrays:
 
 
 # The largest error, as a part of the largest magnitude of the reference's result in float64.
-TOLERANCE: dict[str, float] = {}
+TOLERANCE: dict[str, float] = {
+    "attention_grad": 5e-6  # weights, exponentials of sums of 128 products, times differences of such sums
+}
 
 
 def matmul(a: Arrays):
@@ -96,3 +100,56 @@ def adam(a: Arrays):
             )
     empty = [a(0)]
     yield (empty, empty, empty, empty), {**rate, "weight_decay": 0.0, "decoupled": False, "step": [1]}
+
+
+def attention(a: Arrays):
+    """q, k, v and bias; the widths take each of the kernels for 32, 64 and 128 columns."""
+
+    def mask(*shape):
+        bias = a.rng.standard_normal(shape).astype(np.float32)
+        bias[a.rng.random(shape) < 0.3] = -np.inf
+        bias[..., :1, :] = -np.inf  # the first query sees nothing
+        return a.xp.asarray(bias)
+
+    def call(q, k, v, bias=None, causal=False):
+        return (q, k, v, bias), dict(scale=max(q.shape[-1], 1) ** -0.5, causal=causal)
+
+    for (*lead, L), T, D, E in (
+        ((1,), 1, 1, 1),
+        ((2, 3, 1), 5, 3, 7),
+        ((2, 1, 33), 31, 8, 32),
+        ((65,), 67, 37, 5),
+        ((2, 67), 65, 20, 61),
+        ((1, 1, 64), 128, 64, 64),
+        ((35,), 70, 128, 100),
+        ((129,), 35, 65, 3),
+        ((34,), 33, 2, 127),
+    ):
+        shapes = (*lead, L, D), (*lead, T, D), (*lead, T, E)
+        for causal in False, True:
+            yield call(*(a(*shape) for shape in shapes), causal=causal)
+        yield call(*(a(*shape) for shape in shapes), bias=mask(*lead, L, T))
+        yield call(*(a(*shape) for shape in shapes), bias=mask(L, T), causal=True)
+        for make in a.turned, a.stepped, a.shifted:
+            yield call(*(make(*shape) for shape in shapes), bias=make(L, T))
+        repeated = a.xp.broadcast_to(a(*lead, T, 1), shapes[2])
+        yield call(a(*shapes[0]), a(*shapes[1]), repeated, bias=a(T))
+    for L, T, D, E in (0, 3, 2, 2), (3, 0, 2, 2), (3, 4, 0, 5), (3, 4, 5, 0), (0, 0, 0, 0), (3, 4, 0, 0):
+        for bias in None, a(L, T):
+            yield call(a(2, L, D), a(2, T, D), a(2, T, E), bias=bias)
+    yield call(a(0, 3, 2), a(5, 2), a(5, 4))
+    heads = [a(2, T, 3, 8).swapaxes(1, 2) for T in (5, 9, 9)]  # split off rows of 24
+    for bias in None, a(2, 1, 1, 9), a(3, 5, 1), a(1), a(2, 3, 9, 5).swapaxes(-1, -2), a(1, 18)[:, ::2]:
+        yield call(*heads, bias=bias)
+    yield call(a(2, 1, 5, 4), a(3, 9, 4), a(1, 3, 9, 2), bias=mask(2, 1, 5, 9))
+    yield call(a(1, 5, 4), a(2, 2, 3, 9, 4), a(2, 1, 1, 9, 2))  # five dimensions
+    yield call(a(5, 4), a(2, 3, 9, 4), a(9, 2), causal=True)
+
+
+def attention_grad(a: Arrays):
+    """g, a call of attention and what it gave; with and without the gradient of its bias."""
+    for position, ((q, k, v, bias), attrs) in enumerate(attention(a)):
+        with kernels.use(attention="reference"), np.errstate(all="ignore"):
+            y, lse = kernels.attention(q, k, v, bias, **attrs)
+        make = (a, a.turned, a.stepped, a.shifted)[position % 4]
+        yield (make(*y.shape), q, k, v, bias, y, lse), {**attrs, "needs_bias": position % 3 > 0}

@@ -438,6 +438,22 @@ CHECKED = [  # found by looking at every load and store
     ),
     ("no_syncwarp", 32, lambda: (floats(32), np.zeros(32, F)), "race", 0, "which thread (31, 0, 0)"),
     (
+        "no_syncwarp_after_reading",
+        32,
+        lambda: (floats(32), np.zeros(32, F)),
+        "race",
+        0,
+        "which thread (31, 0, 0)",
+    ),
+    (
+        "syncwarp_after_reading_of_another_warp",
+        64,
+        lambda: (floats(64), np.zeros(64, F)),
+        "race",
+        63,
+        "which several threads read",
+    ),
+    (
         "syncwarp_for_two_warps",
         64,
         lambda: (floats(64), np.zeros(64, F)),

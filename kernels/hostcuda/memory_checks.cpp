@@ -24,6 +24,7 @@ struct Touch {
     bool atomic = false;
 };
 constexpr unsigned short SEVERAL = 0xffff;                    // read by several threads: any writer races with one of them
+constexpr unsigned short OF_WARP = 0x8000;                    // read by several threads of one warp: this plus its number
 struct Cell {
     Touch write, read;
     unsigned initialised_in = 0;        // first interval of the block that wrote here
@@ -62,14 +63,17 @@ void fence() { fence_seen = true; }
 // ---- the rules -----------------------------------------------------------------------------------------------------
 static unsigned block_number() { return blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z); }
 
+static unsigned warp_of(unsigned short thread) {
+    return thread == SEVERAL ? ~0u : thread >= OF_WARP ? thread - OF_WARP : thread / 32;
+}
+
 // Does `before` collide with the access that happens now?  An atomic and a plain read do not: `seen = *p` before a loop of
 // atomicCAS is CUDA's own idiom.
 static bool unordered(const Touch &before, unsigned char bytes, bool only_atomics_write) {
     if (before.interval < first_of_launch || !(before.bytes & bytes) || only_atomics_write) return false;
     if (before.interval < first_of_block) return !fence_seen; // another block (shared memory: the cell is wiped, see below)
     if (before.interval != interval || before.thread == current) return false;
-    bool same_warp = before.thread != SEVERAL && before.thread / 32 == current / 32;
-    return !(same_warp && before.meeting != warp_meetings[current / 32]);
+    return !(warp_of(before.thread) == unsigned(current) / 32 && before.meeting != warp_meetings[current / 32]);
 }
 
 // What was touched, for a message; put into words only when there is one.
@@ -88,7 +92,7 @@ struct Memory {
 [[noreturn]] static void report_race(size_t code, const Memory &memory, const Touch &before, const char *did, Access access) {
     unsigned b = before.block, t = before.thread;
     char who[120], what[200];
-    if (t == SEVERAL) snprintf(who, sizeof who, "several threads");
+    if (t >= OF_WARP) snprintf(who, sizeof who, "several threads");
     else
         snprintf(who, sizeof who, "thread (%u, %u, %u) of block (%u, %u, %u)", threads[t].index.x, threads[t].index.y,
                  threads[t].index.z, b % gridDim.x, b / gridDim.x % gridDim.y, b / gridDim.x / gridDim.y);
@@ -108,9 +112,10 @@ static void note(Cell &cell, unsigned char bytes, Access access, const Memory &m
 
     Touch now = {interval, warp_meetings[current / 32], block_number(), static_cast<unsigned short>(current), bytes, atomic};
     if (access == READ) {
-        bool again = cell.read.interval == interval && cell.read.thread != current
-                     && (cell.read.thread == SEVERAL || cell.read.thread / 32 != current / 32 || cell.read.meeting == now.meeting);
-        if (again) now.thread = SEVERAL, now.bytes |= cell.read.bytes;
+        unsigned warp = current / 32;
+        bool same_warp = warp_of(cell.read.thread) == warp;
+        bool again = cell.read.interval == interval && cell.read.thread != current && (!same_warp || cell.read.meeting == now.meeting);
+        if (again) now.thread = same_warp ? OF_WARP + warp : SEVERAL, now.bytes |= cell.read.bytes;
         cell.read = now;
     } else {
         cell.write = now;

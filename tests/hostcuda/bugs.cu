@@ -123,6 +123,26 @@ extern "C" __global__ void no_syncwarp(const float *x, float *y) {
     BUG(, __syncwarp());
     y[threadIdx.x] = s[31 - threadIdx.x];
 }
+extern "C" __global__ void no_syncwarp_after_reading(const float *x, float *y) {
+    __shared__ float s[32];
+    s[threadIdx.x] = x[threadIdx.x];
+    __syncwarp();
+    float sum = 0.f;
+    for (int i = 0; i < 32; i++) sum += s[i] * (i + 1);
+    BUG(, __syncwarp());
+    s[threadIdx.x] = sum;  // read by several threads, all of this warp
+    __syncwarp();
+    y[threadIdx.x] = s[31 - threadIdx.x];
+}
+extern "C" __global__ void syncwarp_after_reading_of_another_warp(const float *x, float *y) {
+    __shared__ float s[32];
+    if (threadIdx.x < 32) s[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    for (int i = 0; i < 32; i++)
+        if (threadIdx.x < 32) y[threadIdx.x] += s[i];
+    BUG(__syncwarp(), __syncthreads());
+    if (threadIdx.x >= 32) s[threadIdx.x - 32] = x[threadIdx.x];
+}
 extern "C" __global__ void syncwarp_for_two_warps(const float *x, float *y) {
     __shared__ float s[64];
     s[threadIdx.x] = 0.f;
