@@ -209,7 +209,9 @@ class Module:
         if order not in ORDERS:
             raise ValueError(f"order is {order!r}: expected one of {', '.join(ORDERS)}")
         if not (isinstance(grid, (tuple, list)) and isinstance(block, (tuple, list))):
-            raise TypeError(f"{name}: grid is {grid!r}, block is {block!r}: expected tuples of one to three ints")
+            raise TypeError(
+                f"{name}: grid is {grid!r}, block is {block!r}: expected tuples of one to three ints"
+            )
         values = convert(entry, arguments)
         launch, keep = _described(entry, values, reachable)
         shape = (*grid, "x", *block, shared)
