@@ -161,7 +161,7 @@ def run_case(case: Case, sides: list[Side], settings: Settings, roof: dict) -> d
     row |= (
         {"sides": times}
         | _ratios(times)
-        | {"rates": {n: _rates(case, t["ms"], roof) for n, t in times.items()}}
+        | {"rates": {n: rates(case, t["ms"], roof) for n, t in times.items()}}
     )
     if refused:
         row["rungs_failed"] = refused
@@ -247,7 +247,7 @@ def _ratios(times: dict) -> dict:
     return {"ratios": of("ms"), "ratios_of_minima": of("min_ms")}
 
 
-def _rates(case: Case, ms: float, roof: dict) -> dict:
+def rates(case: Case, ms: float, roof: dict) -> dict:
     """GFLOP/s, GB/s and the percentage of the time in which the roofline would allow this work."""
     rates = {}
     if case.flops:

@@ -203,8 +203,8 @@ def test_json_says_what_was_measured_on_what(measured, tmp_path):
 def test_rates_and_the_roof():
     case = Case("c", "c", "", None, flops=2e9, bytes=4e8)
     assert bench.least_ms(2e9, 4e8, ROOF) == 40.0  # 20 ms of arithmetic, 40 ms of memory
-    assert bench._rates(case, 80.0, ROOF) == {"gflops": 25.0, "gbps": 5.0, "roofline": 50.0}
-    assert bench._rates(Case("c", "c", "", None), 80.0, ROOF) == {}
+    assert bench.rates(case, 80.0, ROOF) == {"gflops": 25.0, "gbps": 5.0, "roofline": 50.0}
+    assert bench.rates(Case("c", "c", "", None), 80.0, ROOF) == {}
 
 
 def test_ratios_are_of_medians_and_of_minima():

@@ -293,34 +293,6 @@ def test_printf(semantics, capfd):
     assert lines == [f"thread {t} of block {b}" for b in range(2) for t in range(2)]
 
 
-def bfloat16(x):
-    bits = x.view(np.uint32)
-    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
-
-
-def float32(bits):
-    return (bits.astype(np.uint32) << 16).view(np.float32)
-
-
-@pytest.fixture(params=["fast", "checked"])
-def tensor_core(request):
-    return hostcuda.compile(SOURCES / "tensor_core.cu", checked=request.param == "checked")
-
-
-def test_mma_by_its_fragments(tensor_core):
-    a, b, d = bfloat16(floats(16, 16)), bfloat16(floats(16, 8)), np.zeros((16, 8), np.float32)
-    tensor_core.launch("one_mma", (1,), (32,), (a, b, d))
-    np.testing.assert_allclose(d, float32(a) @ float32(b), rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("k", [16, 32, 80])
-def test_cp_async_ldmatrix_and_mma(tensor_core, k, order):
-    a, b, d = bfloat16(floats(16, k)), bfloat16(floats(k, 16)), np.zeros((16, 16), np.float32)
-    tensor_core.launch("mma_loop", (1,), (32,), (a, b, d, k), order=order)
-    np.testing.assert_allclose(d, float32(a) @ float32(b), rtol=1e-5, atol=1e-5)
-
-
 @pytest.mark.parametrize("file", ["semantics.cu", "tensor_core.cu", "bugs.cu"])
 def test_nvrtc_takes_the_same_sources(file):
     """What runs here is CUDA: the compiler for the GPU accepts it as it is."""
