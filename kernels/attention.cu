@@ -232,14 +232,14 @@ struct Tiled {
         }
     }
 
-    // To the threads of the same rows: weights[ty + TY r][tx + 8 c] = w[r][c]
+    // To the threads of the same rows, which read it after the barriers of the next chunk:
+    // weights[ty + TY r][tx + 8 c] = w[r][c]
     __device__ __forceinline__ void hand_over(const float (&w)[4][4], float *weights) const {
-        __syncwarp();
+        __syncwarp();  // the weights before are read
 #pragma unroll
         for (int r = 0; r < 4; ++r)
 #pragma unroll
             for (int c = 0; c < 4; ++c) weights[(ty + TY * r) * PITCH + tx + 8 * c] = w[r][c];
-        __syncwarp();
     }
 
     // sum[r] += Σ_t weights[ty + TY r][t] chunk[t][4 tx … 4 tx + 3]
