@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -25,9 +25,22 @@ def njit(**options):
 
     def decorate(function):
         with user_cache():
-            return numba.njit(**options)(function)
+            loop = numba.njit(**options)(function)
+        _computes_without_a_cache(loop)
+        return loop
 
     return decorate
+
+
+def _computes_without_a_cache(loop) -> None:
+    """A full disk, or a limit on files' sizes, costs the next process a compilation, not this one its result."""
+    save = loop._cache.save_overload
+
+    def save_if_possible(signature, data) -> None:
+        with suppress(OSError):
+            save(signature, data)
+
+    loop._cache.save_overload = save_if_possible
 
 
 @contextmanager

@@ -71,8 +71,12 @@ def _erf_loop():
 
         from tinygen.kernels.compiled import user_cache
 
-        with user_cache():
-            _erf = numba.vectorize(["float32(float32)", "float64(float64)"], cache=True)(_c_erf)
+        types = ["float32(float32)", "float64(float64)"]
+        try:
+            with user_cache():
+                _erf = numba.vectorize(types, cache=True)(_c_erf)
+        except OSError:  # a full disk
+            _erf = numba.vectorize(types)(_c_erf)
     return _erf
 
 

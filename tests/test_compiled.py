@@ -75,3 +75,15 @@ def test_a_fresh_process_takes_its_first_vae_step_within_a_second():
         if best < 1:
             return
     raise AssertionError(f"the first step was there after {best:.2f} s")
+
+
+def test_a_full_disk_costs_the_cache_not_the_result(tmp_path):
+    """No file may grow past 600 bytes: the compiled loops cannot be kept."""
+    done = subprocess.run(
+        [sys.executable, "-c", DRAW],
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and not list(tmp_path.rglob("*.nbc")), done.stderr

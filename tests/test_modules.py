@@ -396,7 +396,6 @@ def test_signatures_of_modules_methods_are_pytorchs():
 
 def test_what_does_not_exist_says_what_to_use():
     for refused, match in (
-        (lambda: nn.ReLU().cuda(), "cuda"),
         (lambda: nn.ReLU().bfloat16(), "half"),
         (lambda: nn.ReLU().load_state_dict({}, assign=True), "assign"),
     ):

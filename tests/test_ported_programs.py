@@ -259,25 +259,32 @@ def outcome(library, program, dtype, monkeypatch, folder):
     return np.array(numbers), dict(states)
 
 
-# BatchNorm takes a constant out again: the exact gradient of the bias before it is 0, and Adam makes a step of lr of
-# float32's rounding; the running mean follows the bias
-WITHOUT_EFFECT = {("wgan_gp", "0.model.2.bias"), ("wgan_gp", "0.model.3.running_mean")}
-
-
-# float32: where a gradient nearly cancels, its rounding is not small beside it, and Adam divides by it; lr is 2e-3
-@pytest.mark.parametrize("dtype, tolerance, of_weights", [("float64", 1e-10, 1e-10), ("float32", 1e-5, 1e-4)])
 @pytest.mark.parametrize("program", [vae, conv_gan, wgan_gp], ids=lambda p: p.__name__)
-def test_the_same_program_on_both(program, dtype, tolerance, of_weights, monkeypatch, tmp_path):
+def test_the_same_program_on_both(program, monkeypatch, tmp_path):
     torch = pytest.importorskip("torch")
-    ours, our_state = outcome(tinygen, program, dtype, monkeypatch, tmp_path)
-    theirs, their_state = outcome(torch, program, dtype, monkeypatch, tmp_path)
-    np.testing.assert_allclose(ours, theirs, rtol=tolerance)
+    ours, our_state = outcome(tinygen, program, "float64", monkeypatch, tmp_path)
+    theirs, their_state = outcome(torch, program, "float64", monkeypatch, tmp_path)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-10)
     assert len(set(ours)) > 12  # every step gave another loss
     assert list(our_state) == list(their_state)
     for name, value in our_state.items():
-        assert value.dtype == their_state[name].dtype == ("int64" if "num_batches" in name else dtype)
-        if dtype == "float64" or (program.__name__, name) not in WITHOUT_EFFECT:
-            np.testing.assert_allclose(value, their_state[name], rtol=0, atol=of_weights, err_msg=name)
+        assert value.dtype == ("int64" if "num_batches" in name else "float64")
+        np.testing.assert_allclose(value, their_state[name], rtol=0, atol=1e-10, err_msg=name)
+
+
+@pytest.mark.parametrize("program", [vae, conv_gan, wgan_gp], ids=lambda p: p.__name__)
+def test_in_float32_it_is_as_near_to_float64(program, monkeypatch, tmp_path):
+    """Adam divides a gradient that nearly cancels by its own size, so its rounding may become a whole step of 2e-3 (of
+    a bias before BatchNorm it does): the measure is how far PyTorch's float32 run is from its float64 run."""
+    torch = pytest.importorskip("torch")
+    ours, our_state = outcome(tinygen, program, "float32", monkeypatch, tmp_path)
+    theirs, their_state = outcome(torch, program, "float32", monkeypatch, tmp_path)
+    _, exact = outcome(torch, program, "float64", monkeypatch, tmp_path)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    far = lambda state, name: np.abs(state[name] - exact[name]).max()
+    for name, value in our_state.items():
+        assert value.dtype == their_state[name].dtype == ("int64" if "num_batches" in name else "float32")
+        assert far(our_state, name) <= max(1e-5, 3 * far(their_state, name)), name
 
 
 # the tool
