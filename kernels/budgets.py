@@ -35,6 +35,10 @@ def _attention(registers: int, products: int) -> Budget:
     return Budget(registers=registers, at_least={"FFMA": 128 * products, "LDS.128": 16 * products})
 
 
+# A thread holds 16 or 8 floats of a row; 1024 threads share the 65536 registers of a multiprocessor.
+_SIXTEEN = Budget(registers=64, at_least={"LDG.128": 8, "STG.128": 4})
+_EIGHT = Budget(registers=64, at_least={"LDG.128": 4, "STG.128": 2})
+
 BUDGETS: dict[str, Budget] = {
     "adam_multi_tensor": Budget(registers=128, at_least={"LDG.128": 16, "STG.128": 12}),
     "attention_grad_keys_32": _attention(168, 4),
@@ -51,4 +55,13 @@ BUDGETS: dict[str, Budget] = {
     "matmul_vectorized_nt": _VECTORIZED,
     "matmul_vectorized_tn": _VECTORIZED,
     "matmul_vectorized_tt": _VECTORIZED,
+    "log_softmax_block_rows": _SIXTEEN,
+    "log_softmax_grad_block_rows": _SIXTEEN,
+    "log_softmax_grad_warp_rows": _EIGHT,
+    "log_softmax_warp_rows": _EIGHT,
+    "softmax_block_rows": _SIXTEEN,
+    "softmax_grad_block_rows": _SIXTEEN,
+    "softmax_grad_warp_rows": _EIGHT,
+    "softmax_warp_rows": _EIGHT,
+    "sum_rows": Budget(registers=64, at_least={"LDG.128": 4}),
 }

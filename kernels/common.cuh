@@ -11,6 +11,8 @@ __host__ __device__ constexpr int ceil_div(int a, int b) { return (a + b - 1) / 
 __device__ __forceinline__ float4 load4(const float *address) { return *reinterpret_cast<const float4 *>(address); }
 __device__ __forceinline__ void store4(float *address, float4 v) { *reinterpret_cast<float4 *>(address) = v; }
 
+__device__ __forceinline__ bool in_fours(const void *address) { return (unsigned long long)address % 16 == 0; }
+
 // An address that was itself read from memory: says that it is one of global memory, for shorter loads and stores.
 template <typename T>
 __device__ __forceinline__ T *in_global(T *address) {

@@ -41,8 +41,6 @@ struct Parameter {
 
 constexpr int THREADS = 256, QUADS = 4, CHUNK = THREADS * QUADS * 4;
 
-__device__ __forceinline__ bool in_fours(const void *address) { return (unsigned long long)address % 16 == 0; }
-
 // `table`: `count` Parameters as six 64-bit words each.
 extern "C" __global__ void __launch_bounds__(THREADS)
     adam_multi_tensor(const long long *table, int count, float beta1, float rest1, float beta2, float rest2,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen.kernels.dispatch import array_module
+from tinygen.kernels.dispatch import Kernel, array_module
 
 BLOCK = 1024  # elements added one after the other
 
+sum = Kernel("sum")
 
-def sum(x, dims: tuple, keepdims: bool = False):
+
+@sum.reference
+def sum_reference(x, dims: tuple, keepdims: bool = False):
     """The sum over dims, in x's dtype.
 
     NumPy adds in pairs where it runs along memory and one after the other where it runs across: column sums of a

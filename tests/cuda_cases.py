@@ -81,7 +81,7 @@ def matmul(a: Arrays):
 
 
 # Kernels that write into their arguments: which of them.
-WRITTEN = {"adam": (0, 2, 3)}
+WRITTEN = {"adam": (0, 2, 3), "add_rows": (0,)}
 
 
 def adam(a: Arrays):
@@ -153,3 +153,105 @@ def attention_grad(a: Arrays):
             y, lse = kernels.attention(q, k, v, bias, **attrs)
         make = (a, a.turned, a.stepped, a.shifted)[position % 4]
         yield (make(*y.shape), q, k, v, bias, y, lse), {**attrs, "needs_bias": position % 3 > 0}
+
+
+def _marked(x, *places, value=-math.inf):
+    """x with `value` at some places"""
+    for place in places:
+        x[place] = value
+    return x
+
+
+def _rows(a: Arrays, count: int):
+    """`count` arrays of one shape, dim: rows of 1, of a warp's 32 and around it, of what a block holds and longer"""
+    for rows, size in (1, 1), (9, 3), (3, 31), (2, 33), (9, 256), (2, 257), (2, 1021), (1, 4100), (1, 16389):
+        yield [a(rows, size) for _ in range(count)], -1
+        if size > 250:
+            continue
+        yield [a.stepped(2, rows, size) for _ in range(count)], 2
+        yield [a.turned(rows, size) for _ in range(count)], 1
+        yield [a.shifted(rows, 4 * size) for _ in range(count)], -1
+        yield [a(rows, size, 5) for _ in range(count)], 1
+    yield [a(1, 16388 * 2) for _ in range(count)], -1
+    yield [a(37, 2, 129) for _ in range(count)], 0
+    yield [a(3) for _ in range(count)], 0
+    for shape in (0, 3), (3, 0), (0,):
+        yield [a(*shape) for _ in range(count)], -1
+
+
+def softmax(a: Arrays):
+    for (x,), dim in _rows(a, 1):
+        yield (x, dim), {}
+    yield (50 * a(2, 70) + 1000, -1), {}
+    inf, nan = math.inf, math.nan
+    for size in 1, 5, 64, 290:  # row 0: only -inf; 1 and 2: one of them; 3 and 4: not a number, infinite
+        x = _marked(a(6, size), 0, (1, 0), (2, size // 2))
+        yield (_marked(_marked(x, (3, -1), (5, 0), value=nan), (4, size // 3), value=inf), -1), {}
+        yield (_marked(_marked(_marked(a(2, size), 0, 1), (0, -1), value=nan), (1, 0), value=3.0), -1), {}
+
+
+log_softmax = softmax
+TOLERANCE["log_softmax"] = TOLERANCE["log_softmax_grad"] = 4e-6  # of logarithms as large as the inputs
+
+
+def _probabilities(x, dim):
+    """|x| as parts of its sum"""
+    return abs(x) / abs(x).sum(axis=dim, keepdims=True)
+
+
+def softmax_grad(a: Arrays):
+    for (g, x), dim in _rows(a, 2):
+        yield (g, _probabilities(x, dim), dim), {}
+    yield (a(3, 300), _marked(_probabilities(a(3, 300), -1), (0, 7), 2, value=math.nan), -1), {}
+
+
+def log_softmax_grad(a: Arrays):
+    for (g, x), dim in _rows(a, 2):
+        yield (g, a.xp.log(_probabilities(x, dim)), dim), {}
+    yield (a(3, 300), _marked(-abs(a(3, 300)), (0, 7), 2), -1), {}
+
+
+def sum(a: Arrays):
+    for shape in (
+        (1,),
+        (31,),
+        (33, 5),
+        (4099,),
+        (3, 8211),
+        (1037, 3),
+        (2, 515, 33),
+        (5, 1, 7),
+        (2, 3, 4, 5),
+        (70, 40),
+    ):
+        for dims in {tuple(range(len(shape))), (0,), (len(shape) - 1,), tuple({0, len(shape) - 1}), (-1,)}:
+            yield (a(*shape), dims), {}
+        yield (a.stepped(1, *shape), (1,)), {"keepdims": True}
+        yield (a.shifted(*shape), tuple(range(len(shape)))), {}
+    yield (a.turned(3, 600, 5), (0, 2)), {"keepdims": True}
+    yield (a(2, 3, 4, 5), (1, 3)), {}
+    yield (a(3, 2), ()), {}
+    for shape in (0,), (3, 0), (0, 3):
+        yield (a(*shape), (0,)), {}
+        yield (a(*shape), tuple(range(len(shape)))), {}
+    yield (_marked(_marked(a(5, 700), (1, 3)), (2, -1), value=math.nan), (1,)), {}
+
+
+TOLERANCE["sum"] = 4e-5  # of thousands of numbers, one after the other in `naive`, that cancel
+
+
+def add_rows(a: Arrays):
+    def rows(n, most, dtype=np.int64):
+        return a.xp.asarray(a.rng.integers(0, most, n).astype(dtype))
+
+    for V, D, n in (1, 1, 1), (5, 3, 31), (7, 2, 32), (3, 130, 97), (40, 5, 65), (2, 1, 200), (1000, 3, 33):
+        yield (a(V, D), rows(n, V), a(n, D)), {}
+        yield (a(V, D), -1 - rows(n, V, np.int32), a.stepped(n, D)), {}
+    yield (a(9, 4), rows(100, 1) + 3, a(100, 4)), {}  # all to one place, over several blocks
+    yield (
+        (a(9, 4), a.xp.arange(100) // 33, a(100, 4)),
+        {},
+    )  # places that end inside of a block, at its end, after it
+    yield (a(9, 4), a.xp.arange(96) // 32, a(96, 4)), {}
+    for V, D, n in ((3, 0, 2),):
+        yield (a(V, D), rows(n, max(V, 1)), a(n, D)), {}

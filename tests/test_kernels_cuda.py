@@ -111,6 +111,15 @@ def test_what_a_gpu_runs_unasked(host):
     assert called == [("matmul", variant) for variant in ("register_tiled", "vectorized", "reference")]
 
 
+def test_which_rungs_of_rows_a_gpu_runs(host):
+    with stand_in(launches=True) as cupy, dispatch.trace() as called:
+        a = cuda_cases.Arrays(cupy)
+        for x, dim in (a(9, 256), 1), (a(9, 257), -1), (a(9, 3), 0), (a(9, 3).astype("float64"), 1):
+            kernels.log_softmax_grad(x, kernels.softmax(x, dim), dim)
+        rungs = "warp_rows", "block_rows", "naive", "reference"
+        assert called == [(name, rung) for rung in rungs for name in ("softmax", "log_softmax_grad")]
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("name, variant", VARIANTS)
 def test_on_the_gpu(name, variant):
@@ -124,7 +133,8 @@ def test_on_the_gpu(name, variant):
 
 
 def test_every_source_is_found():
-    assert {"adam", "attention", "attention_grad", "matmul"} <= {p.values[0] for p in VARIANTS}
+    found = {p.values[0] for p in VARIANTS}
+    assert {"adam", "add_rows", "attention_grad", "log_softmax_grad", "matmul", "softmax", "sum"} <= found
 
 
 def test_use_on_host_names_what_it_knows():
