@@ -38,6 +38,7 @@ from tinygen.kernels.losses import (
 from tinygen.kernels.matmul import matmul
 from tinygen.kernels.norm import normalize, normalize_grad
 from tinygen.kernels.optimizers import adadelta, adagrad, adam, rmsprop, sgd
+from tinygen.kernels.philox import philox_bernoullis, philox_normals, philox_uniforms, philox_words
 from tinygen.kernels.pool import (
     max_pool2d,
     max_pool2d_grad,

@@ -14,8 +14,8 @@ The numbers made from words are defined by their bits:
                u1 = (a + 1) 2^-32, u2 = b 2^-32, in float64 and rounded once
     bernoulli  1 where the float32 uniform is below p, else 0
 
-On a GPU (xp is cupy) the reference runs: words, uniforms and Bernoulli draws have the same bits, normals the same but
-for the GPU's logarithm.
+On a GPU (xp is cupy) words, uniforms and Bernoulli draws have the same bits, normals the same but for the GPU's
+logarithm.  What fills an array fills whole blocks: its size is a multiple of four.
 Words a, b are neighbours: pair k gives the float64 uniform k, or the normals 2k (cos) and 2k + 1 (sin).
 """
 
@@ -23,7 +23,7 @@ from math import factorial
 
 import numpy as np
 
-from tinygen.kernels.dispatch import array_module
+from tinygen.kernels.dispatch import Kernel, array_module
 
 MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 KEY_STEPS = 0x9E3779B9, 0xBB67AE85  # golden ratio, sqrt(3) - 1
@@ -34,16 +34,44 @@ SERIES = tuple(((-1) ** k / factorial(2 * k), (-1) ** k / factorial(2 * k + 1)) 
 _LOW = 0xFFFFFFFF
 
 
-def philox(seed: int, purpose: int, step: int, first_block: int, n_words: int, xp=np):
-    """n words counted from `first_block`, by whichever variant suits size and device.  -> (n_words,) uint32"""
-    if n_words <= SMALL or xp is not np:
-        return philox_reference(seed, purpose, step, first_block, n_words, xp)
-    return philox_numba(seed, purpose, step, first_block, n_words)
+def words(seed: int, purpose: int, step: int, first_block: int, n: int, xp=np):
+    """n words counted from `first_block`.  -> (n,) uint32"""
+    return _filled(philox_words, (seed, purpose, step, first_block), n, np.uint32, xp)
 
 
-def philox_reference(seed: int, purpose: int, step: int, first_block: int, n_words: int, xp=np):
-    """The definition: ten rounds on four vectors of counters, in uint64 so that products are exact."""
-    blocks = _check(seed, purpose, step, first_block, n_words)
+def uniform32(seed: int, purpose: int, step: int, first_block: int, n: int, xp=np):
+    """n uniforms in [0, 1), one word each, multiples of 2^-24.  -> (n,) float32"""
+    return _filled(philox_uniforms, (seed, purpose, step, first_block), n, np.float32, xp)
+
+
+def normal(seed: int, purpose: int, step: int, first_block: int, n: int, dtype, xp=np):
+    """n standard normals, one word each.  -> (n,) of dtype"""
+    return _filled(philox_normals, (seed, purpose, step, first_block), n, dtype, xp)
+
+
+def bernoulli32(seed: int, purpose: int, step: int, first_block: int, p):
+    """Compare the stream's float32 uniforms with p.  p (n,) float32 -> (n,) float32 of 0 and 1"""
+    _check(seed, purpose, step, first_block, p.size)
+    return philox_bernoullis(p, seed, purpose, step, first_block)
+
+
+def _filled(kernel: Kernel, key, n: int, dtype, xp):
+    """The first n numbers of an array that `kernel` filled, a whole block of four at a time."""
+    out = xp.empty(4 * _check(*key, n), dtype)
+    kernel(out, *key)
+    return out[:n]
+
+
+philox_words = Kernel("philox_words")
+philox_uniforms = Kernel("philox_uniforms")
+philox_normals = Kernel("philox_normals")
+philox_bernoullis = Kernel("philox_bernoullis")
+
+
+@philox_words.reference
+def philox_words_reference(out, seed, purpose, step, first_block):
+    """Fill `out`, four words a block: ten rounds on four vectors of counters, in uint64 so that products are exact."""
+    xp, blocks = array_module(out), out.size // 4
     low, shift = np.uint64(_LOW), np.uint64(32)
     m0, m1 = (np.uint64(m) for m in MULTIPLIERS)
     c0 = xp.arange(first_block, first_block + blocks, dtype=np.uint64)
@@ -54,32 +82,53 @@ def philox_reference(seed: int, purpose: int, step: int, first_block: int, n_wor
         c0, c1 = (p1 >> shift) ^ c1 ^ np.uint64(k0), p1 & low
         c2, c3 = (p0 >> shift) ^ c3 ^ np.uint64(k1), p0 & low
         k0, k1 = (k0 + KEY_STEPS[0]) & _LOW, (k1 + KEY_STEPS[1]) & _LOW
-    return xp.stack([c0, c1, c2, c3], axis=1).astype(np.uint32).reshape(-1)[:n_words]
+    out[0::4], out[1::4], out[2::4], out[3::4] = c0, c1, c2, c3
 
 
-def philox_numba(seed: int, purpose: int, step: int, first_block: int, n_words: int) -> np.ndarray:
+def _long(array, *key):
+    return array.size > SMALL
+
+
+@philox_words.variant("in_registers", usable=_long)
+def philox_words_in_registers(out, seed, purpose, step, first_block):
     """One loop over blocks: ten rounds in registers, 16 bytes written a block, several blocks a vector."""
-    blocks = _check(seed, purpose, step, first_block, n_words)
-    out = np.empty(4 * blocks, np.uint32)
     _loops().words(*_args(seed, purpose, step, first_block), out)
-    return out[:n_words]
 
 
-def uniform32(seed: int, purpose: int, step: int, first_block: int, n: int, xp=np):
-    """n uniforms in [0, 1), one word each, multiples of 2^-24.  -> (n,) float32"""
-    if n <= SMALL or xp is not np:
-        return uniform32_from_words(philox_reference(seed, purpose, step, first_block, n, xp))
-    out = np.empty(4 * _check(seed, purpose, step, first_block, n), np.float32)
+def _words_for(out, key):
+    """As many words as `out` has numbers, by whichever variant suits."""
+    words = array_module(out).empty(out.size, np.uint32)
+    philox_words(words, *key)
+    return words
+
+
+@philox_uniforms.reference
+def philox_uniforms_reference(out, *key):
+    """Fill `out` with a 2^-32 of every word a, rounded down to what float32 holds"""
+    out[...] = uniform32_from_words(_words_for(out, key))
+
+
+@philox_uniforms.variant("in_registers", usable=_long)
+def philox_uniforms_in_registers(out, seed, purpose, step, first_block):
+    """Words and conversion in one loop: no word is ever stored."""
     _loops().uniforms(*_args(seed, purpose, step, first_block), out)
-    return out[:n]
 
 
-def bernoulli32(seed: int, purpose: int, step: int, first_block: int, p):
-    """Compare the stream's float32 uniforms with p.  p (n,) float32 -> (n,) float32 of 0 and 1"""
-    xp = array_module(p)
-    if p.size <= SMALL or xp is not np:
-        return (uniform32(seed, purpose, step, first_block, p.size, xp) < p).astype(np.float32)
-    _check(seed, purpose, step, first_block, p.size)
+@philox_normals.reference
+def philox_normals_reference(out, *key):
+    """Fill `out` with the normals of its words, two for every two: in float64, rounded once"""
+    normal64_from_words(_words_for(out, key), out)
+
+
+@philox_bernoullis.reference
+def philox_bernoullis_reference(p, *key):
+    """1 where the stream's uniform is below p, else 0.  (n,) -> (n,)"""
+    return (uniform32(*key, p.size, array_module(p)) < p).astype(np.float32)
+
+
+@philox_bernoullis.variant("in_registers", usable=_long)
+def philox_bernoullis_in_registers(p, seed, purpose, step, first_block):
+    """Words, conversion and comparison in one loop: no uniform is ever stored."""
     out = np.empty(p.size, np.float32)
     _loops().bernoullis(*_args(seed, purpose, step, first_block), p, out)
     return out
@@ -96,11 +145,13 @@ def uniform64_from_words(words: np.ndarray) -> np.ndarray:
     return (a * 2.0**26 + b) * 2.0**-53
 
 
-def normal64_from_words(words: np.ndarray) -> np.ndarray:
-    """(2n,) uint32 -> (2n,) float64 standard normals; |x| <= sqrt(64 ln 2) = 6.66 because u1 >= 2^-32."""
+def normal64_from_words(words: np.ndarray, out=None) -> np.ndarray:
+    """(2n,) uint32 -> (2n,) float64 standard normals; |x| <= sqrt(64 ln 2) = 6.66 because u1 >= 2^-32.
+
+    out: the array to fill instead, whose dtype they are rounded to."""
     xp = array_module(words)
     radius = xp.sqrt(-2.0 * xp.log((words[0::2].astype(np.float64) + 1.0) * 2.0**-32))
-    out = xp.empty(words.size)
+    out = xp.empty(words.size) if out is None else out
     if words.size > SMALL and xp is np:
         _loops().on_circles(words, radius, out)
     else:

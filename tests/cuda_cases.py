@@ -41,6 +41,9 @@ TOLERANCE: dict[str, float] = {
     "attention_grad": 5e-6  # weights, exponentials of sums of 128 products, times differences of such sums
 }
 
+# Kernels whose results have the bits of the reference on the same arguments.
+EXACT = {"philox_words", "philox_uniforms", "philox_bernoullis"}
+
 
 def matmul(a: Arrays):
     for m, k, n in (
@@ -81,7 +84,13 @@ def matmul(a: Arrays):
 
 
 # Kernels that write into their arguments: which of them.
-WRITTEN = {"adam": (0, 2, 3), "add_rows": (0,)}
+WRITTEN = {
+    "adam": (0, 2, 3),
+    "add_rows": (0,),
+    "philox_words": (0,),
+    "philox_uniforms": (0,),
+    "philox_normals": (0,),
+}
 
 
 def adam(a: Arrays):
@@ -255,3 +264,35 @@ def add_rows(a: Arrays):
     yield (a(9, 4), a.xp.arange(96) // 32, a(96, 4)), {}
     for V, D, n in ((3, 0, 2),):
         yield (a(V, D), rows(n, max(V, 1)), a(n, D)), {}
+
+
+STREAMS = (0, 0, 0, 0), (2**63 + 5, 2**32 - 1, 2**40 + 3, 7), (2**32, 3, 2**64 - 1, 2**32 - 1000)
+
+
+def _blocks(a: Arrays, dtype):
+    """Arrays for 1 block, 2, a block of threads and around it, several, none; with the key and counter of a stream."""
+    for key in STREAMS:
+        for blocks in 1, 2, 255, 256, 257, 1000, 0:
+            yield (a.xp.zeros(4 * blocks, dtype), *key), {}
+
+
+def philox_words(a: Arrays):
+    yield from _blocks(a, np.uint32)
+
+
+def philox_uniforms(a: Arrays):
+    yield from _blocks(a, np.float32)
+
+
+philox_normals = philox_uniforms
+TOLERANCE["philox_normals"] = 2**-24  # one rounding to float32
+
+
+def philox_bernoullis(a: Arrays):
+    for key in STREAMS:
+        for make in a, a.shifted:
+            for n in 1, 2, 3, 4, 5, 1021, 1023, 1024, 1025, 2050, 0:
+                yield (abs(make(n)), *key), {}
+    p = a(8)
+    p[:4], p[4:] = 0, a.xp.asarray(np.float32([1, math.nan, -1, math.inf]))
+    yield (p, *STREAMS[0]), {}

@@ -14,6 +14,7 @@ from gpu import stand_in
 from tinygen import kernels
 from tinygen.kernels import dispatch
 from tinygen.kernels.cuda_source import CudaSource
+from tinygen.random import Generator
 
 VARIANTS = [
     pytest.param(name, variant, id=f"{name}-{variant}")
@@ -57,7 +58,15 @@ def as_numpy(value, dtype=None):
 
 
 def compare(name: str, got: list, args, attrs) -> None:
-    """Against the definition in float64."""
+    """Against the definition in float64; of those with the same bits against the definition itself."""
+    if name in cuda_cases.EXACT:
+        with kernels.use(**{name: "reference"}):
+            expected = run(name, args, attrs)
+        for result, wanted in zip_longest(got, expected):
+            assert result.dtype == wanted.dtype and np.array_equal(result, wanted, equal_nan=True), shapes(
+                args
+            )
+        return
     wide = [as_numpy(value, np.float64) for value in args]
     with kernels.use(**{name: "reference"}), np.errstate(all="ignore"):
         expected = run(name, wide, {key: as_numpy(value, np.float64) for key, value in attrs.items()})
@@ -206,3 +215,38 @@ def test_matmul_takes_large_tiles_where_there_are_enough(monkeypatch):
 def test_launch_arguments(arguments, error, message):
     with pytest.raises(error, match=f"matmul_naive: {message}"):
         CudaSource("matmul.cu").launch("matmul_naive", (1,), (1,), *arguments)
+
+
+def test_philox_draws_of_a_gpu_are_the_cpus(host):
+    """One launch a draw; uniforms, Bernoulli draws and what integers are made of to the bit, normals within 4 ulp."""
+    with stand_in(launches=True), dispatch.trace() as called:
+        here, there = (Generator(5).at("draws", 2**33 + 1, device) for device in ("cpu", "cuda"))
+        for draw in (
+            lambda s: s.uniform((3, 671)),
+            lambda s: s.uniform(3, np.float64),
+            lambda s: s.bernoulli(np.linspace(0, 1, 1003)),
+            lambda s: s.integers(-4, 9, (1003,)),
+            lambda s: s.permutation(301),
+        ):
+            expected = draw(here)
+            called.clear()
+            assert np.array_equal(draw(there).get(), expected)
+            assert len(called) == 1 and called[0][1] == "in_registers"
+        for dtype in np.float32, np.float64:
+            for n in 1, 6, 40_003:
+                expected = here.normal(n, dtype)
+                called.clear()
+                found = there.normal(n, dtype).get()
+                assert called == [("philox_normals", "in_registers")]
+                assert found.dtype == dtype
+                assert (np.abs(found - expected) <= 4 * np.spacing(np.abs(expected))).all()
+
+
+def test_philox_fills_whole_blocks_on_a_boundary(host):
+    memory = np.zeros(12, np.float32)
+    for out in memory[1:9], memory[:6], memory[::3], memory.astype(np.uint32):
+        for name in "philox_uniforms", "philox_normals":
+            with kernels.use(on="host", **{name: "in_registers"}):
+                with pytest.raises(ValueError, match=f"{name}: expected whole blocks of four"):
+                    getattr(kernels, name)(out, 0, 0, 0, 0)
+    assert not memory.any()

@@ -4,12 +4,12 @@ import sys
 import numpy as np
 import pytest
 
-from tinygen import random
+from tinygen import kernels, random
 from tinygen.kernels import philox
 from tinygen.random import Generator
 
 F = 0xFFFFFFFF
-VARIANTS = philox.philox_reference, philox.philox_numba
+VARIANTS = "reference", "in_registers"
 
 # Random123, tests/kat_vectors, the three "philox4x32 10" lines: counter (4), key (2) -> words (4)
 KNOWN_ANSWERS = """
@@ -19,33 +19,38 @@ ffffffff ffffffff ffffffff ffffffff ffffffff ffffffff 408f276d 41c83b0e a20bc7c6
 """
 
 
+def words(variant, *args):
+    with kernels.use(philox_words=variant):
+        return philox.words(*args)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("row", KNOWN_ANSWERS.strip().splitlines())
 def test_philox_known_answers(variant, row):
     c0, c1, c2, c3, k0, k1, *want = (int(word, 16) for word in row.split())
-    assert variant(k0 | k1 << 32, c1, c2 | c3 << 32, c0, 4).tolist() == want
+    assert words(variant, k0 | k1 << 32, c1, c2 | c3 << 32, c0, 4).tolist() == want
 
 
 @pytest.mark.parametrize("n", [0, 1, 3, 4, 5, 1001])
 def test_philox_variants_agree(n):
     args = 2**63 + 5, F - 1, 2**40 + 3, 7, n
-    want = philox.philox_reference(*args)
+    want, got = (words(variant, *args) for variant in VARIANTS)
     assert want.shape == (n,) and want.dtype == np.uint32
-    np.testing.assert_array_equal(philox.philox_numba(*args), want)
+    np.testing.assert_array_equal(got, want)
 
 
 def test_fused_loops_agree_with_the_reference():
     args = 3, 9, 2**33, 11
     for n in (1, 255, 257, 1002, 1003):
-        u = philox.uniform32_from_words(philox.philox_reference(*args, n))
+        u = philox.uniform32_from_words(words("reference", *args, n))
         np.testing.assert_array_equal(philox.uniform32(*args, n), u)
         p = np.linspace(0, 1, n, dtype=np.float32)
         np.testing.assert_array_equal(philox.bernoulli32(*args, p), (u < p).astype(np.float32))
 
 
 def test_words_continue_from_block_to_block():
-    whole = philox.philox(1, 2, 3, 0, 4000)
-    np.testing.assert_array_equal(philox.philox(1, 2, 3, 500, 2000), whole[2000:])
+    whole = philox.words(1, 2, 3, 0, 4000)
+    np.testing.assert_array_equal(philox.words(1, 2, 3, 500, 2000), whole[2000:])
 
 
 @pytest.mark.parametrize(
@@ -54,7 +59,7 @@ def test_words_continue_from_block_to_block():
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_philox_refuses_what_does_not_fit_the_counter(variant, bad):
     with pytest.raises(ValueError, match="philox"):
-        variant(*bad, 4)
+        words(variant, *bad, 4)
 
 
 def test_conversions_are_defined_by_their_bits():
@@ -66,7 +71,7 @@ def test_conversions_are_defined_by_their_bits():
 
 
 def test_normals_are_box_muller():
-    words = philox.philox(1, 2, 3, 0, 2002)
+    words = philox.words(1, 2, 3, 0, 2002)
     words[:8] = [0, 0, F, F, 0, 1 << 30, 0, 1 << 31]
     a, b = words[0::2].astype(float), words[1::2].astype(float)
     r, angle = np.sqrt(-2 * np.log((a + 1) / 2**32)), 2 * np.pi * b / 2**32
@@ -160,7 +165,7 @@ def test_integers():
     assert len(counts) == 10 and ((counts - 5000) ** 2 / 5000).sum() < 28  # chi², 9 degrees, 0.1 %
     wide = rng.integers(-(2**31), 2**31, (10_000,))
     assert wide.min() < -0.99 * 2**31 and wide.max() > 0.99 * 2**31
-    words = philox.philox(0, 5, 6, 0, 2000)
+    words = philox.words(0, 5, 6, 0, 2000)
     key = [int(a) << 32 | int(b) for a, b in words.reshape(-1, 2)]
     stream = Generator(0).at("")
     stream._key = 0, 5, 6

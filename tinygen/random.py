@@ -36,8 +36,7 @@ class Stream:
     def normal(self, shape=(), dtype=np.float32) -> np.ndarray:
         """Standard normal by Box-Muller in float64, rounded once; at most 6.66 from zero.  -> shape"""
         n, dtype = _size(shape), _float(dtype)
-        values = philox.normal64_from_words(self._words(n + n % 2))[:n]
-        return values.astype(dtype, copy=False).reshape(shape)
+        return philox.normal(*self._key, self._advance(n), n, dtype, self._xp).reshape(shape)
 
     def bernoulli(self, p) -> np.ndarray:
         """1 with probability p (rounded to float32), else 0; 0 and 1 are exact.  p shape -> shape, float32"""
@@ -67,7 +66,7 @@ class Stream:
         return order.astype(np.int64)
 
     def _words(self, n):
-        return philox.philox(*self._key, self._advance(n), n, self._xp)
+        return philox.words(*self._key, self._advance(n), n, self._xp)
 
     def _advance(self, words):
         first = self._block
