@@ -296,3 +296,80 @@ def philox_bernoullis(a: Arrays):
     p = a(8)
     p[:4], p[4:] = 0, a.xp.asarray(np.float32([1, math.nan, -1, math.inf]))
     yield (p, *STREAMS[0]), {}
+
+
+def _one_shape(a: Arrays, count: int, *numbers):
+    """`count` arrays of one shape: a part of a block's 1024 elements, all of them and more, in every layout."""
+    for shape in (1,), (3,), (1023,), (1024,), (1025,), (2, 1024), (3, 5, 7), (3, 1030), (0,), (3, 0), ():
+        yield (*(a(*shape) for _ in range(count)), *numbers), {}
+    for make in a.turned, a.stepped, a.shifted:
+        for other in range(count):
+            makes = [make if i == other else a for i in range(count)]
+            yield (*(each(8, 258) for each in makes), *numbers), {}
+    wide = (100 * a(2, 1024) for _ in range(count))  # where exponentials overflow, and beyond
+    yield (*wide, *numbers), {}
+
+
+def sigmoid(a: Arrays):
+    yield from _one_shape(a, 1)
+
+
+def sigmoid_grad(a: Arrays):
+    yield from _one_shape(a, 2)
+
+
+silu = gelu = gelu_tanh = sigmoid
+silu_grad = gelu_grad = gelu_tanh_grad = sigmoid_grad
+
+
+def relu_grad(a: Arrays):
+    yield from _one_shape(a, 2)
+    g, y = a(1030), a(1030)
+    y[:9], y[500:600] = math.nan, 0
+    yield (g, y), {}
+
+
+def leaky_relu(a: Arrays):
+    yield from _one_shape(a, 1, 0.2)
+
+
+def leaky_relu_grad(a: Arrays):
+    yield from _one_shape(a, 2, 0.2)
+
+
+EXACT |= {"relu_grad", "leaky_relu", "leaky_relu_grad"}
+
+
+def bce_with_logits(a: Arrays):
+    yield from _one_shape(a, 2)
+
+
+def bce_with_logits_grad(a: Arrays):
+    yield from _one_shape(a, 3)
+    for shape in (3, 1030), (1024,), (2, 0):  # of a sum: one number, seen many times
+        yield (a.xp.broadcast_to(a(1), shape), a(*shape), a(*shape)), {}
+
+
+def _classes(a: Arrays):
+    """Logits of rows as long as a warp's 32 threads, around it and longer; classes, some of them ignored; weights."""
+    for rows, classes in (1, 1), (7, 2), (8, 10), (9, 31), (17, 32), (5, 33), (3, 257), (0, 4):
+        index = a.xp.asarray(a.rng.integers(-1, classes, (rows, 1)))
+        for make in a, a.shifted:
+            yield make(rows, classes, 1), index, abs(a(rows, 1))
+    yield 100 * a(4, 65, 1) + 1000, a.xp.zeros((4, 1), np.int64), abs(a(4, 1))
+    yield a.stepped(4, 65, 1), a.xp.zeros((4, 1), np.int64), abs(a.stepped(4, 1))
+
+
+def cross_entropy(a: Arrays):
+    for args in _classes(a):
+        yield args, {}
+
+
+def cross_entropy_grad(a: Arrays):
+    for x, index, weights in _classes(a):
+        most = x.max(axis=1)
+        log_sum = a.xp.log(a.xp.exp(x - most[:, None]).sum(axis=1))
+        g = a(*index.shape)
+        if len(g):
+            g[0, 0] = math.inf if int(index[0, 0]) < 0 else g[0, 0]  # the mean of nothing
+        yield (g, x, index, weights, most, log_sum), {}
