@@ -29,6 +29,9 @@ class Budget:
 # Two blocks of 256 threads share the 65536 registers of a multiprocessor; 8 x 8 products of one k need 4 reads.
 _VECTORIZED = Budget(registers=128, at_least={"FFMA": 256, "LDS.128": 16, "LDG.128": 2, "STG.128": 16})
 
+# Four blocks of 128 threads; 8 x 4 products of one k need 3 reads.
+_REGISTER_TILED = Budget(registers=128, at_least={"FFMA": 128, "LDS.128": 12})
+
 
 def _attention(registers: int, products: int) -> Budget:
     """Two of the eight steps of a chunk are written out: 128 multiply-adds that read 16 float4, for each product."""
@@ -50,7 +53,10 @@ BUDGETS: dict[str, Budget] = {
     "attention_tiled_32": _attention(128, 2),
     "attention_tiled_64": _attention(128, 3),
     "attention_tiled_128": _attention(168, 5),
-    "matmul_register_tiled": Budget(registers=128, at_least={"FFMA": 128, "LDS.128": 12}),
+    "conv2d_implicit_gemm": _REGISTER_TILED,
+    "conv2d_input_grad_implicit_gemm": _REGISTER_TILED,
+    "conv2d_weight_grad_implicit_gemm": _REGISTER_TILED,
+    "matmul_register_tiled": _REGISTER_TILED,
     "matmul_vectorized_nn": _VECTORIZED,
     "matmul_vectorized_nt": _VECTORIZED,
     "matmul_vectorized_tn": _VECTORIZED,

@@ -9,6 +9,8 @@ stride and dilation are (vertical, horizontal), padding is ((top, bottom), (left
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tinygen.kernels.dispatch import Kernel, array_module
@@ -67,12 +69,13 @@ def conv2d_reference(x, w, *, stride, padding, dilation, groups):
     """y[n, k, p, q] = sum over c, r, s of w[k, c, r, s] x[n, c, p·stride + r·dilation - top, q·stride + …]."""
     N, K, G = len(x), len(w), groups
     P, Q = positions = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
-    rows = w.reshape(G, K // G, -1)
+    rows = w.reshape(G, K // G, math.prod(w.shape[1:]))
     y = array_module(x).empty((N, K, P, Q), x.dtype)
     for block in _blocks(x, w.shape, positions):
         columns = _unfold(x[block], w.shape, positions, stride, padding, dilation)
-        product = rows @ columns.reshape(G, rows.shape[2], -1)
-        y[block] = product.reshape(K, -1, P, Q).swapaxes(0, 1)
+        n = columns.shape[3]
+        product = rows @ columns.reshape(G, rows.shape[2], n * P * Q)
+        y[block] = product.reshape(K, n, P, Q).swapaxes(0, 1)
     return y
 
 
@@ -80,13 +83,14 @@ def conv2d_reference(x, w, *, stride, padding, dilation, groups):
 def conv2d_input_grad_reference(gy, w, *, shape, stride, padding, dilation, groups):
     """gx: every gy[n, k, p, q] w[k, c, r, s] added where x was read.  (N, K, P, Q), (K, C/G, R, S) -> shape"""
     (N, C, H, W), (K, _, R, S), G = shape, w.shape, groups
-    positions = gy.shape[2:]
-    columns_of = w.reshape(G, K // G, -1).swapaxes(1, 2)
+    P, Q = positions = gy.shape[2:]
+    columns_of = w.reshape(G, K // G, math.prod(w.shape[1:])).swapaxes(1, 2)
     (top, bottom), (left, right) = padding
     gx = array_module(gy).zeros((N, C, H + top + bottom, W + left + right), gy.dtype)
     for block in _blocks(gx, w.shape, positions):
         g = gy[block].swapaxes(0, 1)
-        columns = (columns_of @ g.reshape(G, K // G, -1)).reshape(C, R, S, -1, *positions)
+        n = g.shape[1]
+        columns = (columns_of @ g.reshape(G, K // G, n * P * Q)).reshape(C, R, S, n, P, Q)
         for r in range(R):
             for s in range(S):
                 tap(gx[block], r, s, positions, stride, dilation)[...] += columns[:, r, s].swapaxes(0, 1)
@@ -97,9 +101,10 @@ def conv2d_input_grad_reference(gy, w, *, shape, stride, padding, dilation, grou
 def conv2d_weight_grad_reference(x, gy, *, shape, stride, padding, dilation, groups):
     """gw: gy[n, k, p, q] times the x it met, summed over n, p, q.  (N, C, H, W), (N, K, P, Q) -> shape"""
     K, G, positions = shape[0], groups, gy.shape[2:]
-    gw = array_module(x).zeros((G, K // G, shape[1] * shape[2] * shape[3]), x.dtype)
+    gw = array_module(x).zeros((G, K // G, math.prod(shape[1:])), x.dtype)
     for block in _blocks(x, shape, positions):
         columns = _unfold(x[block], shape, positions, stride, padding, dilation)
-        g = gy[block].swapaxes(0, 1).reshape(G, K // G, -1)
-        gw += g @ columns.reshape(G, gw.shape[2], -1).swapaxes(1, 2)
+        count = len(gy[block]) * math.prod(positions)  # of positions, in all of the block's images
+        g = gy[block].swapaxes(0, 1).reshape(G, K // G, count)
+        gw += g @ columns.reshape(G, gw.shape[2], count).swapaxes(1, 2)
     return gw.reshape(shape)

@@ -12,7 +12,7 @@
 // with figures for each rung, in S. Boehm, "How to optimize a CUDA matmul kernel" (github.com/siboehm/SGEMM_CUDA).
 // Blocks: x counts tiles of rows (the longest grid is along x), y tiles of columns, z matrices of the batch.
 // Sums run over k in order: the same bits every time.
-#include "common.cuh"
+#include "register_tile.cuh"
 
 // One thread, one element of out; threads next to each other take columns next to each other, so that a warp reads 32
 // neighbours of b at once and one element of a that all of them share.  Per product two reads and one multiply-add:
@@ -138,22 +138,20 @@ struct Copy {
     }
 };
 
-// A warp computes 4 * TM rows and 8 * TN columns, each of its threads TM x TN sums in quads: 4 rows of every 16, 4
-// columns of every 32.  Threads 0, 1, 2, 3 of a warp stand at (0, 0), (1, 0), (0, 1), (1, 1): two neighbours read the
-// same four columns and every second one the same four rows, which shared memory serves together (CUTLASS lays its
-// lanes so: RowMajorInterleaved<2> in gemm/warp/mma_simt_policy.h).
+// One block's tile of out: WARPS_M x WARPS_N warps, TM x TN sums a thread, as register_tile.cuh lays them out.
 template <Access A, Access B, int WARPS_M, int WARPS_N, int TM, int TN>
 struct RegisterTiled {
-    static constexpr int ROWS = WARPS_M * 4 * TM, COLUMNS = WARPS_N * 8 * TN, THREADS = WARPS_M * WARPS_N * 32;
-    using CopyA = Copy<A, ROWS, THREADS>;
-    using CopyB = Copy<B, COLUMNS, THREADS>;
+    using Tile = RegisterTile<WARPS_M, WARPS_N, TM, TN>;
+    using CopyA = Copy<A, Tile::ROWS, Tile::THREADS>;
+    using CopyB = Copy<B, Tile::COLUMNS, Tile::THREADS>;
     static constexpr int A_TILE = STEP * CopyA::PITCH, B_TILE = STEP * CopyB::PITCH;
     static constexpr int SHARED = 2 * (A_TILE + B_TILE);
 
     static __device__ __forceinline__ void run(float *shared, const float *a, const float *b, float *out, int M, int N,
                                                int K, long long a_batch, int a_row, int a_col, long long b_batch,
                                                int b_row, int b_col, int first) {
-        int m0 = blockIdx.x * ROWS, n0 = blockIdx.y * COLUMNS, m = row(threadIdx.x), n = column(threadIdx.x);
+        int m0 = blockIdx.x * Tile::ROWS, n0 = blockIdx.y * Tile::COLUMNS;
+        int m = Tile::row(threadIdx.x), n = Tile::column(threadIdx.x);
         float *a_tiles = shared, *b_tiles = shared + 2 * A_TILE;
         int batch = first + blockIdx.z;
         CopyA copy_a(a + batch * a_batch, m0, M, a_row, a_col);
@@ -165,49 +163,25 @@ struct RegisterTiled {
         int buffer = 0;
         for (int left = K - STEP; left > -STEP; left -= STEP) {
             float4 next_a = copy_a.load(left), next_b = copy_b.load(left);
-            multiply(a_tiles + buffer * A_TILE + m, b_tiles + buffer * B_TILE + n, sum);
+            Tile::template multiply<STEP, CopyA::PITCH, CopyB::PITCH>(a_tiles + buffer * A_TILE + m,
+                                                                      b_tiles + buffer * B_TILE + n, sum);
             buffer ^= 1;
             copy_a.store(a_tiles + buffer * A_TILE, next_a);
             copy_b.store(b_tiles + buffer * B_TILE, next_b);
             __syncthreads();
         }
         int t = again(threadIdx.x);  // not kept in registers during the loop
-        write(out + (long long)again(batch) * M * N, m0 + row(t), n0 + column(t), M, N, sum);
-    }
-
-    // The first of thread t's rows and columns in the tile.
-    static __device__ __forceinline__ int row(int t) {
-        return t / 32 / WARPS_N * 4 * TM + (t % 32 / 16 * 2 + t % 2) * 4;
-    }
-    static __device__ __forceinline__ int column(int t) { return t / 32 % WARPS_N * 8 * TN + t % 16 / 2 * 4; }
-
-    static __device__ __forceinline__ void multiply(const float *a_tile, const float *b_tile, float (&sum)[TM][TN]) {
-#pragma unroll 4  // all 8 take more than the 128 registers that let two blocks share an SM
-        for (int k = 0; k < STEP; ++k) {
-            float4 x[TM / 4], y[TN / 4];
-#pragma unroll
-            for (int i = 0; i < TM / 4; ++i) x[i] = load4(a_tile + k * CopyA::PITCH + 16 * i);
-#pragma unroll
-            for (int j = 0; j < TN / 4; ++j) y[j] = load4(b_tile + k * CopyB::PITCH + 32 * j);
-#pragma unroll
-            for (int i = 0; i < TM; ++i)
-#pragma unroll
-                for (int j = 0; j < TN; ++j) sum[i][j] += part(x[i / 4], i % 4) * part(y[j / 4], j % 4);
-        }
-    }
-
-    static __device__ __forceinline__ float part(float4 v, int i) {
-        return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
+        write(out + (long long)again(batch) * M * N, m0 + Tile::row(t), n0 + Tile::column(t), M, N, sum);
     }
 
     static __device__ __forceinline__ void write(float *out, int m, int n, int M, int N, const float (&sum)[TM][TN]) {
 #pragma unroll
         for (int i = 0; i < TM; ++i) {
-            int row = m + i / 4 * 16 + i % 4;
+            int row = m + Tile::row_apart(i);
             if (row >= M) continue;
 #pragma unroll
             for (int j = 0; j < TN; j += 4) {
-                int column = n + j * 8;
+                int column = n + Tile::column_apart(j);
                 float *to = out + (long long)row * N + column;
                 if (N % 4 == 0) {
                     if (column < N) store4(to, make_float4(sum[i][j], sum[i][j + 1], sum[i][j + 2], sum[i][j + 3]));

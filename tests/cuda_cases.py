@@ -83,6 +83,60 @@ def matmul(a: Arrays):
     yield (a(0), a(0, 3)), {}
 
 
+ONE, NONE, SAME = (1, 1), ((0, 0), (0, 0)), ((1, 1), (1, 1))
+
+# x shape, w shape, stride, padding, dilation, groups
+CONVOLUTIONS = [
+    ((1, 1, 1, 1), (1, 1, 1, 1), ONE, NONE, ONE, 1),
+    ((2, 3, 5, 7), (7, 3, 3, 3), ONE, SAME, ONE, 1),
+    ((2, 17, 8, 8), (67, 17, 3, 3), ONE, SAME, ONE, 1),  # more than a tile of rows, and float4 in y and gx
+    ((3, 71, 5, 5), (5, 71, 1, 1), ONE, NONE, ONE, 1),
+    ((1, 66, 6, 4), (8, 66, 1, 2), ONE, NONE, ONE, 1),
+    ((3, 9, 31, 13), (11, 9, 3, 3), ONE, SAME, ONE, 1),  # the weight gradient's sums in two parts
+    ((5, 2, 9, 9), (10, 2, 4, 4), (2, 2), SAME, ONE, 1),
+    ((2, 4, 7, 8), (9, 4, 3, 2), (3, 2), ((2, 0), (1, 1)), ONE, 1),
+    ((2, 3, 9, 9), (4, 3, 1, 1), (3, 3), NONE, ONE, 1),  # most of x is read by no tap
+    ((1, 9, 12, 11), (4, 9, 3, 3), ONE, ((2, 2), (2, 2)), (2, 2), 1),
+    ((2, 9, 12, 11), (4, 9, 3, 3), (2, 2), ((0, 3), (4, 1)), (3, 2), 1),
+    ((1, 8, 13, 9), (3, 8, 4, 3), (4, 6), ((1, 2), (0, 3)), (2, 4), 1),  # stride and dilation share a factor
+    ((2, 3, 3, 3), (4, 3, 3, 3), ONE, ((5, 6), (7, 8)), ONE, 1),  # windows in the padding alone
+    ((1, 2, 1, 37), (3, 2, 1, 5), ONE, ((0, 0), (2, 2)), ONE, 1),
+    ((1, 2, 2, 3), (9, 2, 2, 2), (5, 5), ((0, 4), (4, 0)), ONE, 1),  # strides longer than x
+    ((2, 12, 7, 5), (18, 6, 3, 3), ONE, SAME, ONE, 2),
+    ((2, 6, 8, 6), (15, 2, 3, 2), (2, 1), ((1, 0), (0, 2)), (1, 2), 3),
+    ((3, 7, 6, 5), (7, 1, 3, 3), ONE, SAME, ONE, 7),  # depthwise
+    ((1, 5, 6, 5), (10, 1, 3, 3), (2, 2), SAME, ONE, 5),
+    ((0, 3, 5, 5), (2, 3, 3, 3), ONE, SAME, ONE, 1),
+    ((2, 0, 5, 5), (2, 0, 3, 3), ONE, SAME, ONE, 1),
+    ((2, 3, 5, 5), (0, 3, 3, 3), ONE, SAME, ONE, 1),
+    ((2, 3, 2, 5), (2, 3, 3, 3), ONE, NONE, ONE, 1),  # no window fits
+]  # fmt: skip
+
+
+def _convolutions(a: Arrays, arguments):
+    """`arguments(x, w, y)`: the shapes of the two arrays and the attribute `shape`; contiguous ones and others."""
+    for x, w, stride, padding, dilation, groups in CONVOLUTIONS:
+        at = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
+        y = (x[0], w[0], *kernels.output_size(x[2:], w[2:], stride, padding, dilation))
+        first, second, shape = arguments(x, w, y)
+        yield (a(*first), a(*second)), at | shape
+        if math.prod(x) < 500:
+            yield (a.turned(*first), a.stepped(*second)), at | shape
+            yield (a.stepped(*first), a.shifted(*second)), at | shape
+
+
+def conv2d(a: Arrays):
+    return _convolutions(a, lambda x, w, y: (x, w, {}))
+
+
+def conv2d_input_grad(a: Arrays):
+    return _convolutions(a, lambda x, w, y: (y, w, {"shape": x}))
+
+
+def conv2d_weight_grad(a: Arrays):
+    return _convolutions(a, lambda x, w, y: (x, y, {"shape": w}))
+
+
 # Kernels that write into their arguments: which of them.
 WRITTEN = {
     "adam": (0, 2, 3),
