@@ -63,7 +63,7 @@ def adversarial_step(side, generator, discriminator, x, z) -> Callable[[], tuple
 def denoising_step(side, net, x, noise, t, *labels) -> Callable[[], object]:
     """DDPM's step (Ho et al. 2020, algorithm 1): the noise, guessed from an image that was mixed with it."""
     optimizer = side.adam(net.parameters(), lr=2e-4)
-    alpha_bar = side.tensor(np.cumprod(1 - np.linspace(1e-4, 0.02, LEVELS)).astype(np.float32))
+    alpha_bar = side.tensor(np.cumprod(1 - np.linspace(1e-4, 0.02, LEVELS))).to(x.dtype)
     mse = side.api.nn.functional.mse_loss
 
     @side.function
