@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 from numpy import (  # noqa: F401
-    add,
     arccos,
     arcsin,
     arctan,
@@ -30,7 +29,6 @@ from numpy import (  # noqa: F401
     logaddexp,
     maximum,
     minimum,
-    multiply,
     power,
     remainder,
     sin,
@@ -41,7 +39,82 @@ from numpy import (  # noqa: F401
     tanh,
 )
 
-from tinygen.kernels.dispatch import array_module
+from tinygen.kernels.dispatch import Kernel, array_module
+
+add = Kernel("add")
+multiply = Kernel("multiply")
+
+
+@add.reference
+def add_reference(x, other, out=None):
+    """x + other"""
+    return np.add(x, other, out=out)
+
+
+@multiply.reference
+def multiply_reference(x, other, out=None):
+    """x · other"""
+    return np.multiply(x, other, out=out)
+
+
+LONG = 1 << 17  # elements; fewer are done by one thread before another has begun
+RUN = 16  # neighbours in memory that a broadcast operand has for each call of the inner loop
+
+
+def _rows(x, other):
+    """The larger array, the other, and both as rows: (R, C) and (Q, C), each row of Q meeting R/Q neighbours of R.
+
+    So are a bias (C,) and what a condition gives each sample, (N, 1, C) with (N, T, C).  Both flat where their shapes
+    are the same, None for anything else.
+    """
+    if x.size < other.size:
+        x, other = other, x
+    if other.ndim > x.ndim:
+        return None
+    wide = (1,) * (x.ndim - other.ndim) + other.shape
+    alike = [n == m for n, m in zip(x.shape, wide)]
+    if all(alike):
+        return x, other, (-1,), (-1,)
+    start, stop = alike.index(False), x.ndim - alike[::-1].index(False)
+    run = math.prod(x.shape[stop:])
+    if any(m != 1 for m in wide[start:stop]) or run < RUN:
+        return None
+    return x, other, (-1, run), (-1, run)
+
+
+def _long(x, other, out=None) -> bool:
+    """Whether the loops pay and apply: large, contiguous, of one floating dtype, on a CPU."""
+    return (
+        max(x.size, other.size) > LONG
+        and x.dtype == other.dtype
+        and x.dtype in (np.float32, np.float64)
+        and min(x.size, other.size) > 0
+        and all(a.flags.c_contiguous for a in (x, other, *([] if out is None else [out])))
+        and _rows(x, other) is not None
+    )
+
+
+def _on_all_threads(loop: str, x, other, out):
+    from tinygen.kernels import elementwise_loops
+
+    large, small, *shapes = _rows(x, other)
+    out = np.empty(large.shape, large.dtype) if out is None else out
+    loop += "_flat" if len(shapes[0]) == 1 else "_rows"
+    arrays = large.reshape(shapes[0]), small.reshape(shapes[1]), out.reshape(shapes[0])
+    getattr(elementwise_loops, loop)(*arrays)
+    return out
+
+
+@add.variant("threads", usable=_long)
+def add_threads(x, other, out=None):
+    """Each thread takes a share of the elements or rows: two arrays are read and one is written by all cores."""
+    return _on_all_threads("add", x, other, out)
+
+
+@multiply.variant("threads", usable=_long)
+def multiply_threads(x, other, out=None):
+    """Each thread takes a share of the elements or rows, as in `add`."""
+    return _on_all_threads("multiply", x, other, out)
 
 
 def softplus(x):

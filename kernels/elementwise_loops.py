@@ -145,3 +145,45 @@ def leaky_relu_grad(g, x, slope, out):
     """g where x > 0, else slope g; any dtype, slope in it"""
     for i in prange(x.size):
         out[i] = g[i] if x[i] > 0 else g[i] * slope
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def add_flat(x, other, out):
+    """All (n,)"""
+    for i in prange(x.size):
+        out[i] = x[i] + other[i]
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def multiply_flat(x, other, out):
+    """All (n,)"""
+    for i in prange(x.size):
+        out[i] = x[i] * other[i]
+
+
+@njit(cache=True, error_model="numpy")
+def _add_row(x, other, out):
+    for i in range(x.size):
+        out[i] = x[i] + other[i]
+
+
+@njit(cache=True, error_model="numpy")
+def _multiply_row(x, other, out):
+    for i in range(x.size):
+        out[i] = x[i] * other[i]
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def add_rows(x, other, out):
+    """x, out (R, C), other (Q, C): each row of other is added to R/Q neighbouring rows of x"""
+    each = x.shape[0] // other.shape[0]
+    for r in prange(x.shape[0]):
+        _add_row(x[r], other[r // each], out[r])
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def multiply_rows(x, other, out):
+    """x, out (R, C), other (Q, C), as in add_rows"""
+    each = x.shape[0] // other.shape[0]
+    for r in prange(x.shape[0]):
+        _multiply_row(x[r], other[r // each], out[r])

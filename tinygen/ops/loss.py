@@ -194,7 +194,7 @@ _bce_with_logits.vjp(lambda g, x, target: g * (sigmoid(x) - target), lambda g, x
 def _bce_with_logits_fused(g, x, target, needs):
     return (
         kernels.bce_with_logits_grad(g, x, target) if needs[0] else None,
-        kernels.multiply(-g, x) if needs[1] else None,
+        kernels.multiply(x, -g) if needs[1] else None,
     )
 
 

@@ -126,9 +126,7 @@ def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
 def _linear(x, weight, bias=None):
     """y = x weightᵀ + bias for rows x: (M, K), (N, K), (N,) -> (M, N)"""
     y = kernels.matmul(x, weight.T)
-    if bias is not None:
-        y += bias
-    return y
+    return y if bias is None else kernels.add(y, bias, out=y)
 
 
 # y_mn = Σ_k x_mk w_nk + b_n: gx = g w, gw = gᵀ x, and b, which is in every row, has the sum of g over them

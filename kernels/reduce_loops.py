@@ -1,0 +1,24 @@
+"""The compiled loop behind `reduce.py`; a file of its own, because importing it imports numba (0.5 s)."""
+
+from numba import prange
+
+from tinygen.kernels.compiled import njit
+
+
+@njit(cache=True, error_model="numpy")
+def _add_to(total, row):
+    for i in range(total.size):
+        total[i] += row[i]
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def sum_blocks(x, rows, parts):
+    """parts[a, p] = the sum of the p-th `rows` rows of x[a].  x (A, B, C), parts (A, P, C)"""
+    A, B = x.shape[:2]
+    P = parts.shape[1]
+    for item in prange(A * P):
+        a, p = item // P, item % P
+        total = parts[a, p]
+        total[:] = 0
+        for b in range(p * rows, min(p * rows + rows, B)):
+            _add_to(total, x[a, b])
