@@ -48,8 +48,8 @@ def _column_blocks(x, w) -> int:
 def matmul_column_blocks(x, w):
     """Blocks of columns, one product after the other, each narrower than high.
 
-    OpenBLAS shares a product out among threads along the longer side of the result.  Rows are the better side here:
-    (784, 64) times (64, 1024) in two blocks takes half the time on two cores (`tinygen bench matmul`).
+    On two threads OpenBLAS is slower where a result is at least as wide as it is high; as narrower blocks it is not
+    (`tinygen bench matmul` shows both where they differ).
     """
     blocks, N = max(_column_blocks(x, w), 2), w.shape[1]
     out = np.empty((x.shape[0], N), x.dtype)
