@@ -42,6 +42,8 @@ def _attention(registers: int, products: int) -> Budget:
 _SIXTEEN = Budget(registers=64, at_least={"LDG.128": 8, "STG.128": 4})
 _EIGHT = Budget(registers=64, at_least={"LDG.128": 4, "STG.128": 2})
 
+_SLABS_GRAD = Budget(registers=64, at_least={"LDG.128": 8, "STG.128": 1})  # the two stores are a loop
+
 BUDGETS: dict[str, Budget] = {
     "adam_multi_tensor": Budget(registers=128, at_least={"LDG.128": 16, "STG.128": 12}),
     "attention_grad_keys_32": _attention(168, 4),
@@ -70,4 +72,13 @@ BUDGETS: dict[str, Budget] = {
     "softmax_grad_warp_rows": _EIGHT,
     "softmax_warp_rows": _EIGHT,
     "sum_rows": Budget(registers=64, at_least={"LDG.128": 4}),
+    "normalize_block_rows": _EIGHT,
+    "normalize_grad_block_rows": Budget(registers=128, at_least={"LDG.128": 8, "STG.128": 6}),
+    "normalize_grad_slabs": _SLABS_GRAD,
+    "normalize_groups_block_rows": _SIXTEEN,
+    "normalize_silu_grad_slabs": _SLABS_GRAD,
+    "normalize_silu_groups_block_rows": _SIXTEEN,
+    "normalize_silu_slabs": _EIGHT,
+    "normalize_slabs": _EIGHT,
+    "normalize_warp_rows": _EIGHT,
 }

@@ -9,11 +9,14 @@ import math
 
 import numpy as np
 
+from tinygen.kernels.activation import silu, silu_grad
 from tinygen.kernels.dispatch import Kernel, array_module
 from tinygen.kernels.reduce import sum
 
 normalize = Kernel("normalize")
 normalize_grad = Kernel("normalize_grad")
+normalize_silu = Kernel("normalize_silu")
+normalize_silu_grad = Kernel("normalize_silu_grad")
 
 
 def _mean(x, dims):
@@ -64,6 +67,24 @@ def normalize_grad_reference(g, x, weight, mean, var, dims, eps, shape):
     gx -= _mean(g, dims)
     gx /= deviation
     return gx, gweight, gbias
+
+
+@normalize_silu.reference
+def normalize_silu_reference(x, weight, bias, dims, eps):
+    """silu(y), y as in normalize.  -> silu(y), mean, var"""
+    y, mean, var = normalize(x, weight, bias, dims, eps)
+    return silu(y), mean, var
+
+
+@normalize_silu_grad.reference
+def normalize_silu_grad_reference(g, x, weight, bias, mean, var, dims, eps, shape):
+    """That of silu at y, which is computed again, then that of normalize.  -> gx, gweight, gbias"""
+    y = (x - mean) / array_module(x).sqrt(var + var.dtype.type(eps))
+    if weight is not None:
+        y *= weight
+    if bias is not None:
+        y += bias
+    return normalize_grad(silu_grad(g, y), x, weight, mean, var, dims, eps, shape)
 
 
 SMALL = 1024  # elements; below this NumPy has answered before numba would have been imported

@@ -303,6 +303,84 @@ def sum(a: Arrays):
 TOLERANCE["sum"] = 4e-5  # of thousands of numbers, one after the other in `naive`, that cancel
 
 
+def _normalized(a: Arrays):
+    """(x, dims, shape of weight and bias): layer, group, instance and batch norm"""
+    for rows, size in (1, 1), (3, 2), (9, 31), (9, 33), (2, 256), (11, 257), (3, 1030), (2, 8204):
+        yield a(rows, size), (1,), (size,)
+        if size < 50:
+            yield a(rows, 5, 4 * size), (1, 2), (5, 4 * size)
+            yield a.stepped(rows, size), (1,), (size,)
+            yield a.shifted(rows, 4 * size), (1,), (4 * size,)
+    yield a(2, 16385), (1,), (16385,)
+    for N, G, C, S in (
+        (1, 1, 1, 2),
+        (2, 3, 2, 15),
+        (2, 2, 3, 64),
+        (3, 1, 5, 7),
+        (1, 2, 1, 4300),
+        (1, 2, 9, 1900),
+    ):
+        yield a(N, G, C, S), (2, 3), (G, C, 1)
+    yield a.turned(2, 3, 4, 8), (2, 3), (3, 4, 1)
+    yield a.shifted(2, 3, 4, 8), (2, 3), (3, 4, 1)
+    for N, C, S in (2, 3, 16), (5, 1, 33), (33, 2, 4), (2, 2, 2500), (7, 5, 1):
+        yield a(N, C, S), (0, 2), (1, C, 1)
+        yield a(N, C, S, 2), (2, 3), (1, C, 1, 1)
+    yield a(9, 5), (0,), (1, 5)
+    for shape in (0, 3), (3, 0):
+        yield a(*shape), (1,), shape[1:]
+    yield a(0, 3, 4), (0, 2), (1, 3, 1)
+
+
+def normalize(a: Arrays):
+    for number, (x, dims, shape) in enumerate(_normalized(a)):
+        present = number % 4  # mostly both, sometimes one of them or none
+        vectors = (a(*shape) if present != 1 else None, a(*shape) if present != 2 else None)
+        yield (x, *((None, None) if number % 7 == 6 else vectors), dims, 1e-5), {}
+        if 30 <= math.prod(x.shape[d] for d in dims) <= 1100:
+            x = _marked(
+                x + 100, (0,) * x.ndim, value=130
+            )  # a mean far from 0: the variance must not come from a difference of large numbers
+            yield (x, *vectors, dims, 1e-5), {}
+    x = _marked(_marked(a(4, 300), (0, 5)), (1, 299), value=math.nan)
+    yield (x, a(300), a(300), (1,), 1e-5), {}
+
+
+normalize_silu = normalize
+TOLERANCE["normalize"] = TOLERANCE["normalize_silu"] = 2e-5  # numbers of 100 have 6 digits after the point
+
+
+def _statistics(x, dims):
+    """mean and var of x, as float32 arrays of its module"""
+    wide = x.astype(np.float64)
+    mean = wide.mean(axis=dims, keepdims=True)
+    var = ((wide - mean) ** 2).mean(axis=dims, keepdims=True)
+    return mean.astype(np.float32), var.astype(np.float32)
+
+
+def normalize_grad(a: Arrays):
+    for number, (x, dims, shape) in enumerate(_normalized(a)):
+        if x.size:
+            weight = a(*shape) if number % 3 else None
+            shape = None if weight is None and number % 2 else shape
+            yield (a(*x.shape), x, weight, *_statistics(x, dims), dims, 1e-3, shape), {}
+    yield (a(3, 0), a(3, 0), a(0), a(3, 1), abs(a(3, 1)), (1,), 1e-3, (0,)), {}
+    yield (a(0, 3), a(0, 3), a(3), a(0, 1), a(0, 1), (1,), 1e-3, (3,)), {}
+    x = a(700, 5)  # more rows than the gradient has blocks
+    yield (a(700, 5), x, a(5), *_statistics(x, (1,)), (1,), 1e-3, (5,)), {}
+
+
+def normalize_silu_grad(a: Arrays):
+    for number, (x, dims, shape) in enumerate(_normalized(a)):
+        if x.size:
+            weight, bias = (a(*shape) if number % n else None for n in (3, 4))
+            shape = None if weight is None and bias is None else shape
+            yield (a(*x.shape), x, weight, bias, *_statistics(x, dims), dims, 1e-3, shape), {}
+
+
+TOLERANCE["normalize_grad"] = TOLERANCE["normalize_silu_grad"] = 2e-5  # sums of up to 16385 numbers
+
+
 def add_rows(a: Arrays):
     def rows(n, most, dtype=np.int64):
         return a.xp.asarray(a.rng.integers(0, most, n).astype(dtype))

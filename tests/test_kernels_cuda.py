@@ -127,6 +127,18 @@ def test_which_rungs_of_rows_a_gpu_runs(host):
             kernels.log_softmax_grad(x, kernels.softmax(x, dim), dim)
         rungs = "warp_rows", "block_rows", "naive", "reference"
         assert called == [(name, rung) for rung in rungs for name in ("softmax", "log_softmax_grad")]
+        for x, dims, shape, rungs in (
+            (a(9, 256), (1,), (256,), ["warp_rows", "block_rows"]),
+            (a(9, 257), (1,), (257,), ["block_rows", "block_rows"]),
+            (a(2, 3, 4, 16), (2, 3), (3, 4, 1), ["block_rows", "slabs"]),
+            (a(2, 3, 16), (0, 2), (1, 3, 1), ["slabs", "slabs"]),
+            (a(2, 3), (0,), (1, 3), ["reference", "reference"]),
+        ):
+            called.clear()
+            w = a(*shape)
+            y, mean, var = kernels.normalize(x, w, w, dims, 1e-5)
+            kernels.normalize_grad(y, x, w, mean, var, dims, 1e-5, shape)
+            assert [variant for name, variant in called if name.startswith("normalize")] == rungs
 
 
 @pytest.mark.gpu
@@ -201,6 +213,17 @@ def test_matmul_takes_large_tiles_where_there_are_enough(monkeypatch):
     assert usable["register_tiled"](x[0], w[:, 0]) and not usable["vectorized"](x[0], w[:, 0])
     for other in (x.astype(np.float64), w), (x, w.astype(np.int64)):
         assert not usable["vectorized"](*other) and not usable["register_tiled"](*other)
+
+
+@pytest.mark.parametrize("size", [5, 4100])
+def test_layer_norm_gradient_of_more_rows_than_blocks(host, monkeypatch, size):
+    """A block takes rows 0, 2 and 4: its sums for the weights go on, in registers and, at 4100, in memory."""
+    monkeypatch.setattr("tinygen.kernels.norm_cuda.FEWEST_STRIPES", 2)
+    a = cuda_cases.Arrays()
+    x = a(5, size)
+    args = (a(5, size), x, a(size), *cuda_cases._statistics(x, (1,)), (1,), 1e-3, (size,))
+    with kernels.use(normalize_grad="block_rows", on="host"):
+        compare("normalize_grad", run("normalize_grad", args, {}), args, {})
 
 
 @pytest.mark.parametrize(
