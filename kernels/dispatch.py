@@ -48,7 +48,7 @@ def array_module(x):
 
 def device_of(x) -> str:
     """'cpu' or 'cuda': the device an array lives on."""
-    return "cpu" if isinstance(x, np.ndarray) else "cuda"
+    return "cpu" if isinstance(x, (np.ndarray, np.generic)) else "cuda"
 
 
 @functools.cache
@@ -96,11 +96,15 @@ class Kernel:
         return self.variant("reference", devices=("cpu", "cuda"))(function)
 
     def __call__(self, *args, **attrs):
-        device = "cpu" if isinstance(_first(args[0]), np.ndarray) else "cuda"
+        first = _first(args[0])
+        array_of_cpu = isinstance(first, np.ndarray)
+        device = "cpu" if array_of_cpu else device_of(first)
         if _forced and self.name in _forced:
             return self._run_forced(_forced[self.name], device, args, attrs)
         if device == "cuda":
             load_gpu_variants()
+        elif not array_of_cpu:  # a NumPy scalar: nothing to be fast about
+            return self.ladder["cpu"][0][1](*args, **attrs)
         for _, function, usable in reversed(self.ladder[device]):
             if usable is None or usable(*args, **attrs):
                 return function(*args, **attrs)

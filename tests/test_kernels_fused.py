@@ -354,3 +354,11 @@ def test_with_bounds_checked(tmp_path):
         env=environment, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout[-3000:]
+
+
+def test_a_numpy_scalar_is_computed_on_the_cpu():
+    """By the reference: numbers have nothing to be fast about, and are not a GPU's."""
+    assert kernels.device_of(np.float32(1)) == "cpu"
+    for name in "sigmoid", "silu", "gelu":
+        kernel, number = getattr(kernels, name), np.float32(0.5)
+        assert kernel(number) == pytest.approx(float(kernel(np.array([0.5], np.float32))[0]), rel=1e-6)
