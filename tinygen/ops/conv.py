@@ -115,7 +115,9 @@ def _check(operation: str, count: int, input, weight, bias, groups: int, channel
             f"{operation}: {groups} groups do not divide the {weight.shape[0]} filters of w; {shapes}"
         )
     if outputs == 0 or 0 in weight.shape[2:]:
-        raise ShapeError(f"{operation}: found a w without filters or with empty ones, expected some; {shapes}")
+        raise ShapeError(
+            f"{operation}: found a w without filters or with empty ones, expected some; {shapes}"
+        )
     found = input.shape[-count - 1]
     if found != channels:
         plural = "" if found == 1 else "s"
