@@ -133,7 +133,7 @@ def reference_kernels() -> Iterator[None]:
 def seen_kernels(device: str = "cpu") -> Iterator[dict[str, dict[str, bool | None]]]:
     """The kernels called inside on arrays of this device, each with its variants and whether they took the arguments.
 
-    None for a variant that takes them but is there for readers: its rule is a function of the name `_for_readers`.
+    None for a variant that takes them but is there for readers.
     """
     seen: dict[str, dict[str, bool]] = {}
     if device == "cuda":
@@ -143,7 +143,7 @@ def seen_kernels(device: str = "cpu") -> Iterator[dict[str, dict[str, bool | Non
     def watched(kernel, ladder):
         def usable(*args, **attrs):
             takes = {
-                name: None if _for_readers(rule) else rule is None or bool(rule(*args, **attrs))
+                name: None if rule is dispatch.for_readers else rule is None or bool(rule(*args, **attrs))
                 for name, _, rule in ladder
             }
             known = seen.setdefault(kernel.name, takes)
@@ -159,7 +159,3 @@ def seen_kernels(device: str = "cpu") -> Iterator[dict[str, dict[str, bool | Non
     finally:
         for kernel, ladders in before.items():
             kernel.ladder = ladders
-
-
-def _for_readers(rule) -> bool:
-    return getattr(rule, "__name__", "") in ("_for_readers", "_never")

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygen.kernels.attention import attention, attention_grad
 from tinygen.kernels.cuda_source import CudaSource, float32_only
-from tinygen.kernels.dispatch import array_module
+from tinygen.kernels.dispatch import array_module, for_readers
 from tinygen.kernels.numba_cuda import blocks, flattened, leading, require
 
 source = CudaSource("attention.cu")
@@ -88,18 +88,13 @@ def _backward(
     return gq, gk, gv, gs
 
 
-def _for_readers(*args, **attrs) -> bool:
-    """The tiled rung is faster always: these run only under `kernels.use`."""
-    return False
-
-
-@attention.variant("naive", devices=("cuda",), usable=_for_readers, on="host")
+@attention.variant("naive", devices=("cuda",), usable=for_readers, on="host")
 def attention_naive_cuda(q, k, v, bias, *, scale, causal):
     """A thread computes one row of y: over all keys with a running maximum and sum; it sums up in y itself."""
     return _forward("attention_naive", THREADS, THREADS, q, k, v, bias, scale, causal)
 
 
-@attention_grad.variant("naive", devices=("cuda",), usable=_for_readers, on="host")
+@attention_grad.variant("naive", devices=("cuda",), usable=for_readers, on="host")
 def attention_grad_naive_cuda(g, q, k, v, bias, y, lse, *, scale, causal, needs_bias=True):
     """A thread computes one row of gq; in a second kernel one of gk and of gv.  All find the weights again from lse."""
     names = "attention_grad_naive_queries", "attention_grad_naive_keys"

@@ -51,6 +51,11 @@ def device_of(x) -> str:
     return "cpu" if isinstance(x, (np.ndarray, np.generic)) else "cuda"
 
 
+def for_readers(*args, **attrs) -> bool:
+    """The `usable` of a variant that is there to be read: it runs only under `use`, in tests and benchmarks."""
+    return False
+
+
 @functools.cache
 def load_gpu_variants() -> None:
     """Import every `*_cuda.py` of this folder, which registers its variants: once, when the first one may be needed.

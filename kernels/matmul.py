@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from tinygen.kernels.dispatch import Kernel, array_module
+from tinygen.kernels.dispatch import Kernel, array_module, for_readers
 
 matmul = Kernel("matmul")
 
@@ -59,11 +59,6 @@ def matmul_column_blocks(x, w):
     return out
 
 
-def _for_readers(x, w) -> bool:
-    """BLAS is faster always: these run only under `kernels.use(matmul=...)`."""
-    return False
-
-
 def _compiled(loop: str, x, w):
     from tinygen.kernels import matmul_loops
 
@@ -74,15 +69,15 @@ def _compiled(loop: str, x, w):
     return out
 
 
-@matmul.variant("naive", usable=_for_readers)
+@matmul.variant("naive", usable=for_readers)
 def matmul_naive(x, w):
-    """Three loops, one sum after the other, w read across memory: a hundredth of BLAS at 256³."""
+    """Three loops, one sum after the other, w read across memory (`tinygen bench matmul` times the rungs)."""
     return _compiled("naive", x, w)
 
 
-@matmul.variant("tiled", usable=_for_readers)
+@matmul.variant("tiled", usable=for_readers)
 def matmul_tiled(x, w):
-    """The loops turned, so that the innermost runs along memory, over tiles that stay in the cache: twenty times naive.
+    """The loops turned, so that the innermost runs along memory, over tiles that stay in the cache.
 
     What BLAS adds: a block of sums held in registers, and tiles packed in the order in which they are read.
     """

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinygen.kernels.cuda_source import CudaSource, address, float32_only
-from tinygen.kernels.dispatch import array_module
+from tinygen.kernels.dispatch import array_module, for_readers
 from tinygen.kernels.matmul import matmul
 
 source = CudaSource("matmul.cu")
@@ -93,12 +93,7 @@ def _tiles(out, rows: int, columns: int) -> tuple[int, int]:
     return -(-out.shape[-2] // rows), -(-out.shape[-1] // columns)
 
 
-def _for_readers(x, w) -> bool:
-    """A later rung is faster always: these run only under `kernels.use(matmul=...)`."""
-    return False
-
-
-@matmul.variant("naive", devices=("cuda",), usable=_for_readers, on="host")
+@matmul.variant("naive", devices=("cuda",), usable=for_readers, on="host")
 def matmul_naive_cuda(x, w):
     """One thread a sum, K reads of a row and K of a column; those of w are coalesced."""
     return _product(
@@ -106,7 +101,7 @@ def matmul_naive_cuda(x, w):
     )
 
 
-@matmul.variant("tiled", devices=("cuda",), usable=_for_readers, on="host")
+@matmul.variant("tiled", devices=("cuda",), usable=for_readers, on="host")
 def matmul_tiled_cuda(x, w):
     """32 x 32 threads copy tiles of both matrices to shared memory and use each element 32 times."""
     return _product(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinygen.kernels.cuda_source import CudaSource, float32_only
-from tinygen.kernels.dispatch import array_module
+from tinygen.kernels.dispatch import array_module, for_readers
 from tinygen.kernels.norm import (
     _shape_of,
     _slab_start,
@@ -192,11 +192,6 @@ def _usable(x, weight, bias, dims) -> Layout | None:
     return layout_of(x, dims, _shape_of(weight, bias))
 
 
-def _for_readers(*_) -> bool:
-    """A later rung is faster always: for readers, under `kernels.use`."""
-    return False
-
-
 def _in_slabs(x, weight, bias, dims, eps) -> bool:
     at = _usable(x, weight, bias, dims)
     return _slabs_pay(at)
@@ -215,7 +210,7 @@ def _in_short_rows(x, weight, bias, dims, eps) -> bool:
 def _register(kernel) -> None:
     """The forward rungs that a plain normalisation and one with SiLU share."""
 
-    @kernel.variant("naive", devices=("cuda",), usable=_for_readers, on="host")
+    @kernel.variant("naive", devices=("cuda",), usable=for_readers, on="host")
     def naive(x, weight, bias, dims, eps):
         """A thread takes a row: 3 reads and a write of each number, neighbours in memory by one thread."""
         return _forward(kernel, lambda *a: _naive(kernel.name)(*a, eps), x, weight, bias, dims, eps)
@@ -355,7 +350,7 @@ def _grad_in_rows(g, x, weight, mean, var, dims, eps, shape) -> bool:
     return at is not None and at.inner == 1 and at.contiguous
 
 
-@normalize_grad.variant("naive", devices=("cuda",), usable=_for_readers, on="host")
+@normalize_grad.variant("naive", devices=("cuda",), usable=for_readers, on="host")
 def normalize_grad_naive_cuda(*arguments):
     """A thread takes a row: g and x read twice, gx written once; sums of each slab for the weights' gradients."""
     g, x, weight, mean, var, *rest = arguments
@@ -380,7 +375,7 @@ def normalize_grad_block_rows_cuda(*arguments):
     return _backward(normalize_grad, _block_rows_grad, arguments, g, x, weight, None, mean, var, *rest)
 
 
-@normalize_silu_grad.variant("naive", devices=("cuda",), usable=_for_readers, on="host")
+@normalize_silu_grad.variant("naive", devices=("cuda",), usable=for_readers, on="host")
 def normalize_silu_grad_naive_cuda(*arguments):
     """As normalize_grad; what SiLU's slope is taken of is computed again from x."""
     return _backward(normalize_silu_grad, _naive_grad("normalize_silu_grad"), arguments, *arguments)

@@ -19,7 +19,7 @@ import os
 
 import numpy as np
 
-from tinygen.kernels.dispatch import array_module
+from tinygen.kernels.dispatch import array_module, for_readers
 
 LARGEST_GRID = (2**31 - 1, 65535, 65535)  # blocks along x, y and z that CUDA can start
 
@@ -127,14 +127,9 @@ class _NumbaCuda:
 cuda = _NumbaCuda()
 
 
-def _for_readers(*args, **attrs) -> bool:
-    """cuBLAS through the reference and the .cu rungs are faster: these run only under `kernels.use`."""
-    return False
-
-
 def rung(kernel, name: str):
     """Register the next variant of a kernel's GPU ladder, one that is there to be read."""
-    return kernel.variant(name, devices=("cuda",), usable=_for_readers, on="simulator")
+    return kernel.variant(name, devices=("cuda",), usable=for_readers, on="simulator")
 
 
 def blocks(size: int, block: int) -> int:

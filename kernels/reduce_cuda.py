@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from tinygen.kernels.cuda_source import CudaSource, float32_only
-from tinygen.kernels.dispatch import array_module
+from tinygen.kernels.dispatch import array_module, for_readers
 from tinygen.kernels.reduce import sum
 
 source = CudaSource("reduce.cu")
@@ -71,12 +71,7 @@ def _float32(x, dims, keepdims=False) -> bool:
     return x.dtype == np.float32 and x.ndim > 0
 
 
-def _for_readers(*_, **__) -> bool:
-    """For readers, under `kernels.use`."""
-    return False
-
-
-@sum.variant("naive", devices=("cuda",), usable=_for_readers, on="host")
+@sum.variant("naive", devices=("cuda",), usable=for_readers, on="host")
 def sum_naive(x, dims: tuple, keepdims: bool = False):
     """A thread adds all numbers of one output."""
     return _sum(x, dims, keepdims, _naive)

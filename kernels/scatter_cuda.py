@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen.kernels.cuda_source import CudaSource, float32_only
-from tinygen.kernels.dispatch import array_module
+from tinygen.kernels.dispatch import array_module, for_readers
 from tinygen.kernels.scatter import add_rows
 
 source = CudaSource("scatter.cu")
@@ -15,11 +15,6 @@ THREADS = 128
 
 def _usable(out, rows, x) -> bool:
     return out.dtype == x.dtype == np.float32 and out.flags.c_contiguous and rows.dtype.kind in "iu"
-
-
-def _for_readers(out, rows, x) -> bool:
-    """A later rung is faster always."""
-    return False
 
 
 def _wide(out, rows, x) -> bool:
@@ -37,7 +32,7 @@ def _checked(out, rows, x):
     return xp.where(rows < 0, rows + len(out), rows), xp.ascontiguousarray(x)
 
 
-@add_rows.variant("naive", devices=("cuda",), usable=_for_readers, on="host")
+@add_rows.variant("naive", devices=("cuda",), usable=for_readers, on="host")
 def add_rows_naive(out, rows, x) -> None:
     """A thread takes a number of out and looks for all i with its row: for readers."""
     rows, x = _checked(out, rows, x)

@@ -3,7 +3,7 @@
 import os
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ[_name] = "1"  # pytest-xdist starts one worker per core
+    os.environ[_name] = os.environ.get("TINYGEN_TEST_THREADS", "1")  # pytest-xdist starts one worker per core
 
 from pathlib import Path  # noqa: E402
 

@@ -92,10 +92,6 @@ def test_a_wrong_result_is_refused(found, words):
         require_equal("conv2d", "tinygen", found, [np.ones(3, np.float32)], "torch", 1e-3)
 
 
-def _for_readers(x):
-    return False
-
-
 @pytest.fixture
 def doubling():
     """A kernel with a faster variant, one that is not usable and one for readers, and a case that calls it."""
@@ -103,7 +99,9 @@ def doubling():
     kernel.reference(lambda x: x + x)
     kernel.variant("shift", usable=lambda x: x.size > 1)(lambda x: x * 2)
     kernel.variant("huge", usable=lambda x: x.size > 1000)(lambda x: x * 3)
-    kernel.variant("naive", usable=_for_readers)(lambda x: np.array([2 * value for value in x], x.dtype))
+    kernel.variant("naive", usable=kernels.dispatch.for_readers)(
+        lambda x: np.array([2 * value for value in x], x.dtype)
+    )
 
     def make(side):
         x = np.arange(5, dtype=np.float32)

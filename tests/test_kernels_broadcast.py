@@ -1,11 +1,8 @@
 """Sums and products of two arrays, sums over the middle of an array, products in blocks of columns: on all threads."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+from bounds import pass_with_bounds_checked
 
 from tinygen import kernels
 from tinygen.kernels import elementwise, reduce
@@ -160,11 +157,4 @@ def test_which_products_are_cut():
 
 
 def test_with_bounds_checked(tmp_path):
-    if "NUMBA_BOUNDSCHECK" in os.environ:
-        pytest.skip("this is that run")
-    environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__],
-        env=environment, capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stdout[-3000:]
+    pass_with_bounds_checked(__file__, tmp_path)

@@ -1,11 +1,8 @@
 """The faster convolutions against their reference, on sizes no tile divides."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+from bounds import pass_with_bounds_checked
 
 from tinygen import kernels
 from tinygen.benchmarks import winograd_error
@@ -203,24 +200,5 @@ def test_winograds_points():
 
 
 def test_no_index_leaves_its_array(tmp_path):
-    """All of the above sizes once with numba's bounds checking, compiled anew"""
-    environment = os.environ | {
-        "NUMBA_BOUNDSCHECK": "1",
-        "NUMBA_CACHE_DIR": str(tmp_path),
-        "NUMBA_NUM_THREADS": "1",
-    }
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-n",
-        "0",
-        "-p",
-        "no:cacheprovider",
-        __file__,
-        "-k",
-        "is_its_reference",
-    ]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:]
+    """All of the above sizes"""
+    pass_with_bounds_checked(__file__, tmp_path, "-k", "is_its_reference")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from bounds import pass_with_bounds_checked
 
 import tinygen
 from tinygen import kernels
@@ -60,3 +61,7 @@ def test_the_tape_takes_them_and_leaves_the_inputs_alone():
     assert {("add_bias", "threads"), ("bias_grad", "threads")} <= set(calls)
     assert all(np.array_equal(t.detach().numpy(), a) for t, a in zip((x, w, b), before))
     assert np.allclose(b.grad.numpy(), 2 * y.detach().numpy().sum((0, 2, 3)))
+
+
+def test_with_bounds_checked(tmp_path):
+    pass_with_bounds_checked(__file__, tmp_path, "-k", "is_its_reference")

@@ -1,12 +1,10 @@
 """The compiled variants of activations, norms, softmax, losses and optimisers against their references."""
 
 import math
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from bounds import pass_with_bounds_checked
 
 from tinygen import kernels
 
@@ -345,15 +343,7 @@ def test_matmul_rungs(m, k, n, dtype):
 
 
 def test_with_bounds_checked(tmp_path):
-    """numba reads and writes past the end without a word; NUMBA_BOUNDSCHECK=1 makes it an IndexError"""
-    if "NUMBA_BOUNDSCHECK" in os.environ:
-        pytest.skip("this is that run")
-    environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__],
-        env=environment, capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stdout[-3000:]
+    pass_with_bounds_checked(__file__, tmp_path)
 
 
 def test_a_numpy_scalar_is_computed_on_the_cpu():

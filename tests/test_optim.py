@@ -3,13 +3,11 @@
 import copy
 import json
 import math
-import os
-import subprocess
-import sys
 import warnings
 
 import numpy as np
 import pytest
+from bounds import pass_with_bounds_checked
 
 import tinygen as tg
 from tinygen import checkpoint, kernels, nn, optim
@@ -306,25 +304,7 @@ def test_the_compiled_adam_takes_some_and_leaves_others_to_the_reference():
 
 
 def test_adam_within_the_bounds_of_its_arrays(tmp_path):
-    """numba reads and writes past the end without a word; NUMBA_BOUNDSCHECK=1 makes it an IndexError"""
-    if "NUMBA_BOUNDSCHECK" in os.environ:
-        pytest.skip("this is the inner run")
-    variables = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_NUM_THREADS": "2"}
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:xdist",
-        "-o",
-        "addopts=",
-        __file__,
-        "-k",
-        "adam_compiled",
-    ]
-    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
+    pass_with_bounds_checked(__file__, tmp_path, "-k", "adam_compiled")
 
 
 def test_what_the_compiled_adam_cannot_take_goes_to_the_reference(monkeypatch):
