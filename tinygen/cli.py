@@ -203,11 +203,12 @@ def _sample(argv) -> int:
         raise FlagError(f"-n: found {n}, expected 1 or more")
     if out is not None:
         _check_picture_path(Path(out))
-    images = module.sample(run, n, **given)
+    drawn = module.sample(run, n, **given)
+    png = pictures.points(drawn) if drawn.ndim == 2 else pictures.png(pictures.grid(drawn))
     if out is None:
-        out = run.image(f"sample-seed{given.get('seed', 0)}", images)
+        out = run.picture(f"sample-seed{given.get('seed', 0)}", png)
     else:
-        replace_file(out, [pictures.png(pictures.grid(images))])
+        replace_file(out, [png])
     print(out)
     return 0
 

@@ -1,4 +1,4 @@
-"""Pictures of a run: images side by side, and the curves of metrics.jsonl.  Both as the bytes of a PNG."""
+"""Pictures of a run: images side by side, points of the plane, the curves of metrics.jsonl.  As the bytes of a PNG."""
 
 import io
 import math
@@ -37,12 +37,45 @@ def png(picture) -> bytes:
     return out.getvalue()
 
 
+def points(frames, reach: float | None = None, titles=None, centers=None) -> bytes:
+    """Draw sets of points of the plane side by side, rows of at most five, `centers` as crosses.
+
+    frames (F, N, 2) or one set (N, 2); the square [-reach, reach]², or as far as they go
+    """
+    frames = [np.asarray(frame) for frame in (frames if np.ndim(frames) == 3 else [frames])]
+    reach = reach or 1.05 * max(np.abs(frame).max() for frame in frames) or 1.0
+    columns = min(5, len(frames))
+    rows = math.ceil(len(frames) / columns)
+    figure, save = _figure(2.2 * columns, (2.5 if titles else 2.2) * rows)
+    for i, frame in enumerate(frames):
+        axes = figure.add_subplot(rows, columns, i + 1, aspect="equal", xticks=[], yticks=[])
+        axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
+        if titles:
+            axes.set_title(titles[i], fontsize=8)
+        if centers is not None:
+            axes.plot(*np.asarray(centers).T, "+", color="tab:red", markersize=5, markeredgewidth=0.7)
+        axes.plot(*frame.T, ".", color="black", markersize=2, alpha=0.3, markeredgewidth=0)
+    return save()
+
+
+def surface(values, reach: float, title: str = "", over=None) -> bytes:
+    """Draw a function of the plane as colours with its scale, points `over` it.
+
+    values (n, n) over [-reach, reach]², the first row at the bottom; over (N, 2)
+    """
+    figure, save = _figure(4.6, 4)
+    axes = figure.add_subplot(title=title)
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
+    square = (-reach, reach, -reach, reach)
+    figure.colorbar(axes.imshow(values, origin="lower", extent=square, cmap="viridis"), ax=axes)
+    if over is not None:
+        axes.plot(*np.asarray(over).T, ".", color="white", markersize=2, alpha=0.4, markeredgewidth=0)
+    return save()
+
+
 def curves(records: list[dict], unit: str = "") -> bytes:
     """Draw every term of the lines of metrics.jsonl against the step, one labelled line each."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    figure, save = _figure(7, 4)
     axes = figure.add_subplot(xlabel="step", ylabel=unit)
     names = dict.fromkeys(name for record in records for name in record if name not in ("step", "seconds"))
     for name in names:
@@ -51,9 +84,22 @@ def curves(records: list[dict], unit: str = "") -> bytes:
     if names:
         axes.legend()
     axes.grid(alpha=0.3)
-    out = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(out)
-    return out.getvalue()
+    return save()
+
+
+def _figure(width: float, height: float):
+    """An empty figure of so many inches, and the function that gives its PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+
+    def save() -> bytes:
+        out = io.BytesIO()
+        FigureCanvasAgg(figure).print_png(out)
+        return out.getvalue()
+
+    return figure, save
 
 
 def _array(values):

@@ -215,8 +215,11 @@ class Run:
 
     def image(self, name: str, images, columns: int | None = None) -> Path:
         """Write images in [0, 1] as one grid to samples/NAME-STEP.png.  (N, H, W) or (N, 1 or 3, H, W)"""
-        file = f"samples/{name}-{self.done:06d}.png"
-        return self._write(file, pictures.png(pictures.grid(images, columns)))
+        return self.picture(name, pictures.png(pictures.grid(images, columns)))
+
+    def picture(self, name: str, png: bytes) -> Path:
+        """Write a PNG, such as `tinygen.pictures` draws, to samples/NAME-STEP.png."""
+        return self._write(f"samples/{name}-{self.done:06d}.png", png)
 
     def plot_losses(self, unit: str = "mean since the line before") -> Path:
         """Draw metrics.jsonl as loss.png, `unit` beside the values."""

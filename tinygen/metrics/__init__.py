@@ -1,4 +1,6 @@
 """Numbers that say how good a generative model is."""
 
+from tinygen.metrics.errors import MetricError
 from tinygen.metrics.likelihood import importance_sampled_nll, mean_and_error
 from tinygen.ops.likelihood import bernoulli_log_likelihood
+from tinygen.metrics.modes import mode_measures

@@ -1,0 +1,237 @@
+"""PacGAN: a judge of several samples at once sees missing modes.  Lin et al. 2018, arXiv 1712.04086.   tinygen train pacgan
+
+tinygen train pacgan --data ring8 --packing 2; with --packing 1 it is the plain GAN.  Then tinygen eval RUN: modes reached,
+share of high-quality samples, reverse KL.  Other commands and the paper's figures: the table of modes in README.md, from
+benchmarks/results/modes.json.
+
+Data, networks and numbers are those of the experiments of section 4.1 in the authors' code
+(github.com/fjxmlzn/PacGAN, synthetic_data_experiments), which trains for 400,000 steps: --steps 400000.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tinygen import autograd, cat, manual_seed, nn, no_grad, optim, tensor
+from tinygen import pictures as draw
+from tinygen.data import batch_indices, toy, toy_centers
+from tinygen.data.toys import STD
+from tinygen.metrics import mode_measures
+from tinygen.nn import functional as F
+from tinygen.nn import init
+from tinygen.random import Generator as Random
+from tinygen.run import Run
+
+LATENT = 2
+DATA_SIZE = 100_000  # points of the training set, and packs of them
+TEST_SEED = 0  # of the samples that are measured and drawn
+
+
+@dataclass(frozen=True)
+class Config:
+    data: Literal["ring8", "grid25"] = "ring8"  # 8 Gaussians on a circle or 25 on a grid
+    seed: int = 0  # of the data, the initial parameters and of everything drawn in training
+    steps: int = 20_000  # training steps; the paper's 400 epochs are 400,000
+    batch: int = 100  # packs a step: the discriminator sees batch x packing samples
+    lr: float = 1e-4  # of both Adams
+    packing: Literal[1, 2, 3, 4] = 2  # samples the discriminator judges together; 1 is the plain GAN
+    pictures_every: int = 2_000  # steps between pictures
+    checkpoint_every: int = 5_000  # steps between checkpoints
+
+
+class Maxout(nn.Module):
+    """The largest of several linear maps of x, for each output (Goodfellow et al. 2013, arXiv 1302.4389).
+
+    (N, inputs) -> (N, outputs):  max_k (W_k x + b_k)
+    """
+
+    def __init__(self, inputs: int, outputs: int, pieces: int = 5) -> None:
+        super().__init__()
+        self.shape = pieces, outputs
+        self.linear = nn.Linear(inputs, pieces * outputs)
+
+    def forward(self, x):
+        return self.linear(x).reshape(-1, *self.shape).amax(1)
+
+
+class Generator(nn.Module):
+    """2-400-400-400-400-2 with ReLU and batch norm, whose shift takes the place of the hidden layers' biases."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = []
+        for inputs in LATENT, 400, 400, 400:
+            norm = nn.BatchNorm1d(400, eps=1e-4, momentum=0.05)
+            layers += [nn.Linear(inputs, 400, bias=False), norm, nn.ReLU()]
+        self.model = nn.Sequential(*layers, nn.Linear(400, 2))
+
+    def forward(self, z):
+        """z (N, 2) -> points (N, 2)"""
+        return self.model(z)
+
+
+class Discriminator(nn.Module):
+    """The judge of packs: three maxout layers of 200 units, then a logit."""
+
+    def __init__(self, packing: int) -> None:
+        super().__init__()
+        self.model = nn.Sequential(
+            Maxout(2 * packing, 200), Maxout(200, 200), Maxout(200, 200), nn.Linear(200, 1)
+        )
+
+    def forward(self, packs):
+        """packs (N, 2 packing) -> the logit of being real (N,)"""
+        return self.model(packs).squeeze(1)
+
+
+def initial_networks(config: Config) -> tuple[Generator, Discriminator]:
+    """Weights N(0, 0.02²) and biases zero, as `config.seed` gives them."""
+    manual_seed(config.seed)
+    nets = Generator(), Discriminator(config.packing)
+    for net in nets:
+        for layer in net.modules():
+            if isinstance(layer, nn.Linear):
+                init.normal_(layer.weight, std=0.02)
+                if layer.bias is not None:
+                    init.zeros_(layer.bias)
+    return nets
+
+
+def training_packs(config: Config) -> np.ndarray:
+    """The training set: 100,000 points, and 100,000 packs drawn from them with replacement.  -> (100000, 2 packing)"""
+    random = Random(config.seed)
+    points = toy(config.data, DATA_SIZE, random.at("data"))
+    return points[random.at("packs").integers(0, DATA_SIZE, (DATA_SIZE, config.packing))].reshape(
+        DATA_SIZE, -1
+    )
+
+
+def generated_packs(generator, z):
+    """Packs of independent samples, each with its own batch statistics.  z (packing, N, 2) -> (N, 2 packing)"""
+    return cat([generator(part) for part in z], dim=1)
+
+
+def train(config: Config, run: Run | None = None) -> Run:
+    """Both networks take their steps at once, each along the gradient at the parameters before it."""
+    run = run or Run.create("pacgan", config)
+    random = Random(config.seed)
+    packs = training_packs(config)
+    generator, discriminator = (net.to(run.device) for net in initial_networks(config))
+    of_g, of_d = list(generator.parameters()), list(discriminator.parameters())
+    optimizer_g = optim.Adam(of_g, config.lr, betas=(0.8, 0.999))
+    optimizer_d = optim.Adam(of_d, config.lr, betas=(0.8, 0.999))
+    frames = Frames()
+    run.track(net=generator, discriminator=discriminator)
+    run.track(optimizer_g=optimizer_g, optimizer_d=optimizer_d, frames=frames)
+
+    for step in run.steps(config.steps):
+        batch = packs[batch_indices(len(packs), config.batch, config.seed, step)]
+        z = tensor(random.at("z", step, run.device).normal((config.packing, config.batch, LATENT)))
+        real = discriminator(tensor(batch, device=run.device))
+        fake = discriminator(generated_packs(generator, z))
+        loss_d = F.softplus(-real).mean() + F.softplus(fake).mean()
+        loss_g = F.softplus(-fake).mean()
+        gradients = autograd.grad(loss_d, of_d, retain_graph=True), autograd.grad(loss_g, of_g)
+        for parameter, gradient in zip(of_d + of_g, gradients[0] + gradients[1]):
+            parameter.grad = gradient
+        optimizer_d.step()
+        optimizer_g.step()
+        run.log(loss_d=loss_d, loss_g=loss_g, p_real=real.sigmoid().mean(), p_fake=fake.sigmoid().mean())
+        if run.every(config.pictures_every) or run.done == config.steps:
+            frames.add(run.done, points_of(generator, 2500))
+            pictures(run, discriminator, frames)
+    run.plot_losses("nats a pack, or a probability")
+    return run
+
+
+def resumable_changes(config: Config) -> set[str]:
+    """A run may be continued for more steps: nothing depends on how many there are."""
+    return {"steps"}
+
+
+@no_grad()
+def points_of(generator, n: int, seed: int = TEST_SEED) -> np.ndarray:
+    """n samples with the running batch statistics.  -> (n, 2)"""
+    device = generator.model[0].weight.device
+    was_training = generator.training
+    generator.eval()
+    points = generator(tensor(Random(seed).at("sample", device=device).normal((n, LATENT))))
+    generator.train(was_training)
+    return points.cpu().numpy()
+
+
+def sample(run: Run, n: int, *, seed: int = 0) -> np.ndarray:
+    """n points from z ~ N(0, 1).  -> (n, 2)"""
+    generator = Generator().to(run.device)
+    run.load(net=generator)
+    return points_of(generator, n, seed)
+
+
+def evaluate(
+    run: Run,
+    *,
+    samples: int = 2500,  # generated points; the paper's tables use 2500
+) -> dict:
+    """Modes reached, share of high-quality samples and reverse KL of generated points."""
+    points = sample(run, samples, seed=TEST_SEED)
+    return {"images": len(points)} | measured(run.config.data, points)
+
+
+def measured(data: str, points) -> dict:
+    return mode_measures(points, toy_centers(data), STD[data])
+
+
+# Pictures
+
+
+class Frames:
+    """Samples of the same z at several steps of training; a part of the checkpoint."""
+
+    def __init__(self) -> None:
+        self.steps, self.points = [], np.zeros((0, 2500, 2), np.float32)
+
+    def add(self, step: int, points) -> None:
+        self.steps, self.points = [*self.steps, step], np.concatenate([self.points, points[None]])
+
+    def state_dict(self) -> dict:
+        return {"steps": self.steps, "points": self.points}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.steps, self.points = list(state["steps"]), np.asarray(state["points"])
+
+
+def pictures(run: Run, discriminator, frames: Frames) -> None:
+    """Samples over training, frames side by side; the discriminator's surface."""
+    data, reach = run.config.data, 1.5 * np.abs(toy_centers(run.config.data)).max()
+    shown = np.unique(np.linspace(0, len(frames.steps) - 1, 10).round().astype(int))
+    titles = []
+    for i in shown:
+        found = measured(data, frames.points[i])
+        titles.append(f"step {frames.steps[i]:,}\n{found['modes']} modes, {found['high_quality']:.0%} near")
+    centers = toy_centers(data)
+    run.picture("training", draw.points(frames.points[shown], reach, titles, centers))
+    surface = discriminator_surface(discriminator, run.config, reach)
+    title = f"D at step {run.done:,}" + (", with real companions" if run.config.packing > 1 else "")
+    run.picture("discriminator", draw.surface(surface, reach, title, frames.points[-1]))
+    run.plot_losses("nats a pack, or a probability")
+
+
+@no_grad()
+def discriminator_surface(discriminator, config: Config, reach: float, n: int = 80) -> np.ndarray:
+    """The probability of being real, over the square [-reach, reach]².  -> (n, n), the first row at the bottom
+
+    A pack of several is completed by real points; the mean over 8 such packs is shown.
+    """
+    axis = np.linspace(-reach, reach, n, dtype=np.float32)
+    plane = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    draws = 8 if config.packing > 1 else 1
+    companions = toy(config.data, draws * (config.packing - 1), Random(TEST_SEED).at("companions"))
+    device = discriminator.model[-1].weight.device
+    probability = np.zeros(len(plane))
+    for rest in companions.reshape(draws, -1):
+        packs = np.concatenate([plane, np.broadcast_to(rest, (len(plane), rest.size))], axis=1)
+        probability += discriminator(tensor(packs, device=device)).sigmoid().cpu().numpy() / draws
+    return probability.reshape(n, n)
