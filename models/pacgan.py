@@ -1,11 +1,11 @@
-"""PacGAN: a judge of several samples at once sees missing modes.  Lin et al. 2018, arXiv 1712.04086.   tinygen train pacgan
+"""PacGAN: a judge of several samples at once sees missing modes.  Lin et al. 2018, arXiv 1712.04086.
 
-tinygen train pacgan --data ring8 --packing 2; with --packing 1 it is the plain GAN.  Then tinygen eval RUN: modes reached,
-share of high-quality samples, reverse KL.  Other commands and the paper's figures: the table of modes in README.md, from
-benchmarks/results/modes.json.
+tinygen train pacgan --data ring8 --packing 2, and with --packing 1 the plain GAN; then tinygen eval RUN: modes reached,
+share of high-quality samples, reverse KL.  All commands beside the paper's figures: the table of modes in README.md,
+from benchmarks/results/modes.json.
 
-Data, networks and numbers are those of the experiments of section 4.1 in the authors' code
-(github.com/fjxmlzn/PacGAN, synthetic_data_experiments), which trains for 400,000 steps: --steps 400000.
+Data, networks and numbers are those of the authors' code for section 4.1 (github.com/fjxmlzn/PacGAN, folder
+synthetic_data_experiments), which trains for 400,000 steps: --steps 400000.
 """
 
 from __future__ import annotations

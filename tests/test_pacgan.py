@@ -194,9 +194,8 @@ def test_sample_and_evaluate(whole):
 
 def test_the_surface_shows_where_the_judge_says_real():
     discriminator = pacgan.Discriminator(2)
-    judge = lambda packs: packs[:, 0] * 3 + packs[:, 1]  # noqa: E731
-    judge.model = discriminator.model
-    shown = pacgan.discriminator_surface(judge, Config(packing=2), 1.0, n=5)
+    discriminator.forward = lambda packs: packs[:, 0] * 3 + packs[:, 1]
+    shown = pacgan.discriminator_surface(discriminator, Config(packing=2), 1.0, n=5)
     x, y = np.meshgrid(np.linspace(-1, 1, 5), np.linspace(-1, 1, 5))
     np.testing.assert_allclose(shown, 1 / (1 + np.exp(-3 * x - y)), rtol=1e-5)
 

@@ -2,5 +2,5 @@
 
 from tinygen.metrics.errors import MetricError
 from tinygen.metrics.likelihood import importance_sampled_nll, mean_and_error
-from tinygen.ops.likelihood import bernoulli_log_likelihood
 from tinygen.metrics.modes import mode_measures
+from tinygen.ops.likelihood import bernoulli_log_likelihood

@@ -33,7 +33,7 @@ def mode_measures(points, centers, std: float) -> dict:
     counts = np.bincount(distance.argmin(1)[near], minlength=len(centers))
     p = counts[counts > 0] / max(1, counts.sum())
     return {
-        "modes": int(len(p)),
+        "modes": len(p),
         "high_quality": float(near.mean()),
         "reverse_kl": float((p * np.log(len(centers) * p)).sum()) if len(p) else float("nan"),
     }
