@@ -1,54 +1,90 @@
-"""DCGAN: a GAN of convolutions that trains.  Radford et al. 2015, arXiv 1511.06434.
+"""DCGAN: a GAN of convolutions that trains.  Radford et al. 2015, arXiv 1511.06434.   tinygen train dcgan
 
-The paper's guidelines (section 3) at 28 x 28: strides instead of pooling, no hidden linear layers, BatchNorm everywhere
-but in the generator's output and the discriminator's input, ReLU and tanh against LeakyReLU 0.2.
+The paper's guidelines (section 3) at 28 x 28 or 32 x 32: strides instead of pooling, no hidden linear layers, BatchNorm
+everywhere but in the generator's output and the discriminator's input, ReLU and tanh against LeakyReLU 0.2.
 """
 
 from __future__ import annotations
 
-from tinygen import nn
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tinygen import manual_seed, nn, optim, random
+from tinygen.models import adversarial
+from tinygen.models.adversarial import LOSSES, Watch, noise, packed, real_batch
+from tinygen.run import Run
+
+
+@dataclass(frozen=True)
+class Config:
+    data: str = "glyphs"  # glyphs, mnist, fashion-mnist or cifar10
+    data_dir: str | None = None  # where the data set's files are
+    seed: int = 0  # of the initial parameters and of everything drawn in training
+    steps: int = 10_000  # training steps; 937 are an epoch of 60,000 images
+    batch: int = 64  # real images a step, and as many generated ones
+    lr: float = 2e-4  # of Adam, whose first beta is 0.5
+    lr_ratio: float = 1.0  # the discriminator's rate in the generator's
+    loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = "non_saturating"  # of both
+    norm: Literal["batch", "spectral", "none"] = "batch"  # of the discriminator's layers
+    width: int = 64  # channels of the outer layers, half of the inner ones'
+    packing: int = 1  # images that the discriminator judges together (PacGAN)
+    latent: int = 100  # dimensions of the noise
+    ema: float = 0.999  # decay of the averaged generator that draws the images; 0 for none
+    pictures_every: int = 2_000  # steps between pictures
+    checkpoint_every: int = 2_000  # steps between checkpoints
 
 
 class Generator(nn.Module):
-    """Noise to images through 7 x 7, 14 x 14 and 28 x 28 pixels (figure 1)."""
+    """Noise to images through a quarter, a half and the whole of `size` pixels (figure 1)."""
 
-    def __init__(self, latent: int = 100, width: int = 64, channels: int = 1) -> None:
+    def __init__(self, latent: int = 100, width: int = 64, channels: int = 1, size: int = 28) -> None:
         super().__init__()
         self.latent = latent
         self.model = nn.Sequential(
-            nn.ConvTranspose2d(latent, 2 * width, 7, bias=False),  # "project and reshape": (N, 2 width, 7, 7)
+            nn.ConvTranspose2d(latent, 2 * width, size // 4, bias=False),  # "project and reshape"
             nn.BatchNorm2d(2 * width),
             nn.ReLU(),
-            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1, bias=False),  # (N, width, 14, 14)
+            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(),
-            nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),  # (N, channels, 28, 28)
+            nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),
             nn.Tanh(),
         )
         self.apply(initialize)
 
     def forward(self, z):
-        """z (N, latent) -> (N, channels, 28, 28) in [-1, 1]"""
+        """z (N, latent) -> (N, channels, size, size) in [-1, 1]"""
         return self.model(z.reshape(-1, self.latent, 1, 1))
 
 
 class Discriminator(nn.Module):
-    """The generator's mirror image, down to one logit."""
+    """The generator's mirror image, down to one logit.
 
-    def __init__(self, width: int = 64, channels: int = 1) -> None:
+    norm  batch: the paper's.  spectral: every layer divided by its largest singular value (arXiv 1802.05957).
+    none: for critics whose gradient at one image must not depend on the others (wgan_gp.py).
+    """
+
+    def __init__(self, width: int = 64, channels: int = 1, size: int = 28, norm: str = "batch") -> None:
         super().__init__()
+        batch = norm == "batch"
         self.model = nn.Sequential(
-            nn.Conv2d(channels, width, 4, stride=2, padding=1),  # (N, width, 14, 14)
+            nn.Conv2d(channels, width, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=False),  # (N, 2 width, 7, 7)
-            nn.BatchNorm2d(2 * width),
+            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=not batch),
+            *([nn.BatchNorm2d(2 * width)] if batch else []),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(2 * width, 1, 7),  # (N, 1, 1, 1)
+            nn.Conv2d(2 * width, 1, size // 4),  # (N, 1, 1, 1)
         )
         self.apply(initialize)
+        if norm == "spectral":
+            for layer in self.model:
+                if isinstance(layer, nn.Conv2d):
+                    nn.utils.spectral_norm(layer)
 
     def forward(self, x):
-        """x (N, channels, 28, 28) -> the logit of being real (N,)"""
+        """x (N, channels, size, size) -> the logit of being real (N,)"""
         return self.model(x).flatten()
 
 
@@ -58,3 +94,70 @@ def initialize(module) -> None:
         nn.init.normal_(module.weight, 1.0 if isinstance(module, nn.BatchNorm2d) else 0.0, 0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def build(config: Config) -> tuple[Generator, Discriminator]:
+    """Both networks, with the initial parameters that `config.seed` gives."""
+    manual_seed(config.seed)
+    channels, size = adversarial.shape_of(config.data)[:2]
+    generator = Generator(config.latent, config.width, channels, size)
+    return generator, Discriminator(config.width, channels * config.packing, size, config.norm)
+
+
+def train(config: Config, run: Run | None = None) -> Run:
+    """The discriminator on real and on generated images, each kind a batch of its own, then the generator."""
+    run = run or Run.create("dcgan", config)
+    dataset, images = adversarial.load_images(config)
+    run.record(data_sha256=dataset.sha256)
+    draws, loss = random.Generator(config.seed), LOSSES[config.loss]
+    generator, discriminator = (net.to(run.device) for net in build(config))
+    optimizer_g = optim.Adam(generator.parameters(), config.lr, betas=(0.5, 0.999))
+    optimizer_d = optim.Adam(discriminator.parameters(), config.lr * config.lr_ratio, betas=(0.5, 0.999))
+    ema, watch = optim.EMA(generator, config.ema), Watch(run, config.loss)
+    run.track(generator=generator, discriminator=discriminator, ema=ema, watch=watch)
+    run.track(optimizer_g=optimizer_g, optimizer_d=optimizer_d)
+
+    for step in run.steps(config.steps):
+        real = real_batch(images, config, step, run.device)
+        fake = generator(noise(draws.at("z", step, run.device), config.batch, config.latent))
+
+        real_logits = discriminator(packed(real, config.packing))
+        fake_logits = discriminator(packed(fake.detach(), config.packing))
+        loss_d = loss.discriminator(real_logits, fake_logits)
+        optimizer_d.zero_grad()
+        loss_d.backward()
+        optimizer_d.step()
+
+        loss_g = loss.generator(discriminator(packed(fake, config.packing)))
+        optimizer_g.zero_grad()
+        loss_g.backward(inputs=list(generator.parameters()))  # the discriminator's gradients are not needed
+        optimizer_g.step()
+        if config.ema:
+            ema.update()
+
+        watch.look(discriminator, generator, real, fake, real_logits, fake_logits, loss_d)
+        run.log(loss=loss_d, loss_g=loss_g)
+        if run.every(config.pictures_every) or run.done == config.steps:
+            adversarial.pictures(run, adversarial.averaged(generator, ema))
+    return run
+
+
+def resumable_changes(config: Config) -> set[str]:
+    """What may differ when a run goes on: nothing in training depends on how long it will be."""
+    return {"steps"}
+
+
+def sample(run: Run, n: int, *, seed: int = 0) -> np.ndarray:
+    """n images of z ~ N(0, 1).  -> (n, 28, 28), or (n, 3, 32, 32), in [0, 1]"""
+    return adversarial.drawn(adversarial.trained(run, build(run.config)[0]), n, seed)
+
+
+def evaluate(
+    run: Run,
+    *,
+    data: str | None = None,  # another data set than the one trained on
+    data_dir: str | None = None,  # where its files are now
+    samples: int = 10_000,  # images to draw
+) -> dict:
+    """Measures of generated images beside the data's (metrics/images.py)."""
+    return adversarial.measured(run, sample(run, samples), data, data_dir)

@@ -1,27 +1,63 @@
-"""GAN: a generator learns from the judge it deceives.  Goodfellow et al. 2014, arXiv 1406.2661.
+"""GAN: a generator learns from the judge it deceives.  Goodfellow et al. 2014, arXiv 1406.2661.   tinygen train gan
 
-The two networks of the seed programs, 28 x 28 images in [-1, 1].
+The two networks of the seed programs, 28 x 28 images in [-1, 1].  `--recipe seed` trains them as they do.
 """
 
 from __future__ import annotations
 
-from tinygen import nn
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tinygen import manual_seed, nn, optim, random
+from tinygen.models import adversarial
+from tinygen.models.adversarial import LOSSES, Watch, noise, packed, real_batch
+from tinygen.run import Run
 
 PIXELS = 784
+RECIPES = {
+    "seed": dict(steps=29_000, batch=64, eps=0.8, ema=0.0),
+    "taught": dict(steps=30_000, batch=64, eps=1e-5, ema=0.999),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    data: str = "glyphs"  # glyphs, mnist or fashion-mnist
+    data_dir: str | None = None  # where the data set's files are
+    seed: int = 0  # of the initial parameters and of everything drawn in training
+    recipe: Literal["taught", "seed"] = "taught"  # the values of the four flags below that are not given
+    steps: int | None = None  # training steps
+    batch: int | None = None  # real images a step, and as many generated ones
+    eps: float | None = None  # of the generator's BatchNorm
+    ema: float | None = None  # decay of the averaged generator that draws the images; 0 for none
+    lr: float = 2e-4  # of Adam, whose first beta is 0.5
+    lr_ratio: float = 1.0  # the discriminator's rate in the generator's
+    loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = "non_saturating"  # of both
+    packing: int = 1  # images that the discriminator judges together (PacGAN)
+    latent: int = 100  # dimensions of the noise
+    pictures_every: int = 5_000  # steps between pictures
+    checkpoint_every: int = 5_000  # steps between checkpoints
+
+    def __post_init__(self) -> None:
+        for name, value in RECIPES[self.recipe].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
 
 
 class Generator(nn.Module):
     """Noise to images: 100-128-256-512-1024-784, parameters named as the seed programs name them.
 
-    eps is 0.8 as in the seed programs, whose `BatchNorm1d(width, 0.8)` meant the momentum and set eps.
+    eps is 0.8 in the seed programs, whose `BatchNorm1d(width, 0.8)` meant the momentum and set eps.
     """
 
-    def __init__(self, latent: int = 100) -> None:
+    def __init__(self, latent: int = 100, eps: float = 0.8) -> None:
         super().__init__()
         self.latent = latent
         layers = [nn.Linear(latent, 128), nn.LeakyReLU(0.2)]
         for before, after in (128, 256), (256, 512), (512, 1024):
-            layers += [nn.Linear(before, after), nn.BatchNorm1d(after, eps=0.8), nn.LeakyReLU(0.2)]
+            layers += [nn.Linear(before, after), nn.BatchNorm1d(after, eps=eps), nn.LeakyReLU(0.2)]
         self.model = nn.Sequential(*layers, nn.Linear(1024, PIXELS), nn.Tanh())
 
     def forward(self, z):
@@ -32,10 +68,10 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """The judge: 784-512-256-1, a logit where the seed programs take the sigmoid of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, packing: int = 1, extra: int = 0) -> None:
         super().__init__()
         self.model = nn.Sequential(
-            nn.Linear(PIXELS, 512),
+            nn.Linear(packing * PIXELS + extra, 512),
             nn.LeakyReLU(0.2),
             nn.Linear(512, 256),
             nn.LeakyReLU(0.2),
@@ -43,5 +79,70 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, x):
-        """x (N, 1, 28, 28) -> the logit of being real (N,)"""
+        """x (N, packing, 28, 28), or flat with `extra` more inputs -> the logit of being real (N,)"""
         return self.model(x.flatten(1)).squeeze(1)
+
+
+def build(config: Config) -> tuple[Generator, Discriminator]:
+    """Both networks, with the initial parameters that `config.seed` gives."""
+    manual_seed(config.seed)
+    return Generator(config.latent, config.eps), Discriminator(config.packing)
+
+
+def train(config: Config, run: Run | None = None) -> Run:
+    """A step of the discriminator and one of the generator on the same generated images (algorithm 1, k = 1)."""
+    run = run or Run.create("gan", config)
+    dataset, images = adversarial.load_images(config, grey=True)
+    run.record(data_sha256=dataset.sha256)
+    draws, loss = random.Generator(config.seed), LOSSES[config.loss]
+    generator, discriminator = (net.to(run.device) for net in build(config))
+    optimizer_g = optim.Adam(generator.parameters(), config.lr, betas=(0.5, 0.999))
+    optimizer_d = optim.Adam(discriminator.parameters(), config.lr * config.lr_ratio, betas=(0.5, 0.999))
+    ema, watch = optim.EMA(generator, config.ema), Watch(run, config.loss)
+    run.track(generator=generator, discriminator=discriminator, ema=ema, watch=watch)
+    run.track(optimizer_g=optimizer_g, optimizer_d=optimizer_d)
+
+    for step in run.steps(config.steps):
+        real = real_batch(images, config, step, run.device)
+        fake = generator(noise(draws.at("z", step, run.device), config.batch, config.latent))
+
+        real_logits = discriminator(packed(real, config.packing))
+        fake_logits = discriminator(packed(fake.detach(), config.packing))
+        loss_d = loss.discriminator(real_logits, fake_logits)
+        optimizer_d.zero_grad()
+        loss_d.backward()
+        optimizer_d.step()
+
+        loss_g = loss.generator(discriminator(packed(fake, config.packing)))
+        optimizer_g.zero_grad()
+        loss_g.backward(inputs=list(generator.parameters()))  # the discriminator's gradients are not needed
+        optimizer_g.step()
+        if config.ema:
+            ema.update()
+
+        watch.look(discriminator, generator, real, fake, real_logits, fake_logits, loss_d)
+        run.log(loss=loss_d, loss_g=loss_g)
+        if run.every(config.pictures_every) or run.done == config.steps:
+            adversarial.pictures(run, adversarial.averaged(generator, ema))
+    return run
+
+
+def resumable_changes(config: Config) -> set[str]:
+    """What may differ when a run goes on: nothing in training depends on how long it will be."""
+    return {"steps"}
+
+
+def sample(run: Run, n: int, *, seed: int = 0) -> np.ndarray:
+    """n images of z ~ N(0, 1).  -> (n, 28, 28) in [0, 1]"""
+    return adversarial.drawn(adversarial.trained(run, build(run.config)[0]), n, seed)
+
+
+def evaluate(
+    run: Run,
+    *,
+    data: str | None = None,  # another data set than the one trained on
+    data_dir: str | None = None,  # where its files are now
+    samples: int = 10_000,  # images to draw
+) -> dict:
+    """Measures of generated images beside the data's (metrics/images.py)."""
+    return adversarial.measured(run, sample(run, samples), data, data_dir)

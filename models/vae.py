@@ -104,7 +104,7 @@ def loss(net, x, eps):
 def train(config: Config, run: Run | None = None) -> Run:
     """Train on dynamically binarized images; everything random is a function of (seed, purpose, step)."""
     run = run or Run.create("vae", config)
-    images = load(config.data, config.data_dir)
+    images = load(config.data, config.data_dir, grey=True)
     run.record(data_sha256=images.sha256)
     x_train = images.train_images.reshape(-1, PIXELS)
     random = Generator(config.seed)
@@ -189,7 +189,7 @@ def evaluate(
 ) -> dict:
     """-ELBO and importance-sampled NLL in nats an image, on the test split under one fixed binarization."""
     name = data or run.config.data
-    images = load(name, data_dir or run.config.data_dir).test_images[:samples].reshape(-1, PIXELS)
+    images = load(name, data_dir or run.config.data_dir, grey=True).test_images[:samples].reshape(-1, PIXELS)
     net = trained_network(run)
     x_test = binarize(images, Generator(TEST_SEED).at("test-binarization"))
     neg_elbo, nll = likelihood(net, x_test, k)

@@ -408,3 +408,61 @@ def test_import_is_light():
     code = "import sys, tinygen.data; print([m for m in ('numba', 'matplotlib', 'tqdm') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+# CIFAR-10
+
+
+def cifar_folder(path, train=(7, 5), test=3, zipped=True, label=None):
+    """Files in the binary format with random pixels.  -> all records"""
+    path.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    parts = {f"data_batch_{i + 1}": n for i, n in enumerate(train)} | {"test_batch": test}
+    records = []
+    for name, n in parts.items():
+        part = np.concatenate([rng.integers(10, size=(n, 1)), rng.integers(256, size=(n, 3072))], 1).astype(
+            np.uint8
+        )
+        if label is not None:
+            part[-1, 0] = label
+        content = part.tobytes()
+        (path / f"{name}.bin{'.gz' if zipped else ''}").write_bytes(
+            gzip.compress(content) if zipped else content
+        )
+        records.append(part)
+    return records
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("sub", ["cifar10", "cifar-10-batches-bin", "."])
+def test_cifar_files_where_the_user_put_them(tmp_path, zipped, sub):
+    first, second, test = cifar_folder(tmp_path / sub, zipped=zipped)
+    found = data.load("cifar10", tmp_path)
+    assert found.train_images.shape == (12, 3, 32, 32) and found.test_images.shape == (3, 3, 32, 32)
+    assert found.train_labels.tolist() == [*first[:, 0], *second[:, 0]]
+    red, green, blue = (second[1, 1 + 1024 * c : 1 + 1024 * (c + 1)].reshape(32, 32) for c in range(3))
+    assert (found.train_images[8] == np.stack([red, green, blue])).all()
+    assert (found.test_images[2].reshape(-1) == test[2, 1:]).all()
+    assert not found.train_images.flags.writeable and found.folder == tmp_path / sub
+
+
+def test_damaged_cifar_files(tmp_path):
+    cifar_folder(tmp_path, label=10)
+    with pytest.raises(DataError, match=r"data_batch_1.bin.gz: label 10 at 6, expected labels 0 to 9"):
+        data.load("cifar10", tmp_path)
+    cifar_folder(tmp_path, zipped=False)
+    (tmp_path / "data_batch_1.bin").write_bytes(bytes(4000))
+    for path in tmp_path.glob("*.gz"):
+        path.unlink()
+    with pytest.raises(DataError, match="4000 bytes of data, expected records of 3073"):
+        data.load("cifar10", tmp_path)
+    (tmp_path / "test_batch.bin").unlink()
+    with pytest.raises(DataError, match=r"cifar10: not in .*, and not downloaded; unpack cifar-10-binary"):
+        data.load("cifar10", tmp_path)
+
+
+def test_colour_where_grey_is_needed(tmp_path):
+    with pytest.raises(
+        DataError, match="images of cifar10 are 3 x 32 x 32, this network takes 28 x 28 in grey"
+    ):
+        data.load("cifar10", tmp_path, grey=True)

@@ -488,4 +488,4 @@ def test_what_is_timed_is_the_same_under_both(name, make, torch):
 
 
 def test_networks_without_training_are_not_listed():
-    assert not {"gan", "dcgan", "unet", "dit", "embeddings"} & set(cli.models())
+    assert not {"adversarial", "unet", "dit", "embeddings"} & set(cli.models())

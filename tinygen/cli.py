@@ -168,7 +168,9 @@ def _train(argv) -> int:
     if resume and out is None:
         out = newest(name, given.get("data"))
     if resume and Path(out, "config.json").exists():
-        given = read_config(out)["config"] | given  # what is not given stays; Run.create refuses what changed
+        given = (
+            read_config(out, name)["config"] | given
+        )  # what is not given stays; Run.create refuses what changed
     config = make_config(module.Config, given)
     free = getattr(module, "resumable_changes", lambda config: set())(config)
     run = Run.create(name, config, out, resume=resume, free=free, device=device)

@@ -153,6 +153,8 @@ def _data():
 def _dataset(name, folders):
     if name == "glyphs":
         return "always here (drawn from fonts on first use, then cached)"
+    if name == "cifar10":
+        return _cifar10()
     from tinygen.data.fetch import FOLDERS, PARTS
 
     for base in folders:
@@ -160,3 +162,13 @@ def _dataset(name, folders):
             if all(any((folder / f"{part}-ubyte{end}").exists() for end in ("", ".gz")) for part in PARTS):
                 return f"found in {folder}"
     return f"not here; --data {name} downloads it, or put its four IDX files into {folders[-1] / name}"
+
+
+def _cifar10():
+    from tinygen.data import DataError, cifar
+
+    try:
+        train, _ = cifar.find()
+    except DataError as e:
+        return f"not here: {str(e).split('; ')[-1]}"
+    return f"found in {train[0].parent}, {len(train)} of its 5 training files"

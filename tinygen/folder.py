@@ -13,8 +13,11 @@ class RunError(ValueError):
     """A run folder that cannot be made, read or resumed."""
 
 
-def read_config(folder) -> dict:
-    """The contents of a run's config.json, checked to name a model and its config.  Raises RunError."""
+def read_config(folder, model: str | None = None) -> dict:
+    """The contents of a run's config.json, checked to name a model (`model`, if given) and its config.
+
+    Raises RunError.
+    """
     path = Path(folder, "config.json")
     try:
         saved = json.loads(path.read_bytes())
@@ -29,6 +32,8 @@ def read_config(folder) -> dict:
         and isinstance(saved.get("config"), dict)
     ):
         raise RunError(f"{path}: expected an object with a model and its config")
+    if model is not None and saved["model"] != model:
+        raise RunError(f"{folder}: found a run of {saved['model']}, expected one of {model}")
     return saved
 
 

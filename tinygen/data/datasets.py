@@ -1,4 +1,4 @@
-"""Datasets by name: 28 x 28 grey images with labels 0 to 9, in two splits."""
+"""Datasets by name: images with labels 0 to 9 in two splits, 28 x 28 in grey but for cifar10."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen.data import fetch, glyphs, idx
+from tinygen.data import cifar, fetch, glyphs, idx
 from tinygen.data.errors import DataError
 
 DATASETS = {
     "glyphs": "digits drawn from 12 fonts, 60,000 + 10,000 (held-out fonts); made on the spot, no download",
     "mnist": "handwritten digits, 60,000 + 10,000; LeCun et al. 1998",
     "fashion-mnist": "garments in MNIST's format, 60,000 + 10,000; Xiao et al. 2017",
+    "cifar10": "animals and vehicles, 32 x 32 in colour, 50,000 + 10,000 or what is there of them; Krizhevsky 2009",
 }
 GLYPHS_SHAPES = ((60_000, 28, 28), (60_000,), (10_000, 28, 28), (10_000,))
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images (n, 28, 28) uint8 and labels (n,) int64, all read-only; `sha256` identifies their contents."""
+    """Images (n, 28, 28), or (n, 3, 32, 32) in colour, uint8 and labels (n,) int64, all read-only.
+
+    `sha256` identifies their contents.
+    """
 
     name: str
     train_images: np.ndarray
@@ -36,11 +40,19 @@ class Dataset:
     folder: Path
 
 
-def load(name: str = "glyphs", data_dir: str | Path | None = None) -> Dataset:
-    """A dataset from `data_dir`, $TINYGEN_DATA, the user's cache or the net; DataError if it is damaged."""
+def load(name: str = "glyphs", data_dir: str | Path | None = None, *, grey: bool = False) -> Dataset:
+    """A dataset from `data_dir`, $TINYGEN_DATA, the user's cache or the net; DataError if it is damaged.
+
+    grey   refuse images in colour, for networks that cannot take them
+    """
     if name not in DATASETS:
         raise DataError(f"no dataset of images {name!r}; known: {', '.join(DATASETS)}")
-    if name == "glyphs":
+    if grey and name == "cifar10":
+        raise DataError(f"--data: images of {name} are 3 x 32 x 32, this network takes 28 x 28 in grey")
+    if name == "cifar10":
+        train, test = cifar.find(data_dir)
+        arrays, folder = (*cifar.read(train), *cifar.read(test)), train[0].parent
+    elif name == "glyphs":
         arrays, folder = _cached_glyphs(), fetch.cache_dir()
     else:
         paths = fetch.find_or_fetch(name, data_dir)

@@ -47,14 +47,19 @@ def cache_dir() -> Path:
     return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "tinygen"
 
 
-def find_or_fetch(name: str, data_dir: str | Path | None = None) -> list[Path]:
-    """The four IDX files of a dataset, in the order of `PARTS`; downloaded into the cache if need be."""
+def places(name: str, data_dir: str | Path | None = None) -> list[Path]:
+    """The folders to look in: the one a user names, $TINYGEN_DATA, the cache."""
     named = [("data folder", data_dir), ("TINYGEN_DATA", os.environ.get("TINYGEN_DATA") or None)]
     for origin, folder in named:
         if folder is not None and not os.path.isdir(folder):
             state = "is not a folder" if os.path.exists(folder) else "does not exist or cannot be reached"
             raise DataError(f"{name}: the {origin} {folder} {state}")
-    bases = [Path(folder) for _, folder in named if folder is not None] + [cache_dir()]
+    return [Path(folder) for _, folder in named if folder is not None] + [cache_dir()]
+
+
+def find_or_fetch(name: str, data_dir: str | Path | None = None) -> list[Path]:
+    """The four IDX files of a dataset, in the order of `PARTS`; downloaded into the cache if need be."""
+    bases = places(name, data_dir)
     for base in bases:
         for folder in [*(base / sub for sub in FOLDERS[name]), base]:
             found = _files_in(folder)

@@ -11,6 +11,7 @@ import gzip
 import math
 import struct
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -37,15 +38,23 @@ def read_labels(path: Path) -> np.ndarray:
 
 
 def _read_idx(path, rank):
+    with opened(path) as (file, limit):
+        return _parse(path, file, rank, limit)
+
+
+@contextmanager
+def opened(path: Path):
+    """The bytes of a file, zipped or not, and the most there can be; what goes wrong inside becomes a DataError."""
     try:
         if not path.is_file():
             raise DataError(f"{path}: not a file")  # a folder, or a pipe that would block
         with path.open("rb") as raw:
             size = path.stat().st_size
             if not path.name.endswith(".gz"):
-                return _parse(path, raw, rank, limit=size)
+                yield raw, size
+                return
             with gzip.GzipFile(fileobj=raw) as file:
-                return _parse(path, file, rank, limit=size * _INFLATE)
+                yield file, size * _INFLATE
     except gzip.BadGzipFile as error:
         raise DataError(f"{path}: not a whole gzip file ({error})") from None
     except (EOFError, zlib.error) as error:

@@ -1,0 +1,252 @@
+"""What the GANs share: losses, packing, a watch over training, and how a trained generator is sampled and measured.
+
+The training loops are not here: each model's `train` shows its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinygen import data, nn, no_grad, optim, random, tensor
+from tinygen.flags import FlagError
+from tinygen.nn import functional as F
+from tinygen.progress import progress, say
+
+# Losses
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Both players' losses, means over the logits of real and of generated images.
+
+    optimum: the logit of the discriminator that is best against a fixed generator, from log p_data(x)/p_generated(x)
+    won: a discriminator loss below this says that it tells all images apart (its least is 0); None if it may
+    """
+
+    discriminator: Callable  # real (N,), fake (N,) -> ()
+    generator: Callable  # fake (N,) -> ()
+    optimum: Callable | None
+    won: float | None
+
+
+def _classify(real, fake):
+    """-log D(real) - log(1 - D(fake)) with D = sigmoid(logit), without ever taking a log of 0."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+LOSSES = {
+    # Goodfellow et al. 2014, eq. 1 and 2: the generator minimises log(1 - D(fake)), flat where D is sure
+    "minimax": Loss(_classify, lambda fake: -F.softplus(fake).mean(), lambda log_ratio: log_ratio, 0.1),
+    # the same, section 3: it maximises log D(fake), steep there
+    "non_saturating": Loss(
+        _classify, lambda fake: F.softplus(-fake).mean(), lambda log_ratio: log_ratio, 0.1
+    ),
+    # Mao et al. 2016, arXiv 1611.04076, eq. 9: real is 1, generated 0, and the generator wants 1
+    "least_squares": Loss(
+        lambda real, fake: 0.5 * (real - 1).square().mean() + 0.5 * fake.square().mean(),
+        lambda fake: 0.5 * (fake - 1).square().mean(),
+        lambda log_ratio: log_ratio.sigmoid(),
+        0.02,
+    ),
+    # Lim & Ye 2017, arXiv 1705.02894; Miyato et al. 2018, eq. 16 and 17
+    "hinge": Loss(
+        lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(),
+        lambda fake: -fake.mean(),
+        lambda log_ratio: log_ratio.sign(),
+        0.1,
+    ),
+    # Arjovsky et al. 2017, eq. 2, minus: the best critic is the steepest one allowed, and meant to be found
+    "wasserstein": Loss(
+        lambda real, fake: fake.mean() - real.mean(),
+        lambda fake: -fake.mean(),
+        None,
+        None,
+    ),
+}
+
+
+def packed(x, m: int):
+    """Let the discriminator judge m images at once, so that it sees when they are all alike.
+
+    Lin et al. 2017, arXiv 1712.04086.  x (N, C, H, W) -> (N/m, m C, H, W); (N, D) -> (N/m, m D)
+    """
+    if len(x) % m:
+        raise FlagError(f"--packing: {m} does not divide the batch of {len(x)}")
+    return x if m == 1 else x.reshape(len(x) // m, m * x.shape[1], *x.shape[2:])
+
+
+# Images and noise
+
+
+def shape_of(name: str) -> tuple[int, int, int]:
+    """Channels, height and width of a data set's images."""
+    return (3, 32, 32) if name == "cifar10" else (1, 28, 28)
+
+
+def load_images(config, grey: bool = False) -> tuple[data.Dataset, np.ndarray]:
+    """The data set a config names and its training images; `grey` if the network takes no others.
+
+    -> dataset, (n, C, H, W) uint8
+    """
+    dataset = data.load(config.data, config.data_dir, grey=grey)
+    return dataset, dataset.train_images.reshape(-1, *shape_of(config.data))
+
+
+def real_batch(images, config, step: int, device):
+    """The images of a step, as a Tensor in [-1, 1], the range of tanh.  -> (batch, C, H, W)"""
+    x = images[data.batch_indices(len(images), config.batch, config.seed, step)]
+    return tensor(x.astype(np.float32) / 127.5 - 1, device=device)
+
+
+def noise(stream, n: int, latent: int):
+    """z ~ N(0, 1).  -> (n, latent)"""
+    return tensor(stream.normal((n, latent)))
+
+
+# A watch over training
+
+
+class Watch:
+    """Looks at the step every tenth step, logs what it sees, and warns once of each way to fail.
+
+    d_real, d_fake: the mean answer to real and generated images; grad_d, grad_g: norms of all gradients;
+    diversity: the variance of generated images over the batch, summed over pixels, in that of real ones.
+    """
+
+    EVERY, PATIENCE = 10, 30  # steps between two looks; looks in a row that make a warning
+    COLLAPSED = 0.15  # diversity below this
+
+    def __init__(self, run, loss: str) -> None:
+        self.run, self.loss = run, loss
+        self.streaks, self.warnings = {"discriminator-won": 0, "generator-collapsed": 0}, []
+
+    def state_dict(self) -> dict:
+        return {"streaks": self.streaks, "warnings": self.warnings}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.streaks, self.warnings = dict(state["streaks"]), list(state["warnings"])
+
+    @no_grad()
+    def look(self, discriminator, generator, real, fake, real_logits, fake_logits, loss_d) -> None:
+        """Called at the end of a step, with its batch, the discriminator's answers to it, and both gradients."""
+        if not self.run.every(self.EVERY):
+            return
+        probability = LOSSES[self.loss].discriminator is _classify
+        d_real, d_fake = ((x.sigmoid() if probability else x).mean() for x in (real_logits, fake_logits))
+        diversity = (fake.var(0).sum() / real.var(0).sum()).item()
+        self.run.log(
+            d_real=d_real,
+            d_fake=d_fake,
+            grad_d=gradient_norm(discriminator),
+            grad_g=gradient_norm(generator),
+            diversity=diversity,
+        )
+        won = LOSSES[self.loss].won
+        self.count(
+            "discriminator-won",
+            won is not None and loss_d.item() < won,
+            f"the discriminator has won: its loss stays below {won} and the generator learns little more; "
+            "try a lower --lr-ratio, or --loss hinge",
+        )
+        self.count(
+            "generator-collapsed",
+            diversity < self.COLLAPSED,
+            f"the generator has collapsed: its images vary {diversity:.2f} times as much as real ones; "
+            "try --packing 2, a lower --lr, or wgan-gp",
+        )
+
+    def count(self, kind: str, seen: bool, text: str) -> None:
+        """Warn of what was seen PATIENCE times in a row: one line said, one entry in warnings.json."""
+        self.streaks[kind] = self.streaks[kind] + 1 if seen else 0
+        if self.streaks[kind] == self.PATIENCE and kind not in [w["kind"] for w in self.warnings]:
+            say(f"{self.run.folder}: step {self.run.done}: {text}")
+            self.warnings.append({"step": self.run.done, "kind": kind, "text": text})
+            self.run.write_json("warnings.json", self.warnings)
+
+
+def gradient_norm(net):
+    """The norm of all gradients of a network as one vector.  -> ()"""
+    return nn.utils.get_total_norm([p.grad for p in net.parameters() if p.grad is not None])
+
+
+# A trained generator
+
+
+def averaged(generator, ema, classes: int | None = None):
+    """A copy of the generator with the averaged weights, and BatchNorm's statistics that belong to them.
+
+    The running statistics describe the activations of the raw weights, and averages of statistics are those of no
+    network at all.
+    """
+    with ema.applied() if ema.decay else contextlib.nullcontext():
+        return settled(generator, classes)
+
+
+@no_grad()
+def settled(generator, classes: int | None = None):
+    """A copy of the generator to draw from: BatchNorm's statistics measured again, on 8 batches of 512 noises."""
+    net = copy.deepcopy(generator).train()
+    norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over all batches
+    for i in range(8 if norms else 0):
+        stream, n = random.Generator(0).at("statistics", i, device_of(net)), 512
+        labels = [tensor(np.arange(n) % classes, device=device_of(net))] if classes else []
+        net(noise(stream, n, generator.latent), *labels)
+    return net.eval()
+
+
+def trained(run, generator, classes: int | None = None):
+    """The generator that draws a run's images, from its checkpoint."""
+    generator = generator.to(run.device)
+    ema = optim.EMA(generator, run.config.ema)
+    run.load(generator=generator, ema=ema)
+    return averaged(generator, ema, classes)
+
+
+@no_grad()
+def drawn(net, n: int, seed: int, labels: np.ndarray | None = None, rows: int = 500) -> np.ndarray:
+    """n images of z ~ N(0, 1), `rows` at a time.  labels (n,) or None -> (n, H, W), or (n, 3, H, W), in [0, 1]"""
+    z = random.Generator(seed).at("sample").normal((n, net.latent))
+    parts = []
+    for start in progress(range(0, n, rows), "drawing"):
+        given = [a[start : start + rows] for a in (z, labels) if a is not None]
+        parts.append(net(*(tensor(a, device=device_of(net)) for a in given)).cpu().numpy())
+    images = (np.concatenate(parts) + 1) / 2
+    return images[:, 0] if images.shape[1] == 1 else images
+
+
+def pictures(run, net, labels: np.ndarray | None = None) -> None:
+    """What the generator makes of the same 64 noises each time, and the curves of what was logged."""
+    n = 64 if labels is None else len(labels)
+    run.image("samples", drawn(net, n, 0, labels), columns=8 if labels is None else 10)
+    run.plot_losses("mean")
+
+
+def device_of(net):
+    return next(iter(net.parameters())).device
+
+
+def measured(run, images, data_name: str | None, data_dir: str | None, labels=None) -> dict:
+    """What `tinygen eval` prints of generated images, and of labels that were asked for (n,).
+
+    Where the data has no evaluator, one line says so and the measures are left out.
+    """
+    from tinygen.metrics import MetricError, features_and_logits, image_measures, load_evaluator
+
+    name = data_name or run.config.data
+    found = {"data": name, "split": "train", "images": len(images)}
+    try:
+        found |= image_measures(images, name, data_dir or run.config.data_dir)
+        if labels is not None:
+            _, logits = features_and_logits(load_evaluator(name), images)
+            found["accuracy"] = float((logits.argmax(1) == labels).mean())
+    except MetricError as e:
+        say(f"{run.folder}: {e}")
+    return found

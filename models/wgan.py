@@ -1,0 +1,113 @@
+"""WGAN: a critic measures how far generated images are from real ones.  Arjovsky et al. 2017, arXiv 1701.07875.
+
+tinygen train wgan.  The critic is kept from being arbitrarily steep by clipping its weights, crude as the paper itself
+says (section 3); wgan_gp.py does it better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tinygen import manual_seed, no_grad, optim, random
+from tinygen.models import adversarial, dcgan, gan
+from tinygen.models.adversarial import LOSSES, Watch, noise, real_batch
+from tinygen.run import Run
+
+
+@dataclass(frozen=True)
+class Config:
+    data: str = "glyphs"  # glyphs, mnist, fashion-mnist or, with --net conv, cifar10
+    data_dir: str | None = None  # where the data set's files are
+    seed: int = 0  # of the initial parameters and of everything drawn in training
+    steps: int = 10_000  # training steps of the generator
+    critic_steps: int = 5  # of the critic before each
+    batch: int = 64  # real images a step, and as many generated ones
+    lr: float = 5e-5  # of RMSprop, for both (algorithm 1)
+    clip: float = 0.01  # the largest size of a weight of the critic
+    net: Literal["mlp", "conv"] = "mlp"  # the networks of gan.py or those of dcgan.py
+    latent: int = 100  # dimensions of the noise
+    ema: float = 0.999  # decay of the averaged generator that draws the images; 0 for none
+    pictures_every: int = 2_000  # steps between pictures
+    checkpoint_every: int = 2_000  # steps between checkpoints
+
+
+def build(config) -> tuple:
+    """Generator and critic, with the initial parameters that `config.seed` gives; the critic without BatchNorm,
+    which would make the score of an image depend on its neighbours."""
+    manual_seed(config.seed)
+    if config.net == "mlp":
+        return gan.Generator(config.latent, eps=1e-5), gan.Discriminator()
+    channels, size = adversarial.shape_of(config.data)[:2]
+    generator = dcgan.Generator(config.latent, channels=channels, size=size)
+    return generator, dcgan.Discriminator(channels=channels, size=size, norm="none")
+
+
+def train(config: Config, run: Run | None = None) -> Run:
+    """Algorithm 1: the critic is brought near its best before every step of the generator."""
+    run = run or Run.create("wgan", config)
+    dataset, images = adversarial.load_images(config, grey=config.net == "mlp")
+    run.record(data_sha256=dataset.sha256)
+    draws, loss = random.Generator(config.seed), LOSSES["wasserstein"]
+    generator, critic = (net.to(run.device) for net in build(config))
+    optimizer_g = optim.RMSprop(generator.parameters(), config.lr)
+    optimizer_d = optim.RMSprop(critic.parameters(), config.lr)
+    ema, watch = optim.EMA(generator, config.ema), Watch(run, "wasserstein")
+    run.track(generator=generator, critic=critic, ema=ema, watch=watch)
+    run.track(optimizer_g=optimizer_g, optimizer_d=optimizer_d)
+
+    for step in run.steps(config.steps):
+        for turn in range(step * config.critic_steps, (step + 1) * config.critic_steps):
+            real = real_batch(images, config, turn, run.device)
+            with no_grad():
+                fake = generator(noise(draws.at("z-critic", turn, run.device), config.batch, config.latent))
+            real_scores, fake_scores = critic(real), critic(fake)
+            loss_d = loss.discriminator(real_scores, fake_scores)
+            optimizer_d.zero_grad()
+            loss_d.backward()
+            optimizer_d.step()
+            clip_weights(critic, config.clip)
+
+        fake = generator(noise(draws.at("z", step, run.device), config.batch, config.latent))
+        loss_g = loss.generator(critic(fake))
+        optimizer_g.zero_grad()
+        loss_g.backward(inputs=list(generator.parameters()))  # the critic's gradients are not needed
+        optimizer_g.step()
+        if config.ema:
+            ema.update()
+
+        watch.look(critic, generator, real, fake, real_scores, fake_scores, loss_d)
+        run.log(loss=loss_d, loss_g=loss_g)
+        if run.every(config.pictures_every) or run.done == config.steps:
+            adversarial.pictures(run, adversarial.averaged(generator, ema))
+    return run
+
+
+@no_grad()
+def clip_weights(critic, limit: float) -> None:
+    """Move every parameter into [-limit, limit]."""
+    for p in critic.parameters():
+        p.clamp_(-limit, limit)
+
+
+def resumable_changes(config: Config) -> set[str]:
+    """What may differ when a run goes on: nothing in training depends on how long it will be."""
+    return {"steps"}
+
+
+def sample(run: Run, n: int, *, seed: int = 0) -> np.ndarray:
+    """n images of z ~ N(0, 1).  -> (n, 28, 28), or (n, 3, 32, 32), in [0, 1]"""
+    return adversarial.drawn(adversarial.trained(run, build(run.config)[0]), n, seed)
+
+
+def evaluate(
+    run: Run,
+    *,
+    data: str | None = None,  # another data set than the one trained on
+    data_dir: str | None = None,  # where its files are now
+    samples: int = 10_000,  # images to draw
+) -> dict:
+    """Measures of generated images beside the data's (metrics/images.py)."""
+    return adversarial.measured(run, sample(run, samples), data, data_dir)

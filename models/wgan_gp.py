@@ -1,0 +1,143 @@
+"""WGAN-GP: a critic whose slope is asked to be 1.  Gulrajani et al. 2017, arXiv 1704.00028.   tinygen train wgan-gp
+
+The penalty holds a gradient, so training takes gradients of gradients.  `--fd-every 500` logs how far the images are
+from the data beside the critic's loss, and `tinygen eval RUN` says how well the one follows the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tinygen import autograd, no_grad, optim, random, tensor
+from tinygen.models import adversarial
+from tinygen.models.adversarial import LOSSES, Watch, noise, real_batch
+from tinygen.models.wgan import build
+from tinygen.run import Run
+
+
+@dataclass(frozen=True)
+class Config:
+    data: str = "glyphs"  # glyphs, mnist, fashion-mnist or, with --net conv, cifar10
+    data_dir: str | None = None  # where the data set's files are
+    seed: int = 0  # of the initial parameters and of everything drawn in training
+    steps: int = 10_000  # training steps of the generator
+    critic_steps: int = 5  # of the critic before each
+    batch: int = 64  # real images a step, and as many generated ones
+    lr: float = 1e-4  # of Adam, whose betas are 0 and 0.9 (algorithm 1)
+    penalty: float = 10.0  # weight of the gradient penalty
+    net: Literal["mlp", "conv"] = "mlp"  # the networks of gan.py or those of dcgan.py
+    latent: int = 100  # dimensions of the noise
+    ema: float = 0.999  # decay of the averaged generator that draws the images; 0 for none
+    fd_every: int | None = None  # steps between Fréchet distances of the generator, logged as fd
+    pictures_every: int = 2_000  # steps between pictures
+    checkpoint_every: int = 2_000  # steps between checkpoints
+
+
+def slopes(critic, real, fake, t):
+    """Norms of the critic's gradient at images between real and generated ones; differentiable themselves.
+
+    real, fake (N, C, H, W), t (N, 1, 1, 1) in [0, 1] -> (N,)
+    """
+    between = (t * real + (1 - t) * fake).detach().requires_grad_()
+    (gradient,) = autograd.grad(critic(between).sum(), [between], create_graph=True)
+    return gradient.flatten(1).norm(dim=1)
+
+
+def train(config: Config, run: Run | None = None) -> Run:
+    """Algorithm 1: wgan.py's loop, with a penalty in the place of clipping and Adam in that of RMSprop."""
+    run = run or Run.create("wgan-gp", config)
+    dataset, images = adversarial.load_images(config, grey=config.net == "mlp")
+    run.record(data_sha256=dataset.sha256)
+    draws, loss = random.Generator(config.seed), LOSSES["wasserstein"]
+    generator, critic = (net.to(run.device) for net in build(config))
+    optimizer_g = optim.Adam(generator.parameters(), config.lr, betas=(0.0, 0.9))
+    optimizer_d = optim.Adam(critic.parameters(), config.lr, betas=(0.0, 0.9))
+    ema, watch = optim.EMA(generator, config.ema), Watch(run, "wasserstein")
+    run.track(generator=generator, critic=critic, ema=ema, watch=watch)
+    run.track(optimizer_g=optimizer_g, optimizer_d=optimizer_d)
+
+    for step in run.steps(config.steps):
+        for turn in range(step * config.critic_steps, (step + 1) * config.critic_steps):
+            real = real_batch(images, config, turn, run.device)
+            with no_grad():
+                fake = generator(noise(draws.at("z-critic", turn, run.device), config.batch, config.latent))
+            t = tensor(draws.at("interpolate", turn, run.device).uniform((config.batch, 1, 1, 1)))
+            real_scores, fake_scores = critic(real), critic(fake)
+            loss_d = loss.discriminator(real_scores, fake_scores)
+            penalty = (slopes(critic, real, fake, t) - 1).square().mean()
+            optimizer_d.zero_grad()
+            (loss_d + config.penalty * penalty).backward()
+            optimizer_d.step()
+
+        fake = generator(noise(draws.at("z", step, run.device), config.batch, config.latent))
+        loss_g = loss.generator(critic(fake))
+        optimizer_g.zero_grad()
+        loss_g.backward(inputs=list(generator.parameters()))  # the critic's gradients are not needed
+        optimizer_g.step()
+        if config.ema:
+            ema.update()
+
+        watch.look(critic, generator, real, fake, real_scores, fake_scores, loss_d)
+        if config.fd_every and run.every(config.fd_every):
+            run.log(fd=adversarial.distance(run, adversarial.settled(generator)))
+        run.log(loss=loss_d, loss_g=loss_g, penalty=penalty)
+        if run.every(config.pictures_every) or run.done == config.steps:
+            adversarial.pictures(run, adversarial.averaged(generator, ema))
+    return run
+
+
+def resumable_changes(config: Config) -> set[str]:
+    """What may differ when a run goes on: nothing in training depends on how long it will be."""
+    return {"steps"}
+
+
+def sample(run: Run, n: int, *, seed: int = 0) -> np.ndarray:
+    """n images of z ~ N(0, 1).  -> (n, 28, 28), or (n, 3, 32, 32), in [0, 1]"""
+    return adversarial.drawn(adversarial.trained(run, build(run.config)[0]), n, seed)
+
+
+def evaluate(
+    run: Run,
+    *,
+    data: str | None = None,  # another data set than the one trained on
+    data_dir: str | None = None,  # where its files are now
+    samples: int = 10_000,  # images to draw
+) -> dict:
+    """Measures of generated images beside the data's (metrics/images.py), and two of the critic.
+
+    grad_norm: its mean slope between training images and generated ones, which should be 1.
+    loss_fd_spearman: the rank correlation of minus its loss with fd over `loss_fd_checkpoints` logged pairs.
+    """
+    found = adversarial.measured(run, sample(run, samples), data, data_dir)
+    pairs = [(-line["loss"], line["fd"]) for line in run.metrics() if "fd" in line]
+    found["grad_norm"] = mean_slope(run, samples)
+    if len(pairs) > 2:
+        found |= {"loss_fd_spearman": rank_correlation(*zip(*pairs)), "loss_fd_checkpoints": len(pairs)}
+    return found
+
+
+def mean_slope(run: Run, n: int, rows: int = 500) -> float:
+    """The mean of `slopes` over n pairs of a training image and one of the generator that the critic knows."""
+    generator, critic = (net.to(run.device) for net in build(run.config))
+    run.load(generator=generator, critic=critic)
+    fake = adversarial.drawn(adversarial.settled(generator), n, seed=0).reshape(
+        n, *adversarial.shape_of(run.config.data)
+    )
+    images = adversarial.load_images(run.config)[1]
+    t = random.Generator(0).at("interpolate").uniform((n, 1, 1, 1))
+    total = 0.0
+    for start in range(0, n, rows):
+        some = slice(start, start + rows)
+        real = images[np.arange(n)[some] % len(images)].astype(np.float32) / 127.5 - 1
+        parts = (tensor(a, device=run.device) for a in (real, fake[some] * 2 - 1, t[some]))
+        total += slopes(critic, *parts).sum().item()
+    return total / n
+
+
+def rank_correlation(x, y) -> float:
+    """Spearman's: the correlation of the ranks; equal values share the mean of their ranks."""
+    ranks = [[np.mean(np.flatnonzero(np.sort(v) == a)) for a in v] for v in (np.asarray(x), np.asarray(y))]
+    return float(np.corrcoef(ranks)[0, 1])

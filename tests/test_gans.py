@@ -1,0 +1,507 @@
+"""GANs: losses against known optimal discriminators, the watch, averaged generators, runs that stop and go on."""
+
+import contextlib
+import dataclasses
+import importlib
+import json
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from gpu import gpu
+
+import tinygen as tg
+from tinygen import checkpoint, cli, nn, optim
+from tinygen.data import Dataset
+from tinygen.flags import FlagError, make_config
+from tinygen.models import adversarial, cgan, dcgan, gan, wgan, wgan_gp
+from tinygen.models.adversarial import LOSSES, Watch
+from tinygen.run import Run, RunError
+
+MODELS = ["gan", "dcgan", "wgan", "wgan_gp", "cgan"]
+BY_RATIO = ["minimax", "non_saturating", "least_squares", "hinge"]
+
+# Losses on two Gaussians of one dimension, as many quantiles of each: means over them are nearly exact
+
+REAL, FAKE = 0.8, -0.4  # the means; both deviations are 1
+QUANTILES = np.array([NormalDist().inv_cdf((i + 0.5) / 4000) for i in range(4000)])
+
+
+def log_ratio(x, real=REAL, fake=FAKE):
+    """log N(x; real, 1) / N(x; fake, 1)"""
+    return (real - fake) * (x - (real + fake) / 2)
+
+
+def discriminator_loss(name, logit):
+    return LOSSES[name].discriminator(*(logit(tg.tensor(QUANTILES + mean)) for mean in (REAL, FAKE))).item()
+
+
+def integral(f):
+    """The integral of f(p(x), q(x)) over the line"""
+    x = np.linspace(-9, 9, 20_001)
+    p, q = (np.exp(-((x - mean) ** 2) / 2) / np.sqrt(2 * np.pi) for mean in (REAL, FAKE))
+    return np.sum(f(p, q)) * (x[1] - x[0])
+
+
+# what the discriminator's loss is at its best: Goodfellow 2014, theorem 1; Mao 2016, eq. 12; Lim & Ye 2017, lemma 1
+LEAST = {
+    "minimax": lambda: -integral(lambda p, q: p * np.log(p / (p + q)) + q * np.log(q / (p + q))),
+    "least_squares": lambda: 0.5 * integral(lambda p, q: p * q / (p + q)),
+    "hinge": lambda: 2 * integral(np.minimum),
+}
+LEAST["non_saturating"] = LEAST["minimax"]
+
+
+@pytest.mark.parametrize("name", BY_RATIO)
+def test_the_discriminators_loss_is_least_at_the_optimum(name):
+    def best(x):
+        return LOSSES[name].optimum(log_ratio(x))
+
+    least = discriminator_loss(name, best)
+    assert least == pytest.approx(LEAST[name](), abs=2e-3)
+    for bump in (lambda x: 1 + 0 * x, lambda x: x, lambda x: x * x, lambda x: (3 * x).sin()):
+        for size in (0.3, -0.3):
+            assert discriminator_loss(name, lambda x: best(x) + size * bump(x)) > least + 1e-3
+
+
+def test_the_best_critic_measures_the_distance_of_the_means():
+    """W1 of N(a, 1) and N(b, 1) is |a - b|, reached by the steepest increasing function that is allowed."""
+    best = -(REAL - FAKE)
+    assert discriminator_loss("wasserstein", lambda x: x) == pytest.approx(best, abs=1e-9)
+    for other in (lambda x: -x, lambda x: x.abs(), lambda x: x.sin(), lambda x: 0.5 * x):
+        assert discriminator_loss("wasserstein", other) > best + 0.1
+
+
+@pytest.mark.parametrize("real, fake", [(1.0, -1.0), (-0.5, 0.5), (0.1, 3.0)])
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_generators_gradient_moves_its_mean_to_the_real_one(name, real, fake):
+    """Pull request 53 of Zeleni9/pytorch-wgan: for years the generator was pushed the wrong way."""
+    mean = tg.tensor(fake, dtype=tg.float64, requires_grad=True)
+    logit = log_ratio(tg.tensor(QUANTILES) + mean, real, fake)
+    if name == "least_squares":
+        logit = LOSSES[name].optimum(logit)
+    # the hinge's best, a sign, has no slope, and Wasserstein's is any line upwards: the log ratio is one
+    LOSSES[name].generator(logit).backward()
+    assert -mean.grad.item() * (real - fake) > 1e-3
+
+
+def test_minimax_is_flat_where_the_discriminator_is_sure_and_non_saturating_steep():
+    """d/dlogit: -D(x) against -(1 - D(x))  (Goodfellow et al. 2014, section 3)."""
+    for logit in (-8.0, 0.0, 3.0):
+        slopes = []
+        for name in ("minimax", "non_saturating"):
+            x = tg.tensor([logit], dtype=tg.float64, requires_grad=True)
+            LOSSES[name].generator(x).backward()
+            slopes.append(x.grad.item())
+        d = 1 / (1 + np.exp(-logit))
+        assert slopes == pytest.approx([-d, -(1 - d)], rel=1e-9)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_of_extreme_logits_are_finite(name):
+    real, fake = (tg.tensor([v, -v], requires_grad=True) for v in (300.0, 1e4))
+    (LOSSES[name].discriminator(real, fake) + LOSSES[name].generator(fake)).backward()
+    assert all(np.isfinite(x.grad.numpy()).all() for x in (real, fake))
+
+
+# Packing
+
+
+def test_packed_images_stay_whole():
+    x = tg.tensor(np.arange(4 * 2 * 3 * 5).reshape(4, 2, 3, 5))
+    y = adversarial.packed(x, 2)
+    assert y.shape == (2, 4, 3, 5)
+    assert (y[1, :2] == x[2]).all() and (y[1, 2:] == x[3]).all()
+    points = tg.tensor(np.arange(12).reshape(6, 2))
+    assert adversarial.packed(points, 3)[1].tolist() == [6, 7, 8, 9, 10, 11]
+    assert adversarial.packed(x, 1) is x
+    with pytest.raises(FlagError, match="--packing: 3 does not divide the batch of 4"):
+        adversarial.packed(x, 3)
+
+
+# Small data and runs
+
+
+def blobs(name="mnist", n=400, shape=(28, 28), labels=True):
+    """Images of a bright square that lies elsewhere for every label"""
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(10, size=n)
+    images = rng.integers(0, 40, (n, *shape)).astype(np.uint8)
+    for image, kind in zip(images, kinds):
+        image[..., 2 * kind : 2 * kind + 8, 8:20] = 200
+    labels = kinds.astype(np.int64) if labels else None
+    return Dataset(name, images, labels, images, labels, sha256="0", folder=Path("."))
+
+
+@pytest.fixture
+def small_data(monkeypatch):
+    monkeypatch.setattr(adversarial.data, "load", lambda name, data_dir=None, grey=False: blobs(name))
+
+
+SMALL = {"steps": 6, "batch": 8, "latent": 4, "pictures_every": 100, "checkpoint_every": 100}
+LESS = {"dcgan": {"width": 4}, "wgan": {"critic_steps": 2}, "wgan_gp": {"critic_steps": 2}}
+
+
+def small_config(model, **values):
+    module = importlib.import_module(f"tinygen.models.{model}")
+    return module, make_config(module.Config, SMALL | LESS.get(model, {}) | values)
+
+
+def trained(model, folder, device="cpu", **values):
+    module, config = small_config(model, **values)
+    return module, module.train(config, Run.create(command(model), config, folder, device=device))
+
+
+def command(model):
+    return model.replace("_", "-")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_train_and_sample(model, tmp_path, small_data):
+    module, run = trained(model, tmp_path / "run", pictures_every=6)
+    images = module.sample(run, 5)
+    assert images.shape == (5, 28, 28) and 0 <= images.min() and images.max() <= 1
+    np.testing.assert_allclose(module.sample(run, 3), images[:3], atol=1e-6)
+    assert np.abs(module.sample(run, 5, seed=1) - images).max() > 1e-3
+    assert [p.name for p in (tmp_path / "run" / "samples").iterdir()] == ["samples-000006.png"]
+    line = run.metrics()[-1]
+    assert {"loss", "loss_g"} <= line.keys()
+    assert cli.models()[command(model)]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_run_that_stops_goes_on_to_the_same_bits(model, tmp_path, small_data, monkeypatch):
+    """Stopped in step 23 of 30, with looks of the watch before and after; the average and the watch included."""
+    monkeypatch.setattr(Watch, "PATIENCE", 1)
+    monkeypatch.setattr(
+        Watch, "COLLAPSED", 10.0
+    )  # a warning before the stop, which the resumed run must keep
+    values = {"steps": 30, "checkpoint_every": 11}
+    module, _ = trained(model, tmp_path / "whole", **values)
+    _, config = small_config(model, **values)
+    stopped, log = Run.create(command(model), config, tmp_path / "stopped"), Run.log
+
+    def log_until(run, **given):
+        if run.done == 23:
+            raise KeyboardInterrupt
+        log(run, **given)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Run, "log", log_until)
+        module.train(config, stopped)
+    stopped._lock.close()
+    module.train(config, Run.create(command(model), config, tmp_path / "stopped", resume=True))
+    (arrays, meta), (expected, expected_meta) = (
+        checkpoint.read(tmp_path / name / "checkpoint.safetensors") for name in ("stopped", "whole")
+    )
+    assert arrays.keys() == expected.keys() and any(name.startswith("ema.") for name in arrays)
+    for name, array in arrays.items():
+        assert array.tobytes() == expected[name].tobytes(), name
+    assert meta["state"] == expected_meta["state"] and meta["sums"] == expected_meta["sums"]
+    warnings = [(tmp_path / name / "warnings.json").read_text() for name in ("stopped", "whole")]
+    assert warnings[0] == warnings[1] and json.loads(warnings[0])[0]["kind"] == "generator-collapsed"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_both_devices_train_alike(model, tmp_path, small_data):
+    losses, images = {}, {}
+    for device in ("cpu", "cuda"):
+        with gpu() if device == "cuda" else contextlib.nullcontext():
+            module, run = trained(model, tmp_path / device, device, steps=3, pictures_every=3)
+            losses[device] = [run.metrics()[-1][name] for name in ("loss", "loss_g")]
+            images[device] = module.sample(run, 2)
+    np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=1e-4)
+    np.testing.assert_allclose(images["cuda"], images["cpu"], atol=1e-3)
+
+
+@pytest.mark.parametrize("loss", BY_RATIO)
+@pytest.mark.parametrize("model, packing", [("gan", 1), ("gan", 2), ("dcgan", 2), ("cgan", None)])
+def test_losses_and_packing_by_flag(model, packing, loss, tmp_path, small_data):
+    more = {"packing": packing} if packing else {}
+    _, run = trained(model, tmp_path / "run", loss=loss, steps=2, **more)
+    assert np.isfinite(run.metrics()[-1]["loss"])
+
+
+@pytest.mark.parametrize("norm", ["batch", "spectral", "none"])
+def test_norms_of_the_convolutional_discriminator(norm, tmp_path, small_data):
+    module, run = trained("dcgan", tmp_path / "run", norm=norm, steps=2)
+    assert module.sample(run, 2).shape == (2, 28, 28)  # no state is missed when the run is opened again
+    names = dcgan.Discriminator(norm=norm).state_dict().keys()
+    assert any(n.endswith("weight_orig") for n in names) == (norm == "spectral")
+    assert any(n.endswith("running_mean") for n in names) == (norm == "batch")
+
+
+def test_spectral_norm_holds_the_largest_singular_value_at_one():
+    net = dcgan.Discriminator(width=4, norm="spectral")
+    for _ in range(200):
+        net(tg.zeros(1, 1, 28, 28))
+    for layer in net.model:
+        if isinstance(layer, nn.Conv2d):
+            matrix = layer.weight.detach().numpy().reshape(layer.weight.shape[0], -1)
+            assert np.linalg.svd(matrix)[1][0] == pytest.approx(1, abs=1e-3)
+
+
+def test_colour_images_of_32_pixels(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        adversarial.data, "load", lambda name, d=None, grey=False: blobs(name, 40, (3, 32, 32))
+    )
+    for model, more in ("dcgan", {}), ("wgan", {"net": "conv"}), ("wgan_gp", {"net": "conv"}):
+        module, run = trained(model, tmp_path / model, data="cifar10", steps=1, batch=4, **more)
+        assert module.sample(run, 2).shape == (2, 3, 32, 32)
+
+
+def test_a_resumed_run_may_be_longer(tmp_path, small_data, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flags = "--batch 8 --latent 4 --out run".split()
+    assert cli.main(["train", "gan", "--steps", "2", *flags]) == 0
+    assert cli.main(["train", "gan", "--steps", "4", "--resume", *flags]) == 0
+    assert Run.open("run", gan.Config).metrics()[-1]["step"] == 4
+
+
+# The seed programs
+
+
+def test_the_seeds_recipe_trains_as_the_seed_program_does(tmp_path, small_data, monkeypatch):
+    """The losses of four steps: their networks and loop under PyTorch, from our weights, images and noise."""
+    torch = pytest.importorskip("torch")
+    from test_seeds import SEEDS, block
+
+    if not SEEDS.is_dir():
+        pytest.skip("the seed texts are not beside this checkout")
+    config = gan.Config(recipe="seed", steps=4, batch=8)
+    assert (config.eps, config.ema) == (0.8, 0)
+    logged = []
+    monkeypatch.setattr(Run, "log", lambda run, **given: logged.append(given))
+    gan.train(config, Run.create("gan", config, tmp_path / "run"))
+    ours = [(d["loss"].item() / 2, d["loss_g"].item()) for d in logged if "loss" in d]
+
+    names, theirs = {"np": np}, []
+    exec(block("001", "adversarial_loss = nn.BCELoss()"), names)
+    for net, name in zip(gan.build(config), ("generator", "discriminator")):
+        state = {k: torch.tensor(v.numpy()) for k, v in net.state_dict().items()}
+        names[name].load_state_dict(state)
+    images = blobs().train_images[:, None]
+    batches = [adversarial.real_batch(images, config, i, None).numpy() for i in range(4)]
+    draws = iter([tg.random.Generator(0).at("z", i).normal((8, 100)) for i in range(4)])
+    monkeypatch.setattr(torch, "randn", lambda *size: torch.tensor(next(draws)))
+    names.update(dataloader=[torch.tensor(b) for b in batches], num_epochs=1, batch_size=8, latent_dim=100)
+    loop = block("001", "for epoch in range(num_epochs):")
+    names["note"] = lambda *losses: theirs.append(tuple(loss.item() for loss in losses))
+    exec(
+        loop.replace("        optimizer_G.step()\n", "        optimizer_G.step(); note(d_loss, g_loss)\n"),
+        names,
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+
+
+# The averaged generator
+
+
+def test_an_averaged_generator_has_statistics_of_its_own():
+    """BatchNorm's outputs have mean 0 and variance 1 over fresh noise, which they do not with the raw weights' ones."""
+    tg.manual_seed(0)
+    net = gan.Generator(8, eps=1e-5)
+    ema = optim.EMA(net, 0.9)
+    for _ in range(30):  # weights that wander, statistics that follow them
+        for p in net.parameters():
+            p.data.add_(0.05 * tg.randn(*p.shape))
+        net(tg.randn(64, 8))
+        ema.update()
+    before = {name: value.numpy().copy() for name, value in net.state_dict().items()}
+    average = adversarial.averaged(net, ema)
+    assert not average.training and net.training
+    for name, value in net.state_dict().items():
+        assert np.array_equal(value.numpy(), before[name]), name
+    for name, p in average.named_parameters():
+        assert np.array_equal(p.detach().numpy(), ema.average[name].numpy())
+
+    def spread(generator):
+        """How far the first normalisation's output is from variance 1"""
+        first = nn.Sequential(*list(generator.model)[:4])
+        norm, z = first[3], tg.randn(4000, 8)
+        with tg.no_grad():
+            y = ((first(z) - norm.bias) / norm.weight).numpy()
+        return np.abs(y.var(0) - 1).max()
+
+    with ema.applied():
+        raw = spread(net.eval())
+    assert spread(average) < 0.15 < raw
+
+
+def test_without_an_average_the_raw_weights_draw(tmp_path, small_data):
+    _, run = trained("gan", tmp_path / "run", ema=0.0)
+    arrays, _ = checkpoint.read(tmp_path / "run" / "checkpoint.safetensors")
+    net = adversarial.trained(run, gan.build(run.config)[0])
+    assert np.array_equal(net.model[0].weight.detach().numpy(), arrays["generator.model.0.weight"])
+
+
+# The watch
+
+
+def warnings(run):
+    path = run.path("warnings.json")
+    return [w["kind"] for w in json.loads(path.read_text())] if path.exists() else []
+
+
+def test_the_watch_sees_a_generator_that_ignores_its_noise(tmp_path, small_data, monkeypatch, capsys):
+    forward = gan.Generator.forward
+    monkeypatch.setattr(gan.Generator, "forward", lambda net, z: forward(net, z * 0))
+    _, run = trained("gan", tmp_path / "run", steps=310)
+    assert "generator-collapsed" in warnings(run)
+    said = [line for line in capsys.readouterr().err.splitlines() if "collapsed" in line]
+    assert len(said) == 1 and "--packing 2" in said[0] and "step 300" in said[0]
+    assert run.metrics()[-1]["diversity"] < 1e-9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["gan", "dcgan"])
+def test_the_watch_sees_a_discriminator_that_learns_20_times_as_fast(model, tmp_path, small_data):
+    _, run = trained(model, tmp_path / "run", steps=1000, batch=32, lr_ratio=20.0, latent=100)
+    assert "discriminator-won" in warnings(run)
+
+
+def test_the_watch_counts_looks_in_a_row(tmp_path):
+    config = gan.Config(steps=1)
+    watch = Watch(Run.create("gan", config, tmp_path / "run"), "non_saturating")
+    for seen in [True] * 29 + [False] + [True] * 29:
+        watch.count("discriminator-won", seen, "text")
+    assert not watch.warnings
+    for _ in range(200):
+        watch.count("discriminator-won", True, "text")
+    assert [w["kind"] for w in watch.warnings] == ["discriminator-won"]  # once
+
+
+def test_what_the_watch_logs(tmp_path, small_data, monkeypatch):
+    logged = []
+    monkeypatch.setattr(Run, "log", lambda run, **given: logged.append(given))
+    trained("gan", tmp_path / "run", steps=20)
+    seen = [d for d in logged if "diversity" in d]
+    assert len(seen) == 2 and set(seen[0]) == {"d_real", "d_fake", "grad_d", "grad_g", "diversity"}
+    assert all(0 < d["d_fake"].item() < 1 and d["grad_d"].item() > 0 < d["grad_g"].item() for d in seen)
+
+
+# WGAN
+
+
+def test_clipped_weights(tmp_path, small_data):
+    trained("wgan", tmp_path / "run", clip=0.003)
+    arrays, _ = checkpoint.read(tmp_path / "run" / "checkpoint.safetensors")
+    sizes = [np.abs(a).max() for name, a in arrays.items() if name.startswith("critic.")]
+    assert max(sizes) == np.float32(0.003)
+
+
+def test_slopes_and_their_gradients():
+    """Of a quadratic critic, where they are known: |A x + b|, and the penalty's gradient by differences."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(6, 6)), rng.normal(size=6)
+    real, fake = (tg.tensor(rng.normal(size=(5, 1, 2, 3))) for _ in range(2))
+    t = tg.tensor(rng.uniform(size=(5, 1, 1, 1)))
+    weight = tg.tensor(a + a.T, requires_grad=True)
+
+    def critic(x):
+        x = x.flatten(1)
+        return (0.5 * (x @ weight) * x).sum(1) + x @ tg.tensor(b)
+
+    def slopes():
+        return wgan_gp.slopes(critic, real, fake, t)
+
+    between = (t * real + (1 - t) * fake).numpy().reshape(5, 6)
+    np.testing.assert_allclose(
+        slopes().detach().numpy(), np.linalg.norm(between @ (a + a.T) + b, axis=1), rtol=1e-10
+    )
+    (slopes() - 1).square().mean().backward()
+    step = np.zeros((6, 6))
+    step[2, 4] = 1e-6
+    values = []
+    for sign in (1, -1):
+        weight.data.add_(tg.tensor(sign * step))
+        values.append((slopes() - 1).square().mean().item())
+        weight.data.sub_(tg.tensor(sign * step))
+    assert weight.grad[2, 4].item() == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-5)
+
+
+def test_the_critics_judge_each_image_alone():
+    for net in ("mlp", "conv"):
+        _, critic = wgan.build(wgan.Config(net=net))
+        x = tg.randn(3, 1, 28, 28)
+        np.testing.assert_allclose(critic(x).detach().numpy()[:1], critic(x[:1]).detach().numpy(), atol=1e-5)
+
+
+def test_mean_slope_of_a_run(tmp_path, small_data):
+    """Beside the definition, with gradients of one image at a time."""
+    _, run = trained("wgan_gp", tmp_path / "run")
+    found = wgan_gp.mean_slope(run, 7, rows=3)
+    assert found == pytest.approx(wgan_gp.mean_slope(run, 7), rel=1e-5) and found > 0
+
+
+def test_rank_correlation():
+    assert wgan_gp.rank_correlation([3, 1, 9, 4], np.exp([3, 1, 9, 4])) == pytest.approx(1)
+    # without ties 1 - 6 sum d² / (n (n² - 1)), here with d = 1, 1, 0, 1, 1
+    assert wgan_gp.rank_correlation([1, 2, 3, 4, 5], [2, 1, 3, 5, 4]) == pytest.approx(1 - 6 * 4 / 120)
+    # ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4: covariance 4.5, variances 4.5 and 5
+    assert wgan_gp.rank_correlation([0, 7, 7, 8], [1, 2, 3, 4]) == pytest.approx(4.5 / np.sqrt(4.5 * 5))
+
+
+# Conditional GAN
+
+
+def test_labels_reach_both_networks():
+    tg.manual_seed(0)
+    generator, discriminator = cgan.Generator(4).eval(), cgan.Discriminator()
+    z, x = tg.randn(1, 4).expand(10, 4), tg.randn(1, 1, 28, 28).expand(10, 1, 28, 28)
+    for out in generator(z, tg.arange(10)).flatten(1).sum(1), discriminator(x, tg.arange(10)):
+        assert len(np.unique(out.detach().numpy().round(6))) == 10
+
+
+def test_a_conditional_gan_learns_what_its_labels_mean(tmp_path, small_data):
+    """Bright squares whose place is the label: 300 steps move them there, more or less."""
+    module, run = trained("cgan", tmp_path / "run", steps=300, batch=32, lr=1e-3, ema=0.9)
+    images = np.stack([module.sample(run, 20, label=label).mean(0) for label in range(10)])
+    rows = (images[:, :, 8:20].mean(2) - 0.15).clip(0)
+    places = (rows * np.arange(28)).sum(1) / rows.sum(1)
+    assert np.corrcoef(places, np.arange(10))[0, 1] > 0.9 and places[9] - places[0] > 4
+
+
+# What is refused, in one line
+
+
+def test_bad_input(tmp_path, monkeypatch, capsys, small_data):
+    monkeypatch.chdir(tmp_path)
+
+    def told(*argv, code=2):
+        assert cli.main(list(argv)) == code
+        line = capsys.readouterr().err.strip().splitlines()[-1]
+        assert len(line) < 250
+        return line
+
+    assert "--packing: 3 does not divide the batch of 64" in told("train", "gan", "--packing", "3")
+    assert "--latent: found 0, expected 1 or more" in told("train", "gan", "--latent", "0")
+    assert not Path("runs").exists() or not list(Path("runs").iterdir())
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    for model in ("vae", "gan", "cgan", "wgan", "wgan-gp"):
+        line = told("train", model, "--data", "cifar10")
+        assert "images of cifar10 are 3 x 32 x 32, this network takes 28 x 28 in grey" in line
+    assert "no dataset of images 'ring8'" in told("train", "dcgan", "--data", "ring8")
+    monkeypatch.setattr(adversarial.data, "load", lambda name, d=None, grey=False: blobs(name, labels=False))
+    assert "mnist: has no labels, which cgan learns from" in told("train", "cgan", "--data", "mnist")
+    monkeypatch.setattr(adversarial.data, "load", lambda name, d=None, grey=False: blobs(name))
+    flags = ["--batch", "8", "--steps", "1", "--latent", "4"]
+    assert cli.main(["train", "gan", "--out", "a", *flags]) == 0
+    assert cli.main(["train", "cgan", "--out", "c", *flags]) == 0
+    assert "--label: found 10, expected 0 to 9" in told("sample", "c", "--label", "10")
+    assert "--label: gan has no labels" in told("sample", "a", "--label", "1")
+    assert "found a run of gan, expected one of dcgan" in told(
+        "train", "dcgan", "--out", "a", "--resume", *flags
+    )
+    with pytest.raises(RunError, match="found a run of gan, expected one of cgan"):
+        Run.create("cgan", cgan.Config(), "a", resume=True)
+
+
+def test_recipes():
+    seed, taught = gan.Config(recipe="seed"), gan.Config()
+    assert (seed.steps, seed.batch, seed.eps, seed.ema, seed.lr) == (29_000, 64, 0.8, 0.0, 2e-4)
+    assert taught.eps == 1e-5 and taught.ema > 0
+    assert gan.Config(recipe="seed", eps=0.1).eps == 0.1
+    assert dataclasses.replace(seed, steps=5).steps == 5
