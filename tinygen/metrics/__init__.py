@@ -1,6 +1,7 @@
 """Numbers that say how good a generative model is."""
 
 from tinygen.metrics.errors import MetricError
+from tinygen.metrics.images import image_measures
 from tinygen.metrics.likelihood import importance_sampled_nll, mean_and_error
 from tinygen.metrics.modes import mode_measures
 from tinygen.ops.likelihood import bernoulli_log_likelihood

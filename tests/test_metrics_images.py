@@ -1,0 +1,131 @@
+"""The shipped evaluators, the measures of images, their floors and ceilings, and the classifier that made them."""
+
+import numpy as np
+import pytest
+
+from tinygen import checkpoint
+from tinygen.data import load
+from tinygen.metrics import MetricError, image_measures, images
+from tinygen.metrics.evaluator import Evaluator, features_and_logits, load_evaluator
+from tinygen.models import classifier
+from tinygen.run import Run
+
+NAMES = "fd kid inception_score class_kl precision recall density coverage memorisation".split()
+
+
+def test_data_without_an_evaluator():
+    with pytest.raises(MetricError, match="glyphs has no evaluator, which"):
+        image_measures(np.zeros((10_000, 28, 28), np.float32), "glyphs")
+
+
+# Measures of images
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """An evaluator with its first parameters and 1,500 + 1,500 glyphs, so that all measures take a second."""
+    glyphs = load("glyphs")
+    x = np.divide(glyphs.train_images[:3000], 255, dtype=np.float32)
+    net = Evaluator().eval()
+    features, _ = features_and_logits(net, x[:1500])
+    standardise = images.Standardised(features)
+    z = standardise(features)
+    reference = images.Reference(standardise, z, z, glyphs.train_labels[:1500])
+    monkeypatch.setattr(images, "load_evaluator", lambda name: net)
+    monkeypatch.setattr(images, "_reference", lambda *names: reference)
+    monkeypatch.setattr(images, "limits", lambda name: {f"{n}_floor": 0.0 for n in NAMES})
+    return x
+
+
+def test_image_measures_has_the_contracts_keys(small):
+    found = image_measures(small[1500:], "mnist")
+    assert list(found) == NAMES + [f"{name}_floor" for name in NAMES]
+    assert all(np.isfinite(value) for value in found.values()) and found["fd"] > 0
+    assert image_measures(small[1500:, None].astype(np.float64), "mnist") == pytest.approx(found, rel=1e-5)
+
+
+def test_measures_see_noise_collapse_and_copies(small):
+    unseen = image_measures(small[1500:], "mnist")
+    noise = image_measures(images.noise((255 * small[:1500]).astype(np.uint8), 1500), "mnist")
+    collapsed = image_measures(small[[1500] * 1500], "mnist")
+    copies = image_measures(small[:1500], "mnist")
+    assert (
+        unseen["fd"] < noise["fd"]
+        and unseen["kid"] < noise["kid"]
+        and unseen["precision"] > noise["precision"]
+    )
+    assert collapsed["recall"] < 0.01 < unseen["recall"] and collapsed["coverage"] < unseen["coverage"]
+    assert copies["memorisation"] > 0.95 > unseen["memorisation"] and copies["fd"] < 1e-6
+
+
+@pytest.mark.parametrize(
+    "bad, message",
+    [
+        (np.zeros((2000, 3, 28, 28), np.float32), r"images: found colour, \(2000, 3, 28, 28\)"),
+        (np.zeros((2000, 784), np.float32), r"images: found shape \(2000, 784\), expected"),
+        (np.zeros((2000, 1, 32, 32), np.float32), r"images: found shape \(2000, 32, 32\), expected"),
+        (np.zeros((2000, 28, 28), np.uint8), r"images: found uint8, expected floats in \[0, 1\]"),
+        (np.full((2000, 28, 28), -1.0), r"images: found values from -1 to -1, expected \[0, 1\]"),
+        (np.full((2000, 28, 28), 255.0), r"images: found values from 255 to 255, expected"),
+        (np.full((2000, 28, 28), np.nan), r"images: found values from nan to nan, expected"),
+        (
+            np.zeros((1279, 28, 28), np.float32),
+            r"fd: found 1,279 images, expected at least 1,280: 10 for each",
+        ),
+        (np.zeros((0, 28, 28), np.float32), r"fd: found 0 images"),
+    ],
+)
+def test_images_that_cannot_be_measured(small, bad, message):
+    with pytest.raises(MetricError, match=message) as error:
+        image_measures(bad, "mnist")
+    assert "\n" not in str(error.value)
+
+
+def test_noise_has_the_mean_images_probabilities():
+    train = np.zeros((10, 28, 28), np.uint8)
+    train[:5, 3] = 255
+    noise = images.noise(train, 4000)
+    assert noise.shape == (4000, 28, 28) and set(np.unique(noise)) == {0, 1}
+    assert noise[:, 3].mean() == pytest.approx(0.5, abs=0.01) and noise.sum() == noise[:, 3].sum()
+
+
+# The classifier
+
+
+def trained(folder, **options):
+    config = classifier.Config(steps=40, batch=50, checkpoint_every=20, **options)
+    return classifier.train(config, Run.create("classifier", config, folder))
+
+
+def test_the_classifier_learns_and_its_export_is_an_evaluator(tmp_path, monkeypatch):
+    run = trained(tmp_path / "run")
+    measured = classifier.evaluate(Run.open(run.folder, classifier.Config), samples=500)
+    assert list(measured) == ["data", "split", "images", "accuracy"] and measured["images"] == 500
+    assert 0.5 < measured["accuracy"] < 1
+    path = classifier.export(run.folder, tmp_path / "glyphs.safetensors")
+    monkeypatch.setattr("tinygen.metrics.evaluator.WEIGHTS", tmp_path)
+    load_evaluator.cache_clear()
+    net, test = load_evaluator("glyphs"), load("glyphs")
+    assert classifier.accuracy(net, test.test_images[:500], test.test_labels[:500]) == measured["accuracy"]
+    command = "tinygen train classifier --data glyphs --seed 0 --steps 40 --batch 50 --lr 0.003"
+    assert checkpoint.read(path)[1]["command"] == command
+
+
+def test_a_stopped_classifier_goes_on_to_the_same_bits(tmp_path):
+    """Dropout and the running statistics of the batch norm included."""
+    whole = trained(tmp_path / "whole")
+    config = classifier.Config(steps=40, batch=50, checkpoint_every=20)
+    run = Run.create("classifier", config, tmp_path / "stopped")
+    log = run.log
+
+    def log_until_step_30(**values):
+        if run.step == 30:
+            raise KeyboardInterrupt
+        log(**values)
+
+    run.log = log_until_step_30
+    with pytest.raises(KeyboardInterrupt):
+        classifier.train(config, run)
+    again = classifier.train(config, Run.create("classifier", config, tmp_path / "stopped", resume=True))
+    (a, _), (b, _) = (checkpoint.read(r.path("checkpoint.safetensors")) for r in (whole, again))
+    assert a.keys() == b.keys() and all(a[name].tobytes() == b[name].tobytes() for name in a)

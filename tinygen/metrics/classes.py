@@ -1,0 +1,30 @@
+"""Measures of the classes that the evaluator sees in images."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def inception_score(logits: np.ndarray) -> float:
+    """exp(E_x KL(p(y|x) || p(y))): 1 to the number of classes  (Salimans et al. 2016, arXiv 1606.03498, section 4).
+
+    logits (N, C) of any classifier: high where each image is of one class for certain and the classes are even.
+    """
+    logits = np.asarray(logits, np.float64)
+    log_p = logits - logits.max(axis=1, keepdims=True)
+    log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
+    p = np.exp(log_p)
+    log_marginal = np.log(p.mean(axis=0).clip(1e-300))
+    return float(np.exp((p * (log_p - log_marginal)).sum(axis=1).mean()))
+
+
+def class_histogram_kl(classes: np.ndarray, data_classes: np.ndarray, count: int = 10) -> float:
+    """KL(generated || data) of the histograms of classes, in nats; at most log 1 / (the rarest class's share).
+
+    classes (N,), data_classes (M,) of integers below `count`
+    """
+    generated = np.bincount(classes, minlength=count) / len(classes)
+    data = np.bincount(data_classes, minlength=count) / len(data_classes)
+    seen = generated > 0
+    with np.errstate(divide="ignore"):  # a class that the data lacks: infinite
+        return float((generated[seen] * np.log(generated[seen] / data[seen])).sum())

@@ -1,0 +1,48 @@
+"""Fréchet distance between two sets of features, each taken for a Gaussian  (Dowson & Landau 1982).
+
+With Inception's features this is the FID (Heusel et al. 2017, arXiv 1706.08500); with any other network's it is not,
+and is not called so here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygen.metrics.errors import MetricError
+
+IMAGES_PER_FEATURE = 10  # fewer, and the covariances' sampling error is much of the distance
+
+
+def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
+    """The distance between the Gaussians of the features x (N, F) and y (M, F); biased upwards at small N and M."""
+    for features in (x, y):
+        need = IMAGES_PER_FEATURE * features.shape[1]
+        if len(features) < need:
+            raise MetricError(
+                f"fd: found {len(features):,} images, expected at least {need:,}: "
+                f"{IMAGES_PER_FEATURE} for each of {features.shape[1]} features"
+            )
+    return gaussian_frechet_distance(*mean_and_covariance(x), *mean_and_covariance(y))
+
+
+def mean_and_covariance(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x (N, F) -> mean (F,), covariance (F, F), unbiased, in float64"""
+    x = np.asarray(x, np.float64)
+    mean = x.mean(axis=0)
+    centred = x - mean
+    return mean, centred.T @ centred / (len(x) - 1)
+
+
+def gaussian_frechet_distance(mean1, covariance1, mean2, covariance2) -> float:
+    """|m1 - m2|² + tr(S1 + S2 - 2 (S1^½ S2 S1^½)^½): the squared 2-Wasserstein distance of N(m1, S1) and N(m2, S2).
+
+    S1^½ S2 S1^½ is symmetric, so that its root's trace is the sum of the roots of its eigenvalues; S1 S2, of the usual
+    formula, has the same eigenvalues but a root that comes out complex where the covariances are nearly singular.
+    """
+    values, vectors = np.linalg.eigh(covariance1)
+    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
+    eigenvalues = np.linalg.eigvalsh(root @ covariance2 @ root)  # negative only by rounding
+    cross = np.sqrt(eigenvalues.clip(0)).sum()
+    difference = mean1 - mean2
+    distance = difference @ difference + np.trace(covariance1) + np.trace(covariance2) - 2 * cross
+    return max(float(distance), 0.0)
