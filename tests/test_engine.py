@@ -1053,6 +1053,30 @@ def test_gradients_of_layers_are_accumulated_without_copies(monkeypatch):
     assert not copied and all(p.grad is not None for p in net.parameters())
 
 
+def test_a_gradient_that_nobody_else_holds_goes_on_in_another_shape_without_a_copy(monkeypatch):
+    copied, own = [], autograd._own
+    monkeypatch.setattr(autograd, "_own", lambda g, owned, record: own(g, owned or copied.append(g), record))
+    x, seed = leaf(1.0, 2.0, 3.0, 4.0), T.ones(2, 2, dtype=T.float64)
+    h = x.reshape(2, 2)
+    (h * h).sum().backward()
+    assert not copied and x.grad.tolist() == [2, 4, 6, 8]
+    h.retain_grad()  # the others are held: by h, by the caller, as two results, as one number seen many times
+    x.grad = None
+    (h * h).sum().backward()
+    x.grad.mul_(2)
+    assert h.grad.tolist() == [[2, 4], [6, 8]] and x.grad.tolist() == [4, 8, 12, 16]
+    x.grad = None
+    x.reshape(2, 2).backward(seed)
+    x.grad.mul_(3)
+    assert seed.tolist() == [[1, 1], [1, 1]] and x.grad.tolist() == [3, 3, 3, 3]
+    h = x.reshape(2, 2)
+    gh, gx = autograd.grad((h * h).sum(), [h, x])
+    gx.mul_(2)
+    assert gh.tolist() == [[2, 4], [6, 8]] and gx.tolist() == [4, 8, 12, 16]
+    (g,) = autograd.grad(x.reshape(2, 2).sum(), [x])
+    assert g.add_(T.arange(4)).tolist() == [1, 2, 3, 4]
+
+
 def test_constants_are_not_saved_for_a_gradient_nobody_wants():
     w, x = leaf(2.0), T.ones(1000, dtype=T.float64)
     y = x * x  # nothing requires a gradient

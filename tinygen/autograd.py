@@ -220,7 +220,7 @@ def _sweep(roots: list, seeds: list, targets, keep_graph: bool, record: bool) ->
         for root, seed in zip(roots, seeds):
             _add(gradients, root, seed, False, record)
         for node in order:
-            g, _ = gradients.pop(node, (None, False))
+            g, g_owned = gradients.pop(node, (None, False))
             if g is None or (useful is not None and node not in useful):
                 continue
             retained = node.retained and node.retained()
@@ -228,6 +228,7 @@ def _sweep(roots: list, seeds: list, targets, keep_graph: bool, record: bool) ->
                 _accumulate(retained, g, False, record)
             if targets is not None and node in targets:
                 found[node] = (g, False)  # it also flows on
+                g_owned = False
             wanted = node.parents
             if useful is not None:
                 wanted = [p if p in useful or p in targets else None for p in wanted]
@@ -242,7 +243,10 @@ def _sweep(roots: list, seeds: list, targets, keep_graph: bool, record: bool) ->
                 if parent is None or row_results[i] is None:
                     continue
                 gi = _fit(node, i, row_results[i])
-                _add(gradients, parent, gi, _is_new(gi, i, g, row_results), record)
+                if g_owned and not record and len(wanted) == 1 and _is_reshaped(gi, g):
+                    _add(gradients, parent, Tensor._wrap(gi._data), True, record)
+                else:
+                    _add(gradients, parent, gi, _is_new(gi, i, g, row_results), record)
     found.update((edge, g) for edge, g in gradients.items() if not isinstance(edge, Node))
     return found
 
@@ -256,6 +260,12 @@ def _is_new(gi, i: int, g, row_results) -> bool:
         if j != i and other is not None and other._data is array:
             return False
     return True
+
+
+def _is_reshaped(gi, g) -> bool:
+    """Whether gi is all of g in another shape: g is not used again, so that its memory is then gi's alone."""
+    array = gi._data
+    return array.size == g._data.size and array.flags.c_contiguous and _shares(array, g._data)
 
 
 def _add(gradients: dict, edge, g, owned: bool, record: bool) -> None:
