@@ -157,6 +157,17 @@ def _rows() -> list[Case]:
     ]
 
 
+def _group_norm_silu(groups: int) -> Callable:
+    """One operation where there is one for it, as the models use it"""
+
+    def f(api, x, w, b):
+        F = api.nn.functional
+        one = getattr(F, "group_norm_silu", None)
+        return one(x, groups, w, b) if one else F.silu(F.group_norm(x, groups, w, b))
+
+    return f
+
+
 def _images() -> list[Case]:
     """Normalisation over images, pooling, resizing."""
     F = lambda api: api.nn.functional
@@ -173,6 +184,7 @@ def _images() -> list[Case]:
             _ones(64),
             **affine,
         ),
+        *_both("group_norm_silu", images, _group_norm_silu(8), _ones(64), _ones(64), **affine),
         *_both(
             "batch_norm",
             images,
@@ -246,7 +258,6 @@ def _adam(tensors: int = 20, rows: int = 500, columns: int = 500) -> Case:
 def large_cases() -> list[Case]:
     """What fills a GPU: large products, the convolutions and norms of DDPM on CIFAR-10 and on 64 × 64, wide rows."""
     F = lambda api: api.nn.functional
-    silu_of_norm = lambda api, x, w, b: F(api).silu(F(api).group_norm(x, 32, w, b))
     layer_norm = lambda api, x, w, b: F(api).layer_norm(x, (1024,), w, b)
     return [
         *[_matmul(n, n, n) for n in (4096, 8192)],
@@ -261,7 +272,7 @@ def large_cases() -> list[Case]:
             case
             for shape in ((128, 128, 32, 32), (128, 256, 32, 32), (32, 192, 64, 64))
             for case in _both(
-                "group_norm_silu", shape, silu_of_norm, _ones(shape[1]), _ones(shape[1]), of=(0, 1, 2)
+                "group_norm_silu", shape, _group_norm_silu(32), _ones(shape[1]), _ones(shape[1]), of=(0, 1, 2)
             )
         ],
         _adam(50, 1024, 1024),

@@ -42,12 +42,19 @@ def _importer(torch):
             return torch
         mixed = ModuleType(name)
         for wanted in fromlist:
-            setattr(
-                mixed, wanted, getattr(theirs, wanted) if hasattr(theirs, wanted) else getattr(ours, wanted)
-            )
+            found = getattr(theirs, wanted) if hasattr(theirs, wanted) else getattr(ours, wanted)
+            setattr(mixed, wanted, _functional(found) if wanted == "functional" else found)
         return mixed
 
     return imported
+
+
+def _functional(F) -> ModuleType:
+    """torch.nn.functional, and what tinygen's has beside it as PyTorch would compose it"""
+    more = ModuleType(F.__name__)
+    vars(more).update(vars(F))
+    more.group_norm_silu = lambda *arguments, **named: F.silu(F.group_norm(*arguments, **named))
+    return more
 
 
 def _find(module, path: str):

@@ -9,6 +9,7 @@ import numpy as np
 from numba import prange
 
 from tinygen.kernels.compiled import njit
+from tinygen.kernels.elementwise_loops import ONE, logistic
 
 BLOCK = 2048  # elements of a row summed in its own precision
 ROWS = 128  # rows whose part of a column sum is added up before it joins the total
@@ -154,6 +155,84 @@ def group_norm_grad(g, x, weight, mean, inverse, gx, gweight, gbias):
         for c in range(C):
             own = slice(c * S, (c + 1) * S)
             combine_row(g[r, own], x[r, own], m, scale * weight[r, c], b, shift, gx[r, own])
+
+
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def scale_silu_row(x, m, a, b, out):
+    """silu(y), y = (x - m) a + b"""
+    for i in range(x.size):
+        y = (x[i] - m) * a + b
+        out[i] = y * logistic(y)
+
+
+@njit(cache=True, fastmath=SUMS, error_model="numpy")
+def block_silu_products(g, x, m, a, b, h):
+    """h = g silu'((x - m) a + b), which is kept; Σ h and Σ h (x - m)"""
+    total, product = g.dtype.type(0), g.dtype.type(0)
+    for i in range(x.size):
+        d = x[i] - m
+        y = d * a + b
+        p = logistic(y)
+        slope = g[i] * (p * (ONE + y * (ONE - p)))
+        h[i] = slope
+        total += slope
+        product += slope * d
+    return total, product
+
+
+@njit(cache=True, error_model="numpy")
+def row_silu_products(g, x, m, a, b, h):
+    """The same of a row of any length"""
+    total = product = 0.0
+    for start in range(0, x.size, BLOCK):
+        own = slice(start, start + BLOCK)
+        t, p = block_silu_products(g[own], x[own], m, a, b, h[own])
+        total += t
+        product += p
+    return total, product
+
+
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def combine_row_in_place(x, m, a, b, c, gx):
+    """combine_row where g lies in gx: the compiler cannot see that it may have both be one array"""
+    for i in range(x.size):
+        gx[i] = a * gx[i] + (b * (x[i] - m) + c)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def group_norm_silu(x, weight, bias, eps, y, mean, var):
+    """As group_norm, and its SiLU.  float32"""
+    C = weight.shape[1]
+    S = x.shape[1] // C
+    for r in prange(x.shape[0]):
+        m, squares = row_moments(x[r])
+        v = x.dtype.type(squares / x.shape[1])
+        mean[r], var[r] = m, v
+        inverse = x.dtype.type(1) / np.sqrt(v + eps)
+        for c in range(C):
+            own = slice(c * S, (c + 1) * S)
+            scale_silu_row(x[r, own], m, inverse * weight[r, c], bias[r, c], y[r, own])
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def group_norm_silu_grad(g, x, weight, bias, mean, inverse, gx, gweight, gbias):
+    """As group_norm_grad; what SiLU hands on lies in gx meanwhile.  bias (R, C), the others as there.  float32"""
+    n, C = x.shape[1], weight.shape[1]
+    S = n // C
+    for r in prange(x.shape[0]):
+        m, scale = mean[r], inverse[r]
+        total = product = 0.0
+        for c in range(C):
+            own = slice(c * S, (c + 1) * S)
+            t, p = row_silu_products(g[r, own], x[r, own], m, scale * weight[r, c], bias[r, c], gx[r, own])
+            gweight[r, c], gbias[r, c] = p * scale, t
+            total += t * weight[r, c]
+            product += p * weight[r, c]
+        b = x.dtype.type(-product * scale * scale * scale / n)
+        shift = x.dtype.type(-total * scale / n)
+        for c in range(C):
+            own = slice(c * S, (c + 1) * S)
+            combine_row_in_place(x[r, own], m, scale * weight[r, c], b, shift, gx[r, own])
 
 
 @njit(cache=True, fastmath={"contract"}, error_model="numpy")

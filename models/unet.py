@@ -73,7 +73,8 @@ class UNet(nn.Module):
             h = block(h, time)
         for level in self.up:
             h = level(h, time, skips)
-        return self.last(h)
+        norm, _, convolution = self.last
+        return convolution(norm_silu(norm, h))
 
 
 class Down(nn.Module):
@@ -132,10 +133,15 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x, time):
         """x (N, before, H, W), time (N, time_width) -> (N, width, H, W)"""
-        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.conv1(norm_silu(self.norm1, x))
         h = h + self.time(F.silu(time)).unsqueeze(2).unsqueeze(3)
-        h = self.conv2(self.dropout(F.silu(self.norm2(h))))
+        h = self.conv2(self.dropout(norm_silu(self.norm2, h)))
         return self.attention(self.shortcut(x) + h)
+
+
+def norm_silu(norm, x):
+    """silu(norm(x)) of a GroupNorm, as one operation"""
+    return F.group_norm_silu(x, norm.num_groups, norm.weight, norm.bias, norm.eps)
 
 
 class SelfAttention(nn.Module):

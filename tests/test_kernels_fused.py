@@ -140,9 +140,11 @@ def test_norms(shape, dims, vector, dtype):
         forward = (x, weight, bias, dims, 1e-5)
         _, mean, var = results("normalize", "reference", forward, {})
         backward = (g, x, weight, mean, var, dims, 1e-5, given)
-        for name, args in (("normalize", forward), ("normalize_grad", backward)):
+        kinds = {"normalize": forward, "normalize_grad": backward, "normalize_silu": forward}
+        kinds["normalize_silu_grad"] = (g, x, weight, bias, mean, var, dims, 1e-5, given)
+        for name, args in kinds.items():
             fit = [v for v in every_variant(name) if usable(name, v, *args)]
-            assert fit or x.size <= 1024, (name, shape)
+            assert fit or x.size <= 1024 or "silu" in name, (name, shape)
             expected = [a for a in results(name, "reference", args, {}) if a is not None]
             for variant in fit:
                 found, again = ([a for a in results(name, variant, args, {}) if a is not None] for _ in "12")
@@ -150,6 +152,25 @@ def test_norms(shape, dims, vector, dtype):
                 for a, b, c in zip(found, expected, again):
                     assert a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == c.tobytes()
                     assert np.abs(a - b).max() <= 10 * LIMIT[dtype] * (1 + np.abs(b).max()), (name, variant)
+
+
+def test_silu_after_a_norm_is_compiled_where_groups_are():
+    """float32 over the channels and places of a group; of nothing, elsewhere and in float64 the reference answers"""
+    from tinygen.kernels.dispatch import trace
+
+    cases = [
+        ((2, 3, 5, 97), (2, 3), "float32"),
+        ((2, 3, 5, 97), (2, 3), "float64"),
+        ((0, 3, 5, 97), (2, 3), "float32"),
+    ]
+    cases += [((3, 5, 13, 11), (0, 2, 3), "float32"), ((2, 3, 4, 1), (2, 3), "float32")]
+    for i, (shape, dims, dtype) in enumerate(cases):
+        x = 90 * numbers(0, *shape, dtype=dtype)  # SiLU is x or 0 at most of them
+        with trace() as calls, np.errstate(all="ignore"):
+            _, mean, var = kernels.normalize_silu(x, None, None, dims, 1e-5)
+            kernels.normalize_silu_grad(x, x, None, None, mean, var, dims, 1e-5, None)
+        found = [variant for name, variant in calls if "silu" in name and "normalize" in name]
+        assert found == ["reference" if i else "groups"] * 2
 
 
 def test_norms_of_long_rows():

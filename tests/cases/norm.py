@@ -18,6 +18,12 @@ case("rms_norm", lambda T, F, x, w: T.rms_norm(x, [3, 4], w, 0.1), U(2, 3, 4), U
 case("rms_norm", lambda T, F, x: F.rms_norm(x, (4,)), C([[0.0] * 4, [1e-8] * 4]), second=False, **LAYER)
 case("group_norm", lambda T, F, x, w, b: F.group_norm(x, 2, w, b), U(2, 4, 3), U(4), U(4), **LAYER)
 case("group_norm", lambda T, F, x: F.group_norm(x, 3, eps=0.1), U(2, 3, 2, 2), **LAYER)
+case("F.group_norm_silu", lambda T, F, x, w, b: F.group_norm_silu(x, 2, w, b), U(2, 4, 3), U(4), U(4),
+     torch=lambda T, F, x, w, b: F.silu(F.group_norm(x, 2, w, b)), **LAYER)  # fmt: skip
+case("F.group_norm_silu", lambda T, F, x, w, b: F.group_norm_silu(x, 3, w, b, eps=0.1), U(2, 3, 2, 2), U(3), U(3),
+     torch=lambda T, F, x, w, b: F.silu(F.group_norm(x, 3, w, b, eps=0.1)), **LAYER)  # fmt: skip
+case("F.group_norm_silu", lambda T, F, x: F.group_norm_silu(x, 1), U(2, 3, 2),
+     torch=lambda T, F, x: F.silu(F.group_norm(x, 1)), **LAYER)  # fmt: skip
 RUNNING = (constant(C([0.1, -0.2, 0.3])), constant(C([0.5, 1.5, 2.0])))
 
 case("batch_norm", lambda T, F, x, m, v, w, b: F.batch_norm(x, m.clone(), v.clone(), w, b, True),

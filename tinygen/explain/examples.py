@@ -243,6 +243,9 @@ EXAMPLES = {
     "group_norm": example(
         "tinygen.group_norm(input, 2, weight, bias)", input=real(2, 4, 2), weight=real(4), bias=real(4)
     ),
+    "F.group_norm_silu": example(
+        "F.group_norm_silu(input, 2, weight, bias)", input=real(2, 4, 2), weight=real(4), bias=real(4)
+    ),
     "batch_norm": example(
         "tinygen.batch_norm(input, None, None, weight, bias, training=True)",
         input=real(4, 2), weight=real(2), bias=real(2),

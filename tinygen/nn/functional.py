@@ -43,7 +43,7 @@ from tinygen.ops.loss import (
     smooth_l1_loss,
 )
 from tinygen.ops.matmul import linear
-from tinygen.ops.norm import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
+from tinygen.ops.norm import batch_norm, group_norm, group_norm_silu, instance_norm, layer_norm, rms_norm
 from tinygen.ops.pad import pad
 from tinygen.ops.pool import (
     adaptive_avg_pool1d,

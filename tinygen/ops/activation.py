@@ -90,13 +90,13 @@ def _silu(x):
     return kernels.silu(x)
 
 
-def _silu_row(g, x):
+def silu_row(g, x):
     """(x p)' = p + x p' with p = σ(x) and p' = p (1 - p)"""
     p = sigmoid(x)
     return g * (p * (1 + x * (1 - p)))
 
 
-_silu.vjp(_silu_row)
+_silu.vjp(silu_row)
 _silu.fused(lambda g, x: (kernels.silu_grad(g, x),))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.ops.activation import silu_row
 from tinygen.ops.checks import expect_one_dtype
 from tinygen.ops.elementwise import rsqrt, square
 from tinygen.ops.reduce import mean, sum_to
@@ -58,6 +59,42 @@ _normalize.vjp(
 @_normalize.fused
 def _normalize_fused(g, x, weight, average, var, weight_shape, bias_shape, dims, eps):
     return kernels.normalize_grad(g, x, weight, average, var, dims, eps, weight_shape or bias_shape)
+
+
+@primitive(keeps=("average", "var"))
+def _normalize_silu(x, weight=None, bias=None, *, dims, eps):
+    """silu(y), y what _normalize gives"""
+    return kernels.normalize_silu(x, weight, bias, dims, eps)
+
+
+def _before_silu(g, x, weight, bias, dims, eps):
+    """The gradient of what SiLU was taken of, which is computed from x again; and n as in _normalized"""
+    n, _ = _normalized(x, dims, eps)
+    y = n if weight is None else n * weight
+    return silu_row(g, y if bias is None else y + bias), n
+
+
+def _silu_weight_row(g, x, weight, bias, weight_shape, dims, eps):
+    h, n = _before_silu(g, x, weight, bias, dims, eps)
+    return sum_to(h * n, shape=weight_shape)
+
+
+# the rows of _normalize, after that of SiLU
+_normalize_silu.vjp(
+    lambda g, x, weight, bias, dims, eps: _normalize_row(
+        _before_silu(g, x, weight, bias, dims, eps)[0], x, weight, dims, eps
+    ),
+    _silu_weight_row,
+    lambda g, x, weight, bias, bias_shape, dims, eps: sum_to(
+        _before_silu(g, x, weight, bias, dims, eps)[0], shape=bias_shape
+    ),
+)
+
+
+@_normalize_silu.fused
+def _normalize_silu_fused(g, x, weight, bias, average, var, weight_shape, bias_shape, dims, eps):
+    shape = weight_shape or bias_shape
+    return kernels.normalize_silu_grad(g, x, weight, bias, average, var, dims, eps, shape)
 
 
 def _in_shape(vector, shape: tuple):
@@ -122,18 +159,31 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     y = (x - mean) / sqrt(var + eps) · weight + bias, mean and var (biased) over the channels and places of a group.
     input (N, C, …), weight and bias (C,) -> the shape of input
     """
-    _check_floating("group_norm", input)
+    grouped = _grouped("group_norm", input, num_groups, weight, bias)
+    return reshape(_normalize(*grouped, dims=(2, 3), eps=eps), input.shape)
+
+
+def _grouped(operation: str, input, num_groups: int, weight, bias) -> tuple:
+    """input (N, groups, C, places), weight and bias (groups, C, 1) with C the channels of a group; all checked."""
+    _check_floating(operation, input)
     if input.ndim < 2 or num_groups < 1 or input.shape[1] % num_groups:
         raise ShapeError(
-            f"group_norm: {num_groups} groups do not divide the channels, dimension 1 of input {input.shape}"
+            f"{operation}: {num_groups} groups do not divide the channels, dimension 1 of input {input.shape}"
         )
     N, C, *rest = input.shape
-    _check_enough("group_norm", input, N * C // num_groups * math.prod(rest))
-    _check_sizes("group_norm", input, (C,), weight=weight, bias=bias)
+    _check_enough(operation, input, N * C // num_groups * math.prod(rest))
+    _check_sizes(operation, input, (C,), weight=weight, bias=bias)
     shape = (num_groups, C // num_groups, 1)
-    grouped = reshape(input, N, *shape[:2], math.prod(rest))
-    y = _normalize(grouped, _in_shape(weight, shape), _in_shape(bias, shape), dims=(2, 3), eps=eps)
-    return reshape(y, input.shape)
+    return reshape(input, N, *shape[:2], math.prod(rest)), _in_shape(weight, shape), _in_shape(bias, shape)
+
+
+def group_norm_silu(input, num_groups, weight=None, bias=None, eps=1e-5):
+    """silu(group_norm(input, …)) without an array between the two.  PyTorch has no function for it.
+
+    input (N, C, …), weight and bias (C,) -> the shape of input
+    """
+    grouped = _grouped("group_norm_silu", input, num_groups, weight, bias)
+    return reshape(_normalize_silu(*grouped, dims=(2, 3), eps=eps), input.shape)
 
 
 def _per_channel(input) -> tuple:
