@@ -43,6 +43,7 @@ DIFFERENT = {  # name: what the failure must say, reason
     "F.cross_entropy": ("output 0", "PyTorch's mean over no classes is nan"),
 }
 DIFFERENT["F.scaled_dot_product_attention-17"] = ("", "PyTorch does not broadcast the batch of empty values")
+DIFFERENT["F.group_norm_silu"] = DIFFERENT["group_norm"]
 for name in ("nn.BatchNorm2d", "nn.InstanceNorm2d"):
     DIFFERENT[name] = (
         "found running_mean",
