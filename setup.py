@@ -24,7 +24,7 @@ setup(
     package_data={
         "tinygen.kernels": ["*.cu", "*.cuh", "*.h"],
         "tinygen.kernels.hostcuda": ["*.h", "*.cpp", "*.md", "toolkit/*.h"],
-        "tinygen.metrics": ["*.safetensors"],
+        "tinygen.metrics": ["weights/*.safetensors", "weights/*.json"],
         "tinygen.benchmarks": ["results/*.json"],
     },
 )

@@ -1,20 +1,81 @@
 """The shipped evaluators, the measures of images, their floors and ceilings, and the classifier that made them."""
 
+import hashlib
+import json
+import os
+
 import numpy as np
 import pytest
 
 from tinygen import checkpoint
 from tinygen.data import load
-from tinygen.metrics import MetricError, image_measures, images
-from tinygen.metrics.evaluator import Evaluator, features_and_logits, load_evaluator
+from tinygen.metrics import MetricError, image_measures, images, limits
+from tinygen.metrics.evaluator import WEIGHTS, Evaluator, features_and_logits, load_evaluator
+from tinygen.metrics.frechet import frechet_distance
 from tinygen.models import classifier
 from tinygen.run import Run
 
+ACCURACY = {"mnist": 0.993, "fashion-mnist": 0.92}
 NAMES = "fd kid inception_score class_kl precision recall density coverage memorisation".split()
+HIGHER_IS_BETTER = {"inception_score", "precision", "recall", "density", "coverage"}
+
+
+@pytest.fixture(params=ACCURACY)
+def data(request):
+    if not os.environ.get("TINYGEN_DATA"):
+        pytest.skip(f"no {request.param} here: set TINYGEN_DATA")
+    return request.param
+
+
+# The shipped evaluators
+
+
+def test_the_shipped_evaluator_classifies_the_test_set(data):
+    """And as well as its metadata say."""
+    path = WEIGHTS / f"{data}.safetensors"
+    assert path.stat().st_size <= 2_000_000
+    test, (_, facts) = load(data), checkpoint.read(path)
+    found = classifier.accuracy(load_evaluator(data), test.test_images, test.test_labels)
+    assert found >= ACCURACY[data]
+    assert found == pytest.approx(
+        facts["accuracy"], abs=2e-4
+    )  # another machine's rounding moves an image or two
+    assert facts["command"].startswith(f"tinygen train classifier --data {data} --seed ")
+
+
+def test_the_test_set_is_next_to_the_training_set(data):
+    """The floor of the Fréchet distance, from the first 10,000 training images."""
+    dataset, net = load(data), load_evaluator(data)
+    train, _ = features_and_logits(net, dataset.train_images[:10_000])
+    test, _ = features_and_logits(net, dataset.test_images)
+    standardise = images.Standardised(train)
+    distance = frechet_distance(standardise(test), standardise(train))
+    assert 0 < distance < 1
+    assert distance == pytest.approx(images.known_limits(data)["fd_floor"], rel=1e-3)
+
+
+def test_floors_and_ceilings_are_of_the_shipped_weights_and_apart(data):
+    known = json.loads((WEIGHTS / f"{data}.json").read_text())
+    assert (
+        known["weights_sha256"] == hashlib.sha256((WEIGHTS / f"{data}.safetensors").read_bytes()).hexdigest()
+    )
+    for name in NAMES:
+        floor, ceiling = known["floor"][name], known["ceiling"][name]
+        if name != "memorisation":  # which noise has none of
+            assert floor > ceiling if name in HIGHER_IS_BETTER else floor < ceiling, name
+
+
+@pytest.mark.slow
+def test_floors_and_ceilings_are_what_the_command_measures(data):
+    known = json.loads((WEIGHTS / f"{data}.json").read_text())
+    for kind in limits.KINDS:
+        assert limits.measured(data, kind) == pytest.approx(known[kind], rel=1e-3, abs=1e-3), kind
 
 
 def test_data_without_an_evaluator():
-    with pytest.raises(MetricError, match="glyphs has no evaluator, which"):
+    with pytest.raises(
+        MetricError, match=r"glyphs has no evaluator, .* there is one for fashion-mnist, mnist$"
+    ):
         image_measures(np.zeros((10_000, 28, 28), np.float32), "glyphs")
 
 
@@ -27,13 +88,10 @@ def small(monkeypatch):
     glyphs = load("glyphs")
     x = np.divide(glyphs.train_images[:3000], 255, dtype=np.float32)
     net = Evaluator().eval()
-    features, _ = features_and_logits(net, x[:1500])
-    standardise = images.Standardised(features)
-    z = standardise(features)
-    reference = images.Reference(standardise, z, z, glyphs.train_labels[:1500])
+    reference = images.Reference(net, x[:1500], glyphs.train_labels[:1500])
     monkeypatch.setattr(images, "load_evaluator", lambda name: net)
-    monkeypatch.setattr(images, "_reference", lambda *names: reference)
-    monkeypatch.setattr(images, "limits", lambda name: {f"{n}_floor": 0.0 for n in NAMES})
+    monkeypatch.setattr(images.Reference, "of", lambda *names: reference)
+    monkeypatch.setattr(images, "known_limits", lambda name: {f"{n}_floor": 0.0 for n in NAMES})
     return x
 
 
@@ -41,12 +99,13 @@ def test_image_measures_has_the_contracts_keys(small):
     found = image_measures(small[1500:], "mnist")
     assert list(found) == NAMES + [f"{name}_floor" for name in NAMES]
     assert all(np.isfinite(value) for value in found.values()) and found["fd"] > 0
+    assert images.image_distance(small[1500:], "mnist") == found["fd"]
     assert image_measures(small[1500:, None].astype(np.float64), "mnist") == pytest.approx(found, rel=1e-5)
 
 
 def test_measures_see_noise_collapse_and_copies(small):
     unseen = image_measures(small[1500:], "mnist")
-    noise = image_measures(images.noise((255 * small[:1500]).astype(np.uint8), 1500), "mnist")
+    noise = image_measures(limits.noise((255 * small[:1500]).astype(np.uint8), 1500), "mnist")
     collapsed = image_measures(small[[1500] * 1500], "mnist")
     copies = image_measures(small[:1500], "mnist")
     assert (
@@ -84,7 +143,7 @@ def test_images_that_cannot_be_measured(small, bad, message):
 def test_noise_has_the_mean_images_probabilities():
     train = np.zeros((10, 28, 28), np.uint8)
     train[:5, 3] = 255
-    noise = images.noise(train, 4000)
+    noise = limits.noise(train, 4000)
     assert noise.shape == (4000, 28, 28) and set(np.unique(noise)) == {0, 1}
     assert noise[:, 3].mean() == pytest.approx(0.5, abs=0.01) and noise.sum() == noise[:, 3].sum()
 

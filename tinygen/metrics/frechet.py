@@ -16,13 +16,18 @@ IMAGES_PER_FEATURE = 10  # fewer, and the covariances' sampling error is much of
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     """The distance between the Gaussians of the features x (N, F) and y (M, F); biased upwards at small N and M."""
     for features in (x, y):
-        need = IMAGES_PER_FEATURE * features.shape[1]
-        if len(features) < need:
-            raise MetricError(
-                f"fd: found {len(features):,} images, expected at least {need:,}: "
-                f"{IMAGES_PER_FEATURE} for each of {features.shape[1]} features"
-            )
+        expect_enough(*features.shape)
     return gaussian_frechet_distance(*mean_and_covariance(x), *mean_and_covariance(y))
+
+
+def expect_enough(images: int, features: int) -> None:
+    """MetricError if there are too few images to estimate a covariance of so many features."""
+    need = IMAGES_PER_FEATURE * features
+    if images < need:
+        raise MetricError(
+            f"fd: found {images:,} images, expected at least {need:,}: {IMAGES_PER_FEATURE} for each of "
+            f"{features} features"
+        )
 
 
 def mean_and_covariance(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,34 +1,34 @@
 """All measures of generated images against a data set, and their floors and ceilings.
 
     image_measures(images, "mnist")     {"fd": ..., "fd_floor": ..., "fd_ceiling": ..., "kid": ..., ...}
-    python -m tinygen.metrics.images mnist     measures the floors and ceilings and writes weights/mnist.json
 
-A floor is what 10,000 unseen real images, the test set, measure: no generator needs to be better.  A ceiling is what
-noise measures: each pixel independently 0 or 1, with the mean training image's probability of 1.
+Floors and ceilings were measured by `limits.py` and come with the evaluators' weights.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import sys
-from functools import lru_cache
-from typing import NamedTuple
+from functools import cached_property, lru_cache
 
 import numpy as np
 
-from tinygen.data import binarize, load
+from tinygen.data import load
 from tinygen.metrics.classes import class_histogram_kl, inception_score
 from tinygen.metrics.errors import MetricError
-from tinygen.metrics.evaluator import WEIGHTS, Evaluator, Standardised, features_and_logits, load_evaluator
-from tinygen.metrics.frechet import frechet_distance
+from tinygen.metrics.evaluator import (
+    FEATURES,
+    WEIGHTS,
+    Evaluator,
+    Standardised,
+    features_and_logits,
+    load_evaluator,
+)
+from tinygen.metrics.frechet import expect_enough, frechet_distance
 from tinygen.metrics.kid import kernel_distance
 from tinygen.metrics.neighbours import memorisation, precision_recall_density_coverage
-from tinygen.random import Generator
+from tinygen.progress import say
 
-REFERENCE = (
-    10_000  # training images, the first ones, that all but memorisation (which takes all) compare with
-)
+REFERENCE = 10_000  # training images, the first ones, to compare with; memorisation takes all
 
 
 def image_measures(images: np.ndarray, data: str, data_dir=None) -> dict[str, float]:
@@ -45,8 +45,19 @@ def image_measures(images: np.ndarray, data: str, data_dir=None) -> dict[str, fl
     """
     net = load_evaluator(data)
     images = checked(images)
-    reference = _reference(data, data_dir)
-    return _measures(net, images, reference) | limits(data)
+    expect_enough(len(images), FEATURES)
+    if len(images) != REFERENCE:
+        say(f"measures of {len(images):,} images; their floors and ceilings are of {REFERENCE:,}")
+    return measures_of(net, images, Reference.of(data, data_dir)) | known_limits(data)
+
+
+def image_distance(images: np.ndarray, data: str, data_dir=None) -> float:
+    """The Fréchet distance alone, cheap enough to be taken now and again in training."""
+    net, images = load_evaluator(data), checked(images)
+    expect_enough(len(images), FEATURES)
+    reference = Reference.of(data, data_dir)
+    features, _ = features_and_logits(net, images)
+    return frechet_distance(reference.standardise(features), reference.features)
 
 
 def checked(images) -> np.ndarray:
@@ -68,32 +79,38 @@ def checked(images) -> np.ndarray:
     return images.astype(np.float32, copy=False)
 
 
-def limits(data: str) -> dict[str, float]:
-    """The floors and ceilings, NAME_floor and NAME_ceiling, as `python -m tinygen.metrics.images` measured them."""
-    known = json.loads(_limits_file(data).read_text())
+def known_limits(data: str) -> dict[str, float]:
+    """The floors and ceilings, NAME_floor and NAME_ceiling, that `python -m tinygen.metrics.limits` measured."""
+    known = json.loads((WEIGHTS / f"{data}.json").read_text())
     return {f"{name}_{kind}": value for kind in ("floor", "ceiling") for name, value in known[kind].items()}
 
 
-class Reference(NamedTuple):
-    """The data set's side of the measures; features standardised."""
+class Reference:
+    """The data set's side of the measures: what the evaluator makes of its training images."""
 
-    standardise: Standardised
-    features: np.ndarray  # (10000, F) of the first training images
-    all_features: np.ndarray  # (60000, F) of all of them
-    labels: np.ndarray  # (60000,)
+    def __init__(self, net: Evaluator, train_images: np.ndarray, train_labels: np.ndarray) -> None:
+        self.net, self.train_images, self.labels = net, train_images, train_labels
+        features, _ = features_and_logits(net, train_images[:REFERENCE], "reference")
+        self.standardise = Standardised(features)
+        self.features = self.standardise(features)  # (REFERENCE, F)
+
+    @cached_property
+    def all_features(self) -> np.ndarray:
+        """Standardised, of all training images: 60,000 take some seconds.  (N, F)"""
+        rest, _ = features_and_logits(self.net, self.train_images[REFERENCE:], "training images")
+        return np.concatenate([self.features, self.standardise(rest)])
+
+    @classmethod
+    @lru_cache(maxsize=2)
+    def of(cls, data: str, data_dir=None) -> Reference:
+        """That of a data set; remembered."""
+        dataset = load(data, data_dir, grey=True)
+        return cls(load_evaluator(data), dataset.train_images, dataset.train_labels)
 
 
-@lru_cache(maxsize=1)
-def _reference(data, data_dir) -> Reference:
-    dataset = load(data, data_dir)
-    features, _ = features_and_logits(load_evaluator(data), dataset.train_images, "training images' features")
-    standardise = Standardised(features[:REFERENCE])
-    features = standardise(features)
-    return Reference(standardise, features[:REFERENCE], features, dataset.train_labels)
-
-
-def _measures(net: Evaluator, images: np.ndarray, reference: Reference) -> dict[str, float]:
-    features, logits = features_and_logits(net, images, "features")
+def measures_of(net: Evaluator, images: np.ndarray, reference: Reference) -> dict[str, float]:
+    """The measures themselves, of images as `checked` returns them."""
+    features, logits = features_and_logits(net, images)
     x = reference.standardise(features)
     return {
         "fd": frechet_distance(x, reference.features),
@@ -103,38 +120,3 @@ def _measures(net: Evaluator, images: np.ndarray, reference: Reference) -> dict[
         **precision_recall_density_coverage(reference.features, x),
         "memorisation": memorisation(reference.all_features, x),
     }
-
-
-def noise(train_images: np.ndarray, n: int) -> np.ndarray:
-    """n images of independent pixels, 1 with the mean image's probability.  (M, 28, 28) uint8 -> (n, 28, 28) float32"""
-    mean = np.broadcast_to(train_images.mean(axis=0), (n, *train_images.shape[1:]))
-    return binarize(mean, Generator(0).at("ceiling"))
-
-
-def measure_limits(data: str, data_dir=None) -> dict[str, dict]:
-    """{"floor": measures of the test images, "ceiling": measures of as much noise}"""
-    dataset, net = load(data, data_dir), load_evaluator(data)
-    test = np.divide(dataset.test_images, 255, dtype=np.float32)
-    reference = _reference(data, data_dir)
-    return {
-        "floor": _measures(net, test, reference),
-        "ceiling": _measures(net, noise(dataset.train_images, len(test)), reference),
-    }
-
-
-def _limits_file(data):
-    return WEIGHTS / f"{data}.json"
-
-
-def main(names) -> None:
-    for name in names:
-        weights = hashlib.sha256((WEIGHTS / f"{name}.safetensors").read_bytes()).hexdigest()
-        facts = {"command": f"python -m tinygen.metrics.images {name}", "weights_sha256": weights}
-        content = {**facts, **measure_limits(name)}
-        text = json.dumps(content, indent=2) + "\n"
-        _limits_file(name).write_text(text)
-        print(text, end="")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -51,7 +51,7 @@ def memorisation(train: np.ndarray, fake: np.ndarray) -> float:
     nearest, distance = np.empty(len(fake), np.int64), np.empty(len(fake))
     for part, distances in _distance_blocks(fake, train, "nearest training images"):
         nearest[part] = distances.argmin(axis=1)
-        distance[part] = distances.min(axis=1)
+        distance[part] = distances[np.arange(len(distances)), nearest[part]]
     used, of_fake = np.unique(nearest, return_inverse=True)
     between = np.empty(len(used))
     for part, distances in _distance_blocks(train[used], train, "their nearest others"):
@@ -70,17 +70,15 @@ def ball_radii(x: np.ndarray, k: int) -> np.ndarray:
 
 
 def _distance_blocks(x, y, what):
-    """Blocks of rows of the squared distances |x_i - y_j|²; float64, because |x|² + |y|² - 2 x·y cancels.
+    """Blocks of rows of the squared distances |x_i - y_j|² = [x_i, |x_i|², 1] · [-2 y_j, 1, |y_j|²].
 
-    Yields (slice of the rows, (rows, M)).
+    In float64, because the terms cancel: what should be 0 comes out as 1e-12 or -1e-12.  x (N, F), y (M, F), yields
+    (slice of the rows, (rows, M)).
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    x_squares, y_squares = (x * x).sum(axis=1), (y * y).sum(axis=1)
+    left = np.column_stack([x, (x * x).sum(axis=1), np.ones(len(x))])
+    right = np.column_stack([-2 * y, np.ones(len(y)), (y * y).sum(axis=1)]).T
     rows = max(1, ELEMENTS // len(y))
     for start in progress(range(0, len(x), rows), what):
         part = slice(start, min(start + rows, len(x)))
-        distances = x[part] @ y.T
-        distances *= -2
-        distances += x_squares[part, None]
-        distances += y_squares
-        yield part, distances.clip(0, out=distances)
+        yield part, left[part] @ right
