@@ -10,6 +10,9 @@ import numpy as np
 
 HOST = np.ndarray, np.generic  # what is on the CPU; NumPy's results without dimensions are scalars
 OLDEST = 80  # sm_80, Ampere: what the kernels are written for
+EXTRAS = 12, 13  # the versions of CUDA that an extra installs CuPy for
+DRIVERS = "580 or newer for CUDA 13, 525 for CUDA 12"
+NO_DRIVER = f"no NVIDIA driver found that CuPy can use: install one ({DRIVERS}), or use the CPU"
 INSTALL = "pip install 'tinygen[cuda13]' (or 'tinygen[cuda12]', for a driver below 580)"
 
 
@@ -36,13 +39,12 @@ def driver() -> int:
         version = runtime.driverGetVersion()
         needed = runtime.runtimeGetVersion()
     if version == 0:
-        raise CudaError(
-            "no NVIDIA driver found: install one (580 or newer for CUDA 13, 525 for CUDA 12), or use the CPU"
-        )
+        raise CudaError(NO_DRIVER)
     if version // 1000 < needed // 1000:
+        other = f", or pip install 'tinygen[cuda{version // 1000}]'" if version // 1000 in EXTRAS else ""
         raise CudaError(
-            f"the NVIDIA driver is for CUDA {_version(version)}, older than this CuPy's {_version(needed)}: update the "
-            f"driver, or pip install 'tinygen[cuda{version // 1000}]'"
+            f"the NVIDIA driver is for CUDA {_version(version)}, older than this CuPy's {_version(needed)}: "
+            f"update it ({DRIVERS}){other}"
         )
     with errors_told():
         count = runtime.getDeviceCount()
@@ -76,7 +78,8 @@ def on_device(array, device: str):
     here = isinstance(array, HOST)
     if here == (device == "cpu"):
         return array
-    return cupy().asarray(array) if here else array.get()
+    with errors_told():
+        return cupy().asarray(array) if here else array.get()
 
 
 def on_host(array) -> np.ndarray:
@@ -106,10 +109,7 @@ def told(error: Exception) -> str | None:
     ):
         return f"out of GPU memory{_memory()}: take a smaller --batch or a smaller model, or free the card ({text})"
     if "cudaErrorInsufficientDriver" in text:
-        return (
-            "no NVIDIA driver found, or one older than this CuPy: install or update it "
-            "(580 or newer for CUDA 13, 525 for CUDA 12), or use the CPU"
-        )
+        return NO_DRIVER
     if "cudaErrorNoDevice" in text:
         return "there is a driver but no GPU: check CUDA_VISIBLE_DEVICES and nvidia-smi, or use the CPU"
     if "CUDA_ERROR_NO_BINARY_FOR_GPU" in text or "CUDA_ERROR_INVALID_IMAGE" in text:

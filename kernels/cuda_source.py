@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import re
 import sys
 import tempfile
 from pathlib import Path
@@ -20,10 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from tinygen.kernels import compiled, cuda_device, dispatch, nvrtc
+from tinygen.kernels.includes import included
 
 FOLDER = Path(__file__).parent
 OPTIONS = ("--std=c++17", "--generate-line-info", "--ptxas-options=-v")
-_INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 INT32 = np.iinfo(np.int32)
 
 
@@ -47,15 +46,8 @@ class CudaSource:
 
     @functools.cached_property
     def headers(self) -> dict[str, str]:
-        """Every file that the source includes, directly or through another: name -> text."""
-        found: dict[str, str] = {}
-        waiting = _INCLUDE.findall(self.text)
-        while waiting:
-            name = waiting.pop()
-            if name not in found:
-                found[name] = (self.path.parent / name).read_text(encoding="utf-8")
-                waiting += _INCLUDE.findall(found[name])
-        return dict(sorted(found.items()))
+        """Every file that the source includes: name -> text."""
+        return included(self.path)
 
     # -- launching --------------------------------------------------------------------------------------------------
 

@@ -145,12 +145,15 @@ def _first(x):
 
 
 def registry() -> dict[str, dict[str, list[str]]]:
-    """Every kernel with the names of its variants per device, slow to fast."""
+    """Every kernel with the names of its variants per device, slow to fast; at "host" and "simulator" those of "cuda"
+    that also run there (`use(..., on=)`)."""
     load_gpu_variants()
-    return {
-        name: {device: [v[0] for v in ladder] for device, ladder in kernel.ladder.items() if ladder}
-        for name, kernel in sorted(_registry.items())
-    }
+    found = {}
+    for name, kernel in sorted(_registry.items()):
+        places = {device: [v[0] for v in ladder] for device, ladder in kernel.ladder.items()}
+        places |= {place: kernel.variants_on(place) for place in PLACES}
+        found[name] = {place: variants for place, variants in places.items() if variants}
+    return found
 
 
 @contextmanager

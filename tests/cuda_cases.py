@@ -417,8 +417,13 @@ def philox_uniforms(a: Arrays):
     yield from _blocks(a, np.float32)
 
 
-philox_normals = philox_uniforms
+def philox_normals(a: Arrays):
+    yield from _blocks(a, np.float32)
+    yield from _blocks(a, np.float64)
+
+
 TOLERANCE["philox_normals"] = 2**-24  # one rounding to float32
+TOLERANCE_OF_DOUBLE = 2**-51  # of what is made in float64
 
 
 def philox_bernoullis(a: Arrays):

@@ -187,8 +187,13 @@ def test_help_comes_from_the_fields_comments(tinygen_):
 def test_list_and_version(tinygen_):
     code, out, _ = tinygen_("list")
     assert code == 0 and re.search("fake  +A straight line fitted", out) and "\n  glyphs " in out
-    kernels = out[out.index("kernels\n") :].splitlines()[1:]
+    kernels = out[out.index("\nkernels: ") :].splitlines()[2:]
     assert len({line.index(" cpu: ") for line in kernels}) == 1  # one column, however long the names
+    (matmul,) = (line for line in kernels if line.split()[0] == "matmul")
+    assert matmul.endswith(
+        "; cuda: reference; cuda, host: naive, tiled, register_tiled, vectorized; "
+        "cuda, simulator: numba_naive, numba_tiled"
+    )
     assert tinygen_("--version") == (0, f"tinygen {tinygen.__version__}\n", "")
     assert tinygen_("")[0] == 2
 
@@ -215,7 +220,7 @@ def test_doctor_never_fails(tinygen_, monkeypatch):
     assert "cannot tell (ZeroDivisionError: division by zero)" in tinygen_("doctor")[1]
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
     assert (
-        "numba          missing; would enable compiled CPU kernels:  pip install numba"
+        "numba          missing; would enable compiled CPU kernels: pip install numba"
         in tinygen_("doctor")[1]
     )
 

@@ -104,7 +104,10 @@ def test_a_cupy_that_cannot_be_imported(monkeypatch, tmp_path):
 
 def test_no_driver(gpu):
     gpu.runtime.driverGetVersion = lambda: 0
-    with pytest.raises(CudaError, match="no NVIDIA driver found: install one"):
+    with pytest.raises(
+        CudaError,
+        match=r"^no NVIDIA driver found that CuPy can use: install one \(580 or newer .*or use the CPU$",
+    ):
         cuda_device.architecture()
 
 
@@ -115,17 +118,18 @@ def test_a_driver_that_cupy_refuses(gpu, call):
     )
     setattr(gpu.runtime, call, raises(error))
     with pytest.raises(
-        CudaError, match="no NVIDIA driver found, or one older than this CuPy: install or update"
+        CudaError, match=r"no NVIDIA driver found that CuPy can use: install one \(580 or newer"
     ):
         cuda_device.architecture()
 
 
-def test_an_old_driver(gpu):
-    gpu.runtime.driverGetVersion = lambda: 12040
-    with pytest.raises(
-        CudaError, match=r"driver is for CUDA 12.4, older than this CuPy's 13.0: .*tinygen\[cuda12\]"
-    ):
+@pytest.mark.parametrize("version, name", [(12040, "12.4"), (11080, "11.8")])
+def test_an_old_driver(gpu, version, name):
+    gpu.runtime.driverGetVersion = lambda: version
+    update = f"driver is for CUDA {name}, older than this CuPy's 13.0: update it .580 or newer for CUDA 13"
+    with pytest.raises(CudaError, match=update) as found:
         cuda_device.architecture()
+    assert ("pip install 'tinygen[cuda12]'" in str(found.value)) == (name == "12.4")  # there is no [cuda11]
 
 
 @pytest.mark.parametrize(

@@ -548,7 +548,7 @@ def _no_device():
 @pytest.mark.parametrize(
     "replaced, told",
     [
-        ({"driverGetVersion": lambda: 0}, "no NVIDIA driver found: install one"),
+        ({"driverGetVersion": lambda: 0}, "no NVIDIA driver found that CuPy can use: install one"),
         (
             {"driverGetVersion": lambda: 12040},
             "the NVIDIA driver is for CUDA 12.4, older than this CuPy's 13.0",
@@ -598,6 +598,36 @@ def test_out_of_memory_names_the_operation(standin, monkeypatch):
         x.exp()
     with pytest.raises(cuda_device.CudaError, match=r"zeros: out of GPU memory .*smaller --batch"):
         tg.zeros(10, device="cuda")
+
+
+def test_out_of_memory_anywhere_in_a_training_step(standin, monkeypatch):
+    """Every third allocation is the one that fails: each time one sentence says what to do, and never cupy's alone."""
+    allocated, failing = 0, None
+    of = standin.ndarray._of
+
+    def make(host, base=None):
+        nonlocal allocated
+        allocated += base is None
+        if allocated == failing and base is None:
+            raise standin.cuda.memory.OutOfMemoryError("Out of memory allocating 1,024 bytes.")
+        return of(host, base)
+
+    def step():
+        nonlocal allocated
+        allocated = 0
+        net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.SiLU(), nn.Flatten(), nn.Linear(8, 3)).to("cuda")
+        optimizer = tg.optim.Adam(net.parameters())
+        x, y = tg.ones(2, 1, 4, 4).to("cuda"), tg.tensor([0, 2], device="cuda")
+        tg.nn.functional.cross_entropy(net(x), y).backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+
+    monkeypatch.setattr(standin.ndarray, "_of", make)
+    step()
+    for number in range(1, allocated + 1, 3):
+        failing = number
+        with pytest.raises(cuda_device.CudaError, match=r"out of GPU memory .*: take a smaller --batch"):
+            step()
 
 
 @pytest.mark.skipif(real(), reason="a GPU is here; this is said where there is none")

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -745,3 +746,57 @@ def test_without_a_compiler_one_sentence_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     last = done.stderr.strip().splitlines()[-1]
     assert "needs the C++ compiler g++, which is not on the PATH: install it" in last
+
+
+# -- the guide: its files and commands as they stand in kernels/hostcuda/README.md
+
+GUIDE = (Path(hostcuda.__file__).parent / "README.md").read_text(encoding="utf-8")
+
+
+def in_the_guide(pattern: str) -> list[str]:
+    found = re.findall(pattern, GUIDE, re.MULTILINE | re.DOTALL)
+    assert found, pattern
+    return found
+
+
+@pytest.fixture
+def guide(tmp_path, tmp_path_factory):
+    """run(*command) in a folder with the guide's smooth.cu and smooth.py -> what is printed"""
+    for language, name in ("cuda", "smooth.cu"), ("python", "smooth.py"):
+        (text,) = in_the_guide(rf"^```{language}\n(.*?)^```")
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    cache = str(tmp_path_factory.getbasetemp() / "hostcuda-cache")
+    environment = {**os.environ, "PYTHONPATH": str(SOURCES.parents[1]), "XDG_CACHE_HOME": cache}
+
+    def run(*command: str) -> str:
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+    return run
+
+
+def test_the_guides_kernel_prints_what_the_guide_says(guide, tmp_path):
+    (printed,) = in_the_guide(r"^    \$ python smooth\.py\n    (.*?)\n")
+    assert guide(sys.executable, "smooth.py") == printed + "\n"
+    (printf,) = in_the_guide(r"^    (if \(i == 69\) printf.*?;)\n")
+    (line,) = in_the_guide(r"^after the barrier prints\n\n    (.*?)\n")
+    text = (tmp_path / "smooth.cu").read_text(encoding="utf-8")
+    text = text.replace("__syncthreads();", "__syncthreads();\n    " + printf)
+    (tmp_path / "smooth.cu").write_text(text, encoding="utf-8")
+    assert guide(sys.executable, "smooth.py") == f"{line}\n{printed}\n"
+
+
+@pytest.mark.skipif(shutil.which("gdb") is None, reason="no gdb")
+def test_the_guides_session_with_gdb(guide, tmp_path):
+    (debug,) = in_the_guide(r"^With `(hostcuda\.compile\(.*?\))`")
+    text = (tmp_path / "smooth.py").read_text(encoding="utf-8")
+    (tmp_path / "smooth.py").write_text(
+        text.replace('hostcuda.compile("smooth.cu")', debug), encoding="utf-8"
+    )
+    commands = [part for line in in_the_guide(r"^    \(gdb\) (.*?)\n") for part in ("-ex", line)]
+    said = guide("gdb", "-nx", "-batch", *commands, "--args", sys.executable, "smooth.py")
+    if "ptrace" in said or "Could not trace" in said:
+        pytest.skip("gdb may not trace a process here")
+    assert "Breakpoint 1, smooth (" in said, said
+    for value in in_the_guide(r"^    (\$\d+ = .*?)\n"):
+        assert f"\n{value}\n" in said, said

@@ -4,6 +4,7 @@ The arguments stand in `cuda_cases.py`; which variants there are is found in the
 """
 
 import shutil
+from collections import Counter
 from itertools import zip_longest
 
 import cuda_cases
@@ -13,7 +14,7 @@ from gpu import stand_in
 
 from tinygen import kernels
 from tinygen.kernels import dispatch
-from tinygen.kernels.cuda_source import CudaSource
+from tinygen.kernels.cuda_source import FOLDER, CudaSource
 from tinygen.random import Generator
 
 VARIANTS = [
@@ -67,15 +68,17 @@ def compare(name: str, got: list, args, attrs) -> None:
                 args
             )
         return
+    double = getattr(args[0], "dtype", None) == np.float64
     wide = [as_numpy(value, np.float64) for value in args]
     with kernels.use(**{name: "reference"}), np.errstate(all="ignore"):
         expected = run(name, wide, {key: as_numpy(value, np.float64) for key, value in attrs.items()})
     for result, wanted in zip_longest(got, expected):
-        assert result.shape == wanted.shape and result.dtype == np.float32
+        assert result.shape == wanted.shape and result.dtype == (np.float64 if double else np.float32)
         finite = np.isfinite(wanted)
         assert np.array_equal(result[~finite], wanted[~finite], equal_nan=True), shapes(args)
         result, wanted = result[finite], wanted[finite]
-        limit = cuda_cases.TOLERANCE.get(name, 2e-6) * max(1, np.abs(wanted).max(initial=0))
+        limit = cuda_cases.TOLERANCE_OF_DOUBLE if double else cuda_cases.TOLERANCE.get(name, 2e-6)
+        limit *= max(1, np.abs(wanted).max(initial=0))
         assert np.abs(result - wanted).max(initial=0) <= limit, shapes(args)
 
 
@@ -100,6 +103,27 @@ def test_on_the_host_in_three_thread_orders(host, name, variant):
 def test_on_the_host_with_every_access_checked(host, name, variant):
     for (args, attrs), fresh in zip(calls(name), calls(name)):
         with kernels.use(on="host", checked=True, **{name: variant}):
+            compare(name, run(name, args, attrs), *fresh)
+
+
+SANITIZED = 0, 1, 4, 12, 40  # which launches of a kernel: the first cases are small
+
+
+@pytest.mark.parametrize("name, variant", VARIANTS)
+def test_on_the_host_under_sanitizers(host, name, variant, monkeypatch):
+    """Some launches of every kernel, each in a process of its own: AddressSanitizer and UndefinedBehaviorSanitizer."""
+    seen, on_host = Counter(), CudaSource._launch_on_host
+
+    def launch(source, kernel, grid, block, values, **options):
+        if seen[kernel] in SANITIZED:
+            host.launch_sanitized(host.compile(source.path), kernel, grid, block, values, **options)
+        else:
+            on_host(source, kernel, grid, block, values, **options)
+        seen[kernel] += 1
+
+    monkeypatch.setattr(CudaSource, "_launch_on_host", launch)
+    for (args, attrs), fresh in zip(calls(name), calls(name)):
+        with kernels.use(on="host", **{name: variant}):
             compare(name, run(name, args, attrs), *fresh)
 
 
@@ -153,9 +177,22 @@ def test_on_the_gpu(name, variant):
         assert all(np.array_equal(one, two, equal_nan=True) for one, two in zip(once, again))
 
 
-def test_every_source_is_found():
-    found = {p.values[0] for p in VARIANTS}
-    assert {"adam", "add_rows", "attention_grad", "log_softmax_grad", "matmul", "softmax", "sum"} <= found
+def test_every_kernel_of_every_source_has_cases(host, monkeypatch):
+    """A kernel that no case launches is one that no test runs."""
+    launched = set()
+
+    def launch(source, kernel, grid, block, *arguments, **options):
+        if 0 not in grid:
+            launched.add((source.path.name, kernel))
+
+    monkeypatch.setattr(CudaSource, "launch", launch)
+    with np.errstate(all="ignore"):  # nothing is computed
+        for name, variant in (p.values for p in VARIANTS):
+            for args, attrs in calls(name):
+                with kernels.use(on="host", **{name: variant}):
+                    run(name, args, attrs)
+    sources = sorted(FOLDER.glob("*.cu"))
+    assert launched == {(path.name, kernel) for path in sources for kernel in host.compile(path).kernels}
 
 
 def test_use_on_host_names_what_it_knows():

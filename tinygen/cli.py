@@ -58,10 +58,11 @@ def _one_line(e):
     text = " ".join(str(e).split())
     if isinstance(e, OSError) and e.strerror:
         return f"{e.filename}: {e.strerror}" if e.filename else f"{e.strerror} (TINYGEN_DEBUG=1 shows where)"
-    if isinstance(e, MemoryError):
-        return f"out of memory {text}".strip()
     from tinygen.devices import CudaError, DeviceError
+    from tinygen.kernels.cuda_device import told
 
+    if isinstance(e, MemoryError):
+        return told(e) or f"out of memory {text}".strip()
     if isinstance(e, ValueError | ArithmeticError | NotImplementedError | CudaError | DeviceError) and text:
         return text
     return f"{type(e).__name__}: {text} (TINYGEN_DEBUG=1 shows where)"
@@ -288,16 +289,25 @@ def _list(argv) -> int:
     from tinygen.data import DATASETS, TOYS
     from tinygen.kernels.dispatch import registry
 
-    kernels = {
-        name: ";  ".join(f"{device}: {', '.join(variants)}" for device, variants in ladders.items())
-        for name, ladders in registry().items()
+    kernels = {name: _rungs(**ladders) for name, ladders in registry().items()}
+    sections = {
+        "models": models(),
+        "data": DATASETS | TOYS,
+        "kernels: from slow to fast; what host and simulator have is the GPU's, and runs without one": kernels,
     }
-    for title, entries in ("models", models()), ("data", DATASETS | TOYS), ("kernels", kernels):
+    for title, entries in sections.items():
         print(title)
         width = max(map(len, entries), default=0)
         for name, what in entries.items():
             print(f"  {name:<{width}}  {what}")
     return 0
+
+
+def _rungs(cpu, cuda, host=(), simulator=()) -> str:
+    """A kernel's variants by where they run"""
+    places = {"cpu": cpu, "cuda": [rung for rung in cuda if rung not in (*host, *simulator)]}
+    places |= {"cuda, host": host, "cuda, simulator": simulator}
+    return "; ".join(f"{place}: {', '.join(rungs)}" for place, rungs in places.items() if rungs)
 
 
 def _doctor(argv) -> int:

@@ -88,7 +88,7 @@ def _cpu():
 def _package(name):
     enables, command = PACKAGES[name]
     if importlib.util.find_spec(name) is None:
-        return f"missing; would enable {enables}:  {command}"
+        return f"missing; would enable {enables}: {command}"
     distributions = importlib.metadata.packages_distributions().get(name, []) if name == "cupy" else [name]
     return " ".join(f"{importlib.metadata.version(d)} ({enables})" for d in distributions[:1])
 
@@ -116,7 +116,7 @@ def _nvrtc():
     try:
         found = nvrtc.load()
     except nvrtc.NvrtcMissing as missing:
-        return f"missing; would enable python -m tinygen.kernels.compile:  {missing}"
+        return f"missing; would enable python -m tinygen.kernels.compile: {missing}"
     return f"{found.version[0]}.{found.version[1]} (compiles the CUDA kernels)"
 
 
@@ -127,7 +127,7 @@ def _host_compiler():
     try:
         return f"{build.compiler()} (runs the CUDA kernels on the CPU: kernels.use(..., on='host'))"
     except build.CompileError as missing:
-        return f"missing; would enable the CUDA kernels on the CPU:  {missing}"
+        return f"missing; would enable the CUDA kernels on the CPU: {missing}"
 
 
 def _cache():

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinygen.kernels import compiled
+from tinygen.kernels.includes import included
 
 FOLDER = Path(__file__).parent
 PARTS = {  # of the machine, by the kind of build
@@ -29,7 +30,6 @@ PARTS = {  # of the machine, by the kind of build
     "checked": ("machine.cpp", "guards.cpp", "memory_checks.cpp"),
     "sanitized": ("machine.cpp", "guards.cpp", "sanitized_main.cpp"),
 }
-_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"', re.MULTILINE)
 
 COMMON = ("-std=c++20", "-fPIC", "-fvisibility=hidden", "-fno-stack-protector", "-U_FORTIFY_SOURCE")
 COMMON += ("-fno-strict-aliasing",)  # a float * is read as a float4 * all the time
@@ -133,16 +133,9 @@ def _text_of_the_machine() -> str:
     return "".join(path.read_text(encoding="utf-8") for path in files)
 
 
-def _with_headers(path: Path, seen: set[Path] | None = None) -> str:
+def _with_headers(source: Path) -> str:
     """The text of a source and of every file it includes with quotes."""
-    seen = set() if seen is None else seen
-    seen.add(path)
-    text = path.read_text(encoding="utf-8")
-    for name in _INCLUDE.findall(text):
-        header = (path.parent / name).resolve()
-        if header not in seen and header.exists():
-            text += _with_headers(header, seen)
-    return text
+    return "".join([source.read_text(encoding="utf-8"), *included(source).values()])
 
 
 def key(*parts: str) -> str:

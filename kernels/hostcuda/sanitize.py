@@ -19,6 +19,7 @@ import numpy as np
 from tinygen.kernels.hostcuda import build
 from tinygen.kernels.hostcuda.launch import ORDERS, KernelError, Module, checked_shape, convert
 
+PIECES = 64  # of memory, that sanitized_main.cpp has room for
 OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0:handle_segv=0:color=never",
     "UBSAN_OPTIONS": "print_stacktrace=0:color=never",
@@ -26,18 +27,31 @@ OPTIONS = {
 
 
 def launch_sanitized(
-    module: Module, name, grid, block, arguments, *, shared=0, order="forward", seed=0, timeout=120
+    module: Module,
+    name,
+    grid,
+    block,
+    arguments,
+    *,
+    shared=0,
+    order="forward",
+    seed=0,
+    reachable=(),
+    timeout=120,
 ) -> None:
     """`module.launch(...)` under AddressSanitizer and UndefinedBehaviorSanitizer; results are written back."""
     entry = module.kernels[name]
     values = convert(entry, arguments)
     program, _ = build.library(module.source, module.flags, "sanitized")
     shape = checked_shape(entry, grid, block, shared)
-    pieces = _pieces([v for p, v in zip(entry.parameters, values) if p.pointer and v is not None])
+    arrays = [v for p, v in zip(entry.parameters, values) if p.pointer and v is not None]
+    pieces = _pieces([*arrays, *reachable])
+    if len(pieces) > PIECES:
+        raise ValueError(f"{name}: {len(pieces)} arrays: a sanitized launch takes up to {PIECES}")
     with tempfile.TemporaryDirectory() as temporary:
         job, result = Path(temporary) / "job", Path(temporary) / "result"
         numbers = [*shape[0], *shape[1], shared, ORDERS[order], seed]
-        job.write_bytes(_job(entry, numbers, pieces, values))
+        job.write_bytes(_job(entry, numbers, pieces, values, _addresses(arrays, reachable, pieces)))
         done = subprocess.run(
             [str(program), str(job), str(result)],
             capture_output=True,
@@ -49,7 +63,8 @@ def launch_sanitized(
         print(done.stdout, end="")
         if done.returncode:
             raise _error(name, done.stderr)
-        _write_back(entry, values, pieces, result.read_bytes())
+        written = [v for p, v in zip(entry.parameters, values) if p.pointer and not p.is_const]
+        _write_back([*written, *reachable], pieces, result.read_bytes())
 
 
 def _pieces(arrays) -> list[tuple[int, int]]:
@@ -63,6 +78,24 @@ def _pieces(arrays) -> list[tuple[int, int]]:
     return pieces
 
 
+def _place(array: np.ndarray, pieces) -> tuple[int, int]:
+    """(the number of its piece, where it begins there)"""
+    which = max(i for i, (start, _) in enumerate(pieces) if start <= _address(array))
+    return which, _address(array) - pieces[which][0]
+
+
+def _addresses(arrays, reachable, pieces) -> list[tuple[int, int, int, int]]:
+    """(place, what it means) of each address of a reachable array that stands in one of the arrays."""
+    places = {_address(array): _place(array, pieces) for array in reachable}
+    found = []
+    for array in arrays if places else ():
+        if array.dtype.kind in "iu" and array.itemsize == 8:
+            which, offset = _place(array, pieces)
+            words = enumerate(array.reshape(-1).tolist())
+            found += [(which, offset + 8 * i, *places[word]) for i, word in words if word in places]
+    return found
+
+
 def _address(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]
 
@@ -73,7 +106,7 @@ def _memory(start: int, end: int) -> memoryview:
     return memoryview((ctypes.c_char * (end - start)).from_address(start)).cast("B")
 
 
-def _job(entry, numbers, pieces, values) -> bytes:
+def _job(entry, numbers, pieces, values, addresses) -> bytes:
     """What sanitized_main.cpp reads; every number has 8 bytes."""
 
     def number(*values) -> bytes:
@@ -89,21 +122,22 @@ def _job(entry, numbers, pieces, values) -> bytes:
         elif value is None:
             parts.append(number(len(pieces) + 1, 0))
         else:
-            which = max(i for i, (start, _) in enumerate(pieces) if start <= _address(value))
-            parts.append(number(which, _address(value) - pieces[which][0]))
+            parts.append(number(*_place(value, pieces)))
+    parts.append(number(len(addresses)))
+    parts += [number(*address) for address in addresses]
     return b"".join(parts)
 
 
-def _write_back(entry, values, pieces, content: bytes) -> None:
+def _write_back(arrays, pieces, content: bytes) -> None:
     offsets, end = [], 0
     for start, stop in pieces:
         offsets.append(end)
         end += stop - start
-    for parameter, value in zip(entry.parameters, values):
-        if parameter.pointer and value is not None and not parameter.is_const:
-            which = max(i for i, (start, _) in enumerate(pieces) if start <= _address(value))
-            at = offsets[which] + _address(value) - pieces[which][0]
-            value.reshape(-1).view(np.uint8)[:] = np.frombuffer(content, np.uint8, value.nbytes, at)
+    for array in arrays:
+        if array is not None and array.flags.writeable:
+            which, offset = _place(array, pieces)
+            bytes_ = np.frombuffer(content, np.uint8, array.nbytes, offsets[which] + offset)
+            array.reshape(-1).view(np.uint8)[:] = bytes_
 
 
 def _error(name: str, report: str) -> KernelError:

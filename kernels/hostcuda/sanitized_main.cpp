@@ -69,6 +69,11 @@ int main(int count, char **words) {
         if (piece < pieces) pointers[i] = memory[piece] + offset;
         if (piece == pieces) arguments[i] = aligned_alloc(64, (offset + 63) / 64 * 64), read(arguments[i], offset, job);
     }
+    for (size_t left = number(job); left; left--) {            // addresses that stand in the memory
+        size_t piece = number(job), offset = number(job), target = number(job);
+        char *address = memory[target] + number(job);
+        memcpy(memory[piece] + offset, &address, sizeof address);
+    }
     launch.arguments = arguments;
 
     const Kernel *kernel = hostcuda_kernels[0];

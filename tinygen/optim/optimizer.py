@@ -102,7 +102,10 @@ class Optimizer:
             for group in self.param_groups:
                 every = [p for p in group["params"] if p.grad is not None]
                 for params in _by_device(every):
-                    self._step(group, params)
+                    try:
+                        self._step(group, params)
+                    except MemoryError as error:
+                        raise devices.out_of_memory("step", error) from error
         return loss
 
     def _step(self, group: dict, params: list[Tensor]) -> None:
