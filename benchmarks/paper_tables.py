@@ -1,8 +1,9 @@
-"""Train each model with its own command, measure it, and write the README's model table from what was measured.
+"""Train each model with its own command, measure it, and write the README's model tables from what was measured.
 
-python -m tinygen.benchmarks.paper_tables run vae-mnist     trains, measures, adds the row to results/models.json
-python -m tinygen.benchmarks.paper_tables write             writes the table in README.md from results/models.json
-python -m tinygen.benchmarks.paper_tables check             exit 1 if the README's table is not what `write` writes
+python -m tinygen.benchmarks.paper_tables run vae-mnist       trains, measures, adds the row to results/models.json
+python -m tinygen.benchmarks.paper_tables add gan-mnist RUN   the same for runs that are trained, one for each seed
+python -m tinygen.benchmarks.paper_tables write               writes the tables in README.md from results/models.json
+python -m tinygen.benchmarks.paper_tables check               exit 1 if the README's tables are not what `write` writes
 """
 
 from __future__ import annotations
@@ -21,11 +22,16 @@ from pathlib import Path
 
 import numpy as np
 
+from tinygen.cli import Parser
+
 RESULTS = Path(__file__).resolve().parent / "results" / "models.json"
 README = Path(__file__).resolve().parents[1] / "README.md"
-BEGIN, END = "<!-- models: written by benchmarks/paper_tables.py -->", "<!-- /models -->"
+TINYGEN = [sys.executable, "-m", "tinygen"]
+NETWORKS = {"net", "generator", "discriminator", "critic"}  # what models track their networks as
+BUFFERS = {"running_mean", "running_var", "num_batches_tracked"}
 
 IWAE = "Burda et al. 2015, arXiv 1509.00519: VAE, one stochastic layer, 3280 epochs, k=5000"
+# train: the command; seeds: how many runs, of seeds 0, 1, ...; table: a key of TABLES (default "models")
 ROWS = {
     "vae-glyphs": dict(train="vae", paper=None),
     "vae-mnist": dict(train="vae --data mnist", paper=dict(nll=86.76, source=f"{IWAE}, another network")),
@@ -33,53 +39,90 @@ ROWS = {
     "vae-mnist-iwae-250": dict(
         train="vae --data mnist --net iwae --steps 150000", paper=dict(nll=86.76, source=IWAE)
     ),
+    "classifier-mnist": dict(train="classifier --data mnist", table="images"),
+    "classifier-fashion-mnist": dict(train="classifier --data fashion-mnist --steps 6000", table="images"),
 }
 
 
 def run(name: str) -> dict:
-    """Train and measure one row in a temporary folder, draw results/NAME.png.  -> the row of models.json"""
-    row = ROWS[name]
+    """Train a row once for each of its seeds, in a temporary folder, and measure it.  -> the row of models.json"""
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch, "run")
-        tinygen = [sys.executable, "-m", "tinygen"]
-        subprocess.run([*tinygen, "train", *shlex.split(row["train"]), "--out", folder], check=True, stdout=2)
-        printed = subprocess.run([*tinygen, "eval", folder], check=True, stdout=subprocess.PIPE).stdout
-        lines = (folder / "metrics.jsonl").read_text().splitlines()
+        folders = []
+        for seed in range(ROWS[name].get("seeds", 1)):
+            folders.append(Path(scratch, f"run-{seed}"))
+            command = [*TINYGEN, "train", *shlex.split(ROWS[name]["train"]), "--seed", str(seed)]
+            subprocess.run([*command, "--out", folders[-1]], check=True, stdout=2)
+        return row_of(name, folders)
+
+
+def row_of(name: str, folders: list[Path]) -> dict:
+    """Measure trained runs, one for each seed, and draw results/NAME.png from the first."""
+    runs = []
+    for folder in folders:
+        _refuse_another_command(name, folder)
+        printed = subprocess.run([*TINYGEN, "eval", folder], check=True, stdout=subprocess.PIPE).stdout
+        measures = json.loads(printed)
+        model, data, steps = (measures.pop(key) for key in ("model", "data", "step"))
+        last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
         config = json.loads((folder / "config.json").read_text())
-        parameters = _parameters(folder)
-        _draw(row["train"].split()[0], folder, RESULTS.with_name(f"{name}.png"))
-    measures = json.loads(printed)
+        minutes = round(last["seconds"] / 60, 2)
+        runs.append({"seed": config["config"]["seed"], "minutes": minutes, "measures": measures})
+    _draw(model, folders[0], RESULTS.with_name(f"{name}.png"))
     return {
-        "command": f"tinygen train {row['train']}",
+        "command": f"tinygen train {ROWS[name]['train']}",
         "eval": "tinygen eval RUN",
-        "model": measures.pop("model"),
-        "data": measures.pop("data"),
-        "steps": measures.pop("step"),
-        "minutes": round(json.loads(lines[-1])["seconds"] / 60, 2),
-        "parameters": parameters,
-        "measures": measures,
+        "model": model,
+        "data": data,
+        "steps": steps,
+        "minutes": runs[0]["minutes"],
+        "parameters": _parameters(folders[0]),
+        "measures": runs[0]["measures"],
+        **({"runs": runs} if len(runs) > 1 else {}),
         "data_sha256": config["data_sha256"],
         "versions": config["versions"],
         "machine": _machine(),
     }
 
 
+def _refuse_another_command(name: str, folder: Path) -> None:
+    """A run that the row's command, with some seed, would not have made, or that is not finished."""
+    from tinygen.flags import add_flags, flags_of, make_config, to_json
+    from tinygen.run import Run
+
+    model, *flags = shlex.split(ROWS[name]["train"])
+    module = importlib.import_module(f"tinygen.models.{model.replace('-', '_')}")
+    parser = Parser(prog=name)
+    add_flags(parser, flags_of(module.Config))
+    expected = to_json(make_config(module.Config, parser.parse(flags)))
+    run = Run.open(folder, module.Config)
+    found = to_json(run.config)
+    for key in expected.keys() - {"seed", "data_dir", "checkpoint_every"}:
+        if found[key] != expected[key]:
+            raise SystemExit(f"{folder}: {key} is {found[key]}, the row {name} has {expected[key]}")
+    last = run.metrics()[-1]["step"] if run.metrics() else 0
+    if last != expected["steps"]:
+        raise SystemExit(f"{folder}: stands at step {last}, the row {name} has {expected['steps']}")
+
+
 def _draw(model: str, folder: Path, picture: Path) -> None:
-    """A strip of 60 samples of a run."""
+    """A strip of 60 samples of a run whose model draws images."""
     from tinygen import pictures
     from tinygen.run import Run
 
-    module = importlib.import_module(f"tinygen.models.{model}")
+    module = importlib.import_module(f"tinygen.models.{model.replace('-', '_')}")
+    if not hasattr(module, "sample"):
+        return
     images = module.sample(Run.open(folder, module.Config), 60)
     picture.write_bytes(pictures.png(pictures.grid(images, columns=20)))
 
 
 def _parameters(folder: Path) -> int:
-    """The number of elements of the network in a run's checkpoint."""
+    """The number of elements of the networks in a run's checkpoint, moments and averages not counted."""
     from tinygen import checkpoint
 
     arrays, _ = checkpoint.read(folder / "checkpoint.safetensors")
-    return sum(math.prod(a.shape) for name, a in arrays.items() if name.startswith("net."))
+    counted = [name.split(".")[0] in NETWORKS and name.split(".")[-1] not in BUFFERS for name in arrays]
+    return sum(math.prod(a.shape) for a, is_counted in zip(arrays.values(), counted) if is_counted)
 
 
 def _machine() -> dict:
@@ -97,8 +140,16 @@ def _results() -> dict:
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
 
-def table(results: dict) -> str:
-    """The README's table.  results: row name -> row of models.json"""
+def _keep(name: str, row: dict) -> None:
+    """Print a row and put it into models.json, in the order of ROWS."""
+    print(json.dumps({name: row}), flush=True)
+    results = {**_results(), name: row}  # another run may have written meanwhile
+    ordered = {name: results[name] for name in ROWS if name in results}
+    RESULTS.write_text(json.dumps(ordered, indent=2) + "\n")
+
+
+def likelihood_table(results: dict) -> str:
+    """Rows with an ELBO and an NLL.  results: row name -> row of models.json"""
     lines = [
         "| model | data | command | minutes (BLAS threads) | parameters | −ELBO | NLL | paper's NLL |",
         "|---|---|---|---:|---:|---:|---:|---|",
@@ -116,39 +167,128 @@ def table(results: dict) -> str:
             f"{paper['nll']} ({paper['source']})" if paper else "",
         ]
         lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", f"In nats an image, on all test images. {_machines(results)}"])
+
+
+IMAGE_MEASURES = {  # column -> (key of `tinygen eval`, digits)
+    "FD ↓": ("fd", 2),
+    "KID ↓": ("kid", 4),
+    "inception score ↑": ("inception_score", 2),
+    "class KL ↓": ("class_kl", 3),
+    "precision ↑": ("precision", 3),
+    "recall ↑": ("recall", 3),
+    "density ↑": ("density", 3),
+    "coverage ↑": ("coverage", 3),
+    "memorisation": ("memorisation", 3),
+}
+
+
+def images_table(results: dict) -> str:
+    """For each data set the test images (the floor), the models, and noise (the ceiling)."""
+    from tinygen.metrics.images import known_limits
+
+    columns = ["data", "images of", "seeds", "minutes (BLAS threads)", "parameters", *IMAGE_MEASURES]
+    lines = [
+        "| " + " | ".join(columns) + " |",
+        "|---|---|---:|---:|---:" + "|---:" * len(IMAGE_MEASURES) + "|",
+    ]
+
+    def add(data, what, seeds, minutes, parameters, measures):
+        cells = [mean_and_sd([m[key] for m in measures], digits) for key, digits in IMAGE_MEASURES.values()]
+        lines.append("| " + " | ".join([data, what, seeds, minutes, parameters, *cells]) + " |")
+
+    models = {name: row for name, row in results.items() if "fd" in row["measures"]}
+    for data in ["mnist", *sorted({row["data"] for row in models.values()} - {"mnist"})]:
+        limits = known_limits(data)
+        floor, ceiling = (
+            {key: limits[f"{key}_{kind}"] for key, _ in IMAGE_MEASURES.values()}
+            for kind in ("floor", "ceiling")
+        )
+        add(data, "the test set: the floor", "", "", "", [floor])
+        for row in models.values():
+            if row["data"] == data:
+                runs = row.get("runs", [row])
+                minutes = mean_and_sd([r["minutes"] for r in runs], 1)
+                threads = row["machine"]["BLAS threads"]
+                measures = [r["measures"] for r in runs]
+                parameters = f"{row['parameters']:,}"
+                add(
+                    data,
+                    f"`{row['command']}`",
+                    str(len(runs)),
+                    f"{minutes} ({threads})",
+                    parameters,
+                    measures,
+                )
+        add(data, "noise: the ceiling", "", "", "", [ceiling])
+    judges = [
+        f"`{row['command']}` ({row['minutes']:.1f} minutes, test accuracy {100 * row['measures']['accuracy']:.2f} %)"
+        for row in results.values()
+        if "accuracy" in row["measures"] and "fd" not in row["measures"]
+    ]
+    note = (
+        "10,000 images against 10,000 training images, on the features of our own classifier: numbers compare with "
+        "each other only, and FD is not the FID. Mean ± standard deviation over the seeds."
+    )
+    judged = f" The classifiers: {'; '.join(judges)}." if judges else ""
+    return "\n".join([*lines, "", note + judged])
+
+
+def mean_and_sd(values: list[float], digits: int) -> str:
+    """The mean, of several values with their standard deviation over n - 1."""
+    mean = f"{np.mean(values):.{digits}f}"
+    return f"{mean} ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else mean
+
+
+def _machines(results: dict) -> str:
     machine = next(iter(results.values()))["machine"] if results else {}
-    note = ", ".join(f"{key}: {value}" for key, value in machine.items() if key != "BLAS threads")
-    return "\n".join([*lines, "", f"In nats an image, on all test images. Machine: {note}."])
+    return (
+        "Machine: "
+        + ", ".join(f"{key}: {value}" for key, value in machine.items() if key != "BLAS threads")
+        + "."
+    )
+
+
+# a row's `table` -> the function that writes its part of README.md, between <!-- KEY: ... --> and <!-- /KEY -->
+TABLES = {"models": likelihood_table, "images": images_table}
 
 
 def written(readme: str, results: dict) -> str:
-    """The README with the part between its two markers replaced by the table."""
-    before, _, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise SystemExit(f"README.md: found no {BEGIN} … {END}")
-    return f"{before}{BEGIN}\n{table(results)}\n{END}{after}"
+    """The README with the part between each table's two markers replaced."""
+    for key, table in TABLES.items():
+        begin, end = f"<!-- {key}: written by benchmarks/paper_tables.py -->", f"<!-- /{key} -->"
+        before, _, rest = readme.partition(begin)
+        _, found, after = rest.partition(end)
+        if not found:
+            raise SystemExit(f"README.md: found no {begin} … {end}")
+        rows = {name: row for name, row in results.items() if ROWS[name].get("table", "models") == key}
+        readme = f"{before}{begin}\n{table(rows)}\n{end}{after}"
+    return readme
 
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("action", choices=("run", "write", "check"))
-    parser.add_argument("rows", nargs="*", help=f"for run: {', '.join(ROWS)} (default all)")
+    parser.add_argument("action", choices=("run", "add", "write", "check"))
+    parser.add_argument(
+        "rows", nargs="*", help=f"for run: of {', '.join(ROWS)} (default all); for add: ROW RUN ..."
+    )
     arguments = parser.parse_args(argv)
-    unknown = set(arguments.rows) - set(ROWS)
+    if arguments.action == "add" and len(arguments.rows) < 2:
+        parser.error("add: expected a row and its runs, one for each seed")
+    unknown = set(arguments.rows[:1] if arguments.action == "add" else arguments.rows) - set(ROWS)
     if unknown:
         parser.error(f"unknown row {unknown.pop()!r}; known: {', '.join(ROWS)}")
     if not README.exists():
         parser.error(
             "run this from a checkout (pip install -e .): the results and the README are not installed"
         )
+    if arguments.action == "add":
+        name, *folders = arguments.rows
+        _keep(name, row_of(name, [Path(folder) for folder in folders]))
+        return 0
     if arguments.action == "run":
         for name in arguments.rows or ROWS:
-            row = run(name)
-            print(json.dumps({name: row}), flush=True)
-            results = {**_results(), name: row}  # another run may have written meanwhile
-            ordered = {name: results[name] for name in ROWS if name in results}
-            RESULTS.write_text(json.dumps(ordered, indent=2) + "\n")
+            _keep(name, run(name))
         return 0
     readme = README.read_text()
     if arguments.action == "check":
