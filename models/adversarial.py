@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from tinygen import data, nn, no_grad, optim, random, tensor
 from tinygen.flags import FlagError
+from tinygen.metrics import MetricError, features_and_logits, image_measures, load_evaluator
 from tinygen.nn import functional as F
 from tinygen.progress import progress, say
 
@@ -26,12 +28,14 @@ class Loss:
 
     optimum: the logit of the discriminator that is best against a fixed generator, from log p_data(x)/p_generated(x)
     won: a discriminator loss below this says that it tells all images apart (its least is 0); None if it may
+    guess: the least loss of a discriminator that gives all images the same answer
     """
 
     discriminator: Callable  # real (N,), fake (N,) -> ()
     generator: Callable  # fake (N,) -> ()
     optimum: Callable | None
     won: float | None
+    guess: float
 
 
 def _classify(real, fake):
@@ -39,26 +43,31 @@ def _classify(real, fake):
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
+GUESS = 2 * math.log(2)
 LOSSES = {
     # Goodfellow et al. 2014, eq. 1 and 2: the generator minimises log(1 - D(fake)), flat where D is sure
-    "minimax": Loss(_classify, lambda fake: -F.softplus(fake).mean(), lambda log_ratio: log_ratio, 0.1),
+    "minimax": Loss(
+        _classify, lambda fake: -F.softplus(fake).mean(), lambda log_ratio: log_ratio, 0.05, GUESS
+    ),
     # the same, section 3: it maximises log D(fake), steep there
     "non_saturating": Loss(
-        _classify, lambda fake: F.softplus(-fake).mean(), lambda log_ratio: log_ratio, 0.1
+        _classify, lambda fake: F.softplus(-fake).mean(), lambda log_ratio: log_ratio, 0.05, GUESS
     ),
     # Mao et al. 2016, arXiv 1611.04076, eq. 9: real is 1, generated 0, and the generator wants 1
     "least_squares": Loss(
         lambda real, fake: 0.5 * (real - 1).square().mean() + 0.5 * fake.square().mean(),
         lambda fake: 0.5 * (fake - 1).square().mean(),
         lambda log_ratio: log_ratio.sigmoid(),
-        0.02,
+        0.01,
+        0.25,
     ),
     # Lim & Ye 2017, arXiv 1705.02894; Miyato et al. 2018, eq. 16 and 17
     "hinge": Loss(
         lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(),
         lambda fake: -fake.mean(),
         lambda log_ratio: log_ratio.sign(),
-        0.1,
+        0.05,
+        2.0,
     ),
     # Arjovsky et al. 2017, eq. 2, minus: the best critic is the steepest one allowed, and meant to be found
     "wasserstein": Loss(
@@ -66,6 +75,7 @@ LOSSES = {
         lambda fake: -fake.mean(),
         None,
         None,
+        0.0,
     ),
 }
 
@@ -93,6 +103,10 @@ def load_images(config, grey: bool = False) -> tuple[data.Dataset, np.ndarray]:
 
     -> dataset, (n, C, H, W) uint8
     """
+    if config.batch < 2:
+        raise FlagError(
+            f"--batch: found {config.batch}, expected 2 or more, whose differences BatchNorm needs"
+        )
     dataset = data.load(config.data, config.data_dir, grey=grey)
     return dataset, dataset.train_images.reshape(-1, *shape_of(config.data))
 
@@ -112,24 +126,24 @@ def noise(stream, n: int, latent: int):
 
 
 class Watch:
-    """Looks at the step every tenth step, logs what it sees, and warns once of each way to fail.
+    """Looks at every tenth step, logs what it sees, and warns once of each way to fail.
 
     d_real, d_fake: the mean answer to real and generated images; grad_d, grad_g: norms of all gradients;
     diversity: the variance of generated images over the batch, summed over pixels, in that of real ones.
     """
 
-    EVERY, PATIENCE = 10, 30  # steps between two looks; looks in a row that make a warning
-    COLLAPSED = 0.15  # diversity below this
+    EVERY, MEMORY = 10, 30  # steps between two looks; looks whose means are judged
+    COLLAPSED = 0.05  # mean diversity below this
 
     def __init__(self, run, loss: str) -> None:
         self.run, self.loss = run, loss
-        self.streaks, self.warnings = {"discriminator-won": 0, "generator-collapsed": 0}, []
+        self.looks, self.warnings = [], []  # the last pairs of the discriminator's loss and the diversity
 
     def state_dict(self) -> dict:
-        return {"streaks": self.streaks, "warnings": self.warnings}
+        return {"looks": self.looks, "warnings": self.warnings}
 
     def load_state_dict(self, state: dict) -> None:
-        self.streaks, self.warnings = dict(state["streaks"]), list(state["warnings"])
+        self.looks, self.warnings = [tuple(look) for look in state["looks"]], list(state["warnings"])
 
     @no_grad()
     def look(self, discriminator, generator, real, fake, real_logits, fake_logits, loss_d) -> None:
@@ -146,27 +160,36 @@ class Watch:
             grad_g=gradient_norm(generator),
             diversity=diversity,
         )
-        won = LOSSES[self.loss].won
-        self.count(
-            "discriminator-won",
-            won is not None and loss_d.item() < won,
-            f"the discriminator has won: its loss stays below {won} and the generator learns little more; "
-            "try a lower --lr-ratio, or --loss hinge",
-        )
-        self.count(
-            "generator-collapsed",
-            diversity < self.COLLAPSED,
-            f"the generator has collapsed: its images vary {diversity:.2f} times as much as real ones; "
-            "try --packing 2, a lower --lr, or wgan-gp",
-        )
+        self.judge(loss_d.item(), diversity)
 
-    def count(self, kind: str, seen: bool, text: str) -> None:
-        """Warn of what was seen PATIENCE times in a row: one line said, one entry in warnings.json."""
-        self.streaks[kind] = self.streaks[kind] + 1 if seen else 0
-        if self.streaks[kind] == self.PATIENCE and kind not in [w["kind"] for w in self.warnings]:
-            say(f"{self.run.folder}: step {self.run.done}: {text}")
-            self.warnings.append({"step": self.run.done, "kind": kind, "text": text})
-            self.run.write_json("warnings.json", self.warnings)
+    def judge(self, loss_d: float, diversity: float) -> None:
+        """Warn of what the last looks have in common: one line said, one entry in warnings.json."""
+        self.looks = [*self.looks, (loss_d, diversity)][-self.MEMORY :]
+        if len(self.looks) < self.MEMORY:
+            return
+        loss_d, diversity = (sum(values) / self.MEMORY for values in zip(*self.looks))
+        won, guess = LOSSES[self.loss].won, LOSSES[self.loss].guess
+        signs = {
+            "discriminator-won": won is not None and loss_d < won,
+            "discriminator-lost": loss_d > guess,
+            "generator-collapsed": diversity < self.COLLAPSED,
+        }
+        for kind, seen in signs.items():
+            if seen and kind not in [w["kind"] for w in self.warnings]:
+                text = ADVICE[kind].format(loss=loss_d, diversity=diversity, guess=guess)
+                say(f"{self.run.folder}: step {self.run.done}: {text}")
+                self.warnings.append({"step": self.run.done, "kind": kind, "text": text})
+                self.run.write_json("warnings.json", self.warnings)
+
+
+ADVICE = {
+    "discriminator-won": "the discriminator has won: its loss is {loss:.3f}, it tells all images apart and the "
+    "generator learns little more; try a lower --lr-ratio, or --loss hinge",
+    "discriminator-lost": "the discriminator has lost: its loss is {loss:.3f}, and would be {guess:.3f} if it gave all "
+    "images the same answer, so it has nothing to teach; try another --lr-ratio",
+    "generator-collapsed": "the generator has collapsed: its images vary {diversity:.2f} times as much as real ones; "
+    "try --packing 2, a lower --lr, or wgan-gp",
+}
 
 
 def gradient_norm(net):
@@ -238,15 +261,15 @@ def measured(run, images, data_name: str | None, data_dir: str | None, labels=No
 
     Where the data has no evaluator, one line says so and the measures are left out.
     """
-    from tinygen.metrics import MetricError, features_and_logits, image_measures, load_evaluator
-
     name = data_name or run.config.data
     found = {"data": name, "split": "train", "images": len(images)}
     try:
-        found |= image_measures(images, name, data_dir or run.config.data_dir)
-        if labels is not None:
-            _, logits = features_and_logits(load_evaluator(name), images)
-            found["accuracy"] = float((logits.argmax(1) == labels).mean())
+        evaluator = load_evaluator(name)
     except MetricError as e:
         say(f"{run.folder}: {e}")
+        return found
+    found |= image_measures(images, name, data_dir or run.config.data_dir)
+    if labels is not None:
+        _, logits = features_and_logits(evaluator, images)
+        found["accuracy"] = float((logits.argmax(1) == labels).mean())
     return found

@@ -6,16 +6,19 @@ from the data beside the critic's loss, and `tinygen eval RUN` says how well the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from tinygen import autograd, no_grad, optim, random, tensor
+from tinygen.metrics import image_distance
 from tinygen.models import adversarial
 from tinygen.models.adversarial import LOSSES, Watch, noise, real_batch
 from tinygen.models.wgan import build
 from tinygen.run import Run
+
+FD_SAMPLES = 5_000  # images for a distance in training
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,8 @@ def train(config: Config, run: Run | None = None) -> Run:
 
         watch.look(critic, generator, real, fake, real_scores, fake_scores, loss_d)
         if config.fd_every and run.every(config.fd_every):
-            run.log(fd=adversarial.distance(run, adversarial.settled(generator)))
+            images_now = adversarial.drawn(adversarial.settled(generator), FD_SAMPLES, seed=0)
+            run.log(fd=image_distance(images_now, config.data, config.data_dir))
         run.log(loss=loss_d, loss_g=loss_g, penalty=penalty)
         if run.every(config.pictures_every) or run.done == config.steps:
             adversarial.pictures(run, adversarial.averaged(generator, ema))
@@ -113,20 +117,20 @@ def evaluate(
     """
     found = adversarial.measured(run, sample(run, samples), data, data_dir)
     pairs = [(-line["loss"], line["fd"]) for line in run.metrics() if "fd" in line]
-    found["grad_norm"] = mean_slope(run, samples)
+    found["grad_norm"] = mean_slope(run, samples, data_dir)
     if len(pairs) > 2:
         found |= {"loss_fd_spearman": rank_correlation(*zip(*pairs)), "loss_fd_checkpoints": len(pairs)}
     return found
 
 
-def mean_slope(run: Run, n: int, rows: int = 500) -> float:
+def mean_slope(run: Run, n: int, data_dir: str | None = None, rows: int = 500) -> float:
     """The mean of `slopes` over n pairs of a training image and one of the generator that the critic knows."""
     generator, critic = (net.to(run.device) for net in build(run.config))
     run.load(generator=generator, critic=critic)
     fake = adversarial.drawn(adversarial.settled(generator), n, seed=0).reshape(
         n, *adversarial.shape_of(run.config.data)
     )
-    images = adversarial.load_images(run.config)[1]
+    images = adversarial.load_images(replace(run.config, data_dir=data_dir or run.config.data_dir))[1]
     t = random.Generator(0).at("interpolate").uniform((n, 1, 1, 1))
     total = 0.0
     for start in range(0, n, rows):

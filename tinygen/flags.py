@@ -148,6 +148,14 @@ LOWEST = {
     "samples": 1,
     "k": 1,
     "n": 1,
+    "packing": 1,
+    "critic_steps": 1,
+    "width": 1,
+    "ema": 0,
+    "eps": 0,
+    "lr_ratio": 0,
+    "penalty": 0,
+    "clip": 0,
 }  # the common ones
 
 
