@@ -39,6 +39,13 @@ ROWS = {
     "vae-mnist-iwae-250": dict(
         train="vae --data mnist --net iwae --steps 150000", paper=dict(nll=86.76, source=IWAE)
     ),
+    "gan-mnist-seed": dict(train="gan --data mnist --recipe seed", table="images"),
+    "gan-mnist": dict(train="gan --data mnist", table="images"),
+    "dcgan-mnist": dict(train="dcgan --data mnist", table="images"),
+    "dcgan-fashion-mnist": dict(train="dcgan --data fashion-mnist", table="images"),
+    "wgan-mnist": dict(train="wgan --data mnist", table="images"),
+    "wgan-gp-mnist": dict(train="wgan-gp --data mnist --fd-every 300 --steps 6000", table="images"),
+    "cgan-mnist": dict(train="cgan --data mnist", table="images"),
     "classifier-mnist": dict(train="classifier --data mnist", table="images"),
     "classifier-fashion-mnist": dict(train="classifier --data fashion-mnist --steps 6000", table="images"),
 }
