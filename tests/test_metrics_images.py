@@ -1,11 +1,13 @@
 """The shipped evaluators, the measures of images, their floors and ceilings, and the classifier that made them."""
 
+import contextlib
 import hashlib
 import json
 import os
 
 import numpy as np
 import pytest
+from gpu import gpu
 
 from tinygen import checkpoint
 from tinygen.data import load
@@ -188,3 +190,15 @@ def test_a_stopped_classifier_goes_on_to_the_same_bits(tmp_path):
     again = classifier.train(config, Run.create("classifier", config, tmp_path / "stopped", resume=True))
     (a, _), (b, _) = (checkpoint.read(r.path("checkpoint.safetensors")) for r in (whole, again))
     assert a.keys() == b.keys() and all(a[name].tobytes() == b[name].tobytes() for name in a)
+
+
+def test_both_devices_train_a_classifier_alike(tmp_path):
+    config = classifier.Config(steps=2, batch=2)
+    losses, accuracies = {}, {}
+    for device in "cpu", "cuda":
+        with gpu() if device == "cuda" else contextlib.nullcontext():
+            run = classifier.train(config, Run.create("classifier", config, tmp_path / device, device=device))
+            losses[device] = [line["loss"] for line in run.metrics()]
+            accuracies[device] = classifier.evaluate(run, samples=2)["accuracy"]
+    np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=1e-4)
+    assert accuracies["cuda"] == accuracies["cpu"]

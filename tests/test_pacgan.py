@@ -1,10 +1,12 @@
 """PacGAN: its data, measures, networks and step against the authors' definitions; and that it resumes."""
 
+import contextlib
 import json
 import math
 
 import numpy as np
 import pytest
+from gpu import gpu
 
 import tinygen as tg
 from tinygen import checkpoint, pictures
@@ -224,3 +226,16 @@ def test_pictures_of_points():
     for frames in np.zeros((3, 4, 2)), np.ones((4, 2)):
         assert pictures.points(frames, centers=[[0, 0]]).startswith(b"\x89PNG")
     assert pictures.surface(np.zeros((3, 3)), 1.0, "D", np.zeros((2, 2))).startswith(b"\x89PNG")
+
+
+def test_both_devices_train_alike(tmp_path, monkeypatch):
+    monkeypatch.setattr(pacgan, "DATA_SIZE", 200)
+    config = Config(steps=3, batch=8, pictures_every=3)
+    lines, points = {}, {}
+    for device in "cpu", "cuda":
+        with gpu() if device == "cuda" else contextlib.nullcontext():
+            run = pacgan.train(config, Run.create("pacgan", config, tmp_path / device, device=device))
+            lines[device] = [run.metrics()[-1][name] for name in ("loss_d", "loss_g", "p_real", "p_fake")]
+            points[device] = pacgan.sample(run, 5)
+    np.testing.assert_allclose(lines["cuda"], lines["cpu"], rtol=1e-5)
+    np.testing.assert_allclose(points["cuda"], points["cpu"], rtol=1e-4, atol=1e-6)
