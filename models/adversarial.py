@@ -16,6 +16,7 @@ import numpy as np
 from tinygen import data, nn, no_grad, optim, random, tensor
 from tinygen.flags import FlagError
 from tinygen.metrics import MetricError, features_and_logits, image_measures, load_evaluator
+from tinygen.models.latent import LatentSpace
 from tinygen.nn import functional as F
 from tinygen.progress import progress, say
 
@@ -233,16 +234,30 @@ def trained(run, generator, classes: int | None = None):
     return averaged(generator, ema, classes)
 
 
-@no_grad()
 def drawn(net, n: int, seed: int, labels: np.ndarray | None = None, rows: int = 500) -> np.ndarray:
     """n images of z ~ N(0, 1), `rows` at a time.  labels (n,) or None -> (n, H, W), or (n, 3, H, W), in [0, 1]"""
-    z = random.Generator(seed).at("sample").normal((n, net.latent))
+    return decoded(net, random.Generator(seed).at("sample").normal((n, net.latent)), labels, rows)
+
+
+@no_grad()
+def decoded(net, z: np.ndarray, labels: np.ndarray | None = None, rows: int = 500) -> np.ndarray:
+    """The images of latents.  z (n, latent) -> (n, H, W), or (n, 3, H, W), in [0, 1]"""
     parts = []
-    for start in progress(range(0, n, rows), "drawing"):
+    for start in progress(range(0, len(z), rows), "drawing"):
         given = [a[start : start + rows] for a in (z, labels) if a is not None]
         parts.append(net(*(tensor(a, device=device_of(net)) for a in given)).cpu().numpy())
     images = (np.concatenate(parts) + 1) / 2
     return images[:, 0] if images.shape[1] == 1 else images
+
+
+def latent_space(run, generator) -> LatentSpace:
+    """The noise of a trained generator, to be explored; see models/latent.py."""
+    net = trained(run, generator)
+
+    def draw(n: int, split: str, seed: int) -> np.ndarray:
+        return random.Generator(seed).at(f"latents-{split}").normal((n, net.latent))
+
+    return LatentSpace(draw, lambda z: decoded(net, z), run.config.data)
 
 
 def pictures(run, net, labels: np.ndarray | None = None) -> None:

@@ -152,6 +152,11 @@ def sample(run: Run, n: int, *, seed: int = 0) -> np.ndarray:
     return adversarial.drawn(adversarial.trained(run, build(run.config)[0]), n, seed)
 
 
+def latent_space(run: Run) -> adversarial.LatentSpace:
+    """The noise, for `tinygen sample RUN --walk` and `--attribute`."""
+    return adversarial.latent_space(run, build(run.config)[0])
+
+
 def evaluate(
     run: Run,
     *,

@@ -20,7 +20,7 @@ from tinygen import pictures as draw
 from tinygen.data import batch_indices, toy, toy_centers
 from tinygen.data.toys import STD
 from tinygen.metrics import mode_measures
-from tinygen.nn import functional as F
+from tinygen.models.adversarial import LOSSES
 from tinygen.nn import init
 from tinygen.random import Generator as Random
 from tinygen.run import Run
@@ -118,7 +118,7 @@ def train(config: Config, run: Run | None = None) -> Run:
     """Both networks take their steps at once, each along the gradient at the parameters before it."""
     run = run or Run.create("pacgan", config)
     random = Random(config.seed)
-    packs = training_packs(config)
+    packs, loss = training_packs(config), LOSSES["non_saturating"]
     generator, discriminator = (net.to(run.device) for net in initial_networks(config))
     of_g, of_d = list(generator.parameters()), list(discriminator.parameters())
     optimizer_g = optim.Adam(of_g, config.lr, betas=(0.8, 0.999))
@@ -132,8 +132,7 @@ def train(config: Config, run: Run | None = None) -> Run:
         z = tensor(random.at("z", step, run.device).normal((config.packing, config.batch, LATENT)))
         real = discriminator(tensor(batch, device=run.device))
         fake = discriminator(generated_packs(generator, z))
-        loss_d = F.softplus(-real).mean() + F.softplus(fake).mean()
-        loss_g = F.softplus(-fake).mean()
+        loss_d, loss_g = loss.discriminator(real, fake), loss.generator(fake)
         gradients = autograd.grad(loss_d, of_d, retain_graph=True), autograd.grad(loss_g, of_g)
         for parameter, gradient in zip(of_d + of_g, gradients[0] + gradients[1]):
             parameter.grad = gradient

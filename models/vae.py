@@ -15,6 +15,7 @@ import numpy as np
 from tinygen import manual_seed, nn, no_grad, optim, tensor
 from tinygen.data import batch_indices, binarize, load
 from tinygen.metrics import bernoulli_log_likelihood, importance_sampled_nll, mean_and_error
+from tinygen.models.latent import LatentSpace, linear
 from tinygen.nn import functional as F
 from tinygen.progress import progress
 from tinygen.random import Generator
@@ -170,6 +171,19 @@ def sample(run: Run, n: int, *, seed: int = 0) -> np.ndarray:
     return _decoded(net, Generator(seed).at("sample").normal((n, net.latent)))
 
 
+def latent_space(run: Run) -> LatentSpace:
+    """Latents that are the means of q(z|x) of images, so that they stand for digits; see models/latent.py."""
+    net, images = trained_network(run), load(run.config.data, run.config.data_dir)
+
+    @no_grad()
+    def draw(n: int, split: str, seed: int) -> np.ndarray:
+        x = images.train_images if split == "train" else images.test_images
+        x = x[Generator(seed).at("latents").permutation(len(x))[:n]].reshape(-1, PIXELS)
+        return net.encode(tensor(x.astype(np.float32) / 255, device=device_of(net)))[0].cpu().numpy()
+
+    return LatentSpace(draw, no_grad()(lambda z: _decoded(net, z)), run.config.data)
+
+
 def _decoded(net, z) -> np.ndarray:
     return net.decode(tensor(z, device=device_of(net))).sigmoid().cpu().numpy().reshape(-1, 28, 28)
 
@@ -236,16 +250,10 @@ def pictures(run: Run, net, test_images) -> None:
     mu = net.encode(tensor(x, device=device_of(net)))[0].cpu().numpy()
     pairs = np.stack([x.reshape(4, 8, 28, 28), _decoded(net, mu).reshape(4, 8, 28, 28)], axis=1)
     run.image("reconstructions", pairs.reshape(-1, 28, 28), columns=8)
-    run.image("interpolation", _decoded(net, interpolation(mu[:8], mu[8:16], 10)), columns=10)
+    run.image("interpolation", _decoded(net, linear(mu[:8], mu[8:16], 10).reshape(80, -1)), columns=10)
     if net.latent == 2:
         run.image("manifold", _decoded(net, manifold(20)), columns=20)
     run.plot_losses("nats an image")
-
-
-def interpolation(start: np.ndarray, end: np.ndarray, n: int) -> np.ndarray:
-    """n points on the line between each pair of latent vectors.  (P, L), (P, L) -> (P n, L)"""
-    weight = np.linspace(0, 1, n, dtype=np.float32)[None, :, None]
-    return ((1 - weight) * start[:, None] + weight * end[:, None]).reshape(-1, start.shape[1])
 
 
 def manifold(n: int) -> np.ndarray:

@@ -28,6 +28,7 @@ COMMANDS = {
     "list": "models, datasets and kernels",
     "doctor": "what this machine has, and what each missing piece would enable",
 }
+ABSENT = {"label": "labels", "walk": "space of z to walk in", "attribute": "space of z to add it in"}
 BROKEN_PIPE = 128 + 13
 
 
@@ -190,26 +191,37 @@ def _sample(argv) -> int:
 
     run, module = _open("sample", argv)
     flags = flags_of_function(module.sample)
+    if hasattr(module, "latent_space"):
+        from tinygen.models import latent
+
+        flags = _joined(flags, flags_of_function(latent.explored))
     parser = Parser(prog=f"tinygen sample {argv[0]}", description=f"Draw pictures from a run of {run.model}.")
-    parser.add_argument("-n", type=int, default=64, help="how many (default 64)")
+    parser.add_argument("-n", type=int, help="how many (default 64, or 8 rows of a walk or an attribute)")
     parser.add_argument("-o", metavar="FILE.png", help="where to (default: in the run's samples folder)")
     _add_device(parser)
     add_flags(parser, flags)
-    if "label" not in [flag.name for flag in flags]:
-        parser.add_argument("--label", help=argparse.SUPPRESS)
+    for name in ABSENT.keys() - {flag.name for flag in flags}:
+        parser.add_argument(f"--{name}", help=argparse.SUPPRESS, default=argparse.SUPPRESS)
     given = parser.parse(argv[1:])
     n, out = given.pop("n"), given.pop("o")
     run.device = _device(given.pop("device"))
-    if "label" not in [flag.name for flag in flags] and given.pop("label") is not None:
-        raise FlagError(f"--label: {run.model} has no labels")
+    for name in given.keys() - {flag.name for flag in flags}:
+        raise FlagError(f"--{name}: {run.model} has no {ABSENT[name]}")
+    exploring = bool(given.keys() & {"walk", "attribute"})
+    if n is None:
+        n = 8 if exploring else 64
     if n < 1:
         raise FlagError(f"-n: found {n}, expected 1 or more")
     if out is not None:
         _check_picture_path(Path(out))
-    drawn = module.sample(run, n, **given)
-    png = pictures.points(drawn) if drawn.ndim == 2 else pictures.png(pictures.grid(drawn))
+    if exploring:
+        drawn, columns = latent.explored(module.latent_space(run), n, **given)
+    else:
+        drawn, columns = module.sample(run, n, **given), None
+    png = pictures.points(drawn) if drawn.ndim == 2 else pictures.png(pictures.grid(drawn, columns))
     if out is None:
-        out = run.picture(f"sample-seed{given.get('seed', 0)}", png)
+        kind = given.get("walk") or given.get("attribute") or "sample"
+        out = run.picture(f"{kind}-seed{given.get('seed', 0)}", png)
     else:
         replace_file(out, [png])
     print(out)
@@ -220,17 +232,33 @@ def _eval(argv) -> int:
     run, module = _open("eval", argv)
     parser = Parser(prog=f"tinygen eval {argv[0]}", description=f"Measure a run of {run.model}.")
     _add_device(parser)
-    add_flags(parser, flags_of_function(module.evaluate))
+    flags = flags_of_function(module.evaluate)
+    if hasattr(module, "latent_space"):
+        from tinygen.models import latent
+
+        flags = _joined(flags, flags_of_function(latent.attribute_measures))
+    add_flags(parser, flags)
     given = parser.parse(argv[1:])
     run.device = _device(given.pop("device"))
     _check_data(given.get("data"))
-    measures = _plain(module.evaluate(run, **given))
+    if "attribute" in given:
+        for name in given.keys() - {"attribute", "samples"}:
+            raise FlagError(f"--{name.replace('_', '-')}: not with --attribute")
+        measures = _plain(latent.attribute_measures(module.latent_space(run), **given))
+    else:
+        measures = _plain(module.evaluate(run, **given))
     result = {"model": run.model, "data": getattr(run.config, "data", None), "split": None, "images": None}
     result |= {"step": run.step}
     result |= measures
     print(json.dumps(result))  # first: a full disk must not cost the numbers
     run.write_json("eval.json", result)
     return 0
+
+
+def _joined(flags, more):
+    """`flags`, and those of `more` that they do not name."""
+    names = {flag.name for flag in flags}
+    return [*flags, *(flag for flag in more if flag.name not in names)]
 
 
 def _open(command, argv):

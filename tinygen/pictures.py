@@ -46,7 +46,7 @@ def points(frames, reach: float | None = None, titles=None, centers=None) -> byt
     reach = reach or 1.05 * max(np.abs(frame).max() for frame in frames) or 1.0
     columns = min(5, len(frames))
     rows = math.ceil(len(frames) / columns)
-    figure, save = _figure(2.2 * columns, (2.5 if titles else 2.2) * rows)
+    figure, save = _figure(2.2 * columns, (2.75 if titles else 2.2) * rows)
     for i, frame in enumerate(frames):
         axes = figure.add_subplot(rows, columns, i + 1, aspect="equal", xticks=[], yticks=[])
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach))

@@ -1,0 +1,203 @@
+"""What can be done in the space of z: walks between two images, and attributes added and subtracted.
+
+    man with glasses - man + woman = woman with glasses          (Radford et al. 2015, arXiv 1511.06434, section 6.3.2)
+
+Attributes here are measured on the image (tinygen/metrics/attributes.py), so that the sum can be checked: the vector is
+found on some images, added to others and the attribute of what comes out is measured again.
+
+    tinygen sample RUN --walk spherical          rows of images between two of them
+    tinygen sample RUN --attribute slant         rows of one image, the vector times -2 ... 2 added
+    tinygen eval RUN --attribute slant           slope, r2, monotone, class_kept
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tinygen.flags import FlagError
+from tinygen.metrics import MetricError, features_and_logits, load_evaluator
+from tinygen.metrics.attributes import ATTRIBUTES
+from tinygen.progress import say
+
+STEPS = np.linspace(-2, 2, 9)  # standard deviations of the prior along the vector
+COLUMNS = 10  # images of a walk
+FOUND_ON = 10_000  # images that a vector is found on
+EXTREMES = 0.2  # share of a class that counts as high, and as low, in an attribute
+SURE = 0.99  # probability from which on the evaluator is sure of a class
+LEAST = 100  # images to measure on
+
+
+@dataclass(frozen=True)
+class LatentSpace:
+    """What a model gives to be explored: `draw` z that stand for images, `decode` them.
+
+    draw(n, split, seed) -> (n, L) float32, z of other images for "train" than for "test"
+    decode (N, L) -> (N, 28, 28) in [0, 1];  data: the data set trained on
+    """
+
+    draw: Callable
+    decode: Callable
+    data: str
+
+
+def explored(
+    space: LatentSpace,
+    n: int,
+    *,
+    seed: int = 0,  # of the latents
+    walk: Literal["linear", "spherical"] | None = None,  # rows of images from one to another, along this path
+    attribute: Literal["slant", "stroke_width"] | None = None,  # rows of an image, from less of it to more
+) -> tuple[np.ndarray, int]:
+    """What `tinygen sample --walk` or `--attribute` draws: n rows of images, and how many are in a row."""
+    if (walk is None) == (attribute is None):
+        raise FlagError("--walk, --attribute: expected one of them")
+    if walk:
+        return walks(space, n, walk, seed), COLUMNS
+    return attribute_rows(space, n, attribute, seed), len(STEPS)
+
+
+# Walks
+
+
+def linear(start: np.ndarray, end: np.ndarray, n: int) -> np.ndarray:
+    """n points on the line between each pair of latent vectors.  (P, L), (P, L) -> (P, n, L)"""
+    t = np.linspace(0, 1, n, dtype=np.float32)[:, None]
+    return (1 - t) * start[:, None] + t * end[:, None]
+
+
+def spherical(start: np.ndarray, end: np.ndarray, n: int) -> np.ndarray:
+    """n points on the arc between each pair (Shoemake 1985).  (P, L), (P, L) -> (P, n, L)
+
+        sin((1 - t) a) / sin a start + sin(t a) / sin a end,   a the angle between them
+
+    In high dimensions nearly all of N(0, 1) lies near the sphere of radius sqrt(L), and a line's middle does not.
+    Vectors of one direction have the line as their arc; opposite ones and zero have no one arc, and get the line too.
+    """
+    lengths = np.linalg.norm(start, axis=1) * np.linalg.norm(end, axis=1)
+    cosine = (start * end).sum(1) / np.maximum(lengths, 1e-30)
+    angle = np.arccos(np.clip(cosine, -1, 1))[:, None, None]
+    t = np.linspace(0, 1, n)[:, None]
+    straight = (np.sin(angle) < 1e-4) | (lengths == 0)[:, None, None]
+    safe = np.where(straight, 1.0, angle)
+    before = np.where(straight, 1 - t, np.sin((1 - t) * safe) / np.sin(safe))
+    after = np.where(straight, t, np.sin(t * safe) / np.sin(safe))
+    return (before * start[:, None] + after * end[:, None]).astype(np.float32)
+
+
+def walks(space: LatentSpace, n: int, kind: str, seed: int) -> np.ndarray:
+    """Images on the way between n pairs of latents.  -> (n COLUMNS, 28, 28), a walk a row"""
+    z = space.draw(2 * n, "test", seed)
+    path = {"linear": linear, "spherical": spherical}[kind](z[:n], z[n:], COLUMNS)
+    return space.decode(path.reshape(-1, z.shape[1]))
+
+
+# Attributes
+
+
+def attribute_vector(z: np.ndarray, values: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """The direction in which an attribute grows and classes do not.  z (N, L), (N,), (N,) -> (L,), of length 1
+
+    Within each class, the mean of the fifth of the latents with the highest values minus that of the fifth with the
+    lowest, averaged over the classes; less its part in the space of the differences between the classes' means.
+    """
+    differences, means = [], []
+    for c in np.unique(classes):
+        member = (classes == c) & np.isfinite(values)
+        of_c, order = z[member], np.argsort(values[member], kind="stable")
+        if k := int(EXTREMES * len(order)):
+            differences.append(of_c[order[-k:]].mean(0) - of_c[order[:k]].mean(0))
+            means.append(of_c.mean(0))
+    if not differences:
+        raise MetricError(
+            f"attributes: found {len(z)} images, too few to find high and low ones in any class"
+        )
+    between, sizes, _ = np.linalg.svd(np.transpose(means) - np.mean(means, 0)[:, None], full_matrices=False)
+    between = between[:, sizes > 1e-6]  # centred means of C classes span C - 1 dimensions
+    vector = np.mean(differences, axis=0)
+    vector = vector - between @ (between.T @ vector)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def found_vector(space: LatentSpace, attribute: str) -> np.ndarray:
+    """The vector of an attribute from FOUND_ON images.  -> (L,)"""
+    z = space.draw(FOUND_ON, "train", 0)
+    images = space.decode(z)
+    values = ATTRIBUTES[attribute](images)
+    probabilities = class_probabilities(space.data, images)
+    classes = np.zeros(len(z), int) if probabilities is None else probabilities.argmax(1)
+    return attribute_vector(z, values, classes)
+
+
+def class_probabilities(data: str, images) -> np.ndarray | None:
+    """What the frozen evaluator says.  (N, 28, 28) -> (N, 10), or None where the data has no evaluator"""
+    try:
+        _, logits = features_and_logits(load_evaluator(data), images)
+    except MetricError:
+        return None
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    return p / p.sum(1, keepdims=True)
+
+
+def moved(space: LatentSpace, z, vector) -> list[np.ndarray]:
+    """The images of z + t vector, for each t of STEPS.  z (N, L) -> len(STEPS) times (N, 28, 28)"""
+    return [space.decode(z + np.float32(t) * vector) for t in STEPS]
+
+
+def attribute_rows(space: LatentSpace, n: int, attribute: str, seed: int) -> np.ndarray:
+    """n images, each in a row of itself with the vector added -2 ... 2 times.  -> (n len(STEPS), 28, 28)"""
+    z = space.draw(n, "test", seed)
+    rows = np.stack(moved(space, z, found_vector(space, attribute)), axis=1)
+    return rows.reshape(-1, *rows.shape[2:])
+
+
+def attribute_measures(
+    space: LatentSpace,
+    *,
+    attribute: Literal["slant", "stroke_width"] | None = None,  # measures only what adding its vector does
+    samples: int = 2000,  # images
+) -> dict:
+    """Is the attribute, measured again, a line in the step, and is the image still of its class?
+
+    slope r2 monotone: of the mean attribute of all images against the step, in standard deviations of the prior
+    class_kept: share of images and steps with the class of the image at step 0, of the images whose class the
+    evaluator is sure of there (probability >= 0.99; their share is `sure`): a blend of two digits has none to keep
+    class_kept_worst: the same at the step where it is least; class_kept_all: over all images
+    """
+    if attribute is None:
+        raise FlagError("--attribute: expected one of " + ", ".join(ATTRIBUTES))
+    if samples < LEAST:
+        raise MetricError(f"attributes: found {samples} samples, expected {LEAST} or more")
+    z = space.draw(samples, "test", 0)
+    images = moved(space, z, found_vector(space, attribute))
+    values = np.array([np.nanmean(ATTRIBUTES[attribute](x)) for x in images])
+    slope, r2 = line_fit(STEPS, values)
+    found = {"attribute": attribute, "split": "test", "images": len(z), "slope": slope, "r2": r2}
+    found |= {"monotone": bool((np.diff(values) > 0).all()), "values": [round(float(v), 4) for v in values]}
+    before = class_probabilities(space.data, images[len(STEPS) // 2])
+    if before is None:
+        say(f"{space.data} has no evaluator: whether images keep their class is not measured")
+        return found
+    sure = before.max(1) >= SURE
+    kept = [
+        class_probabilities(space.data, x).argmax(1) == before.argmax(1)
+        for t, x in zip(STEPS, images)
+        if t != 0
+    ]
+    by_step = [k[sure].mean() if sure.any() else np.nan for k in kept]
+    return found | {
+        "class_kept": float(np.mean(by_step)),
+        "class_kept_worst": float(np.min(by_step)),
+        "class_kept_all": float(np.mean(kept)),
+        "sure": float(sure.mean()),
+    }
+
+
+def line_fit(x, y) -> tuple[float, float]:
+    """Slope and R² of the least-squares line.  R² = 1 - residual / total sum of squares"""
+    slope, intercept = np.polyfit(x, y, 1)
+    residual, total = ((y - slope * x - intercept) ** 2).sum(), ((y - np.mean(y)) ** 2).sum()
+    return float(slope), float(1 - residual / total) if total else 0.0

@@ -1,0 +1,203 @@
+"""Walks and attribute vectors, on a space of z whose images are drawn strokes of known slant; and their commands."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tinygen.cli import main
+from tinygen.metrics import MetricError
+from tinygen.models import gan, latent, pacgan, vae
+from tinygen.models.latent import LatentSpace
+from tinygen.run import Run
+
+# Walks
+
+
+def test_linear():
+    path = latent.linear(np.zeros((1, 2), np.float32), np.array([[2, 4]], np.float32), 3)
+    assert path.shape == (1, 3, 2) and path.dtype == np.float32
+    np.testing.assert_allclose(path[0], [[0, 0], [1, 2], [2, 4]])
+
+
+def test_spherical_keeps_the_length_and_turns_evenly():
+    rng = np.random.default_rng(0)
+    start, end = (5 * v / np.linalg.norm(v, axis=1, keepdims=True) for v in rng.normal(size=(2, 4, 30)))
+    path = latent.spherical(start.astype(np.float32), end.astype(np.float32), 7)
+    np.testing.assert_allclose(path[:, 0], start, rtol=1e-5)
+    np.testing.assert_allclose(path[:, -1], end, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(path, axis=2), 5, rtol=1e-5)
+    turn = (path[:, 1:] * path[:, :-1]).sum(2) / 25
+    np.testing.assert_allclose(turn, turn[:, :1] * np.ones(6), rtol=1e-5)
+    assert np.linalg.norm(latent.linear(start, end, 7), axis=2).min() < 4  # the line cuts through
+
+
+def test_spherical_where_there_is_no_arc():
+    start = np.array([[1, 2, 2], [1, 2, 2], [0, 0, 0]], np.float32)
+    end = np.array([[2, 4, 4], [-1, -2, -2], [1, 0, 0]], np.float32)
+    np.testing.assert_allclose(latent.spherical(start, end, 5), latent.linear(start, end, 5), atol=1e-5)
+
+
+# Attributes
+
+
+def test_the_vector_is_the_attribute_without_the_class():
+    """The attribute grows with z0 and, more, with z1, which is also what the class depends on."""
+    z = np.random.default_rng(0).normal(size=(60_000, 6)).astype(np.float32)
+    classes = np.digitize(z[:, 1], [-0.5, 0.5])
+    vector = latent.attribute_vector(z, z[:, 0] + 3 * z[:, 1], classes)
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6)
+    assert vector[0] > 0.97 and abs(vector[1]) < 0.05
+    opposite = latent.attribute_vector(z, -z[:, 0] - 3 * z[:, 1], classes)
+    np.testing.assert_allclose(vector, -opposite, atol=1e-5)
+
+
+def test_the_vector_ignores_images_without_the_attribute():
+    z = np.random.default_rng(1).normal(size=(2000, 3)).astype(np.float32)
+    values = np.where(z[:, 1] > 1, np.nan, z[:, 0])
+    assert latent.attribute_vector(z, values, np.zeros(2000))[0] > 0.98
+    with pytest.raises(MetricError, match="found 3 images, too few to find high and low ones in any class"):
+        latent.attribute_vector(z[:3], values[:3], np.zeros(3))
+
+
+def strokes(z):
+    """Strokes that lean 0.1 z0, moved aside by 2 z1.  (N, L) -> (N, 28, 28)"""
+    y, x = 13.5 - np.mgrid[:28][:, None], np.mgrid[:28] - 13.5
+    middle = 2 * z[:, 1, None, None] + 0.1 * z[:, 0, None, None] * y
+    return np.clip(2.5 - np.abs(x - middle), 0, 1) * (np.abs(y) < 9)
+
+
+def by_side(data, images):
+    """Two classes: left of the middle and right of it; unsure within half a pixel."""
+    side = (images * (np.mgrid[:28] - 13.5)).sum((1, 2)) / images.sum((1, 2))
+    right = np.clip(0.5 + side, 0, 1)
+    return np.stack([1 - right, right], axis=1)
+
+
+def space(decode=strokes, seen=None):
+    def draw(n, split, seed):
+        if seen is not None:
+            seen.append((n, split))
+        return np.random.default_rng([seed, split == "test"]).normal(size=(n, 5)).astype(np.float32)
+
+    return LatentSpace(draw, decode, "mnist")
+
+
+def test_a_planted_attribute_is_found_and_measured(monkeypatch):
+    monkeypatch.setattr(latent, "class_probabilities", by_side)
+    seen = []
+    found = latent.attribute_measures(space(seen=seen), attribute="slant", samples=300)
+    assert seen == [(300, "test"), (latent.FOUND_ON, "train")]  # never measured on what it was found on
+    assert found["slope"] == pytest.approx(0.1, rel=0.03) and found["r2"] > 0.999 and found["monotone"]
+    assert found["class_kept"] > 0.99 and found["class_kept_all"] < found["class_kept"]
+    assert found["sure"] == pytest.approx(0.8, abs=0.06)  # P(|2 z1| > 0.5)
+    assert found["images"] == 300 and len(found["values"]) == 9
+
+
+def test_it_is_said_when_the_class_changes_or_the_attribute_does_not_grow(monkeypatch):
+    monkeypatch.setattr(latent, "class_probabilities", by_side)
+
+    def entangled(z):  # what leans also moves
+        return strokes(np.concatenate([z[:, :1], z[:, :1] + 0.1 * z[:, 1:2], z[:, 2:]], axis=1))
+
+    monkeypatch.setattr(latent, "attribute_vector", lambda z, values, classes: np.eye(5, dtype=np.float32)[0])
+    found = latent.attribute_measures(space(entangled), attribute="slant", samples=300)
+    assert found["r2"] > 0.99 and found["class_kept"] < 0.8
+    assert found["class_kept_worst"] < found["class_kept"]
+
+    bent = latent.attribute_measures(space(lambda z: strokes(np.abs(z))), attribute="slant", samples=300)
+    assert not bent["monotone"] and bent["r2"] < 0.5
+
+
+def test_without_an_evaluator_the_classes_are_left_out(capsys):
+    found = latent.attribute_measures(
+        LatentSpace(space().draw, strokes, "glyphs"), attribute="slant", samples=100
+    )
+    assert found["r2"] > 0.99 and "class_kept" not in found
+    assert (
+        "glyphs has no evaluator: whether images keep their class is not measured" in capsys.readouterr().err
+    )
+
+
+def test_line_fit():
+    x = np.array([-1.0, 0, 1, 2])
+    y = np.array([0.0, 1, 3, 3])
+    slope, r2 = latent.line_fit(x, y)
+    assert slope == pytest.approx(1.1) and r2 == pytest.approx(np.corrcoef(x, y)[0, 1] ** 2)
+    assert latent.line_fit(x, 0 * x)[1] == 0
+
+
+def test_rows_start_at_less_and_end_at_more(monkeypatch):
+    monkeypatch.setattr(latent, "class_probabilities", by_side)
+    images, columns = latent.explored(space(), 3, attribute="slant")
+    assert images.shape == (27, 28, 28) and columns == 9
+    found = latent.ATTRIBUTES["slant"](images).reshape(3, 9)
+    assert (np.diff(found, axis=1) > 0).all()
+    images, columns = latent.explored(space(), 3, walk="spherical")
+    z = space().draw(6, "test", 0)
+    assert images.shape == (30, 28, 28) and columns == 10
+    np.testing.assert_allclose(images[[0, 10, 20]], strokes(z[:3]), atol=1e-5)
+    np.testing.assert_allclose(images[[9, 19, 29]], strokes(z[3:]), atol=1e-5)
+
+
+# On runs
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("latent")
+    short = {"data": "glyphs", "steps": 2, "batch": 20}
+    vae.train(vae.Config(**short), Run.create("vae", vae.Config(**short), folder / "vae"))
+    gan.train(gan.Config(**short), Run.create("gan", gan.Config(**short), folder / "gan"))
+    toy = pacgan.Config(steps=2, batch=10)
+    pacgan.train(toy, Run.create("pacgan", toy, folder / "pacgan"))
+    return folder
+
+
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr(latent, "FOUND_ON", 300)
+
+
+@pytest.mark.parametrize("model", ["vae", "gan"])
+def test_the_spaces_of_runs(runs, model):
+    module = {"vae": vae, "gan": gan}[model]
+    found = module.latent_space(Run.open(runs / model, module.Config))
+    z = found.draw(30, "test", 0)
+    assert z.dtype == np.float32 and found.decode(z).shape == (30, 28, 28)
+    np.testing.assert_array_equal(z, found.draw(30, "test", 0))
+    for other in found.draw(30, "train", 0), found.draw(30, "test", 1):
+        assert not np.array_equal(z, other)
+
+
+@pytest.mark.parametrize("model", ["vae", "gan"])
+def test_the_commands(runs, few, model, tmp_path, capsys):
+    from PIL import Image
+
+    for flags, columns in [(["--walk", "linear"], 10), (["--attribute", "stroke_width"], 9)]:
+        assert main(["sample", str(runs / model), "-n", "3", *flags, "-o", str(tmp_path / "x.png")]) == 0
+        assert Image.open(tmp_path / "x.png").size == (columns * 30 - 2, 3 * 30 - 2)
+    assert main(["sample", str(runs / model), "--walk", "spherical", "--seed", "5"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("samples/spherical-seed5-000002.png")
+    assert main(["eval", str(runs / model), "--attribute", "slant", "--samples", "100"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["attribute"] == "slant" and printed["images"] == 100 and "r2" in printed
+
+
+def test_bad_input_is_one_line(runs, few, capsys):
+    of_vae, toy = str(runs / "vae"), str(runs / "pacgan")
+    for argv, says in [
+        (["sample", of_vae, "--attribute", "smile"], "--attribute: unknown value 'smile'; known: slant"),
+        (["sample", of_vae, "--walk", "round"], "--walk: unknown value 'round'; known: linear, spherical"),
+        (["sample", of_vae, "--walk", "linear", "--attribute", "slant"], "expected one of them"),
+        (["sample", toy, "--walk", "linear"], "--walk: pacgan has no space of z to walk in"),
+        (
+            ["eval", of_vae, "--attribute", "slant", "--samples", "20"],
+            "found 20 samples, expected 100 or more",
+        ),
+        (["eval", of_vae, "--attribute", "slant", "--k", "5"], "--k: not with --attribute"),
+        (["eval", toy, "--attribute", "slant"], "unknown flag '--attribute'"),
+    ]:
+        assert main(argv) == 2, argv
+        said = capsys.readouterr().err
+        assert says in said and said.count("\n") == 1, said
