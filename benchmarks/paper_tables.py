@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinygen.benchmarks import mode_table
 from tinygen.cli import Parser
 
 RESULTS = Path(__file__).resolve().parent / "results" / "models.json"
@@ -31,7 +32,8 @@ NETWORKS = {"net", "generator", "discriminator", "critic"}  # what models track 
 BUFFERS = {"running_mean", "running_var", "num_batches_tracked"}
 
 IWAE = "Burda et al. 2015, arXiv 1509.00519: VAE, one stochastic layer, 3280 epochs, k=5000"
-# train: the command; seeds: how many runs, of seeds 0, 1, ...; table: a key of TABLES (default "models")
+# train: the command; seeds: how many runs, of seeds 0, 1, ...; table: a key of TABLES (default "models");
+# days: a row that `run` trains only where it is named
 ROWS = {
     "vae-glyphs": dict(train="vae", paper=None),
     "vae-mnist": dict(train="vae --data mnist", paper=dict(nll=86.76, source=f"{IWAE}, another network")),
@@ -48,6 +50,7 @@ ROWS = {
     "cgan-mnist": dict(train="cgan --data mnist", table="images"),
     "classifier-mnist": dict(train="classifier --data mnist", table="images"),
     "classifier-fashion-mnist": dict(train="classifier --data fashion-mnist --steps 6000", table="images"),
+    **mode_table.ROWS,
 }
 
 
@@ -85,7 +88,7 @@ def row_of(name: str, folders: list[Path]) -> dict:
         "parameters": _parameters(folders[0]),
         "measures": runs[0]["measures"],
         **({"runs": runs} if len(runs) > 1 else {}),
-        "data_sha256": config["data_sha256"],
+        "data_sha256": config.get("data_sha256"),  # toys are drawn, not read
         "versions": config["versions"],
         "machine": _machine(),
     }
@@ -112,12 +115,15 @@ def _refuse_another_command(name: str, folder: Path) -> None:
 
 
 def _draw(model: str, folder: Path, picture: Path) -> None:
-    """A strip of 60 samples of a run whose model draws images."""
+    """A strip of 60 samples of a run whose model draws images; of toys, the samples over training."""
     from tinygen import pictures
     from tinygen.run import Run
 
     module = importlib.import_module(f"tinygen.models.{model.replace('-', '_')}")
     if not hasattr(module, "sample"):
+        return
+    if ROWS[picture.stem].get("table") == "modes":
+        picture.write_bytes(max(folder.glob("samples/training-*.png")).read_bytes())
         return
     images = module.sample(Run.open(folder, module.Config), 60)
     picture.write_bytes(pictures.png(pictures.grid(images, columns=20)))
@@ -257,7 +263,7 @@ def _machines(results: dict) -> str:
 
 
 # a row's `table` -> the function that writes its part of README.md, between <!-- KEY: ... --> and <!-- /KEY -->
-TABLES = {"models": likelihood_table, "images": images_table}
+TABLES = {"models": likelihood_table, "images": images_table, "modes": mode_table.table}
 
 
 def written(readme: str, results: dict) -> str:
@@ -277,7 +283,9 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("action", choices=("run", "add", "write", "check"))
     parser.add_argument(
-        "rows", nargs="*", help=f"for run: of {', '.join(ROWS)} (default all); for add: ROW RUN ..."
+        "rows",
+        nargs="*",
+        help=f"for run: of {', '.join(ROWS)} (default all that take minutes); for add: ROW RUN ...",
     )
     arguments = parser.parse_args(argv)
     if arguments.action == "add" and len(arguments.rows) < 2:
@@ -294,7 +302,7 @@ def main(argv=None) -> int:
         _keep(name, row_of(name, [Path(folder) for folder in folders]))
         return 0
     if arguments.action == "run":
-        for name in arguments.rows or ROWS:
+        for name in arguments.rows or [name for name in ROWS if not ROWS[name].get("days")]:
             _keep(name, run(name))
         return 0
     readme = README.read_text()
