@@ -10,7 +10,7 @@ import pytest
 from gpu import gpu
 
 from tinygen import checkpoint
-from tinygen.data import load
+from tinygen.data import DataError, load
 from tinygen.metrics import MetricError, image_measures, images, limits
 from tinygen.metrics.evaluator import WEIGHTS, Evaluator, features_and_logits, load_evaluator
 from tinygen.metrics.frechet import frechet_distance
@@ -153,8 +153,8 @@ def test_noise_has_the_mean_images_probabilities():
 # The classifier
 
 
-def trained(folder, **options):
-    config = classifier.Config(steps=40, batch=50, checkpoint_every=20, **options)
+def trained(folder):
+    config = classifier.Config(steps=40, batch=50, checkpoint_every=20)
     return classifier.train(config, Run.create("classifier", config, folder))
 
 
@@ -202,3 +202,11 @@ def test_both_devices_train_a_classifier_alike(tmp_path):
             accuracies[device] = classifier.evaluate(run, samples=2)["accuracy"]
     np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=1e-4)
     assert accuracies["cuda"] == accuracies["cpu"]
+
+
+def test_images_in_colour_are_refused(tmp_path):
+    config = classifier.Config(data="cifar10", steps=1)
+    with pytest.raises(
+        DataError, match=r"images of cifar10 are 3 x 32 x 32, this network takes 28 x 28 in grey"
+    ):
+        classifier.train(config, Run.create("classifier", config, tmp_path / "run"))
