@@ -1,6 +1,11 @@
 """GAN: a generator learns from the judge it deceives.  Goodfellow et al. 2014, arXiv 1406.2661.   tinygen train gan
 
-The two networks of the seed programs, 28 x 28 images in [-1, 1].  `--recipe seed` trains them as they do.
+The two networks of the seed programs, 28 x 28 images in [-1, 1].  On MNIST, by `tinygen eval RUN` on 10,000 images
+(seed 0; the test images have inception score 9.88, class KL 0.0002 and Fréchet distance 0.23):
+
+tinygen train gan --data mnist                   9.11, 0.008, 1.96: BatchNorm's eps of 1e-5, an averaged generator
+tinygen train gan --data mnist --steps 12000     8.67, 0.011, 5.45
+tinygen train gan --data mnist --recipe seed     8.17, 0.052, 12.53: as the seed programs train, eps 0.8, no average
 """
 
 from __future__ import annotations
@@ -28,10 +33,10 @@ class Config:
     data_dir: str | None = None  # where the data set's files are
     seed: int = 0  # of the initial parameters and of everything drawn in training
     recipe: Literal["taught", "seed"] = "taught"  # the values of the four flags below that are not given
-    steps: int | None = None  # training steps
-    batch: int | None = None  # real images a step, and as many generated ones
-    eps: float | None = None  # of the generator's BatchNorm
-    ema: float | None = None  # decay of the averaged generator that draws the images; 0 for none
+    steps: int | None = None  # training steps: 30,000, the seed's 29,000
+    batch: int | None = None  # real images a step, and as many generated ones: 64, the seed's too
+    eps: float | None = None  # of the generator's BatchNorm: 1e-5, the seed's 0.8
+    ema: float | None = None  # decay of the average that draws the images: 0.999, the seed's 0 for none
     lr: float = 2e-4  # of Adam, whose first beta is 0.5
     lr_ratio: float = 1.0  # the discriminator's rate in the generator's
     loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = "non_saturating"  # of both
