@@ -140,25 +140,25 @@ def _compiled(loop: str, *arrays, constants=()):
     return out
 
 
-@sigmoid.variant("one_pass", usable=_long_float32)
+@sigmoid.variant("one_pass", usable=_long)
 def sigmoid_one_pass(x):
     """Its own exponential, inlined: reads 4 and writes 4 bytes an element, where NumPy makes six passes."""
     return _compiled("sigmoid", x)
 
 
-@sigmoid_grad.variant("one_pass", usable=_long_float32_grad)
+@sigmoid_grad.variant("one_pass", usable=_long_grad)
 def sigmoid_grad_one_pass(g, y):
     """Reads 8 and writes 4 bytes an element, where NumPy makes three passes."""
     return _compiled("sigmoid_grad", g, y)
 
 
-@silu.variant("one_pass", usable=_long_float32)
+@silu.variant("one_pass", usable=_long)
 def silu_one_pass(x):
     """Its own exponential, inlined: reads 4 and writes 4 bytes an element."""
     return _compiled("silu", x)
 
 
-@silu_grad.variant("one_pass", usable=_long_float32_grad)
+@silu_grad.variant("one_pass", usable=_long_grad)
 def silu_grad_one_pass(g, x):
     """Computes σ(x) again rather than keeping it: reads 8 and writes 4 bytes an element."""
     return _compiled("silu_grad", g, x)

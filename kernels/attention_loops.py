@@ -10,7 +10,8 @@ import numpy as np
 from numba import from_dtype, prange, types
 
 from tinygen.kernels.compiled import njit
-from tinygen.kernels.tile_loops import TILE_BYTES, add_product, exponential
+from tinygen.kernels.elementwise_loops import decay
+from tinygen.kernels.tile_loops import TILE_BYTES, add_product
 
 QUERIES, KEYS = 128, 128
 _options = dict(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -78,11 +79,11 @@ def _soften(s, keys, top, shift, fade, total):
             top[i] = s[t, i] if s[t, i] > top[i] else top[i]
     for i in range(width):
         shift[i] = top[i] if top[i] > -np.inf else 0
-        fade[i] = exponential(fade[i] - shift[i])
+        fade[i] = decay(fade[i] - shift[i])
         total[i] *= fade[i]
     for t in range(keys):
         for i in range(width):
-            weight = exponential(s[t, i] - shift[i])
+            weight = decay(s[t, i] - shift[i])
             s[t, i] = weight
             total[i] += weight
 
@@ -101,7 +102,7 @@ def _weights_and_scores_grad(p, gs, keys, lse, mean):
     """p <- exp(p - lse),  gs <- p (gs - mean)"""
     for t in range(keys):
         for i in range(p.shape[1]):
-            weight = exponential(p[t, i] - lse[i])
+            weight = decay(p[t, i] - lse[i])
             p[t, i] = weight
             gs[t, i] = weight * (gs[t, i] - mean[i])
 

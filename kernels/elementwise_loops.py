@@ -1,11 +1,14 @@
-"""The compiled loops behind `activation.py` and the float32 exponential they share; importing it imports numba (0.5 s).
+"""The compiled loops behind `activation.py` and the exponential they share; importing it imports numba (0.5 s).
 
 Each loop computes one element from one element, so that the compiler makes 8 or 16 at once of it, and each thread takes
 a share of them.
 """
 
+import math
+
 import numpy as np
-from numba import prange
+from numba import prange, types
+from numba.extending import overload
 
 from tinygen.kernels.compiled import njit
 
@@ -17,6 +20,12 @@ LN2_HIGH, LN2_LOW = F(0.693359375), F(-2.12194440e-4)  # their sum is ln 2; k ·
 EXP = tuple(F(c) for c in (1.98756915e-4, 1.39819995e-3, 8.33345191e-3, 4.16657959e-2, 1.66666655e-1, 0.5))
 LEAST = F(-87.33)  # exp of it is the smallest normal number
 BIAS, MANTISSA = np.int32(127), np.int32(23)
+
+# the same for float64, with the terms of Taylor's series up to r¹³/13!: what is left out is below 1e-17
+LN2_HIGH_64, LN2_LOW_64 = 6.93145751953125e-1, 1.42860682030941723212e-6
+EXP_64 = tuple(1 / math.factorial(n) for n in range(13, 1, -1))
+LEAST_64 = -708.396
+BIAS_64, MANTISSA_64 = np.int64(1023), np.int64(52)
 
 # Φ(-a) = exp(-a²/2) t Q(t), t = 1 / (1 + SLOPE a): the form of Abramowitz & Stegun 26.2.17 with more terms of Q, fitted
 # in t for a from 0 to 14; highest term first
@@ -32,8 +41,17 @@ DENSITY = F(0.3989422804)  # 1 / sqrt(2π)
 TANH_SCALE, TANH_CUBIC = F(1.5957691216), F(0.044715)  # 2 sqrt(2/π)
 
 
-@njit(cache=True, fastmath={"contract"}, error_model="numpy")
 def decay(x):
+    """exp(x) of one number x ≤ 0, float32 or float64; a call of np.exp would keep the compiler from taking vectors"""
+
+
+@overload(decay)
+def _decay(x):
+    return (lambda x: decay_32(x)) if x == types.float32 else (lambda x: decay_64(x))
+
+
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def decay_32(x):
     """exp(x) of a float32 x ≤ 0; 0 below -87.33, where the result is no normal number any more.
 
     exp(x) = 2^k exp(r) with k the whole number nearest to x / ln 2; 2^k is made of its bits.
@@ -46,6 +64,19 @@ def decay(x):
     power = np.int32((np.int32(k) + BIAS) << MANTISSA).view(np.float32)
     e = (series * r * r + r + ONE) * power
     return ZERO if x <= LEAST else e
+
+
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def decay_64(x):
+    """decay_32 in float64; 0 below -708.396"""
+    k = np.floor(1.4426950408889634 * x + 0.5) if x > LEAST_64 else 0.0
+    r = x - k * LN2_HIGH_64 - k * LN2_LOW_64
+    series = EXP_64[0]
+    for c in EXP_64[1:]:
+        series = series * r + c
+    power = np.int64((np.int64(k) + BIAS_64) << MANTISSA_64).view(np.float64)
+    e = (series * r * r + r + 1.0) * power
+    return 0.0 if x <= LEAST_64 else e
 
 
 @njit(cache=True, fastmath={"contract"}, error_model="numpy")

@@ -106,14 +106,21 @@ def cross_entropy_grad_reference(g, x, index, weights, most, log_sum):
     return gx
 
 
-def _long_rows(x, index, weights):
+def _long(x, index, weights):
     return (
         x.size > SMALL // 4
-        and x.shape[2] == 1
         and x.dtype == weights.dtype == np.float32
         and x.flags.c_contiguous
         and index.dtype == np.int64
     )
+
+
+def _long_rows(x, index, weights):
+    return x.shape[2] == 1 and _long(x, index, weights)
+
+
+def _long_places(x, index, weights):
+    return x.shape[2] > 1 and _long(x, index, weights)
 
 
 @cross_entropy.variant("rows", usable=_long_rows)
@@ -140,4 +147,28 @@ def cross_entropy_grad_rows(g, x, index, weights, most, log_sum):
     softmax_loops.cross_entropy_grad(
         np.ascontiguousarray(g).reshape(-1), x.reshape(x.shape[:2]), *flat, gx.reshape(x.shape[:2])
     )
+    return gx
+
+
+@cross_entropy.variant("places", usable=_long_places)
+def cross_entropy_places(x, index, weights):
+    """Many places an image, whose classes lie far apart: class after class for 256 places, which stay in the cache."""
+    from tinygen.kernels import softmax_loops
+
+    out = np.empty((3, *index.shape), np.float32)
+    softmax_loops.cross_entropy_places(x, np.ascontiguousarray(index), np.ascontiguousarray(weights), *out)
+    return tuple(out)
+
+
+@cross_entropy_grad.variant(
+    "places",
+    usable=lambda g, x, index, weights, most, log_sum: g.dtype == x.dtype and _long_places(x, index, weights),
+)
+def cross_entropy_grad_places(g, x, index, weights, most, log_sum):
+    """As rows, with all places of a class side by side: reads 4 and writes 4 bytes an element."""
+    from tinygen.kernels import softmax_loops
+
+    gx = np.empty(x.shape, np.float32)
+    others = [np.ascontiguousarray(a) for a in (index, weights, most, log_sum)]
+    softmax_loops.cross_entropy_places_grad(np.ascontiguousarray(g), x, *others, gx)
     return gx

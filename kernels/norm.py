@@ -127,11 +127,6 @@ def _groups_apply(x, dims, shape):
     return trailing and _slabs_apply(x, dims, shape)
 
 
-def _silu_groups_apply(x, dims, shape):
-    """The loops have an exponential for float32 alone."""
-    return x.dtype == np.float32 and _groups_apply(x, dims, shape)
-
-
 def _rows_apply(x, dims, shape):
     return _compilable(x) and _row_count(x, dims, shape) > 0
 
@@ -226,9 +221,7 @@ def _each_group(vector, otherwise: float, wide: tuple, rows: int, dtype):
     return _each(vector, wide).reshape(rows, -1)
 
 
-@normalize_silu.variant(
-    "groups", usable=lambda x, w, b, dims, eps: _silu_groups_apply(x, dims, _shape_of(w, b))
-)
+@normalize_silu.variant("groups", usable=lambda x, w, b, dims, eps: _groups_apply(x, dims, _shape_of(w, b)))
 def normalize_silu_groups(x, weight, bias, dims, eps):
     """SiLU in the pass that scales, its own exponential inlined: 8 bytes an element, where two kernels move 16."""
     return _by_groups("group_norm_silu", x, weight, bias, dims, eps)
@@ -321,7 +314,7 @@ def _grad_by_groups(loop: str, g, x, vectors, wide, mean, var, eps, shape):
 
 @normalize_silu_grad.variant(
     "groups",
-    usable=lambda g, x, w, b, mean, var, dims, eps, shape: _silu_groups_apply(x, dims, shape),
+    usable=lambda g, x, w, b, mean, var, dims, eps, shape: _groups_apply(x, dims, shape),
 )
 def normalize_silu_grad_groups(g, x, weight, bias, mean, var, dims, eps, shape):
     """SiLU's slope in the pass that sums: what it hands on is kept in gx, in the cache, and combined there."""

@@ -201,7 +201,7 @@ def combine_row_in_place(x, m, a, b, c, gx):
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def group_norm_silu(x, weight, bias, eps, y, mean, var):
-    """As group_norm, and its SiLU.  float32"""
+    """As group_norm, and its SiLU"""
     C = weight.shape[1]
     S = x.shape[1] // C
     for r in prange(x.shape[0]):
@@ -216,7 +216,7 @@ def group_norm_silu(x, weight, bias, eps, y, mean, var):
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def group_norm_silu_grad(g, x, weight, bias, mean, inverse, gx, gweight, gbias):
-    """As group_norm_grad; what SiLU hands on lies in gx meanwhile.  bias (R, C), the others as there.  float32"""
+    """As group_norm_grad; what SiLU hands on lies in gx meanwhile.  bias (R, C), the others as there"""
     n, C = x.shape[1], weight.shape[1]
     S = n // C
     for r in prange(x.shape[0]):

@@ -5,14 +5,12 @@ writes the loop in LLVM's own vectors: ROWS x 2 of them are summed in registers,
 ROWS broadcasts for 2 ROWS multiply-adds.
 """
 
-import numpy as np
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 from tinygen.kernels.compiled import njit
-from tinygen.kernels.elementwise_loops import decay
 
 VECTOR_BYTES = 64 if binding.get_host_cpu_features().get("avx512f") else 32
 ROWS = (
@@ -94,14 +92,3 @@ def add_product(c, c0, c_row, a, a0, a_row, a_k, b, b0, b_row, rows, columns, de
         while r < rows:
             _single(c, c0 + r * c_row + j, c_row, a, a0 + r * a_row, a_row, a_k, b, b0 + j, b_row, depth)
             r += 1
-
-
-def exponential(x):
-    """eˣ of a number of at most about 0"""
-
-
-@overload(exponential)
-def _exponential(x):
-    if x == types.float32:
-        return lambda x: decay(x)  # np.exp of float32 keeps LLVM from taking vectors
-    return lambda x: np.exp(x)
