@@ -109,6 +109,17 @@ def test_it_is_said_when_the_class_changes_or_the_attribute_does_not_grow(monkey
     assert not bent["monotone"] and bent["r2"] < 0.5
 
 
+def test_the_image_itself_does_not_count_as_kept(monkeypatch):
+    middle = strokes(space().draw(100, "test", 0))
+
+    def another_class_when_moved(data, images):
+        return np.eye(2)[[0 if np.array_equal(a, b) else 1 for a, b in zip(images, middle)]]
+
+    monkeypatch.setattr(latent, "FOUND_ON", 100)
+    monkeypatch.setattr(latent, "class_probabilities", another_class_when_moved)
+    assert latent.attribute_measures(space(), attribute="slant", samples=100)["class_kept"] == 0
+
+
 def test_without_an_evaluator_the_classes_are_left_out(capsys):
     found = latent.attribute_measures(
         LatentSpace(space().draw, strokes, "glyphs"), attribute="slant", samples=100
@@ -182,6 +193,8 @@ def test_the_commands(runs, few, model, tmp_path, capsys):
     assert main(["eval", str(runs / model), "--attribute", "slant", "--samples", "100"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["attribute"] == "slant" and printed["images"] == 100 and "r2" in printed
+    assert json.loads((runs / model / "eval-slant.json").read_text()) == printed
+    assert not (runs / model / "eval.json").exists()  # that holds the measures of all images
 
 
 def test_bad_input_is_one_line(runs, few, capsys):

@@ -251,7 +251,7 @@ def _eval(argv) -> int:
     result |= {"step": run.step}
     result |= measures
     print(json.dumps(result))  # first: a full disk must not cost the numbers
-    run.write_json("eval.json", result)
+    run.write_json(f"eval-{given['attribute']}.json" if "attribute" in given else "eval.json", result)
     return 0
 
 
