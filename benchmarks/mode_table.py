@@ -35,30 +35,35 @@ ROWS = {f"{data}-pac{m}": _row(data, m, 20_000, 3) for data, m in PAPER} | {
 
 
 def table(results: dict) -> str:
-    """The README's table.  results: row name -> row of models.json"""
-    if not results:
-        return "No runs yet."
+    """The README's table; rows of 20,000 steps are shown before they are run.  results: name -> row of models.json"""
     lines = [
         "| data | packing | steps | seeds | modes | high quality | reverse KL | minutes a run | paper: modes "
         "| high quality | reverse KL |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for name, row in results.items():
-        data, packing, runs = ROWS[name]["data"], ROWS[name]["packing"], runs_of(row)
-        cells = [
-            DATA[data],
-            f"{packing}" + (" (GAN)" if packing == 1 else ""),
-            f"{row['steps']:,}",
-            f"{len(runs)}",
-            spread([r["measures"]["modes"] for r in runs], ".1f"),
-            spread([100 * r["measures"]["high_quality"] for r in runs], ".1f") + " %",
-            spread([r["measures"]["reverse_kl"] for r in runs], ".2f"),
-            f"{statistics.mean(r['minutes'] for r in runs):.1f}",
-            *PAPER[data, packing],
-        ]
+    shown = [name for name in ROWS if name in results or not ROWS[name].get("days")]
+    for name in shown:
+        data, packing = ROWS[name]["data"], ROWS[name]["packing"]
+        ours = measured(results[name]) if name in results else [""] * 6
+        cells = [DATA[data], f"{packing}" + (" (GAN)" if packing == 1 else ""), *ours, *PAPER[data, packing]]
         lines.append("| " + " | ".join(cells) + " |")
     note = f"Of 2,500 samples a run; the mean over the seeds ± their standard deviation. Paper: {SOURCE}."
+    if set(shown) - set(results):
+        note += " Empty: not run yet."
     return "\n".join([*lines, "", " ".join([note, *pairs(results)])])
+
+
+def measured(row: dict) -> list[str]:
+    """steps, seeds, modes, high quality, reverse KL, minutes a run"""
+    runs = runs_of(row)
+    return [
+        f"{row['steps']:,}",
+        f"{len(runs)}",
+        spread([r["measures"]["modes"] for r in runs], ".1f"),
+        spread([100 * r["measures"]["high_quality"] for r in runs], ".1f") + " %",
+        spread([r["measures"]["reverse_kl"] for r in runs], ".2f"),
+        f"{statistics.mean(r['minutes'] for r in runs):.1f}",
+    ]
 
 
 def runs_of(row: dict) -> list[dict]:

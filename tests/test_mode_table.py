@@ -32,6 +32,14 @@ def test_one_seed_has_no_deviation_and_a_run_without_near_samples_no_divergence(
     assert "| 20.0 | 50.0 % | none | 1.0 |" in mode_table.table({"grid25-pac2": one})
 
 
+def test_rows_that_were_not_run_show_the_paper_alone():
+    lines = mode_table.table({"ring8-pac4-full": row(8, steps=400_000)}).splitlines()
+    assert len([line for line in lines[2:] if line.startswith("|")]) == 8 + 1
+    assert "| 25 modes on a grid | 2 |  |  |  |  |  |  | 23.8 ± 0.7 |" in lines[7]
+    assert lines[10].startswith("| 8 modes on a ring | 4 | 400,000 | 1 | 8.0 |")
+    assert lines[-1].endswith("Empty: not run yet.")
+
+
 def test_pairs_are_of_one_seed_and_one_number_of_steps():
     results = {
         "ring8-pac1": row(6, 8, 8),
@@ -60,7 +68,7 @@ def test_rows_are_added_from_runs_of_their_command(tmp_path, monkeypatch, capsys
     stored = json.loads((tmp_path / "models.json").read_text())["ring8-pac1"]
     assert [r["seed"] for r in stored["runs"]] == [0, 1] and stored["steps"] == 2
     assert stored["command"] == "tinygen train pacgan --data ring8 --packing 1 --steps 2"
-    assert "| 2 | 2 |" in mode_table.table({"ring8-pac1": stored})
+    assert "| 1 (GAN) | 2 | 2 |" in mode_table.table({"ring8-pac1": stored})
     assert (tmp_path / "ring8-pac1.png").read_bytes().startswith(b"\x89PNG")
 
 
