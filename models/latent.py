@@ -8,6 +8,14 @@ found on some images, added to others and the attribute of what comes out is mea
     tinygen sample RUN --walk spherical          rows of images between two of them
     tinygen sample RUN --attribute slant         rows of one image, the vector times -2 ... 2 added
     tinygen eval RUN --attribute slant           slope, r2, monotone, class_kept
+
+Measured (2,000 images; of tinygen train gan --data mnist, and with --recipe seed):
+
+                             slope     r2   class kept   at the worst step   of all images
+    gan, slant               0.170  0.999        0.929               0.867           0.858
+    gan, stroke width        0.291  0.978        0.978               0.946           0.920
+    seed, slant              0.042  0.991        0.921               0.846           0.831
+    seed, stroke width       0.074  1.000        0.938               0.876           0.851
 """
 
 from __future__ import annotations
@@ -25,7 +33,8 @@ from tinygen.progress import say
 
 STEPS = np.linspace(-2, 2, 9)  # standard deviations of the prior along the vector
 COLUMNS = 10  # images of a walk
-FOUND_ON = 10_000  # images that a vector is found on
+FOUND_ON = 40_000  # images that a vector is found on; from 10,000 its noise already moves classes
+ROWS = 5_000  # of them at a time
 EXTREMES = 0.2  # share of a class that counts as high, and as low, in an attribute
 SURE = 0.99  # probability from which on the evaluator is sure of a class
 LEAST = 100  # images to measure on
@@ -123,13 +132,14 @@ def attribute_vector(z: np.ndarray, values: np.ndarray, classes: np.ndarray) -> 
 
 
 def found_vector(space: LatentSpace, attribute: str) -> np.ndarray:
-    """The vector of an attribute from FOUND_ON images.  -> (L,)"""
-    z = space.draw(FOUND_ON, "train", 0)
-    images = space.decode(z)
-    values = ATTRIBUTES[attribute](images)
-    probabilities = class_probabilities(space.data, images)
-    classes = np.zeros(len(z), int) if probabilities is None else probabilities.argmax(1)
-    return attribute_vector(z, values, classes)
+    """The vector of an attribute from FOUND_ON images, ROWS of them at a time.  -> (L,)"""
+    z, values, classes = space.draw(FOUND_ON, "train", 0), [], []
+    for part in np.split(z, range(ROWS, len(z), ROWS)):
+        images = space.decode(part)
+        probabilities = class_probabilities(space.data, images)
+        values.append(ATTRIBUTES[attribute](images))
+        classes.append(np.zeros(len(part), int) if probabilities is None else probabilities.argmax(1))
+    return attribute_vector(z, np.concatenate(values), np.concatenate(classes))
 
 
 def class_probabilities(data: str, images) -> np.ndarray | None:

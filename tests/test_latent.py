@@ -11,6 +11,14 @@ from tinygen.models import gan, latent, pacgan, vae
 from tinygen.models.latent import LatentSpace
 from tinygen.run import Run
 
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """Vectors found on fewer images than by the command, in parts."""
+    monkeypatch.setattr(latent, "FOUND_ON", 3000)
+    monkeypatch.setattr(latent, "ROWS", 700)
+
+
 # Walks
 
 
@@ -165,11 +173,6 @@ def runs(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def few(monkeypatch):
-    monkeypatch.setattr(latent, "FOUND_ON", 300)
-
-
 @pytest.mark.parametrize("model", ["vae", "gan"])
 def test_the_spaces_of_runs(runs, model):
     module = {"vae": vae, "gan": gan}[model]
@@ -182,7 +185,7 @@ def test_the_spaces_of_runs(runs, model):
 
 
 @pytest.mark.parametrize("model", ["vae", "gan"])
-def test_the_commands(runs, few, model, tmp_path, capsys):
+def test_the_commands(runs, model, tmp_path, capsys):
     from PIL import Image
 
     for flags, columns in [(["--walk", "linear"], 10), (["--attribute", "stroke_width"], 9)]:
@@ -197,7 +200,7 @@ def test_the_commands(runs, few, model, tmp_path, capsys):
     assert not (runs / model / "eval.json").exists()  # that holds the measures of all images
 
 
-def test_bad_input_is_one_line(runs, few, capsys):
+def test_bad_input_is_one_line(runs, capsys):
     of_vae, toy = str(runs / "vae"), str(runs / "pacgan")
     for argv, says in [
         (["sample", of_vae, "--attribute", "smile"], "--attribute: unknown value 'smile'; known: slant"),
