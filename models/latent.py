@@ -9,9 +9,11 @@ found on some images, added to others and the attribute of what comes out is mea
     tinygen sample RUN --attribute slant         rows of one image, the vector times -2 ... 2 added
     tinygen eval RUN --attribute slant           slope, r2, monotone, class_kept
 
-Measured (2,000 images; of tinygen train gan --data mnist, and with --recipe seed):
+Measured on 2,000 images of tinygen train vae --data mnist, gan --data mnist, gan --data mnist --recipe seed:
 
                              slope     r2   class kept   at the worst step   of all images
+    vae, slant               0.136  1.000        0.986               0.959           0.963
+    vae, stroke width        0.435  0.989        0.995               0.981           0.977
     gan, slant               0.170  0.999        0.929               0.867           0.858
     gan, stroke width        0.291  0.978        0.978               0.946           0.920
     seed, slant              0.042  0.991        0.921               0.846           0.831
