@@ -22,13 +22,14 @@ class Config:
     data: str = "glyphs"  # glyphs, mnist, fashion-mnist or cifar10
     data_dir: str | None = None  # where the data set's files are
     seed: int = 0  # of the initial parameters and of everything drawn in training
-    steps: int = 10_000  # training steps; 937 are an epoch of 60,000 images
+    steps: int = 8_000  # training steps; 937 are an epoch of 60,000 images
     batch: int = 64  # real images a step, and as many generated ones
     lr: float = 2e-4  # of Adam, whose first beta is 0.5
     lr_ratio: float = 1.0  # the discriminator's rate in the generator's
     loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = "non_saturating"  # of both
     norm: Literal["batch", "spectral", "none"] = "batch"  # of the discriminator's layers
-    width: int = 64  # channels of the outer layers, half of the inner ones'
+    depth: int = 3  # strides of 2 in each network
+    width: int = 64  # channels of the outer layers; every stride doubles them
     packing: int = 1  # images that the discriminator judges together (PacGAN)
     latent: int = 100  # dimensions of the noise
     ema: float = 0.999  # decay of the averaged generator that draws the images; 0 for none
@@ -36,22 +37,31 @@ class Config:
     checkpoint_every: int = 2_000  # steps between checkpoints
 
 
-class Generator(nn.Module):
-    """Noise to images through a quarter, a half and the whole of `size` pixels (figure 1)."""
+def sides(size: int, depth: int) -> list[int]:
+    """The side of the image and of what `depth` strides of 2 make of it: 28, 14, 7, 4."""
+    return [-(-size // 2**i) for i in range(depth + 1)]
 
-    def __init__(self, latent: int = 100, width: int = 64, channels: int = 1, size: int = 28) -> None:
+
+class Generator(nn.Module):
+    """Noise to images: projected to the smallest side, which is doubled `depth` times (figure 1)."""
+
+    def __init__(
+        self, latent: int = 100, width: int = 64, channels: int = 1, size: int = 28, depth: int = 2
+    ) -> None:
         super().__init__()
         self.latent = latent
-        self.model = nn.Sequential(
-            nn.ConvTranspose2d(latent, 2 * width, size // 4, bias=False),  # "project and reshape"
-            nn.BatchNorm2d(2 * width),
-            nn.ReLU(),
-            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),
-            nn.Tanh(),
-        )
+        before, side = 2 ** (depth - 1) * width, sides(size, depth)
+        layers = [nn.ConvTranspose2d(latent, before, side[-1], bias=False)]  # "project and reshape"
+        for i in reversed(range(depth)):
+            after = before // 2 if i else channels
+            kernel = 4 + side[i] - 2 * side[i + 1]  # 4 doubles the side, 3 takes 4 to 7
+            layers += [
+                nn.BatchNorm2d(before),
+                nn.ReLU(),
+                nn.ConvTranspose2d(before, after, kernel, stride=2, padding=1, bias=not i),
+            ]
+            before = after
+        self.model = nn.Sequential(*layers, nn.Tanh())
         self.apply(initialize)
 
     def forward(self, z):
@@ -66,17 +76,20 @@ class Discriminator(nn.Module):
     none: for critics whose gradient at one image must not depend on the others (wgan_gp.py).
     """
 
-    def __init__(self, width: int = 64, channels: int = 1, size: int = 28, norm: str = "batch") -> None:
+    def __init__(
+        self, width: int = 64, channels: int = 1, size: int = 28, norm: str = "batch", depth: int = 2
+    ) -> None:
         super().__init__()
-        batch = norm == "batch"
-        self.model = nn.Sequential(
-            nn.Conv2d(channels, width, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=not batch),
-            *([nn.BatchNorm2d(2 * width)] if batch else []),
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(2 * width, 1, size // 4),  # (N, 1, 1, 1)
-        )
+        before, after, side, layers = channels, width, sides(size, depth), []
+        for i in range(depth):
+            kernel, normed = 4 + side[i] - 2 * side[i + 1], norm == "batch" and i > 0
+            layers += [
+                nn.Conv2d(before, after, kernel, stride=2, padding=1, bias=not normed),
+                *([nn.BatchNorm2d(after)] if normed else []),
+                nn.LeakyReLU(0.2),
+            ]
+            before, after = after, 2 * after
+        self.model = nn.Sequential(*layers, nn.Conv2d(before, 1, side[-1]))  # (N, 1, 1, 1)
         self.apply(initialize)
         if norm == "spectral":
             for layer in self.model:
@@ -100,8 +113,8 @@ def build(config: Config) -> tuple[Generator, Discriminator]:
     """Both networks, with the initial parameters that `config.seed` gives."""
     manual_seed(config.seed)
     channels, size = adversarial.shape_of(config.data)[:2]
-    generator = Generator(config.latent, config.width, channels, size)
-    return generator, Discriminator(config.width, channels * config.packing, size, config.norm)
+    generator = Generator(config.latent, config.width, channels, size, config.depth)
+    return generator, Discriminator(config.width, channels * config.packing, size, config.norm, config.depth)
 
 
 def train(config: Config, run: Run | None = None) -> Run:

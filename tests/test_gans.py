@@ -241,6 +241,17 @@ def test_spectral_norm_holds_the_largest_singular_value_at_one():
             assert np.linalg.svd(matrix)[1][0] == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.parametrize("size, depth", [(28, 1), (28, 2), (28, 3), (32, 2), (32, 3), (28, 4)])
+def test_strides_of_the_convolutional_networks(size, depth):
+    generator, discriminator = (
+        dcgan.Generator(5, 2, 3, size, depth),
+        dcgan.Discriminator(2, 3, size, depth=depth),
+    )
+    images = generator(tg.randn(2, 5))
+    assert images.shape == (2, 3, size, size) and discriminator(images).shape == (2,)
+    assert dcgan.sides(28, 3) == [28, 14, 7, 4] and dcgan.sides(32, 3) == [32, 16, 8, 4]
+
+
 def test_colour_images_of_32_pixels(tmp_path, monkeypatch):
     monkeypatch.setattr(
         adversarial.data, "load", lambda name, d=None, grey=False: blobs(name, 40, (3, 32, 32))

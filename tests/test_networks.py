@@ -23,6 +23,13 @@ NETWORKS = {
     "gan-discriminator": ("gan", "Discriminator", {}, lambda n: [normal(n, *IMAGE)]),
     "dcgan-generator": ("dcgan", "Generator", {"width": 4}, lambda n: [normal(n, 100)]),
     "dcgan-discriminator": ("dcgan", "Discriminator", {"width": 4}, lambda n: [normal(n, *IMAGE)]),
+    "dcgan-generator-deep": ("dcgan", "Generator", {"width": 2, "depth": 3}, lambda n: [normal(n, 100)]),
+    "dcgan-discriminator-deep": (
+        "dcgan",
+        "Discriminator",
+        {"width": 2, "depth": 3},
+        lambda n: [normal(n, *IMAGE)],
+    ),
     "unet": ("unet", "UNet", SMALL_UNET, lambda n: [normal(n, 1, 12, 8), integers(n, 1000)]),
     "unet-rgb": (
         "unet",

@@ -151,6 +151,7 @@ LOWEST = {
     "packing": 1,
     "critic_steps": 1,
     "width": 1,
+    "depth": 1,
     "ema": 0,
     "eps": 0,
     "lr_ratio": 0,
