@@ -263,9 +263,18 @@ def _is_new(gi, i: int, g, row_results) -> bool:
 
 
 def _is_reshaped(gi, g) -> bool:
-    """Whether gi is all of g in another shape: g is not used again, so that its memory is then gi's alone."""
+    """Whether gi is all of g in another shape: g is not used again, so that its memory is then gi's alone.
+
+    A view that NumPy made read-only (broadcast_to, also along an axis of one) is left to be copied.
+    """
     array = gi._data
-    return array.size == g._data.size and array.flags.c_contiguous and _shares(array, g._data)
+    if (
+        array.size != g._data.size
+        or not array.flags.c_contiguous
+        or not getattr(array.flags, "writeable", True)
+    ):
+        return False
+    return _shares(array, g._data)
 
 
 def _add(gradients: dict, edge, g, owned: bool, record: bool) -> None:
