@@ -288,3 +288,23 @@ def measured(run, images, data_name: str | None, data_dir: str | None, labels=No
         _, logits = features_and_logits(evaluator, images)
         found["accuracy"] = float((logits.argmax(1) == labels).mean())
     return found
+
+
+def evaluation(sample: Callable) -> Callable:
+    """The `evaluate` of a model: measures of the images that its `sample` draws, beside the data's."""
+
+    def evaluate(
+        run,
+        *,
+        data: str | None = None,  # another data set than the one trained on
+        data_dir: str | None = None,  # where its files are now
+        samples: int = 10_000,  # images to draw
+    ) -> dict:
+        return measured(run, sample(run, samples), data, data_dir)
+
+    return evaluate
+
+
+def resumable_changes(config) -> set[str]:
+    """What may differ when a run goes on: nothing in training depends on how long it will be."""
+    return {"steps"}

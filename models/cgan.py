@@ -119,9 +119,7 @@ def labels_of(dataset) -> np.ndarray:
     return labels
 
 
-def resumable_changes(config: Config) -> set[str]:
-    """What may differ when a run goes on: nothing in training depends on how long it will be."""
-    return {"steps"}
+resumable_changes = adversarial.resumable_changes
 
 
 def sample(

@@ -11,9 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from tinygen import manual_seed, nn, optim, random
-from tinygen.models import adversarial
-from tinygen.models.adversarial import LOSSES, Watch, noise, packed, real_batch
+from tinygen import manual_seed, nn
+from tinygen.models import adversarial, gan
 from tinygen.run import Run
 
 
@@ -118,46 +117,12 @@ def build(config: Config) -> tuple[Generator, Discriminator]:
 
 
 def train(config: Config, run: Run | None = None) -> Run:
-    """The discriminator on real and on generated images, each kind a batch of its own, then the generator."""
+    """gan.py's loop, with these networks and images."""
     run = run or Run.create("dcgan", config)
-    dataset, images = adversarial.load_images(config)
-    run.record(data_sha256=dataset.sha256)
-    draws, loss = random.Generator(config.seed), LOSSES[config.loss]
-    generator, discriminator = (net.to(run.device) for net in build(config))
-    optimizer_g = optim.Adam(generator.parameters(), config.lr, betas=(0.5, 0.999))
-    optimizer_d = optim.Adam(discriminator.parameters(), config.lr * config.lr_ratio, betas=(0.5, 0.999))
-    ema, watch = optim.EMA(generator, config.ema), Watch(run, config.loss)
-    run.track(generator=generator, discriminator=discriminator, ema=ema, watch=watch)
-    run.track(optimizer_g=optimizer_g, optimizer_d=optimizer_d)
-
-    for step in run.steps(config.steps):
-        real = real_batch(images, config, step, run.device)
-        fake = generator(noise(draws.at("z", step, run.device), config.batch, config.latent))
-
-        real_logits = discriminator(packed(real, config.packing))
-        fake_logits = discriminator(packed(fake.detach(), config.packing))
-        loss_d = loss.discriminator(real_logits, fake_logits)
-        optimizer_d.zero_grad()
-        loss_d.backward()
-        optimizer_d.step()
-
-        loss_g = loss.generator(discriminator(packed(fake, config.packing)))
-        optimizer_g.zero_grad()
-        loss_g.backward(inputs=list(generator.parameters()))  # the discriminator's gradients are not needed
-        optimizer_g.step()
-        if config.ema:
-            ema.update()
-
-        watch.look(discriminator, generator, real, fake, real_logits, fake_logits, loss_d)
-        run.log(loss=loss_d, loss_g=loss_g)
-        if run.every(config.pictures_every) or run.done == config.steps:
-            adversarial.pictures(run, adversarial.averaged(generator, ema))
-    return run
+    return gan.alternate(run, *build(config), *adversarial.load_images(config))
 
 
-def resumable_changes(config: Config) -> set[str]:
-    """What may differ when a run goes on: nothing in training depends on how long it will be."""
-    return {"steps"}
+resumable_changes = adversarial.resumable_changes
 
 
 def sample(run: Run, n: int, *, seed: int = 0) -> np.ndarray:
@@ -170,12 +135,4 @@ def latent_space(run: Run) -> adversarial.LatentSpace:
     return adversarial.latent_space(run, build(run.config)[0])
 
 
-def evaluate(
-    run: Run,
-    *,
-    data: str | None = None,  # another data set than the one trained on
-    data_dir: str | None = None,  # where its files are now
-    samples: int = 10_000,  # images to draw
-) -> dict:
-    """Measures of generated images beside the data's (metrics/images.py)."""
-    return adversarial.measured(run, sample(run, samples), data, data_dir)
+evaluate = adversarial.evaluation(sample)

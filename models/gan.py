@@ -95,12 +95,20 @@ def build(config: Config) -> tuple[Generator, Discriminator]:
 
 
 def train(config: Config, run: Run | None = None) -> Run:
-    """A step of the discriminator and one of the generator on the same generated images (algorithm 1, k = 1)."""
+    """Both networks in turns on grey images."""
     run = run or Run.create("gan", config)
-    dataset, images = adversarial.load_images(config, grey=True)
+    return alternate(run, *build(config), *adversarial.load_images(config, grey=True))
+
+
+def alternate(run: Run, generator, discriminator, dataset, images) -> Run:
+    """A step of the discriminator and one of the generator on the same generated images (algorithm 1, k = 1).
+
+    Real and generated images go to the discriminator as two batches, each with its own BatchNorm statistics.
+    """
+    config = run.config
     run.record(data_sha256=dataset.sha256)
     draws, loss = random.Generator(config.seed), LOSSES[config.loss]
-    generator, discriminator = (net.to(run.device) for net in build(config))
+    generator, discriminator = generator.to(run.device), discriminator.to(run.device)
     optimizer_g = optim.Adam(generator.parameters(), config.lr, betas=(0.5, 0.999))
     optimizer_d = optim.Adam(discriminator.parameters(), config.lr * config.lr_ratio, betas=(0.5, 0.999))
     ema, watch = optim.EMA(generator, config.ema), Watch(run, config.loss)
@@ -132,9 +140,7 @@ def train(config: Config, run: Run | None = None) -> Run:
     return run
 
 
-def resumable_changes(config: Config) -> set[str]:
-    """What may differ when a run goes on: nothing in training depends on how long it will be."""
-    return {"steps"}
+resumable_changes = adversarial.resumable_changes
 
 
 def sample(run: Run, n: int, *, seed: int = 0) -> np.ndarray:
@@ -147,12 +153,4 @@ def latent_space(run: Run) -> adversarial.LatentSpace:
     return adversarial.latent_space(run, build(run.config)[0])
 
 
-def evaluate(
-    run: Run,
-    *,
-    data: str | None = None,  # another data set than the one trained on
-    data_dir: str | None = None,  # where its files are now
-    samples: int = 10_000,  # images to draw
-) -> dict:
-    """Measures of generated images beside the data's (metrics/images.py)."""
-    return adversarial.measured(run, sample(run, samples), data, data_dir)
+evaluate = adversarial.evaluation(sample)

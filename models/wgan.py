@@ -92,9 +92,7 @@ def clip_weights(critic, limit: float) -> None:
         p.clamp_(-limit, limit)
 
 
-def resumable_changes(config: Config) -> set[str]:
-    """What may differ when a run goes on: nothing in training depends on how long it will be."""
-    return {"steps"}
+resumable_changes = adversarial.resumable_changes
 
 
 def sample(run: Run, n: int, *, seed: int = 0) -> np.ndarray:
@@ -107,12 +105,4 @@ def latent_space(run: Run) -> adversarial.LatentSpace:
     return adversarial.latent_space(run, build(run.config)[0])
 
 
-def evaluate(
-    run: Run,
-    *,
-    data: str | None = None,  # another data set than the one trained on
-    data_dir: str | None = None,  # where its files are now
-    samples: int = 10_000,  # images to draw
-) -> dict:
-    """Measures of generated images beside the data's (metrics/images.py)."""
-    return adversarial.measured(run, sample(run, samples), data, data_dir)
+evaluate = adversarial.evaluation(sample)

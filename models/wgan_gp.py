@@ -97,9 +97,7 @@ def train(config: Config, run: Run | None = None) -> Run:
     return run
 
 
-def resumable_changes(config: Config) -> set[str]:
-    """What may differ when a run goes on: nothing in training depends on how long it will be."""
-    return {"steps"}
+resumable_changes = adversarial.resumable_changes
 
 
 def sample(run: Run, n: int, *, seed: int = 0) -> np.ndarray:
