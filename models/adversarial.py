@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygen import data, nn, no_grad, optim, random, tensor
 from tinygen.flags import FlagError
-from tinygen.metrics import MetricError, features_and_logits, image_measures, load_evaluator
+from tinygen.metrics import MetricError, features_and_logits, image_measures, load_evaluator, quick_measures
 from tinygen.models.latent import LatentSpace
 from tinygen.nn import functional as F
 from tinygen.progress import progress, say
@@ -93,6 +93,8 @@ def packed(x, m: int):
 
 # Images and noise
 
+MEASURED = 5_000  # images for measures in training
+
 
 def shape_of(name: str) -> tuple[int, int, int]:
     """Channels, height and width of a data set's images."""
@@ -108,6 +110,8 @@ def load_images(config, grey: bool = False) -> tuple[data.Dataset, np.ndarray]:
         raise FlagError(
             f"--batch: found {config.batch}, expected 2 or more, whose differences BatchNorm needs"
         )
+    if config.measure_every:
+        load_evaluator(config.data)  # raises where there is none, before the first step
     dataset = data.load(config.data, config.data_dir, grey=grey)
     return dataset, dataset.train_images.reshape(-1, *shape_of(config.data))
 
@@ -265,6 +269,12 @@ def pictures(run, net, labels: np.ndarray | None = None) -> None:
     n = 64 if labels is None else len(labels)
     run.image("samples", drawn(net, n, 0, labels), columns=8 if labels is None else 10)
     run.plot_losses("mean")
+
+
+def log_measures(run, net, classes: int | None = None) -> None:
+    """Log fd and inception_score of what the generator draws now: how training goes, and when it was good enough."""
+    labels = np.arange(MEASURED) % classes if classes else None
+    run.log(**quick_measures(drawn(net, MEASURED, 0, labels), run.config.data, run.config.data_dir))
 
 
 def device_of(net):

@@ -33,6 +33,7 @@ class Config:
     loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = "non_saturating"  # of both
     latent: int = 100  # dimensions of the noise
     ema: float = 0.999  # decay of the averaged generator that draws the images; 0 for none
+    measure_every: int | None = None  # steps between measures of the images, fd and inception_score
     pictures_every: int = 5_000  # steps between pictures
     checkpoint_every: int = 5_000  # steps between checkpoints
 
@@ -104,6 +105,8 @@ def train(config: Config, run: Run | None = None) -> Run:
             ema.update()
 
         watch.look(discriminator, generator, real, fake, real_logits, fake_logits, loss_d)
+        if config.measure_every and run.every(config.measure_every):
+            adversarial.log_measures(run, adversarial.averaged(generator, ema, CLASSES), CLASSES)
         run.log(loss=loss_d, loss_g=loss_g)
         if run.every(config.pictures_every) or run.done == config.steps:
             ten_of_each = np.repeat(np.arange(CLASSES), 10)

@@ -32,6 +32,7 @@ class Config:
     packing: int = 1  # images that the discriminator judges together (PacGAN)
     latent: int = 100  # dimensions of the noise
     ema: float = 0.999  # decay of the averaged generator that draws the images; 0 for none
+    measure_every: int | None = None  # steps between measures of the images, fd and inception_score
     pictures_every: int = 2_000  # steps between pictures
     checkpoint_every: int = 2_000  # steps between checkpoints
 

@@ -42,6 +42,7 @@ class Config:
     loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = "non_saturating"  # of both
     packing: int = 1  # images that the discriminator judges together (PacGAN)
     latent: int = 100  # dimensions of the noise
+    measure_every: int | None = None  # steps between measures of the images, fd and inception_score
     pictures_every: int = 5_000  # steps between pictures
     checkpoint_every: int = 5_000  # steps between checkpoints
 
@@ -134,6 +135,8 @@ def alternate(run: Run, generator, discriminator, dataset, images) -> Run:
             ema.update()
 
         watch.look(discriminator, generator, real, fake, real_logits, fake_logits, loss_d)
+        if config.measure_every and run.every(config.measure_every):
+            adversarial.log_measures(run, adversarial.averaged(generator, ema))
         run.log(loss=loss_d, loss_g=loss_g)
         if run.every(config.pictures_every) or run.done == config.steps:
             adversarial.pictures(run, adversarial.averaged(generator, ema))

@@ -30,6 +30,7 @@ class Config:
     net: Literal["mlp", "conv"] = "mlp"  # the networks of gan.py or those of dcgan.py
     latent: int = 100  # dimensions of the noise
     ema: float = 0.999  # decay of the averaged generator that draws the images; 0 for none
+    measure_every: int | None = None  # steps between measures of the images, fd and inception_score
     pictures_every: int = 2_000  # steps between pictures
     checkpoint_every: int = 2_000  # steps between checkpoints
 
@@ -79,6 +80,8 @@ def train(config: Config, run: Run | None = None) -> Run:
             ema.update()
 
         watch.look(critic, generator, real, fake, real_scores, fake_scores, loss_d)
+        if config.measure_every and run.every(config.measure_every):
+            adversarial.log_measures(run, adversarial.settled(generator))  # the one that the critic judges
         run.log(loss=loss_d, loss_g=loss_g)
         if run.every(config.pictures_every) or run.done == config.steps:
             adversarial.pictures(run, adversarial.averaged(generator, ema))

@@ -1,10 +1,10 @@
 """WGAN-GP: a critic whose slope is asked to be 1.  Gulrajani et al. 2017, arXiv 1704.00028.   tinygen train wgan-gp
 
-The penalty holds a gradient, so training takes gradients of gradients.  `--fd-every` logs how far the images are from
-the data beside the critic's loss, and `tinygen eval RUN` says how well the one follows the other:
+The penalty holds a gradient, so training takes gradients of gradients.  `--measure-every` logs how far the images are
+from the data beside the critic's loss, and `tinygen eval RUN` says how well the one follows the other:
 
-tinygen train wgan-gp --data mnist --steps 6000 --fd-every 300     the mean slope between real and generated images is
-1.035; the rank correlation of the critic's estimate with the Fréchet distance over 20 checkpoints is 0.714, as the
+tinygen train wgan-gp --data mnist --steps 6000 --measure-every 300     the mean slope between real and generated images
+is 1.035; the rank correlation of the critic's estimate with the Fréchet distance over 20 checkpoints is 0.714, as the
 first one, of a critic that has only begun, has the least estimate; from the second on both only fall
 """
 
@@ -16,13 +16,10 @@ from typing import Literal
 import numpy as np
 
 from tinygen import autograd, no_grad, optim, random, tensor
-from tinygen.metrics import image_distance
 from tinygen.models import adversarial
 from tinygen.models.adversarial import LOSSES, Watch, noise, real_batch
 from tinygen.models.wgan import build
 from tinygen.run import Run
-
-FD_SAMPLES = 5_000  # images for a distance in training
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class Config:
     net: Literal["mlp", "conv"] = "mlp"  # the networks of gan.py or those of dcgan.py
     latent: int = 100  # dimensions of the noise
     ema: float = 0.999  # decay of the averaged generator that draws the images; 0 for none
-    fd_every: int | None = None  # steps between Fréchet distances of the generator, logged as fd
+    measure_every: int | None = None  # steps between measures of the images, fd and inception_score
     pictures_every: int = 2_000  # steps between pictures
     checkpoint_every: int = 2_000  # steps between checkpoints
 
@@ -88,9 +85,8 @@ def train(config: Config, run: Run | None = None) -> Run:
             ema.update()
 
         watch.look(critic, generator, real, fake, real_scores, fake_scores, loss_d)
-        if config.fd_every and run.every(config.fd_every):
-            images_now = adversarial.drawn(adversarial.settled(generator), FD_SAMPLES, seed=0)
-            run.log(fd=image_distance(images_now, config.data, config.data_dir))
+        if config.measure_every and run.every(config.measure_every):
+            adversarial.log_measures(run, adversarial.settled(generator))  # the one that the critic judges
         run.log(loss=loss_d, loss_g=loss_g, penalty=penalty)
         if run.every(config.pictures_every) or run.done == config.steps:
             adversarial.pictures(run, adversarial.averaged(generator, ema))

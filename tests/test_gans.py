@@ -520,6 +520,38 @@ def test_evaluate(model, tmp_path, small_data, monkeypatch):
         assert found["grad_norm"] == pytest.approx(wgan_gp.mean_slope(run, 20))
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_measures_in_training_are_of_its_generator_and_leave_it_alone(
+    model, tmp_path, small_data, monkeypatch
+):
+    seen = []
+
+    def measures(images, name, data_dir):
+        seen.append(images)
+        return {"fd": 3.0, "inception_score": float(len(seen))}
+
+    monkeypatch.setattr(adversarial, "load_evaluator", lambda name: None)
+    monkeypatch.setattr(adversarial, "quick_measures", measures)
+    monkeypatch.setattr(adversarial, "MEASURED", 20)
+    module, run = trained(model, tmp_path / "run", measure_every=3)
+    assert len(seen) == 2 and run.metrics()[-1]["inception_score"] == 1.5
+    trained(model, tmp_path / "plain")
+    arrays, expected = (
+        checkpoint.read(tmp_path / name / "checkpoint.safetensors") for name in ("run", "plain")
+    )
+    assert arrays[0].keys() == expected[0].keys() and arrays[1]["random"] == expected[1]["random"]
+    for name, array in arrays[0].items():
+        assert array.tobytes() == expected[0][name].tobytes(), name
+
+    if model.startswith("wgan"):  # beside the critic's loss belongs the generator that the critic judges
+        generator = module.build(run.config)[0]
+        run.load(generator=generator)
+        drawn = adversarial.drawn(adversarial.settled(generator), 20, 0)
+    else:
+        drawn = module.sample(run, 20)
+    np.testing.assert_array_equal(seen[-1], drawn)
+
+
 def test_data_without_an_evaluator_is_said(tmp_path, small_data, capsys):
     module, run = trained("gan", tmp_path / "run", steps=1)
     assert module.evaluate(run, data="glyphs", samples=3) == {"data": "glyphs", "split": "train", "images": 3}
@@ -528,12 +560,12 @@ def test_data_without_an_evaluator_is_said(tmp_path, small_data, capsys):
 
 def test_wgan_gp_compares_its_loss_with_distances(tmp_path, small_data, monkeypatch):
     distances = iter([5.0, 3.0, 4.0])
-    monkeypatch.setattr(wgan_gp, "image_distance", lambda images, data, d: next(distances))
     stand_in_measures(monkeypatch)
-    monkeypatch.setattr(wgan_gp, "FD_SAMPLES", 4)
+    monkeypatch.setattr(adversarial, "quick_measures", lambda images, data, d: {"fd": next(distances)})
+    monkeypatch.setattr(adversarial, "MEASURED", 4)
     steps = Run.steps
     monkeypatch.setattr(Run, "steps", lambda run, total: steps(run, total, log_every=2))
-    module, run = trained("wgan_gp", tmp_path / "run", fd_every=2)
+    module, run = trained("wgan_gp", tmp_path / "run", measure_every=2)
     lines = run.metrics()
     assert [line["fd"] for line in lines] == [5.0, 3.0, 4.0]
     found = module.evaluate(run, samples=4)
@@ -557,6 +589,8 @@ def test_bad_input(tmp_path, monkeypatch, capsys, small_data):
     assert "--latent: found 0, expected 1 or more" in told("train", "gan", "--latent", "0")
     assert "--batch: found 1, expected 2 or more" in told("train", "dcgan", "--batch", "1")
     assert "--critic-steps: found 0, expected 1 or more" in told("train", "wgan", "--critic-steps", "0")
+    for model in MODELS:  # before the first step, not at the first measure
+        assert "glyphs has no evaluator" in told("train", command(model), "--measure-every", "9")
     assert not Path("runs").exists() or not list(Path("runs").iterdir())
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)

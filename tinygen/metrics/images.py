@@ -51,13 +51,16 @@ def image_measures(images: np.ndarray, data: str, data_dir=None) -> dict[str, fl
     return measures_of(net, images, Reference.of(data, data_dir)) | known_limits(data)
 
 
-def image_distance(images: np.ndarray, data: str, data_dir=None) -> float:
-    """The Fréchet distance alone, cheap enough to be taken now and again in training."""
+def quick_measures(images: np.ndarray, data: str, data_dir=None) -> dict[str, float]:
+    """fd and inception_score alone, cheap enough to be taken now and again in training."""
     net, images = load_evaluator(data), checked(images)
     expect_enough(len(images), FEATURES)
     reference = Reference.of(data, data_dir)
-    features, _ = features_and_logits(net, images)
-    return frechet_distance(reference.standardise(features), reference.features)
+    features, logits = features_and_logits(net, images)
+    return {
+        "fd": frechet_distance(reference.standardise(features), reference.features),
+        "inception_score": inception_score(logits),
+    }
 
 
 def checked(images) -> np.ndarray:
