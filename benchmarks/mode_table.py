@@ -8,7 +8,8 @@ python -m tinygen.benchmarks.paper_tables add ring8-pac2-full RUN RUN ...  the s
 from __future__ import annotations
 
 import re
-import statistics
+
+from tinygen.benchmarks.table_cells import minutes, runs_of, spread
 
 DATA = {"ring8": "8 modes on a ring", "grid25": "25 modes on a grid"}
 SOURCE = "Lin et al. 2018, arXiv 1712.04086, table 1: 10 runs of 400,000 steps, ± the standard error"
@@ -37,8 +38,8 @@ ROWS = {f"{data}-pac{m}": _row(data, m, 20_000, 3) for data, m in PAPER} | {
 def table(results: dict) -> str:
     """The README's table; rows of 20,000 steps are shown before they are run.  results: name -> row of models.json"""
     lines = [
-        "| data | packing | steps | seeds | modes | high quality | reverse KL | minutes a run | paper: modes "
-        "| high quality | reverse KL |",
+        "| data | packing | steps | seeds | modes | high quality | reverse KL | minutes a run (BLAS threads) "
+        "| paper: modes | high quality | reverse KL |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     shown = [name for name in ROWS if name in results or not ROWS[name].get("days")]
@@ -62,21 +63,8 @@ def measured(row: dict) -> list[str]:
         spread([r["measures"]["modes"] for r in runs], ".1f"),
         spread([100 * r["measures"]["high_quality"] for r in runs], ".1f") + " %",
         spread([r["measures"]["reverse_kl"] for r in runs], ".2f"),
-        f"{statistics.mean(r['minutes'] for r in runs):.1f}",
+        minutes(row),
     ]
-
-
-def runs_of(row: dict) -> list[dict]:
-    return row.get("runs", [{"seed": 0, **row}])
-
-
-def spread(values: list, form: str) -> str:
-    """mean ± standard deviation, the deviation of two or more; a run may lack a value (None)."""
-    values = [v for v in values if v is not None]
-    if not values:
-        return "none"
-    mean = format(statistics.mean(values), form)
-    return f"{mean} ± {format(statistics.stdev(values), form)}" if len(values) > 1 else mean
 
 
 def pairs(results: dict) -> list[str]:

@@ -22,7 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tinygen import blas
 from tinygen.benchmarks import mode_table
+from tinygen.benchmarks.table_cells import minutes, runs_of, spread
 from tinygen.cli import Parser
 
 RESULTS = Path(__file__).resolve().parent / "results" / "models.json"
@@ -33,7 +35,7 @@ BUFFERS = {"running_mean", "running_var", "num_batches_tracked"}
 
 IWAE = "Burda et al. 2015, arXiv 1509.00519: VAE, one stochastic layer, 3280 epochs, k=5000"
 # train: the command; seeds: how many runs, of seeds 0, 1, ...; table: a key of TABLES (default "models");
-# days: a row that `run` trains only where it is named
+# days: a row that `run` trains only where it is named; passes: an inception score, and when a run passed it is told
 ROWS = {
     "vae-glyphs": dict(train="vae", paper=None),
     "vae-mnist": dict(train="vae --data mnist", paper=dict(nll=86.76, source=f"{IWAE}, another network")),
@@ -41,9 +43,9 @@ ROWS = {
     "vae-mnist-iwae-250": dict(
         train="vae --data mnist --net iwae --steps 150000", paper=dict(nll=86.76, source=IWAE)
     ),
-    "gan-mnist-seed": dict(train="gan --data mnist --recipe seed", table="images"),
-    "gan-mnist": dict(train="gan --data mnist", table="images"),
-    "dcgan-mnist": dict(train="dcgan --data mnist", table="images"),
+    "gan-mnist-seed": dict(train="gan --data mnist --recipe seed", seeds=3, table="images"),
+    "gan-mnist": dict(train="gan --data mnist", seeds=3, passes=8, table="images"),
+    "dcgan-mnist": dict(train="dcgan --data mnist", seeds=3, table="images"),
     "dcgan-fashion-mnist": dict(train="dcgan --data fashion-mnist", table="images"),
     "wgan-mnist": dict(train="wgan --data mnist", table="images"),
     "wgan-gp-mnist": dict(train="wgan-gp --data mnist --measure-every 300 --steps 6000", table="images"),
@@ -67,16 +69,22 @@ def run(name: str) -> dict:
 
 def row_of(name: str, folders: list[Path]) -> dict:
     """Measure trained runs, one for each seed, and draw results/NAME.png from the first."""
-    runs = []
+    runs, machine = [], _machine()
     for folder in folders:
-        _refuse_another_command(name, folder)
+        run = _refuse_another_command(name, folder)
         printed = subprocess.run([*TINYGEN, "eval", folder], check=True, stdout=subprocess.PIPE).stdout
         measures = json.loads(printed)
         model, data, steps = (measures.pop(key) for key in ("model", "data", "step"))
-        last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
         config = json.loads((folder / "config.json").read_text())
-        minutes = round(last["seconds"] / 60, 2)
-        runs.append({"seed": config["config"]["seed"], "minutes": minutes, "measures": measures})
+        found = {
+            "seed": config["config"]["seed"],
+            "minutes": round(run.metrics()[-1]["seconds"] / 60, 2),
+            "threads": config["versions"].get("blas_threads", machine["BLAS threads"]),
+            "measures": measures,
+        }
+        if "passes" in ROWS[name] and run.config.measure_every:
+            found["passed"] = _passed(run, ROWS[name]["passes"])
+        runs.append(found)
     _draw(model, folders[0], RESULTS.with_name(f"{name}.png"))
     return {
         "command": f"tinygen train {ROWS[name]['train']}",
@@ -84,18 +92,31 @@ def row_of(name: str, folders: list[Path]) -> dict:
         "model": model,
         "data": data,
         "steps": steps,
-        "minutes": runs[0]["minutes"],
         "parameters": _parameters(folders[0]),
-        "measures": runs[0]["measures"],
+        **runs[0],
         **({"runs": runs} if len(runs) > 1 else {}),
         "data_sha256": config.get("data_sha256"),  # toys are drawn, not read
         "versions": config["versions"],
-        "machine": _machine(),
+        "machine": machine,
     }
 
 
-def _refuse_another_command(name: str, folder: Path) -> None:
-    """A run that the row's command, with some seed, would not have made, or that is not finished."""
+def _passed(run, score: float) -> dict:
+    """When a run's inception score was first found above `score`; step and minutes are None if it never was."""
+    from tinygen.models.adversarial import MEASURED
+
+    first = next((line for line in run.metrics() if line.get("inception_score", 0) > score), None)
+    return {
+        "score": score,
+        "step": first and first["step"],
+        "minutes": first and round(first["seconds"] / 60, 2),
+        "every": run.config.measure_every,
+        "images": MEASURED,
+    }
+
+
+def _refuse_another_command(name: str, folder: Path):
+    """The run, unless the row's command, with some seed, would not have made it, or it is not finished."""
     from tinygen.flags import add_flags, flags_of, make_config, to_json
     from tinygen.run import Run
 
@@ -106,12 +127,16 @@ def _refuse_another_command(name: str, folder: Path) -> None:
     expected = to_json(make_config(module.Config, parser.parse(flags)))
     run = Run.open(folder, module.Config)
     found = to_json(run.config)
-    for key in expected.keys() - {"seed", "data_dir", "checkpoint_every"}:
+    free = {"seed", "data_dir", "checkpoint_every"}
+    if expected.get("measure_every") is None:
+        free.add("measure_every")  # training does not depend on it
+    for key in expected.keys() - free:
         if found[key] != expected[key]:
             raise SystemExit(f"{folder}: {key} is {found[key]}, the row {name} has {expected[key]}")
     last = run.metrics()[-1]["step"] if run.metrics() else 0
     if last != expected["steps"]:
         raise SystemExit(f"{folder}: stands at step {last}, the row {name} has {expected['steps']}")
+    return run
 
 
 def _draw(model: str, folder: Path, picture: Path) -> None:
@@ -139,14 +164,20 @@ def _parameters(folder: Path) -> int:
 
 
 def _machine() -> dict:
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), cpu)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = int(os.environ.get("OPENBLAS_NUM_THREADS", cores))
-    return {"cpu": cpu, "cores": cores, "BLAS": f"{blas['name']} {blas['version']}", "BLAS threads": threads}
+    built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    # the threads are those of this process, for runs that did not record their own
+    threads = blas.threads() or cores
+    return {
+        "cpu": cpu,
+        "cores": cores,
+        "BLAS": f"{built['name']} {built['version']}",
+        "BLAS threads": threads,
+    }
 
 
 def _results() -> dict:
@@ -173,7 +204,7 @@ def likelihood_table(results: dict) -> str:
             row["model"],
             row["data"],
             f"`{row['command']}`",
-            f"{row['minutes']:.1f} ({row['machine']['BLAS threads']})",
+            minutes(row),
             f"{row['parameters']:,}",
             f"{m['neg_elbo']:.2f}",
             f"{m['nll']:.2f} ± {m['nll_se']:.2f} (k={m['k']})",
@@ -206,9 +237,9 @@ def images_table(results: dict) -> str:
         "|---|---|---:|---:|---:" + "|---:" * len(IMAGE_MEASURES) + "|",
     ]
 
-    def add(data, what, seeds, minutes, parameters, measures):
-        cells = [mean_and_sd([m[key] for m in measures], digits) for key, digits in IMAGE_MEASURES.values()]
-        lines.append("| " + " | ".join([data, what, seeds, minutes, parameters, *cells]) + " |")
+    def add(data, what, measures, about=("", "", "")):
+        cells = [spread([m[key] for m in measures], f".{digits}f") for key, digits in IMAGE_MEASURES.values()]
+        lines.append("| " + " | ".join([data, what, *about, *cells]) + " |")
 
     models = {name: row for name, row in results.items() if "fd" in row["measures"]}
     for data in ["mnist", *sorted({row["data"] for row in models.values()} - {"mnist"})]:
@@ -217,23 +248,13 @@ def images_table(results: dict) -> str:
             {key: limits[f"{key}_{kind}"] for key, _ in IMAGE_MEASURES.values()}
             for kind in ("floor", "ceiling")
         )
-        add(data, "the test set: the floor", "", "", "", [floor])
+        add(data, "the test set: the floor", [floor])
         for row in models.values():
             if row["data"] == data:
-                runs = row.get("runs", [row])
-                minutes = mean_and_sd([r["minutes"] for r in runs], 1)
-                threads = row["machine"]["BLAS threads"]
-                measures = [r["measures"] for r in runs]
-                parameters = f"{row['parameters']:,}"
-                add(
-                    data,
-                    f"`{row['command']}`",
-                    str(len(runs)),
-                    f"{minutes} ({threads})",
-                    parameters,
-                    measures,
-                )
-        add(data, "noise: the ceiling", "", "", "", [ceiling])
+                runs = runs_of(row)
+                about = f"{len(runs)}", minutes(row), f"{row['parameters']:,}"
+                add(data, f"`{row['command']}`", [r["measures"] for r in runs], about)
+        add(data, "noise: the ceiling", [ceiling])
     judges = [
         f"`{row['command']}` ({row['minutes']:.1f} minutes, test accuracy {100 * row['measures']['accuracy']:.2f} %)"
         for row in results.values()
@@ -244,13 +265,44 @@ def images_table(results: dict) -> str:
         "each other only, and FD is not the FID. Mean ± standard deviation over the seeds."
     )
     judged = f" The classifiers: {'; '.join(judges)}." if judges else ""
-    return "\n".join([*lines, "", note + judged])
+    asides = " ".join(said for row in models.values() for said in _asides(row))
+    return "\n".join([*lines, "", note + judged, *(["", asides] if asides else [])])
 
 
-def mean_and_sd(values: list[float], digits: int) -> str:
-    """The mean, of several values with their standard deviation over n - 1."""
-    mean = f"{np.mean(values):.{digits}f}"
-    return f"{mean} ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else mean
+def _asides(row: dict) -> list[str]:
+    """What was measured of this row's model alone: a sentence each."""
+    runs, model = runs_of(row), f"`{row['command']}`"
+    images, said = row["measures"].get("images", 0), []
+
+    def over_runs(key, form, factor=1):
+        return spread([factor * run["measures"][key] for run in runs], form)
+
+    if "grad_norm" in row["measures"]:
+        said.append(
+            f"{model}: the mean slope of the critic over {images:,} interpolates is {over_runs('grad_norm', '.3f')}."
+        )
+    if "loss_fd_spearman" in row["measures"]:
+        said.append(
+            f"{model}: the rank correlation of minus the critic's loss with FD is "
+            f"{over_runs('loss_fd_spearman', '.3f')} over {row['measures']['loss_fd_checkpoints']} checkpoints."
+        )
+    if "accuracy" in row["measures"]:
+        said.append(
+            f"{model}: {over_runs('accuracy', '.1f', 100)} % of {images:,} images are of the class asked for."
+        )
+    for run in runs:
+        if passed := run.get("passed"):
+            when = (
+                f"first above {passed['score']} at step {passed['step']:,}, after {passed['minutes']:.1f} minutes of "
+                "training and measuring"
+                if passed["step"]
+                else f"never above {passed['score']}"
+            )
+            said.append(
+                f"`{row['command']} --measure-every {passed['every']}`, seed {run['seed']}: the inception score of "
+                f"{passed['images']:,} images is {when}."
+            )
+    return said
 
 
 def _machines(results: dict) -> str:

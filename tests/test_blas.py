@@ -12,9 +12,9 @@ from tinygen import blas, doctor
 CPU = "flags\t\t: fpu avx2 avx512f avx512dq avx512ifma avx512cd avx512bw avx512vl\n"
 
 
-def core_of_a_process(**variables) -> str:
+def said_by_a_process(name, **variables) -> str:
     environment = {k: v for k, v in os.environ.items() if k != blas.VARIABLE} | variables
-    code = "import tinygen.blas; print(tinygen.blas.core())"
+    code = f"import tinygen.blas; print(tinygen.blas.{name}())"
     return subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -22,11 +22,18 @@ def core_of_a_process(**variables) -> str:
 
 @pytest.mark.skipif(blas.core() is None, reason="NumPy's BLAS is not an OpenBLAS that chooses its kernels")
 def test_openblas_finds_the_best_kernels_itself_and_we_name_them():
-    chosen = core_of_a_process()
+    chosen = said_by_a_process("core")
     assert blas.advice(chosen) is None
     if set(Path("/proc/cpuinfo").read_text().split()) >= blas.AVX512:
         assert chosen in blas.AVX512_CORES
-        assert core_of_a_process(OPENBLAS_CORETYPE="Haswell") == "Haswell"
+        assert said_by_a_process("core", OPENBLAS_CORETYPE="Haswell") == "Haswell"
+
+
+@pytest.mark.skipif(blas.threads() is None, reason="NumPy's BLAS is not an OpenBLAS")
+@pytest.mark.parametrize("count", [1, 2])
+def test_threads_are_counted(count):
+    variables = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": str(count)}
+    assert said_by_a_process("threads", **variables) == str(min(count, len(os.sched_getaffinity(0))))
 
 
 def test_advice(monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 
+from tinygen import blas
 from tinygen.benchmarks import mode_table, paper_tables
 from tinygen.models import pacgan
 from tinygen.run import Run
@@ -12,24 +13,26 @@ def row(*modes, steps=20_000):
         {
             "seed": i,
             "minutes": 2.0 + i,
+            "threads": 1,
             "measures": dict(modes=m, high_quality=0.5 + i / 10, reverse_kl=0.1 * i),
         }
         for i, m in enumerate(modes)
     ]
-    return {"steps": steps, "runs": runs}
+    return {"steps": steps, "runs": runs, "machine": {"BLAS threads": 2}}
 
 
 def test_a_row_is_the_mean_and_the_deviation_over_seeds():
     line = mode_table.table({"ring8-pac1": row(6, 7, 8)}).splitlines()[2]
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[:4] == ["8 modes on a ring", "1 (GAN)", "20,000", "3"]
-    assert cells[4:8] == ["7.0 ± 1.0", "60.0 ± 10.0 %", "0.10 ± 0.10", "3.0"]
+    assert cells[4:8] == ["7.0 ± 1.0", "60.0 ± 10.0 %", "0.10 ± 0.10", "3.0 ± 1.0 (1)"]
     assert cells[8:] == ["6.3 ± 0.5", "98.2 ± 0.2 %", "0.45 ± 0.09"]
 
 
 def test_one_seed_has_no_deviation_and_a_run_without_near_samples_no_divergence():
-    one = {"steps": 5, "minutes": 1.0, "measures": dict(modes=20, high_quality=0.5, reverse_kl=None)}
-    assert "| 20.0 | 50.0 % | none | 1.0 |" in mode_table.table({"grid25-pac2": one})
+    measures = dict(modes=20, high_quality=0.5, reverse_kl=None)
+    one = {"steps": 5, "minutes": 1.0, "machine": {"BLAS threads": 2}, "measures": measures}
+    assert "| 20.0 | 50.0 % | none | 1.0 (2) |" in mode_table.table({"grid25-pac2": one})
 
 
 def test_rows_that_were_not_run_show_the_paper_alone():
@@ -67,6 +70,7 @@ def test_rows_are_added_from_runs_of_their_command(tmp_path, monkeypatch, capsys
     assert paper_tables.main(["add", "ring8-pac1", *folders]) == 0
     stored = json.loads((tmp_path / "models.json").read_text())["ring8-pac1"]
     assert [r["seed"] for r in stored["runs"]] == [0, 1] and stored["steps"] == 2
+    assert [r["threads"] for r in stored["runs"]] == [blas.threads()] * 2
     assert stored["command"] == "tinygen train pacgan --data ring8 --packing 1 --steps 2"
     assert "| 1 (GAN) | 2 | 2 |" in mode_table.table({"ring8-pac1": stored})
     assert (tmp_path / "ring8-pac1.png").read_bytes().startswith(b"\x89PNG")

@@ -1,11 +1,15 @@
 """The README's model tables are what `paper_tables write` makes of the measured rows."""
 
 import copy
+import json
+from types import SimpleNamespace
 
 import pytest
 
+from tinygen import blas
 from tinygen.benchmarks import paper_tables
-from tinygen.models import classifier
+from tinygen.benchmarks.table_cells import minutes
+from tinygen.models import adversarial, classifier, gan
 from tinygen.run import Run
 
 
@@ -37,6 +41,101 @@ def test_rows_of_several_seeds_show_mean_and_deviation_between_floor_and_ceiling
     three, one = rows[3], rows[4]
     assert three[2:6] == ["3", "3.0 ± 1.0 (2)", "1,234", "3.00 ± 2.65"] and three[7] == "3.00 ± 2.65"
     assert one[2:6] == ["1", "2.0 (2)", "1,234", "0.50"]
+
+
+def test_minutes_stand_beside_the_threads_that_they_were_trained_with():
+    row = image_row(1.0, 2.0, 6.0)
+    for run, threads in zip(row["runs"], (1, 1, 1)):
+        run["threads"] = threads
+    assert minutes(row) == "3.0 ± 1.0 (1)"  # the machine's 2 are of runs that recorded none
+    row["runs"][1]["threads"] = 2
+    assert minutes(row) == "2.0 (1), 3.0 (2), 4.0 (1)"
+    del row["runs"][2]["threads"]
+    assert minutes(row) == "2.0 (1), 3.0 (2), 4.0 (2)"
+    assert " | 2.0 (1), 3.0 (2), 4.0 (2) | " in paper_tables.images_table({"row": row})
+
+
+def test_what_one_model_alone_is_measured_by_is_told_below_the_table():
+    def sentences(*rows):
+        text = paper_tables.images_table({str(i): row for i, row in enumerate(rows)})
+        return text.split("the seeds.")[1].strip()
+
+    assert sentences(image_row(1.0)) == ""
+    critic, labels = image_row(1.0), image_row(1.0, 2.0)
+    critic["measures"] |= dict(images=9000, grad_norm=1.0354, loss_fd_spearman=0.7144, loss_fd_checkpoints=20)
+    for run, accuracy in zip(labels["runs"], (0.97, 0.98)):
+        run["measures"] |= dict(images=5000, accuracy=accuracy)
+    labels["measures"] = labels["runs"][0]["measures"]
+    assert sentences(critic, labels) == (
+        "`tinygen train gan`: the mean slope of the critic over 9,000 interpolates is 1.035. `tinygen train gan`: the "
+        "rank correlation of minus the critic's loss with FD is 0.714 over 20 checkpoints. "
+        "`tinygen train gan`: 97.5 ± 0.7 % of 5,000 images are of the class asked for."
+    )
+    one, never = image_row(1.0), image_row(1.0, 2.0)
+    one["passed"] = dict(score=8, step=9000, minutes=3.41, every=1000, images=5000)
+    never["runs"][1]["passed"] = dict(score=8, step=None, minutes=None, every=700, images=5000)
+    assert sentences(one, never) == (
+        "`tinygen train gan --measure-every 1000`, seed 0: the inception score of 5,000 images is first above 8 at "
+        "step 9,000, after 3.4 minutes of training and measuring. "
+        "`tinygen train gan --measure-every 700`, seed 1: the inception score of 5,000 images is never above 8."
+    )
+
+
+def test_when_an_inception_score_was_passed_is_read_from_the_run(tmp_path):
+    config = gan.Config(steps=400, measure_every=100)
+    run = Run.create("gan", config, tmp_path / "run")
+    lines = [(100, 60.0, 8.0), (200, 120.0, 8.1), (300, 180.0, 7.9), (400, 240.0, 8.5)]
+    text = "".join(
+        json.dumps({"step": step, "seconds": seconds, "inception_score": score}) + "\n"
+        for step, seconds, score in lines
+    )
+    run.path("metrics.jsonl").write_text('{"step": 50, "seconds": 9.0, "loss": 1.0}\n' + text)
+    expected = {"score": 8, "step": 200, "minutes": 2.0, "every": 100, "images": 5000}
+    assert paper_tables._passed(run, 8) == expected
+    assert paper_tables._passed(run, 9) == expected | {"score": 9, "step": None, "minutes": None}
+
+
+def test_rows_of_the_seeds_that_the_issue_asks_for():
+    rows = paper_tables.ROWS
+    assert {name for name in rows if rows[name].get("seeds") == 3 and rows[name]["table"] == "images"} == {
+        *["gan-mnist-seed", "gan-mnist", "dcgan-mnist"]
+    }
+
+
+def test_added_runs_keep_their_own_threads_and_may_have_been_measured(tmp_path, monkeypatch):
+    """Of three runs one recorded its threads, one was measured in training, and one is from before both."""
+    keys = [key for key, _ in paper_tables.IMAGE_MEASURES.values()]
+    printed = {"model": "gan", "data": "glyphs", "step": 2, "images": 5} | dict.fromkeys(keys, 1.0)
+    monkeypatch.setattr(
+        paper_tables.subprocess, "run", lambda *a, **k: SimpleNamespace(stdout=json.dumps(printed))
+    )
+    monkeypatch.setattr(paper_tables, "_draw", lambda *a: None)
+    monkeypatch.setattr(paper_tables, "RESULTS", tmp_path / "models.json")
+    monkeypatch.setitem(
+        paper_tables.ROWS, "row", {"train": "gan --steps 2 --batch 8", "seeds": 3, "passes": 8}
+    )
+    monkeypatch.setattr(adversarial, "load_evaluator", lambda name: None)
+    monkeypatch.setattr(adversarial, "quick_measures", lambda *a: {"fd": 1.0, "inception_score": 8.5})
+    monkeypatch.setattr(adversarial, "MEASURED", 10)
+    folders = []
+    for seed in range(3):
+        config = gan.Config(steps=2, batch=8, seed=seed, measure_every=2 if seed == 1 else None)
+        folders.append(gan.train(config, Run.create("gan", config, tmp_path / str(seed))).folder)
+    for folder, threads in zip(folders, (7, None)):
+        saved = json.loads((folder / "config.json").read_text())
+        saved["versions"]["blas_threads"] = threads
+        if threads is None:
+            del saved["versions"]["blas_threads"]
+        (folder / "config.json").write_text(json.dumps(saved))
+    monkeypatch.setattr(blas, "threads", lambda: 5)
+    row = paper_tables.row_of("row", folders)
+    assert (
+        [run["threads"] for run in row["runs"][:2]]
+        == [7, 5]
+        == [row["threads"], row["machine"]["BLAS threads"]]
+    )
+    assert [run.get("passed", {}).get("step") for run in row["runs"]] == [None, 2, None]
+    assert "passed" not in row["runs"][0] and json.loads(json.dumps(row)) == row
 
 
 def test_each_row_names_a_table_and_a_command():

@@ -70,13 +70,16 @@ def test_the_run_folder(fake, whole):
     assert opened.config == fake.Config() and opened.model == "fake"
 
 
-def test_other_matrix_kernels_are_named_at_a_resume(fake, capfd, monkeypatch):
+def test_other_matrix_kernels_and_threads_are_named_at_a_resume(fake, capfd, monkeypatch):
     run = Run.create("fake", fake.Config(), "run")
     assert run._facts["versions"]["blas_core"] == blas.core()
     run._lock.close()
+    assert run._facts["versions"]["blas_threads"] == blas.threads()
     monkeypatch.setattr(blas, "core", lambda: "Elsewhere")
+    monkeypatch.setattr(blas, "threads", lambda: 64)
     Run.create("fake", fake.Config(), "run", resume=True)
-    assert "other versions, {'blas_core': 'Elsewhere'}: not to the same bits" in capfd.readouterr().err
+    expected = "other versions, {'blas_core': 'Elsewhere', 'blas_threads': 64}: not to the same bits"
+    assert expected in capfd.readouterr().err
 
 
 def test_a_line_is_the_mean_since_the_last_one(fake):

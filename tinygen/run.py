@@ -371,4 +371,4 @@ def _versions(device):
     from tinygen import __version__
 
     versions = {"tinygen": __version__, "python": platform.python_version(), "numpy": np.__version__}
-    return versions | {"blas_core": blas.core(), "device": str(device)}
+    return versions | {"blas_core": blas.core(), "blas_threads": blas.threads(), "device": str(device)}

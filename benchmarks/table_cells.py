@@ -1,0 +1,31 @@
+"""Cells that the README's model tables share: a value over several runs, and how long those took.
+
+A row of models.json holds the figures of its first run itself, and of all runs under `runs` where there are several.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+
+def runs_of(row: dict) -> list[dict]:
+    """Each run of a row: seed, minutes, measures, and threads where the run recorded them."""
+    return row.get("runs", [{"seed": 0, **row}])
+
+
+def spread(values: list, form: str) -> str:
+    """mean ± standard deviation, the deviation of two or more; a run may lack a value (None)."""
+    values = [v for v in values if v is not None]
+    if not values:
+        return "none"
+    mean = format(statistics.mean(values), form)
+    return f"{mean} ± {format(statistics.stdev(values), form)}" if len(values) > 1 else mean
+
+
+def minutes(row: dict) -> str:
+    """The runs' minutes (BLAS threads): 12.3 ± 0.2 (1), or one by one where the threads differ: 9.3 (2), 12.4 (1)."""
+    runs = runs_of(row)
+    threads = [run.get("threads", row["machine"]["BLAS threads"]) for run in runs]
+    if len(set(threads)) == 1:
+        return f"{spread([run['minutes'] for run in runs], '.1f')} ({threads[0]})"
+    return ", ".join(f"{run['minutes']:.1f} ({n})" for run, n in zip(runs, threads))
