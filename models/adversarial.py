@@ -284,13 +284,19 @@ def device_of(net):
 def measured(run, images, data_name: str | None, data_dir: str | None, labels=None) -> dict:
     """What `tinygen eval` prints of generated images, and of labels that were asked for (n,).
 
-    Where the data has no evaluator, one line says so and the measures are left out.
+    Where the run's data has no evaluator, one line says so and the measures are left out; other data without one, or
+    with images of another shape, are refused.
     """
     name = data_name or run.config.data
+    theirs, ours = (" x ".join(map(str, shape_of(data))) for data in (name, run.config.data))
+    if theirs != ours:
+        raise FlagError(f"--data: images of {name} are {theirs}, those of this run {ours}")
     found = {"data": name, "split": "train", "images": len(images)}
     try:
         evaluator = load_evaluator(name)
     except MetricError as e:
+        if name != run.config.data:
+            raise
         say(f"{run.folder}: {e}")
         return found
     found |= image_measures(images, name, data_dir or run.config.data_dir)

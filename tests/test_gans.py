@@ -604,6 +604,25 @@ def test_bad_input(tmp_path, monkeypatch, capsys, small_data):
     flags = ["--batch", "8", "--steps", "1", "--latent", "4"]
     assert cli.main(["train", "gan", "--out", "a", *flags]) == 0
     assert cli.main(["train", "cgan", "--out", "c", *flags]) == 0
+    capsys.readouterr()
+    for run in "a", "c":
+        for more, says in [
+            (
+                ["--data", "cifar10"],
+                "--data: images of cifar10 are 3 x 32 x 32, those of this run 1 x 28 x 28",
+            ),
+            (
+                ["--data", "ring8"],
+                "ring8 has no evaluator, which the measures of images need; there is one for",
+            ),
+            (
+                ["--data", "mnist"],
+                "fd: found 50 images, expected at least 1,280: 10 for each of 128 features",
+            ),
+        ]:
+            assert told("eval", run, "--samples", "50", *more).startswith(f"tinygen: error: {says}")
+    assert not Path("a/eval.json").exists()
+    assert "nowhere: no such run folder" in told("eval", "nowhere")
     assert "--label: found 10, expected 0 to 9" in told("sample", "c", "--label", "10")
     assert "--label: gan has no labels" in told("sample", "a", "--label", "1")
     assert "found a run of gan, expected one of dcgan" in told(
