@@ -13,8 +13,8 @@ from tinygen.nn import functional as F
 class DiT(nn.Module):
     """x_t, t, label -> the noise in x_t, an image of 28 x 28 as 49 tokens of 4 x 4 pixels.
 
-    The label `classes` stands for "no class" (classifier-free guidance).  Pixels of a token are linear in its vector,
-    and that last layer starts at 0: so does the output.
+    The label `classes` stands for "no class" (classifier-free guidance), and so does None.  Pixels of a token are
+    linear in its vector, and that last layer starts at 0: so does the output, of `outputs` channels (default: as many).
     """
 
     def __init__(
@@ -26,13 +26,15 @@ class DiT(nn.Module):
         depth: int = 4,
         heads: int = 4,
         classes: int = 10,
+        outputs: int | None = None,
     ) -> None:
         super().__init__()
         if size % patch or width % heads or width % 4:
             raise ValueError(
                 f"DiT: size {size} must be a multiple of patch {patch}, width {width} of heads {heads} and of 4"
             )
-        self.channels, self.patch, self.side = channels, patch, size // patch
+        self.outputs, self.patch, self.side = channels if outputs is None else outputs, patch, size // patch
+        self.classes = classes
         self.embed = nn.Conv2d(channels, width, patch, stride=patch)
         self.register_buffer("positions", grid_positions(self.side, width))
         self.time = TimeEmbedding(256, width)
@@ -40,11 +42,12 @@ class DiT(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
         self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
-        self.last = nn.Linear(width, patch * patch * channels)
+        self.last = nn.Linear(width, patch * patch * self.outputs)
         initialize(self)
 
-    def forward(self, x, t, label):
-        """x (N, channels, size, size), t (N,), label (N,) integers -> (N, channels, size, size)"""
+    def forward(self, x, t, label=None):
+        """x (N, channels, size, size), t (N,), label (N,) integers -> (N, outputs, size, size)"""
+        label = t * 0 + self.classes if label is None else label
         condition = self.time(t.to(x.dtype)) + self.label(label)  # (N, width)
         tokens = self.embed(x).flatten(2).transpose(1, 2) + self.positions  # (N, side², width)
         for block in self.blocks:
@@ -53,10 +56,10 @@ class DiT(nn.Module):
         return self.image(self.last(modulate(self.norm(tokens), shift, scale)))
 
     def image(self, tokens):
-        """Patches beside each other.  (N, side², patch² channels) -> (N, channels, size, size)"""
+        """Patches beside each other.  (N, side², patch² outputs) -> (N, outputs, size, size)"""
         s, p = self.side, self.patch
-        grid = tokens.reshape(-1, s, s, p, p, self.channels)  # row and column of the patch, then in the patch
-        return grid.permute(0, 5, 1, 3, 2, 4).reshape(-1, self.channels, s * p, s * p)
+        grid = tokens.reshape(-1, s, s, p, p, self.outputs)  # row and column of the patch, then in the patch
+        return grid.permute(0, 5, 1, 3, 2, 4).reshape(-1, self.outputs, s * p, s * p)
 
 
 class Block(nn.Module):

@@ -99,10 +99,13 @@ def spherical(start: np.ndarray, end: np.ndarray, n: int) -> np.ndarray:
     return (before * start[:, None] + after * end[:, None]).astype(np.float32)
 
 
+PATHS = {"linear": linear, "spherical": spherical}
+
+
 def walks(space: LatentSpace, n: int, kind: str, seed: int) -> np.ndarray:
     """Images on the way between n pairs of latents.  -> (n COLUMNS, 28, 28), a walk a row"""
     z = space.draw(2 * n, "test", seed)
-    path = {"linear": linear, "spherical": spherical}[kind](z[:n], z[n:], COLUMNS)
+    path = PATHS[kind](z[:n], z[n:], COLUMNS)
     return space.decode(path.reshape(-1, z.shape[1]))
 
 

@@ -11,11 +11,14 @@ from tinygen.nn import functional as F
 
 
 class UNet(nn.Module):
-    """x_t, t -> the noise in x_t (section 3.2).
+    """x_t, t, label -> the noise in x_t (section 3.2).
 
     A level for each of `multipliers`, `width` times as many channels wide, each at half the sides of the one before;
     `attention` says at which of them every block attends.  The paper's CIFAR10 network has width 128, multipliers
     (1, 2, 2, 2), attention at the second, 32 groups and dropout 0.1; 8 groups of a width of 32 are its 4 channels each.
+    stem: squares of stem x stem pixels go in and come out as channels of one pixel, which is stem² times less work.
+    classes: labels that are heard like the time, `classes` itself for "no class" (classifier-free guidance); or 0.
+    outputs: channels that come out, where they are not those that go in.
     """
 
     def __init__(
@@ -27,8 +30,12 @@ class UNet(nn.Module):
         blocks: int = 2,
         groups: int = 8,
         dropout: float = 0.0,
+        stem: int = 1,
+        classes: int = 0,
+        outputs: int | None = None,
     ) -> None:
         super().__init__()
+        outputs = channels if outputs is None else outputs
         if len(attention) != len(multipliers):
             raise ValueError(
                 f"UNet: {len(multipliers)} multipliers {multipliers} and {len(attention)} of attention {attention}"
@@ -36,8 +43,10 @@ class UNet(nn.Module):
         block = {"time_width": 4 * width, "groups": groups, "dropout": dropout}
         widths = [width * m for m in multipliers]
         levels = range(len(widths))
+        self.stem, self.classes, self.halvings = stem, classes, levels[-1]
         self.time = TimeEmbedding(width, 4 * width)
-        self.first = nn.Conv2d(channels, width, 3, padding=1)
+        self.label = nn.Embedding(classes + 1, 4 * width) if classes else None
+        self.first = nn.Conv2d(stem * stem * channels, width, 3, padding=1)
 
         skips, here = [width], width  # channels of what the way up will be given
         self.down = nn.ModuleList()
@@ -57,15 +66,28 @@ class UNet(nn.Module):
             self.up.append(Up(here, widths[level], seen, level > 0, attention=attention[level], **block))
             here = widths[level]
         self.last = nn.Sequential(
-            nn.GroupNorm(groups, here, eps=1e-6), nn.SiLU(), nn.Conv2d(here, channels, 3, padding=1)
+            nn.GroupNorm(groups, here, eps=1e-6),
+            nn.SiLU(),
+            nn.Conv2d(here, stem * stem * outputs, 3, padding=1),
         )
         self.apply(initialize)
         nn.init.zeros_(self.last[-1].weight)
 
-    def forward(self, x, t):
-        """x (N, channels, H, W), t (N,) -> (N, channels, H, W); H and W divisible by 2^(levels - 1)"""
+    def forward(self, x, t, label=None):
+        """x (N, channels, H, W), t (N,), label (N,) integers, None for no class -> (N, outputs, H, W)
+
+        H and W divisible by stem · 2^(levels - 1).
+        """
+        multiple = self.stem * 2**self.halvings
+        if x.shape[2] % multiple or x.shape[3] % multiple:
+            raise ValueError(
+                f"UNet: found images of {x.shape[2]} x {x.shape[3]}, expected multiples of {multiple}: they are "
+                f"halved {self.halvings} times after a stem of {self.stem}"
+            )
         time = self.time(t.to(x.dtype))
-        skips = [self.first(x)]
+        if self.label is not None:
+            time = time + self.label(t * 0 + self.classes if label is None else label)
+        skips = [self.first(F.pixel_unshuffle(x, self.stem))]
         for level in self.down:
             skips += level(skips[-1], time)
         h = skips[-1]
@@ -74,7 +96,7 @@ class UNet(nn.Module):
         for level in self.up:
             h = level(h, time, skips)
         norm, _, convolution = self.last
-        return convolution(norm_silu(norm, h))
+        return F.pixel_shuffle(convolution(norm_silu(norm, h)), self.stem)
 
 
 class Down(nn.Module):

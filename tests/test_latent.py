@@ -192,7 +192,7 @@ def test_the_commands(runs, model, tmp_path, capsys):
         assert main(["sample", str(runs / model), "-n", "3", *flags, "-o", str(tmp_path / "x.png")]) == 0
         assert Image.open(tmp_path / "x.png").size == (columns * 30 - 2, 3 * 30 - 2)
     assert main(["sample", str(runs / model), "--walk", "spherical", "--seed", "5"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].endswith("samples/spherical-seed5-000002.png")
+    assert capsys.readouterr().out.splitlines()[-1].endswith("samples/walk-spherical-seed5-000002.png")
     assert main(["eval", str(runs / model), "--attribute", "slant", "--samples", "100"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["attribute"] == "slant" and printed["images"] == 100 and "r2" in printed

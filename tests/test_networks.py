@@ -37,6 +37,24 @@ NETWORKS = {
         {"channels": 3, "width": 8, "multipliers": (1, 1, 2), "attention": (True, False, True), "groups": 2},
         lambda n: [normal(n, 3, 8, 8), integers(n, 1000)],
     ),
+    "unet-labels": (
+        "unet",
+        "UNet",
+        SMALL_UNET | {"stem": 2, "classes": 4, "outputs": 2},
+        lambda n: [normal(n, 1, 8, 4), integers(n, 1000), integers(n, 5)],
+    ),
+    "unet-no-class": (
+        "unet",
+        "UNet",
+        SMALL_UNET | {"classes": 4},
+        lambda n: [normal(n, 1, 4, 4), integers(n, 1000)],
+    ),
+    "dit-no-class": (
+        "dit",
+        "DiT",
+        SMALL_DIT | {"classes": 0, "outputs": 2},
+        lambda n: [normal(n, 1, 8, 8), integers(n, 1000)],
+    ),
     "dit": ("dit", "DiT", SMALL_DIT, lambda n: [normal(n, 1, 8, 8), integers(n, 1000), integers(n, 5)]),
     "dit-rgb": (
         "dit",
@@ -400,7 +418,7 @@ def test_the_unet_starts_at_zero():
 def test_a_unet_that_cannot_be():
     with pytest.raises(ValueError, match=r"3 multipliers \(1, 2, 2\) and 2 of attention"):
         unet.UNet(attention=(False, True))
-    with pytest.raises(RuntimeError, match="cat"):  # 10, 5, 3 pixels on the way down, 6 on the way up
+    with pytest.raises(ValueError, match="found images of 10 x 10, expected multiples of 4"):
         unet.UNet()(tinygen.zeros(1, 1, 10, 10), tinygen.tensor([1]))
 
 

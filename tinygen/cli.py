@@ -28,7 +28,13 @@ COMMANDS = {
     "list": "models, datasets and kernels",
     "doctor": "what this machine has, and what each missing piece would enable",
 }
-ABSENT = {"label": "labels", "walk": "space of z to walk in", "attribute": "space of z to add it in"}
+EXPLORING = {  # flags of `sample` that draw rows instead of a grid, and what a model without them lacks
+    "walk": "space of z to walk in",
+    "attribute": "space of z to add it in",
+    "strip": "steps to show",
+    "inpaint": "way to fill images in",
+}
+ABSENT = {"label": "labels"} | EXPLORING
 BROKEN_PIPE = 128 + 13
 
 
@@ -190,11 +196,8 @@ def _sample(argv) -> int:
     from tinygen.checkpoint import replace_file
 
     run, module = _open("sample", argv)
-    flags = flags_of_function(module.sample)
-    if hasattr(module, "latent_space"):
-        from tinygen.models import latent
-
-        flags = _joined(flags, flags_of_function(latent.explored))
+    explored, more = _explored(module)
+    flags = _joined(flags_of_function(module.sample), more)
     parser = Parser(prog=f"tinygen sample {argv[0]}", description=f"Draw pictures from a run of {run.model}.")
     parser.add_argument("-n", type=int, help="how many (default 64, or 8 rows of a walk or an attribute)")
     parser.add_argument("-o", metavar="FILE.png", help="where to (default: in the run's samples folder)")
@@ -207,25 +210,43 @@ def _sample(argv) -> int:
     run.device = _device(given.pop("device"))
     for name in given.keys() - {flag.name for flag in flags}:
         raise FlagError(f"--{name}: {run.model} has no {ABSENT[name]}")
-    exploring = bool(given.keys() & {"walk", "attribute"})
+    exploring = given.keys() & EXPLORING.keys()
+    moving = out is not None and Path(out).suffix.lower() == ".gif" and hasattr(module, "animation")
     if n is None:
-        n = 8 if exploring else 64
+        n = 8 if exploring or moving else 64
     if n < 1:
         raise FlagError(f"-n: found {n}, expected 1 or more")
     if out is not None:
-        _check_picture_path(Path(out))
-    if exploring:
-        drawn, columns = latent.explored(module.latent_space(run), n, **given)
-    else:
-        drawn, columns = module.sample(run, n, **given), None
+        _check_picture_path(Path(out), moving)
+    if moving:
+        for name in exploring:
+            raise FlagError(f"--{name}: not in {out}; choose a name that ends in .png")
+        replace_file(out, [pictures.gif(module.animation(run, n, **given))])
+        print(out)
+        return 0
+    drawn, columns = explored(run, n, **given) if exploring else (module.sample(run, n, **given), None)
     png = pictures.points(drawn) if drawn.ndim == 2 else pictures.png(pictures.grid(drawn, columns))
     if out is None:
-        kind = given.get("walk") or given.get("attribute") or "sample"
+        kind = next((f"{name}-{given[name]}" for name in exploring), "sample").removesuffix("-True")
         out = run.picture(f"{kind}-seed{given.get('seed', 0)}", png)
     else:
         replace_file(out, [png])
     print(out)
     return 0
+
+
+def _explored(module):
+    """How a model's `sample --walk` and the like are drawn, (run, n, **flags) -> images and columns, and its flags."""
+    if hasattr(module, "explored"):
+        return module.explored, flags_of_function(module.explored)
+    if not hasattr(module, "latent_space"):
+        return None, []
+    from tinygen.models import latent
+
+    def explored(run, n, **given):
+        return latent.explored(module.latent_space(run), n, **given)
+
+    return explored, flags_of_function(latent.explored)
 
 
 def _eval(argv) -> int:
@@ -370,9 +391,9 @@ def _check_data(name):
         raise FlagError(f"--data: {unknown('data', name, DATASETS | TOYS)}")
 
 
-def _check_picture_path(path):
+def _check_picture_path(path, moving):
     """Refuse before the work what would fail after it."""
-    if path.suffix.lower() != ".png":
+    if path.suffix.lower() != ".png" and not moving:
         raise FlagError(f"-o: found {path}, expected a name that ends in .png")
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise FlagError(f"-o: {path} cannot be written")

@@ -49,14 +49,15 @@ def flags_of(Config) -> list[Flag]:
 
 
 def flags_of_function(function: Callable) -> list[Flag]:
-    """The flags of a function: every keyword-only parameter."""
+    """The flags of a function: every keyword-only parameter; of `**more: Config`, the flags of Config."""
     hints, helps = typing.get_type_hints(function), comments(function)
-    parameters = inspect.signature(function).parameters.values()
-    return [
-        _flag(p.name, hints.get(p.name, type(p.default)), p.default, helps.get(p.name, ""))
-        for p in parameters
-        if p.kind is p.KEYWORD_ONLY
-    ]
+    flags = []
+    for p in inspect.signature(function).parameters.values():
+        if p.kind is p.KEYWORD_ONLY:
+            flags.append(_flag(p.name, hints.get(p.name, type(p.default)), p.default, helps.get(p.name, "")))
+        elif p.kind is p.VAR_KEYWORD:
+            flags += flags_of(hints[p.name])
+    return flags
 
 
 def comments(thing) -> dict[str, str]:

@@ -37,6 +37,19 @@ def png(picture) -> bytes:
     return out.getvalue()
 
 
+def gif(sheets, milliseconds: int = 60, hold: int = 1500) -> bytes:
+    """Encode pictures of values in [0, 1] as an animation that stays on the last for `hold` ms, and starts again."""
+    from PIL import Image
+
+    frames = [
+        Image.fromarray(np.rint(np.clip(_array(sheet), 0, 1) * 255).astype(np.uint8)) for sheet in sheets
+    ]
+    durations = [milliseconds] * (len(frames) - 1) + [hold]
+    out = io.BytesIO()
+    frames[0].save(out, "gif", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    return out.getvalue()
+
+
 def points(frames, reach: float | None = None, titles=None, centers=None) -> bytes:
     """Draw sets of points of the plane side by side, rows of at most five, `centers` as crosses.
 
@@ -70,6 +83,26 @@ def surface(values, reach: float, title: str = "", over=None) -> bytes:
     figure.colorbar(axes.imshow(values, origin="lower", extent=square, cmap="viridis"), ax=axes)
     if over is not None:
         axes.plot(*np.asarray(over).T, ".", color="white", markersize=2, alpha=0.4, markeredgewidth=0)
+    return save()
+
+
+def panels(x, panels: dict[str, dict], label: str, logarithmic=frozenset()) -> bytes:
+    """Draw functions of the same x in panels side by side, two in a row.
+
+    panels: title -> {name: values like x}; label of x; logarithmic: which panels, counted from 0
+    """
+    rows = math.ceil(len(panels) / 2)
+    figure, save = _figure(8, 2.6 * rows)
+    for i, (title, lines) in enumerate(panels.items()):
+        axes = figure.add_subplot(rows, 2, i + 1, xlabel=label)
+        axes.set_title(title, fontsize=9)
+        for name, values in lines.items():
+            axes.plot(x, values, label=name, linewidth=1)
+        if i in logarithmic:
+            axes.set_yscale("log")
+        if len(lines) > 1:
+            axes.legend()
+        axes.grid(alpha=0.3)
     return save()
 
 

@@ -219,27 +219,28 @@ class Run:
 
     def picture(self, name: str, png: bytes) -> Path:
         """Write a PNG, such as `tinygen.pictures` draws, to samples/NAME-STEP.png."""
-        return self._write(f"samples/{name}-{self.done:06d}.png", png)
+        return self.write(f"samples/{name}-{self.done:06d}.png", png)
 
     def plot_losses(self, unit: str = "mean since the line before") -> Path:
         """Draw metrics.jsonl as loss.png, `unit` beside the values."""
-        return self._write("loss.png", pictures.curves(self.metrics(), unit))
+        return self.write("loss.png", pictures.curves(self.metrics(), unit))
 
     def metrics(self) -> list[dict]:
         """The lines of metrics.jsonl; a torn last one is left out."""
         return [record for _, record in metric_lines(self.path("metrics.jsonl"))]
 
     def write_json(self, name: str, value) -> Path:
-        return self._write(name, (json.dumps(value, indent=2) + "\n").encode())
+        return self.write(name, (json.dumps(value, indent=2) + "\n").encode())
 
-    # Inside
-
-    def _write(self, name, data) -> Path:
+    def write(self, name: str, data: bytes) -> Path:
+        """Write a file of the folder, whole or not at all."""
         path = self.path(name)
         with self._errors("cannot write"):
             path.parent.mkdir(exist_ok=True)
             checkpoint.replace_file(path, [data])
         return path
+
+    # Inside
 
     def _write_config(self):
         self.write_json(
@@ -341,7 +342,7 @@ class Run:
             for line, r in metric_lines(self.path("metrics.jsonl"))
             if r["step"] <= self.step and r["step"] % stray == 0
         ]
-        self._write("metrics.jsonl", b"".join(kept))
+        self.write("metrics.jsonl", b"".join(kept))
         if self.step < total:
             say(f"{self.folder}: steps {self.step} to {total}")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 
@@ -19,6 +21,14 @@ def importance_sampled_nll(log_weights: np.ndarray) -> np.ndarray:
     is the negative ELBO.
     """
     return -log_mean_exp(log_weights)
+
+
+def bits_per_dim(nats, dimensions: int):
+    """-log p of an image in nats, as bits for each of its numbers: a uniform density of 8-bit pixels has 8.
+
+    Of pixels with 256 values.  For a density of pixels / 256 in [0, 1) add the 8 bits that the scaling took.
+    """
+    return nats / (dimensions * math.log(2))
 
 
 def mean_and_error(values: np.ndarray) -> tuple[float, float]:

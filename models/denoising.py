@@ -1,0 +1,174 @@
+"""What a trained diffusion model can draw: images, how they came about, ways between them, and their missing parts."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tinygen import no_grad, tensor
+from tinygen.flags import FlagError
+from tinygen.models import samplers
+from tinygen.models.latent import COLUMNS, PATHS
+from tinygen.models.noise_schedule import NoiseSchedule
+from tinygen.models.samplers import Sampling
+from tinygen.pictures import grid
+from tinygen.progress import progress
+from tinygen.random import Generator
+
+ROWS = 250  # images at a time
+STRIP = 12  # moments in a picture of denoising
+COMPLETIONS = 6  # of an image with a missing part
+PARTS = {"left": (0, 1, 0, 0.5), "right": (0, 1, 0.5, 1), "top": (0, 0.5, 0, 1), "bottom": (0.5, 1, 0, 1)}
+PARTS |= {"center": (0.25, 0.75, 0.25, 0.75)}  # rows from, to, columns from, to, of the sides
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """A network with all that a sampler needs to know of it.
+
+    predict(x_t, t, label) -> Prediction, label (N,) integers or None; variance of its reverse steps; shape (C, H, W)
+    """
+
+    predict: Callable
+    schedule: NoiseSchedule
+    variance: str
+    sampling: Sampling
+    shape: tuple[int, int, int]
+    device: object
+
+    @property
+    def visited(self) -> np.ndarray:
+        """The levels of the sampler, from T to 0."""
+        return samplers.visited(self.sampling, self.schedule)
+
+    def noise(self, n: int, seed: int, start: int = 0):
+        """x_T of n images, the images from number `start` on.  -> (n, C, H, W)"""
+        return tensor(Generator(seed).at("x_T", start, self.device).normal((n, *self.shape)))
+
+    @no_grad()
+    def states(self, x, seed: int, label=None, known=None) -> Iterator:
+        """From x_T (N, C, H, W) on: yields (s, x_s, the x_0 seen before) after each step, the last x_s the images.
+
+        label (N,) numpy integers or None; known: (images, mask) of what is to be kept, see samplers.known_part.
+        New noise is a function of (seed, level).
+        """
+        draws = Generator(seed)
+
+        def noise(purpose):
+            return lambda t: tensor(draws.at(purpose, t, x.device).normal(x.shape))
+
+        label = None if label is None else tensor(label, device=x.device)
+        fix = None if known is None else samplers.known_part(*known, self.schedule, noise("known-part"))
+        rule = samplers.rule_of(self.sampling, self.schedule, noise("sampler"), self.variance)
+        yield from samplers.denoise(lambda x, t: self.predict(x, t, label), x, self.visited, rule, fix)
+
+
+def drawn(denoiser: Denoiser, n: int, seed: int, label=None) -> np.ndarray:
+    """n images out of nothing but noise.  label (n,) or None -> (n, H, W) or (n, 3, H, W) in [0, 1]"""
+    starts = range(0, n, ROWS)
+    steps = iter(progress(range(len(starts) * (len(denoiser.visited) - 1)), "denoising"))
+    parts = []
+    for start in starts:
+        x_T = denoiser.noise(min(ROWS, n - start), seed, start)
+        asked = None if label is None else label[start : start + ROWS]
+        parts.append(finished(denoiser.states(x_T, seed + start, asked), steps))
+    next(steps, None)  # ends the bar
+    return pixels(np.concatenate(parts))
+
+
+def finished(states: Iterator, steps: Iterator) -> np.ndarray:
+    """The last x_s, a tick of a progress bar for each.  -> (N, C, H, W)"""
+    (last, _) = deque(zip(states, steps), maxlen=1).pop()
+    return last[1].cpu().numpy()
+
+
+def pixels(x: np.ndarray) -> np.ndarray:
+    """Images of [-1, 1] as pictures take them.  (N, C, H, W) -> (N, H, W) or (N, 3, H, W) in [0, 1]"""
+    x = np.clip((x + 1) / 2, 0, 1)
+    return x[:, 0] if x.shape[1] == 1 else x
+
+
+# From noise to image, moment by moment
+
+
+def trajectory(denoiser: Denoiser, n: int, seed: int, label=None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Every x_t on the way to n images, with the image that the network saw in it; at last the image, twice."""
+    x, frames = denoiser.noise(n, seed), []
+    for _, x_next, x0 in denoiser.states(x, seed, label):
+        frames.append((pixels(x.cpu().numpy()), pixels(x0.cpu().numpy())))
+        x = x_next
+    image = pixels(x.cpu().numpy())
+    return [*frames, (image, image)]
+
+
+def strip(frames: list) -> np.ndarray:
+    """STRIP moments from left to right: for each image a row of x_t, and below it one of x_0.  -> (2 n STRIP, H, W)"""
+    moments = np.rint(np.linspace(0, len(frames) - 1, STRIP)).astype(int)
+    both = np.stack([np.stack(frames[i]) for i in moments], axis=2)  # (2, n, STRIP, H, W)
+    return both.swapaxes(0, 1).reshape(-1, *both.shape[3:])
+
+
+def animated(frames: list) -> list[np.ndarray]:
+    """A sheet for each moment, the images x_t in its upper row and x_0 in the lower."""
+    return [grid(np.concatenate(pair), columns=len(pair[0])) for pair in frames]
+
+
+# Between images, and the rest of an image
+
+
+def explored(
+    denoiser: Denoiser,
+    test_images: np.ndarray,
+    n: int,
+    seed: int,
+    walk: Literal["linear", "spherical"] | None,
+    inpaint: Literal["left", "right", "top", "bottom", "center"] | None,
+) -> tuple[np.ndarray, int]:
+    """n rows of what starts from test images (., C, H, W) uint8, and how many images are in a row."""
+    chosen = Generator(seed).at("test-images").permutation(len(test_images))[: 2 * n if walk else n]
+    x0 = test_images[chosen].astype(np.float32) / 127.5 - 1
+    return walks(denoiser, x0, walk) if walk else inpainted(denoiser, x0, inpaint, seed)
+
+
+@no_grad()
+def walks(denoiser: Denoiser, x0: np.ndarray, path: str) -> tuple[np.ndarray, int]:
+    """Rows from one image to another, along the path between the noises that DDIM finds for them.
+
+    x0 (2 n, C, H, W) in [-1, 1] -> (n COLUMNS, H, W), COLUMNS
+    """
+    if denoiser.sampling.sampler != "ddim" or denoiser.sampling.eta:
+        raise FlagError("--walk: needs a sampler that draws nothing on its way: --sampler ddim --eta 0")
+    up = denoiser.visited[::-1]
+    x, steps = tensor(x0, device=denoiser.device), iter(progress(range(2 * len(up) - 2), "walking"))
+    ends = finished(
+        samplers.encode(lambda x, t: denoiser.predict(x, t, None), x, up, denoiser.schedule), steps
+    )
+    ends = ends.reshape(2, len(x0) // 2, -1)
+    x_T = tensor(PATHS[path](*ends, COLUMNS).reshape(-1, *x0.shape[1:]), device=denoiser.device)
+    images = finished(denoiser.states(x_T, 0), steps)
+    next(steps, None)
+    return pixels(images), COLUMNS
+
+
+def inpainted(denoiser: Denoiser, x0: np.ndarray, part: str, seed: int) -> tuple[np.ndarray, int]:
+    """Rows of an image, the image without a part, and COMPLETIONS ways to fill it in.
+
+    x0 (n, C, H, W) in [-1, 1] -> (n (2 + COMPLETIONS), H, W), 2 + COMPLETIONS
+    """
+    height, width = x0.shape[2:]
+    top, bottom, left, right = (
+        round(share * side) for share, side in zip(PARTS[part], (height, height, width, width))
+    )
+    mask = np.ones_like(x0)
+    mask[:, :, top:bottom, left:right] = 0
+    known = tuple(tensor(np.repeat(a, COMPLETIONS, axis=0), device=denoiser.device) for a in (x0, mask))
+    steps = iter(progress(range(len(denoiser.visited) - 1), "filling in"))
+    x = finished(denoiser.states(denoiser.noise(len(known[0]), seed), seed, known=known), steps)
+    next(steps, None)
+    filled = pixels(x).reshape(len(x0), COMPLETIONS, *pixels(x).shape[1:])
+    rows = np.concatenate([pixels(x0)[:, None], pixels(x0 * mask - (1 - mask))[:, None], filled], axis=1)
+    return rows.reshape(-1, *rows.shape[2:]), 2 + COMPLETIONS

@@ -1,0 +1,201 @@
+"""From noise to images: the samplers of diffusion models, all in one loop over fewer and fewer noisy levels.
+
+    x = noise;  for s, x, x0 in denoise(predict, x, levels(T, 50), ddim(schedule)): ...        the last x is the image
+
+`predict(x_t, t)` is a network's answer as a Prediction; a rule makes x_s of it, s < t.  Nothing here knows a network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from tinygen import cat, full
+from tinygen.flags import FlagError
+from tinygen.models.noise_schedule import NoiseSchedule
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of x_t: the image in it, the noise in it, and how sure it is of x_{t-1} (learned variance).
+
+    x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) noise
+    """
+
+    x0: object  # (N, C, H, W)
+    noise: object  # (N, C, H, W)
+    mix: object = (
+        None  # (N, C, H, W) in [0, 1] or so: where the log variance lies from the least to the largest
+    )
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How images are drawn from a trained network: the sampler flags of `tinygen sample` and `tinygen eval`."""
+
+    sampler: Literal["ancestral", "ddim", "dpm-solver++"] = "ddim"  # which rule of samplers.py
+    sampling_steps: int | None = None  # all T for ancestral, else 50
+    eta: float = 0.0  # new noise in the steps of ddim, 0 to 1
+    guidance: float = 1.0  # of a label: 0 ignores it, 1 is the network's answer to it, more goes beyond
+    clip: bool = True  # keep the predicted image in [-1, 1]
+    weights: Literal["ema", "raw"] = "ema"  # the averaged network, or the last one
+
+
+def visited(sampling: Sampling, schedule: NoiseSchedule) -> np.ndarray:
+    """The levels of a user's sampler, from T to 0."""
+    steps = sampling.sampling_steps
+    if steps is None:
+        steps = schedule.T if sampling.sampler == "ancestral" else min(50, schedule.T)
+    return levels(schedule.T, steps)
+
+
+def levels(T: int, steps: int) -> np.ndarray:
+    """The levels that a sampler visits, from exactly T down to 0: T i / steps, rounded.  -> (steps + 1,)"""
+    if not 1 <= steps <= T:
+        raise FlagError(
+            f"--sampling-steps: found {steps}, expected 1 to the {T} noise levels of the training"
+        )
+    return np.rint(np.linspace(T, 0, steps + 1)).astype(int)
+
+
+def denoise(
+    predict: Callable, x, visited: np.ndarray, rule: Callable, fix: Callable | None = None
+) -> Iterator:
+    """Go from x_T along `visited` by a rule; yields (s, x_s, the x_0 it was made with) after each step.
+
+    rule(x_t, prediction, t, s) -> x_s;  fix(x_s, s) -> x_s, to hold on to what is known of the image (inpainting)
+    """
+    for t, s in pairwise(visited.tolist()):
+        prediction = predict(x, t)
+        x = rule(x, prediction, t, s)
+        if fix is not None:
+            x = fix(x, s)
+        yield s, x, prediction.x0
+
+
+# Rules
+
+
+def ancestral(schedule: NoiseSchedule, noise: Callable, variance: str = "large") -> Callable:
+    """x_s ~ N(posterior mean with the predicted x_0, variance); the last step adds no noise.  Ho et al. 2020, alg. 2.
+
+    noise(t) standard normals like x;  variance  small: the posterior's, large: beta, learned: between them
+    """
+
+    def rule(x, prediction, t, s):
+        q = schedule.posterior(t, s)
+        mean = float(q.from_x0) * prediction.x0 + float(q.from_xt) * x
+        if s == 0:
+            return mean
+        fixed, learned = map(float, schedule.log_variance(variance, t, s))
+        if variance == "learned":
+            return mean + (0.5 * (fixed + learned * prediction.mix)).exp() * noise(t)
+        return mean + math.exp(0.5 * fixed) * noise(t)
+
+    return rule
+
+
+def ddim(schedule: NoiseSchedule, eta: float = 0.0, noise: Callable | None = None) -> Callable:
+    """x_s = sqrt(ᾱ_s) x_0 + sqrt(1 - ᾱ_s - sigma²) noise predicted + sigma noise new.  Song et al. 2020, eq. 12.
+
+    arXiv 2010.02502.  sigma² is eta² times the posterior's variance (eq. 16): eta 0 draws nothing, x_T decides all;
+    eta 1 is `ancestral` with the small variance.
+    """
+    if not 0 <= eta <= 1:
+        raise FlagError(
+            f"--eta: found {eta:g}, expected 0 (no new noise) to 1 (as much as in ancestral sampling)"
+        )
+
+    def rule(x, prediction, t, s):
+        kept, variance = schedule.alpha_bar[s], eta**2 * schedule.posterior(t, s).variance
+        x = float(np.sqrt(kept)) * prediction.x0 + float(np.sqrt(1 - kept - variance)) * prediction.noise
+        return x + float(np.sqrt(variance)) * noise(t) if variance > 0 else x
+
+    return rule
+
+
+def dpm_solver(schedule: NoiseSchedule) -> Callable:
+    """DPM-Solver++(2M): a straight line through the last two predicted x_0.  Lu et al. 2022, arXiv 2211.01095, alg. 2.
+
+    In lambda = log(sqrt(ᾱ) / sqrt(1 - ᾱ)), with h = lambda_s - lambda_t and r = h before / h now:
+
+        x_s = sigma_s / sigma_t x_t + sqrt(ᾱ_s) (1 - exp(-h)) D,    D = x_0 + (x_0 - x_0 before) / 2 r
+
+    The first step has no x_0 before, and the last, to lambda = inf, takes the x_0 it is given.  The rule remembers:
+    make one for each batch.
+    """
+    before = None  # x_0 and h of the last step
+
+    def rule(x, prediction, t, s):
+        nonlocal before
+        if s == 0:
+            return prediction.x0
+        signal, noise = np.sqrt(schedule.alpha_bar), np.sqrt(1 - schedule.alpha_bar)
+        h = np.log(signal[s] / noise[s]) - np.log(signal[t] / noise[t])
+        d = prediction.x0
+        if before is not None:
+            d = d + float(h / before[1] / 2) * (d - before[0])
+        before = prediction.x0, h
+        return float(noise[s] / noise[t]) * x + float(-signal[s] * np.expm1(-h)) * d
+
+    return rule
+
+
+def rule_of(sampling: Sampling, schedule: NoiseSchedule, noise: Callable, variance: str) -> Callable:
+    """The rule of a user's sampler."""
+    if sampling.sampler == "ancestral":
+        return ancestral(schedule, noise, variance)
+    if sampling.sampler == "ddim":
+        return ddim(schedule, sampling.eta, noise)
+    return dpm_solver(schedule)
+
+
+# Uses
+
+
+def guided(net, x, t, label, guidance: float, nothing: int):
+    """Classifier-free guidance: without + guidance · (with - without the label).  Ho & Salimans 2022, arXiv 2207.12598.
+
+    guidance 1 is the conditional network, 0 the unconditional one; the paper's w is guidance - 1.  `nothing` is the
+    label that says nothing.
+    """
+    if label is None or guidance == 1:
+        return net(x, t, label)
+    none = full((len(x),), nothing, dtype=label.dtype, device=x.device)
+    told, untold = net(cat([x, x]), cat([t, t]), cat([label, none])).chunk(2)
+    return untold + guidance * (told - untold)
+
+
+def encode(predict: Callable, x, visited: np.ndarray, schedule: NoiseSchedule) -> Iterator:
+    """DDIM backwards, from images to the noise that they come out of (section 4.3): yields (s, x_s), s growing.
+
+    visited: 0 ... T.  The noise in a clean image is what the network says of it at t = 1.
+    """
+    for t, s in pairwise(visited.tolist()):
+        noise = predict(x, max(t, 1)).noise
+        x0 = (x - float(np.sqrt(1 - schedule.alpha_bar[t])) * noise) / float(np.sqrt(schedule.alpha_bar[t]))
+        kept = schedule.alpha_bar[s]
+        x = float(np.sqrt(kept)) * x0 + float(np.sqrt(1 - kept)) * noise
+        yield s, x
+
+
+def known_part(x0, mask, schedule: NoiseSchedule, noise: Callable) -> Callable:
+    """A `fix` that puts a known part of the image back, as noisy as the rest.  Song et al. 2020, arXiv 2011.13456, I.2.
+
+    An approximation: the known part is as noisy as x_s, but does not answer to the rest of it.
+    x0 (N, C, H, W) in [-1, 1]; mask like x0, 1 where it is known; noise(s) standard normals like x0
+    """
+
+    def fix(x, s):
+        kept = schedule.alpha_bar[s]
+        known = float(np.sqrt(kept)) * x0
+        if s > 0:
+            known = known + float(np.sqrt(1 - kept)) * noise(s)
+        return mask * known + (1 - mask) * x
+
+    return fix

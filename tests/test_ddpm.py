@@ -1,0 +1,409 @@
+"""DDPM as a program: what its network is asked, its losses and bound, its run folder, its commands."""
+
+import contextlib
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+from gpu import stand_in
+from PIL import Image
+from resuming import stopped_and_whole
+from test_gans import blobs
+
+import tinygen as tg
+from tinygen import checkpoint, cli
+from tinygen.flags import FlagError, make_config
+from tinygen.models import ddpm, denoising, samplers
+from tinygen.models.samplers import Sampling
+from tinygen.run import Run
+
+SMALL = dict(steps=4, batch=8, width=8, noise_levels=30, pictures_every=100, checkpoint_every=100)
+
+
+def config_of(**values):
+    return make_config(ddpm.Config, SMALL | values)
+
+
+@pytest.fixture
+def small_data(monkeypatch):
+    def load(name, data_dir=None, grey=False):
+        return blobs(name, n=40, shape=(3, 32, 32) if name == "cifar10" else (28, 28))
+
+    monkeypatch.setattr(ddpm, "load", load)
+
+
+def trained(folder, device="cpu", **values):
+    config = config_of(**values)
+    return ddpm.train(config, Run.create("ddpm", config, folder, device=device))
+
+
+def tensors(*shape, n=2, seed=0):
+    rng = np.random.default_rng(seed)
+    return [tg.tensor(rng.normal(size=shape), dtype=tg.float64) for _ in range(n)]
+
+
+# What a network says
+
+
+@pytest.mark.parametrize("kind", ["eps", "x0", "v"])
+def test_a_right_answer_is_the_image_and_the_noise(kind):
+    x0, noise = tensors(3, 1, 2, 2)
+    x0, alpha_bar = x0.clamp(-1, 1), np.array([0.99, 0.5, 0.001])
+    x = ddpm.noised(x0, noise, alpha_bar)
+    answer = ddpm.predicted(
+        config_of(predict=kind), ddpm.target(kind, x0, noise, alpha_bar), x, alpha_bar, clip=False
+    )
+    np.testing.assert_allclose(answer.x0.numpy(), x0.numpy(), atol=1e-12)
+    np.testing.assert_allclose(answer.noise.numpy(), noise.numpy(), atol=1e-12)
+
+
+def test_v_is_the_papers():
+    """Salimans & Ho 2022, appendix D: with angles, v = d x_t / d phi, so a third of noise and image at 60 degrees"""
+    x0, noise = tensors(1, 1, 2, 2)
+    v = ddpm.target("v", x0, noise, np.array([0.25]))
+    np.testing.assert_allclose(v.numpy(), (0.5 * noise - math.sqrt(0.75) * x0).numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["eps", "x0", "v"])
+def test_noise_is_derived_again_from_a_clipped_image(kind):
+    """Of x_t, image and noise stay the two parts (lucidrains/denoising-diffusion-pytorch 84)."""
+    x, output = tensors(4, 1, 3, 3)
+    alpha_bar = np.full(4, 0.1)
+    clipped, free = (
+        ddpm.predicted(config_of(predict=kind), output, x, alpha_bar, clip) for clip in (True, False)
+    )
+    assert free.x0.abs().max().item() > 1.5 and clipped.x0.abs().max().item() == 1
+    for answer in clipped, free:
+        again = ddpm.noised(answer.x0, answer.noise, alpha_bar)
+        np.testing.assert_allclose(again.numpy(), x.numpy(), atol=1e-12)
+
+
+def test_forward_process_in_one_step_is_many_small_ones():
+    """Mean and variance of x_t after t steps of sqrt(1 - beta) x + sqrt(beta) noise."""
+    schedule = ddpm.schedule_of(config_of())
+    signal, variance = 1.0, 0.0
+    for beta in schedule.beta[1:20]:
+        signal, variance = math.sqrt(1 - beta) * signal, (1 - beta) * variance + beta
+    one = tg.ones(1, 1, 1, 1, dtype=tg.float64)
+    at = schedule.alpha_bar[[19]]
+    assert ddpm.noised(one, 0 * one, at).item() == pytest.approx(signal)
+    assert ddpm.noised(0 * one, one, at).item() ** 2 == pytest.approx(variance)
+
+
+# Losses
+
+
+def test_simple_loss_is_the_squared_error_of_each_image():
+    x0, noise = tensors(3, 1, 2, 2)
+    config, t = config_of(), np.array([1, 15, 30])
+    losses = ddpm.loss(lambda x, t, label: 0 * x, x0, t, noise, None, ddpm.schedule_of(config), config)
+    np.testing.assert_allclose(losses.numpy(), (noise**2).mean((1, 2, 3)).numpy())
+    asked = []
+    ddpm.loss(
+        lambda x, t, label: asked.append((x, t)) or x, x0, t, noise, None, ddpm.schedule_of(config), config
+    )
+    assert asked[0][1].tolist() == [1, 15, 30]
+    signal = math.sqrt(ddpm.schedule_of(config).alpha_bar[15])
+    np.testing.assert_allclose(
+        asked[0][0][1].numpy(), (signal * x0[1] + math.sqrt(1 - signal**2) * noise[1]).numpy()
+    )
+
+
+def test_training_draws_every_level_from_1_to_T(tmp_path, small_data, monkeypatch):
+    """minDiffusion draws from 1 ... T - 1 and then samples from T."""
+    seen, loss = set(), ddpm.loss
+
+    def spied(net, x0, t, *rest):
+        seen.update(t.tolist())
+        return loss(net, x0, t, *rest)
+
+    monkeypatch.setattr(ddpm, "loss", spied)
+    trained(tmp_path / "run", noise_levels=4, schedule="cosine", steps=12)
+    assert seen == {1, 2, 3, 4}
+
+
+def test_a_learned_variance_is_taught_by_the_bound_alone():
+    """L_hybrid: no gradient of the bound in the mean, none of L_simple in the variance."""
+    x0, noise = tensors(2, 1, 4, 4)
+    config, t = config_of(variance="learned"), np.array([3, 20])
+    schedule, grads = ddpm.schedule_of(config), {}
+    output = tg.tensor(np.random.default_rng(1).normal(size=(2, 2, 4, 4)), requires_grad=True)
+    for hybrid in 0.0, ddpm.HYBRID, 2 * ddpm.HYBRID:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ddpm, "HYBRID", hybrid)
+            losses = ddpm.loss(lambda *_: output, x0, t, noise, None, schedule, config)
+            grads[hybrid] = tg.autograd.grad(losses.sum(), [output])[0].numpy()
+    none, once, twice = grads.values()
+    np.testing.assert_allclose(once[:, 0], none[:, 0])
+    assert np.abs(none[:, 1]).max() == 0 and np.abs(once[:, 1]).min() > 0
+    np.testing.assert_allclose(twice[:, 1], 2 * once[:, 1])
+
+
+@pytest.mark.parametrize("values", [{}, {"variance": "small"}, {"variance": "learned"}, {"predict": "v"}])
+def test_gradients_of_the_bound(values):
+    config = config_of(schedule="cosine", **values)
+    schedule, t = ddpm.schedule_of(config), np.array([1, 2, 30])
+    x0, x = tensors(3, 1, 2, 2)
+    x0 = (x0.clamp(-1, 1) * 127.5).round() / 127.5
+    channels = 2 if config.variance == "learned" else 1
+    output = tg.tensor(0.3 * np.random.default_rng(2).normal(size=(3, channels, 2, 2)), requires_grad=True)
+    # near x_1 the decoder's Gaussian is a few pixels' values wide, and its masses far away are clamped
+    x = tg.cat([x0[:1] + 0.01 * x[:1], x[1:]])
+    assert tg.autograd.gradcheck(lambda o: ddpm.bound_term(config, schedule, o, x0, x, t), [output])
+
+
+class Right:
+    """A network that knows the one image there is: its noise is exact, and so is every step."""
+
+    def __init__(self, x0, schedule):
+        self.x0, self.schedule = x0, schedule
+
+    def __call__(self, x, t, label):
+        a = self.schedule.alpha_bar[t.numpy()].reshape(-1, 1, 1, 1)
+        return tg.tensor((x.numpy() - np.sqrt(a) * self.x0) / np.sqrt(1 - a))
+
+    def parameters(self):
+        return [tg.zeros(1)]
+
+
+def test_the_bound_of_a_network_that_knows_all():
+    """Steps lose nothing, the decoder a fraction of a bit, and what is left is the prior's KL."""
+    config = config_of(variance="small", schedule="linear", noise_levels=1000)
+    schedule = ddpm.schedule_of(config)
+    images = np.random.default_rng(0).integers(1, 255, (1, 1, 28, 28)).astype(np.uint8)
+    net = Right(images / 127.5 - 1, schedule)
+    found = ddpm.bound(net, config, np.repeat(images, 20, axis=0))
+    assert abs(found["steps_bits"]) < 1e-3 and found["prior_kl"] < 1e-4
+    deviation = math.sqrt(schedule.posterior(2).variance)  # of the decoder, around the right pixel
+    bits = -math.log2(math.erf(1 / 255 / deviation / math.sqrt(2)))
+    assert found["reconstruction_bits"] == pytest.approx(bits, rel=1e-3)
+    total = found["steps_bits"] + found["prior_kl"] + found["reconstruction_bits"]
+    assert found["bits_per_dim"] == pytest.approx(total, abs=1e-6) and found["bound_images"] == 20
+
+
+def test_the_bound_is_estimated_without_bias(monkeypatch):
+    """Against the sum over all t, of a network that is wrong."""
+    config = config_of(schedule="cosine", noise_levels=12)
+    schedule = ddpm.schedule_of(config)
+    images = np.random.default_rng(0).integers(0, 256, (400, 1, 4, 4)).astype(np.uint8)
+
+    class Wrong(Right):
+        def __call__(self, x, t, label):
+            return 0.7 * x
+
+    found = ddpm.bound(Wrong(None, None), config, images)
+    x0 = tg.tensor(images / 127.5 - 1)
+    total = schedule.prior_kl(float((x0**2).mean()))[-1]
+    for t in range(1, 13):
+        for draw in range(4):
+            noise = tg.tensor(np.random.default_rng([t, draw]).normal(size=x0.shape))
+            x, ts = ddpm.noised(x0, noise, schedule.alpha_bar[t]), np.full(400, t)
+            total += ddpm.bound_term(config, schedule, 0.7 * x, x0, x, ts, clip=True).mean().item() / 4
+    assert found["bits_per_dim"] == pytest.approx(total, abs=4 * found["bits_per_dim_se"])
+    assert found["bits_per_dim_se"] < 0.05 * total
+
+
+# Runs
+
+
+@pytest.mark.parametrize("net", ["unet", "dit"])
+@pytest.mark.parametrize("data", ["mnist", "cifar10"])
+def test_train_sample_and_look(net, data, tmp_path, small_data, capsys):
+    run = trained(tmp_path / "run", net=net, data=data, pictures_every=4)
+    shape = (3, 32, 32) if data == "cifar10" else (28, 28)
+    images = ddpm.sample(run, 5, sampling_steps=3)
+    assert images.shape == (5, *shape) and 0 <= images.min() and images.max() <= 1
+    np.testing.assert_allclose(ddpm.sample(run, 3, sampling_steps=3), images[:3], atol=1e-5)
+    assert np.abs(ddpm.sample(run, 5, seed=1, sampling_steps=3) - images).max() > 1e-3
+    names = sorted(p.name for p in (tmp_path / "run" / "samples").iterdir())
+    assert names == ["denoising-000004.gif", "denoising-000004.png", "samples-000004.png"]
+    assert (tmp_path / "run" / "schedule.png").exists()
+    assert "signal to noise at T" in capsys.readouterr().err
+    assert {"loss", "loss_t1of4", "loss_t4of4"} <= run.metrics()[-1].keys()
+    with Image.open(tmp_path / "run" / "samples" / "denoising-000004.gif") as film:
+        assert film.n_frames > 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"conditional": True, "net": "dit"},
+        {"variance": "learned", "predict": "v", "schedule": "cosine"},
+        {"loss": "bound", "schedule": "sigmoid", "predict": "x0", "ema": 0.0},
+    ],
+)
+def test_a_run_that_stops_goes_on_to_the_same_bits(values, tmp_path, small_data, monkeypatch):
+    """With its average, whose warm-up counts, its schedule of rates and its dropped labels."""
+    config = config_of(steps=7, checkpoint_every=3, **values)
+    (stopped, meta), (whole, expected) = stopped_and_whole(ddpm, "ddpm", config, tmp_path, 5, monkeypatch)
+    assert stopped.keys() == whole.keys() and any(name.startswith("ema.") for name in whole)
+    for name, array in stopped.items():
+        assert array.tobytes() == whole[name].tobytes(), name
+    assert meta["state"] == expected["state"] and meta["sums"] == expected["sums"]
+
+
+@pytest.mark.parametrize("sampler", ["ancestral", "ddim", "dpm-solver++"])
+def test_batches_of_samples_do_not_repeat_each_other(sampler, tmp_path, small_data, monkeypatch):
+    monkeypatch.setattr(denoising, "ROWS", 2)
+    images = ddpm.sample(trained(tmp_path / "run"), 5, sampler=sampler, sampling_steps=3)
+    assert images.shape == (5, 28, 28)
+    assert min(np.abs(a - b).max() for i, a in enumerate(images) for b in images[:i]) > 1e-3
+
+
+def test_both_devices_train_and_sample_alike(tmp_path, small_data):
+    losses, images = {}, {}
+    for device in ("cpu", "cuda"):
+        with stand_in() if device == "cuda" else contextlib.nullcontext():
+            run = trained(
+                tmp_path / device, device, conditional=True, variance="learned", steps=2, pictures_every=2
+            )
+            losses[device] = run.metrics()[-1]["loss"]
+            images[device] = ddpm.sample(run, 2, sampler="ancestral", sampling_steps=3, guidance=2.0)
+    assert losses["cuda"] == pytest.approx(losses["cpu"], rel=1e-4)
+    np.testing.assert_allclose(images["cuda"], images["cpu"], atol=1e-3)
+
+
+def test_the_average_and_the_last_network_both_draw(tmp_path, small_data):
+    run = trained(tmp_path / "run", steps=6, lr=0.01)
+    arrays, _ = checkpoint.read(run.path("checkpoint.safetensors"))
+    for weights, prefix in {"ema": "ema.average.", "raw": "net."}.items():
+        for name, parameter in ddpm.trained(run, weights).named_parameters():
+            np.testing.assert_array_equal(parameter.detach().numpy(), arrays[prefix + name])
+    assert np.abs(arrays["ema.average.first.weight"] - arrays["net.first.weight"]).max() > 1e-6
+    without = trained(tmp_path / "without", ema=0.0)
+    assert ddpm.sample(without, 1, sampling_steps=2, weights="raw").shape == (1, 28, 28)
+    with pytest.raises(FlagError, match="this run kept no average"):
+        ddpm.sample(without, 1)
+
+
+def test_labels_steer_only_a_conditional_run(tmp_path, small_data):
+    """A label changes the image; guidance 1 is the plain conditional answer; 0 does not hear the label."""
+    run = trained(tmp_path / "run", conditional=True, steps=30, lr=0.01, label_dropout=0.5)
+    few = dict(sampling_steps=3)
+    one, two = (ddpm.sample(run, 2, label=label, **few) for label in (1, 2))
+    assert np.abs(one - two).max() > 1e-3
+    unheard = [ddpm.sample(run, 2, label=label, guidance=0.0, **few) for label in (1, 2)]
+    np.testing.assert_allclose(unheard[0], unheard[1], atol=1e-5)
+    assert np.abs(ddpm.sample(run, 2, label=1, guidance=3.0, **few) - one).max() > 1e-3
+    cycle = ddpm.sample(run, 12, **few)
+    np.testing.assert_allclose(ddpm.sample(run, 12, label=1, **few)[[1, 11]], cycle[[1, 11]], atol=1e-5)
+
+
+def test_label_dropout_drops_its_share(tmp_path):
+    labels, config = np.zeros(4000, int), config_of(conditional=True, batch=4000, label_dropout=0.2)
+    label = ddpm.label_batch(labels, config, tg.random.Generator(0), 0, "cpu").numpy()
+    assert set(label.tolist()) == {0, 10} and (label == 10).mean() == pytest.approx(0.2, abs=0.02)
+
+
+def test_strips_walks_and_completions(tmp_path, small_data):
+    run = trained(tmp_path / "run")
+    few = dict(sampling_steps=4)
+    strip, columns = ddpm.explored(run, 2, strip=True, **few)
+    assert columns == denoising.STRIP and strip.shape == (2 * 2 * columns, 28, 28)
+    np.testing.assert_array_equal(strip[columns - 1], strip[2 * columns - 1])  # at the end x_t is x_0
+    np.testing.assert_allclose(strip[columns - 1], ddpm.sample(run, 2, **few)[0], atol=1e-5)
+    filled, columns = ddpm.explored(run, 3, inpaint="left", **few)
+    rows = filled.reshape(3, columns, 28, 28)
+    np.testing.assert_allclose(rows[:, 2:, :, 14:], np.repeat(rows[:, :1, :, 14:], columns - 2, 1), atol=1e-6)
+    assert (rows[:, 1, :, :14] == 0).all()
+    walk, columns = ddpm.explored(run, 2, walk="spherical", sampling_steps=30)
+    rows = walk.reshape(2, columns, 28, 28)
+    assert np.abs(np.diff(rows, axis=1)).max((0, 2, 3)).min() > 1e-3
+
+
+def test_a_walk_begins_and_ends_at_its_images():
+    """With the network that is right about one image, DDIM's noise of it comes back as that image."""
+    config = config_of(noise_levels=1000)
+    image = np.random.default_rng(0).uniform(-0.9, 0.9, (1, 1, 28, 28))
+    net = Right(image, ddpm.schedule_of(config))
+    denoiser = ddpm.denoiser_of(net, config, Sampling())
+    rows, columns = denoising.walks(denoiser, np.repeat(image, 4, axis=0).astype(np.float32), "linear")
+    np.testing.assert_allclose(rows[::columns], np.repeat(denoising.pixels(image), 2, axis=0), atol=1e-3)
+
+
+def test_evaluate(tmp_path, small_data, monkeypatch):
+    monkeypatch.setattr(ddpm.adversarial, "measured", lambda run, images, data, folder, labels: {
+        "images": len(images), "labels": None if labels is None else labels.tolist()
+    })  # fmt: skip
+    run = trained(tmp_path / "run", conditional=True)
+    found = ddpm.evaluate(run, samples=12, sampling_steps=2)
+    assert found["images"] == found["bound_images"] == 12 and found["labels"] == [*range(10), 0, 1]
+    parts = found["prior_kl"] + found["steps_bits"] + found["reconstruction_bits"]
+    assert found["bits_per_dim"] == pytest.approx(parts, rel=1e-6) and found["bits_per_dim_se"] > 0
+
+
+# Commands
+
+
+def test_the_commands(tmp_path, small_data, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    flags = "--steps 2 --batch 4 --width 8 --noise-levels 30 --conditional --net dit".split()
+    assert cli.main(["train", "ddpm", "--data", "mnist", "--out", "a", *flags]) == 0
+
+    def told(*argv):
+        assert cli.main(list(argv)) == 2
+        return capsys.readouterr().err.splitlines()[-1]
+
+    def drawn(*argv):
+        assert cli.main(["sample", "a", "--sampling-steps", "3", *argv]) == 0
+        return capsys.readouterr().out.splitlines()[-1]
+
+    assert drawn("-n", "4", "--label", "3", "--guidance", "2").endswith("samples/sample-seed0-000002.png")
+    assert drawn("--strip", "-n", "2").endswith("samples/strip-seed0-000002.png")
+    assert drawn("--inpaint", "top", "-n", "2", "--seed", "4").endswith(
+        "samples/inpaint-top-seed4-000002.png"
+    )
+    assert drawn("--walk", "linear", "-n", "2").endswith("samples/walk-linear-seed0-000002.png")
+    assert drawn("-n", "2", "-o", "film.gif") == "film.gif"
+    with Image.open("film.gif") as film:
+        assert film.n_frames == 4
+
+    assert "--sampling-steps: found 31, expected 1 to the 30 noise levels" in told(
+        "sample", "a", "--sampling-steps", "31"
+    )
+    assert "--eta: found 2, expected 0" in told("sample", "a", "--eta", "2")
+    assert "--label: found 10, expected 0 to 9" in told("sample", "a", "--label", "10")
+    assert "--walk: needs a sampler that draws nothing" in told(
+        "sample", "a", "--walk", "linear", "--eta", "1"
+    )
+    assert "expected one of them" in told("sample", "a", "--walk", "linear", "--strip")
+    assert "--strip: not in x.gif" in told("sample", "a", "--strip", "-o", "x.gif")
+    assert "--attribute: ddpm has no space of z" in told("sample", "a", "--attribute", "slant")
+    for flags, line in {
+        "--noise-levels 1": "--noise-levels: found 1, expected 2 or more",
+        "--noise-levels 20": "expected less than 1: --noise-levels 21 or more",
+    }.items():
+        assert line in told("train", "ddpm", "--out", "b", *flags.split())
+    assert "found a run of ddpm, expected one of gan" in told("train", "gan", "--out", "a", "--resume")
+
+    assert (
+        cli.main(
+            ["train", "ddpm", "--data", "mnist", "--out", "c", "--steps", "1", "--batch", "4", "--width", "8"]
+        )
+        == 0
+    )
+    assert "--label: this run learned without labels" in told("sample", "c", "--label", "1")
+    config = json.loads((tmp_path / "c" / "config.json").read_text())
+    config["config"]["net"] = "dit"
+    (tmp_path / "c" / "config.json").write_text(json.dumps(config))
+    assert "checkpoint of another run: found net unet, expected dit" in told("sample", "c")
+
+
+def test_images_that_the_network_cannot_halve():
+    net = ddpm.build(config_of())
+    with pytest.raises(ValueError, match="UNet: found images of 28 x 30, expected multiples of 4"):
+        net(tg.zeros(1, 1, 28, 30), tg.ones(1))
+
+
+def test_no_flag_is_dead():
+    """Every field of Config and Sampling is read by the code that trains and draws."""
+    import inspect
+
+    source = "".join(inspect.getsource(module) for module in (ddpm, denoising, samplers, ddpm.adversarial))
+    for field in dataclasses.fields(ddpm.Config):
+        assert f"config.{field.name}" in source or field.name in ("checkpoint_every",), field.name
+    for field in dataclasses.fields(Sampling):
+        assert f"sampling.{field.name}" in source, field.name

@@ -1,0 +1,395 @@
+"""Schedules, samplers and the bound of diffusion models against closed forms: the papers' formulas, Gaussian data."""
+
+import math
+from collections import deque
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import tinygen as tg
+from tinygen.flags import FlagError
+from tinygen.metrics import bits_per_dim
+from tinygen.models import noise_schedule, samplers, variational_bound
+from tinygen.models.noise_schedule import SCHEDULES, NoiseSchedule
+from tinygen.models.samplers import Prediction, Sampling
+
+# Schedules
+
+
+def test_linear_is_the_papers():
+    """Ho et al., section 4; alpha_bar_T of T = 1000 is 4.04e-5."""
+    s = NoiseSchedule(noise_schedule.linear(1000))
+    assert s.beta[[0, 1, 1000]] == pytest.approx([0, 1e-4, 0.02])
+    assert s.alpha_bar[0] == 1 and s.alpha_bar[1] == pytest.approx(1 - 1e-4)
+    assert s.alpha_bar[1000] == pytest.approx(4.0358e-5, rel=1e-4)
+    assert s.snr[1000] == pytest.approx(4.036e-5, rel=1e-3)
+    # scaled with 1000 / T, a schedule ends as noisy whatever T is
+    for T in 100, 400, 4000:
+        assert NoiseSchedule(noise_schedule.linear(T)).alpha_bar[T] == pytest.approx(4e-5, rel=0.7)
+
+
+def test_cosine_is_the_papers_and_clips_one_beta():
+    T, s = 1000, NoiseSchedule(noise_schedule.cosine(1000))
+    t = np.arange(T)
+    f = np.cos((t / T + 0.008) / 1.008 * np.pi / 2) ** 2
+    np.testing.assert_allclose(s.alpha_bar[:T], f / f[0], rtol=1e-9)
+    assert (s.beta == 0.999).sum() == 1 and s.beta[T] == 0.999
+    # without a clipped x_0, step T multiplies what it sees by 31.6
+    assert 1 / math.sqrt(1 - s.beta[T]) == pytest.approx(31.6, abs=0.03)
+
+
+def test_sigmoid_goes_from_image_to_noise_and_is_symmetric():
+    s = NoiseSchedule(noise_schedule.sigmoid(1000))
+    assert s.alpha_bar[0] == 1 and s.alpha_bar[500] == pytest.approx(0.5)
+    np.testing.assert_allclose(s.alpha_bar[1:999] + s.alpha_bar[999:1:-1], 1, rtol=1e-9)
+    sharp = NoiseSchedule(noise_schedule.sigmoid(1000, tau=0.3))
+    assert sharp.alpha_bar[300] > s.alpha_bar[300] and sharp.alpha_bar[700] < s.alpha_bar[700]
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule_only_loses_signal(name):
+    s = NoiseSchedule(SCHEDULES[name](50))
+    assert (np.diff(s.alpha_bar) < 0).all() and s.alpha_bar[-1] > 0
+    assert (np.diff(s.snr) < 0).all() and s.snr[0] == np.inf
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_posterior_is_bayes_rule_at_every_t(name):
+    """q(x_{t-1} | x_t, x_0) ∝ q(x_t | x_{t-1}) q(x_{t-1} | x_0): precisions add, means are weighed by them."""
+    s = NoiseSchedule(SCHEDULES[name](1000))
+    t = np.arange(2, 1001)
+    beta, before = s.beta[t], s.alpha_bar[t - 1]
+    precision = (1 - beta) / beta + 1 / (1 - before)
+    q = s.posterior(t)
+    np.testing.assert_allclose(q.variance, 1 / precision, rtol=1e-7)
+    np.testing.assert_allclose(q.from_xt, np.sqrt(1 - beta) / beta / precision, rtol=1e-7)
+    np.testing.assert_allclose(q.from_x0, np.sqrt(before) / (1 - before) / precision, rtol=1e-7)
+    np.testing.assert_allclose(q.beta, beta, rtol=1e-9)
+    first = s.posterior(1)
+    assert (first.from_x0, first.from_xt, first.variance) == pytest.approx((1, 0, 0))
+
+
+def test_steps_over_several_levels_compose():
+    """From 90 to 60 and from 60 to 20, with x_0 known, is from 90 to 20."""
+    s = NoiseSchedule(noise_schedule.cosine(100))
+    far, near, whole = s.posterior(90, 60), s.posterior(60, 20), s.posterior(90, 20)
+    assert near.from_xt * far.from_xt == pytest.approx(float(whole.from_xt))
+    assert near.from_x0 + near.from_xt * far.from_x0 == pytest.approx(float(whole.from_x0))
+    assert near.variance + near.from_xt**2 * far.variance == pytest.approx(float(whole.variance))
+
+
+def test_log_variances():
+    s = NoiseSchedule(noise_schedule.linear(1000))
+    t = np.array([1, 2, 500])
+    small, none = s.log_variance("small", t)
+    assert np.exp(small) == pytest.approx(s.posterior([2, 2, 500]).variance) and not none.any()
+    large, _ = s.log_variance("large", t)
+    assert np.exp(large) == pytest.approx([np.exp(small[0]), *s.beta[[2, 500]]])
+    base, reach = s.log_variance("learned", t)
+    assert np.exp(base + reach) == pytest.approx(s.beta[t]) and (base == small).all() and (reach > 0).all()
+
+
+def test_prior_kl_is_the_gaussians_kl():
+    s = NoiseSchedule(noise_schedule.linear(100))
+    a, x0 = s.alpha_bar[7], 0.6
+    mean, variance = math.sqrt(a) * x0, 1 - a
+    nats = 0.5 * (variance + mean**2 - 1 - math.log(variance))
+    assert s.prior_kl(x0**2)[7] == pytest.approx(nats / math.log(2))
+    assert 0 < s.prior_kl(1.0)[100] < 1e-4
+
+
+def test_a_picture_is_drawn():
+    assert noise_schedule.picture(NoiseSchedule(noise_schedule.cosine(20)), 0.5).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "make, told",
+    [
+        (
+            lambda: NoiseSchedule(np.array([0.5])),
+            "found 1 levels with beta from 0.5 to 0.5, expected 2 or more",
+        ),
+        (lambda: NoiseSchedule(np.array([0.5, 1.0])), "each above 0 and below 1"),
+        (
+            lambda: noise_schedule.linear(20),
+            r"beta_T = 0.02 · 1000 / 20 = 1, expected less than 1: --noise-levels 21",
+        ),
+        (
+            lambda: samplers.levels(100, 101),
+            "--sampling-steps: found 101, expected 1 to the 100 noise levels",
+        ),
+        (lambda: samplers.levels(100, 0), "--sampling-steps: found 0"),
+        (lambda: samplers.ddim(None, 1.5), "--eta: found 1.5, expected 0"),
+        (lambda: samplers.ddim(None, -0.1), "--eta: found -0.1"),
+    ],
+)
+def test_bad_values(make, told):
+    with pytest.raises(FlagError, match=told):
+        make()
+
+
+# Levels
+
+
+@pytest.mark.parametrize("T", [2, 3, 50, 97, 1000])
+def test_samplers_start_exactly_at_T_and_end_at_0(T):
+    """Starting anywhere else shows the network a noise that it is not told of (ermongroup/ddim starts at T - skip)."""
+    for steps in {1, 2, min(10, T), T // 2 or 1, T}:
+        visited = samplers.levels(T, steps)
+        assert visited[0] == T and visited[-1] == 0 and len(visited) == steps + 1
+        assert (np.diff(visited) < 0).all()
+    assert samplers.levels(T, T).tolist() == list(range(T, -1, -1))
+
+
+def test_default_steps():
+    s = NoiseSchedule(noise_schedule.linear(1000))
+    assert len(samplers.visited(Sampling(), s)) == 51
+    assert len(samplers.visited(Sampling(sampler="ancestral"), s)) == 1001
+    assert len(samplers.visited(Sampling(sampling_steps=7), s)) == 8
+    assert len(samplers.visited(Sampling(), NoiseSchedule(noise_schedule.cosine(10)))) == 11
+
+
+# Gaussian data: the network that is best is known, and every map of a sampler is linear
+
+D = 3
+MEAN = np.array([0.4, -0.2, 0.1])
+_A = np.array([[0.5, 0.0, 0.0], [0.3, 0.4, 0.0], [-0.2, 0.1, 0.2]])
+COVARIANCE = _A @ _A.T
+
+
+def best_network(schedule, s_of=None):
+    """predict(x_t, t) of x_0 ~ N(MEAN, COVARIANCE): E[x_0 | x_t] and the noise that goes with it.
+
+    s_of: level -> the next one, to give the learned variance its best value too (diagonal data only).
+    """
+
+    def predict(x, t):
+        a = schedule.alpha_bar[t]
+        total = a * COVARIANCE + (1 - a) * np.eye(D)  # of x_t
+        gain = math.sqrt(a) * COVARIANCE @ np.linalg.inv(total)
+        flat = x.numpy().reshape(-1, D)
+        x0 = MEAN + (flat - math.sqrt(a) * MEAN) @ gain.T
+        noise = (flat - math.sqrt(a) * x0) / math.sqrt(1 - a)
+        mix = None
+        if s_of is not None and s_of[t] > 0:
+            q = schedule.posterior(t, s_of[t])
+            left = np.diag(COVARIANCE - math.sqrt(a) * gain @ COVARIANCE)  # Var[x_0 | x_t]
+            base, reach = schedule.log_variance("learned", t, s_of[t])
+            mix = tg.tensor(
+                np.broadcast_to((np.log(q.variance + q.from_x0**2 * left) - base) / reach, flat.shape)
+            )
+            mix = mix.reshape(x.shape)
+        return Prediction(tg.tensor(x0).reshape(x.shape), tg.tensor(noise).reshape(x.shape), mix)
+
+    return predict
+
+
+def images(flat):
+    return tg.tensor(np.asarray(flat, np.float64).reshape(-1, 1, 1, D))
+
+
+def last(states):
+    (_, x, _) = deque(states, maxlen=1).pop()
+    return x.numpy().reshape(-1, D)
+
+
+def affine(sampler):
+    """The matrix and the offset of a sampler that draws nothing: x_T (N, D) -> images"""
+    offset = sampler(np.zeros((1, D)))[0]
+    return (sampler(np.eye(D)) - offset).T, offset
+
+
+def moments_of(sampler):
+    """Mean and covariance of a deterministic sampler's images of x_T ~ N(0, 1), without any sampling."""
+    matrix, offset = affine(sampler)
+    return offset, matrix @ matrix.T
+
+
+def errors(mean, covariance):
+    return np.abs(mean - MEAN).max(), np.abs(covariance - COVARIANCE).max()
+
+
+def deterministic(name, steps, T=1000):
+    schedule = NoiseSchedule(noise_schedule.linear(T))
+    rule = {"ddim": samplers.ddim, "dpm": samplers.dpm_solver}[name]
+    predict, visited = best_network(schedule), samplers.levels(T, steps)
+    return lambda x: last(samplers.denoise(predict, images(x), visited, rule(schedule)))
+
+
+@pytest.mark.parametrize("name, steps, within", [("ddim", 1000, 3e-3), ("dpm", 100, 2e-3)])
+def test_deterministic_samplers_reproduce_mean_and_covariance(name, steps, within):
+    assert max(errors(*moments_of(deterministic(name, steps)))) < within
+
+
+def test_orders_of_the_solvers():
+    """Twice the steps: DDIM, of first order, has about half the error; DPM-Solver++(2M) about a quarter, and less."""
+    error = {
+        name: [max(errors(*moments_of(deterministic(name, steps)))) for steps in (25, 50, 100)]
+        for name in ("ddim", "dpm")
+    }
+    for coarse, fine in pairwise(error["ddim"]):
+        assert 1.5 < coarse / fine < 2.6
+    for coarse, fine in pairwise(error["dpm"]):
+        assert coarse / fine > 2.8
+    assert all(dpm < ddim / 3 for dpm, ddim in zip(error["dpm"], error["ddim"]))
+
+
+N = 20_000
+
+
+def normals(seed):
+    """noise(t) of N images, moments matched so that less is left to chance."""
+
+    def noise(t):
+        half = np.random.default_rng([seed, t]).normal(size=(N // 2, D))
+        half /= np.sqrt(np.square(half).mean(0))
+        return images(np.concatenate([half, -half]))
+
+    return noise
+
+
+STOCHASTIC = {
+    "ancestral, small variance": lambda s, noise: samplers.ancestral(s, noise, "small"),
+    "ancestral, large variance": lambda s, noise: samplers.ancestral(s, noise, "large"),
+    "ddim, eta 0.5": lambda s, noise: samplers.ddim(s, 0.5, noise),
+    "ddim, eta 1": lambda s, noise: samplers.ddim(s, 1.0, noise),
+}
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_stochastic_samplers_reproduce_mean_and_covariance(name):
+    schedule, noise = NoiseSchedule(noise_schedule.linear(1000)), normals(0)
+    rule, visited = STOCHASTIC[name](schedule, noise), samplers.levels(1000, 1000)
+    x = last(samplers.denoise(best_network(schedule), noise(0), visited, rule))
+    assert max(errors(x.mean(0), np.cov(x.T))) < 0.012
+
+
+def test_a_learned_variance_is_exact_in_few_steps(monkeypatch):
+    """For Gaussian data a reverse step is a Gaussian however long it is, if its variance is right: 5 steps do."""
+    monkeypatch.setattr("test_diffusion.COVARIANCE", np.diag([0.3, 0.5, 0.1]))
+    schedule, noise = NoiseSchedule(noise_schedule.linear(1000)), normals(1)
+    visited = samplers.levels(1000, 5)
+    predict = best_network(schedule, dict(pairwise(visited.tolist())))
+    *_, before, end = samplers.denoise(
+        predict, noise(0), visited, samplers.ancestral(schedule, noise, "learned")
+    )
+    a = schedule.alpha_bar[before[0]]
+    seen = np.cov(before[1].numpy().reshape(N, D).T)
+    np.testing.assert_allclose(seen, a * COVARIANCE + (1 - a) * np.eye(D), atol=0.02)
+    # the last step adds nothing: what it cannot know is missing
+    shrunk = a * COVARIANCE @ np.linalg.inv(a * COVARIANCE + (1 - a) * np.eye(D)) @ COVARIANCE
+    np.testing.assert_allclose(np.cov(end[1].numpy().reshape(N, D).T), shrunk, atol=0.02)
+    small = last(samplers.denoise(predict, noise(0), visited, samplers.ancestral(schedule, noise, "small")))
+    assert np.trace(np.cov(small.T)) < 0.9 * np.trace(shrunk)
+
+
+def test_ddim_with_eta_1_is_ancestral_sampling_with_the_small_variance():
+    schedule, noise = NoiseSchedule(noise_schedule.cosine(100)), normals(2)
+    for steps in 100, 7:
+        visited = samplers.levels(100, steps)
+        runs = [
+            last(samplers.denoise(best_network(schedule), noise(0), visited, rule))
+            for rule in (samplers.ddim(schedule, 1.0, noise), samplers.ancestral(schedule, noise, "small"))
+        ]
+        np.testing.assert_allclose(runs[0], runs[1], atol=1e-9)
+
+
+def test_no_noise_in_the_last_step():
+    """One step, from T to 0: nothing may be drawn, the image is the predicted one."""
+    schedule = NoiseSchedule(noise_schedule.cosine(10))
+
+    def noise(t):
+        raise AssertionError(f"noise was drawn at {t}")
+
+    x, predict = images(np.ones((2, D))), best_network(schedule)
+    for rule in (*(make(schedule, noise) for make in STOCHASTIC.values()), samplers.dpm_solver(schedule)):
+        end = last(samplers.denoise(predict, x, samplers.levels(10, 1), rule))
+        np.testing.assert_allclose(end, predict(x, 10).x0.numpy().reshape(2, D), atol=1e-9)
+
+
+def test_a_sampler_shows_what_the_network_saw():
+    schedule = NoiseSchedule(noise_schedule.cosine(10))
+    states = list(
+        samplers.denoise(
+            best_network(schedule), images(np.ones((1, D))), np.array([10, 4, 0]), samplers.ddim(schedule)
+        )
+    )
+    assert [s for s, _, _ in states] == [4, 0]
+    np.testing.assert_array_equal(states[1][1].numpy(), states[1][2].numpy())
+
+
+def test_encoding_and_decoding_come_back():
+    """DDIM's two directions follow the same path; their steps differ by an error of first order."""
+    schedule, x0 = (
+        NoiseSchedule(noise_schedule.linear(1000)),
+        MEAN + np.random.default_rng(0).normal(size=(5, D)) @ _A.T,
+    )
+    predict, gaps = best_network(schedule), []
+    for steps in 100, 200:
+        visited = samplers.levels(1000, steps)
+        *_, (level, x_T) = samplers.encode(predict, images(x0), visited[::-1], schedule)
+        assert level == 1000
+        back = last(samplers.denoise(predict, x_T, visited, samplers.ddim(schedule)))
+        gaps.append(np.abs(back - x0).max())
+    assert gaps[0] < 0.1 and 1.5 < gaps[0] / gaps[1] < 3
+
+
+def test_what_is_known_stays():
+    schedule, noise = NoiseSchedule(noise_schedule.linear(100)), normals(3)
+    known, mask = images(np.full((N, D), 0.7)), images(np.tile([1.0, 0.0, 0.0], (N, 1)))
+    fix = samplers.known_part(known, mask, schedule, noise)
+    rule = samplers.ancestral(schedule, normals(4))
+    visited = samplers.levels(100, 100)
+    states = list(samplers.denoise(best_network(schedule), noise(0), visited, rule, fix))
+    x = states[-1][1].numpy().reshape(N, D)
+    assert (x[:, 0] == 0.7).all() and x[:, 1].std() > 0.2
+    # the rest goes with it, if not as far as it should (Lugmayr et al. 2022, RePaint, section 4.2)
+    shift = COVARIANCE[1, 0] / COVARIANCE[0, 0] * (0.7 - MEAN[0])
+    assert 0.3 * shift < x[:, 1].mean() - MEAN[1] < 1.1 * shift
+    # on the way it is as noisy as its level
+    level, halfway, _ = states[49]
+    expected = 1 - schedule.alpha_bar[level]
+    assert halfway.numpy().reshape(N, D)[:, 0].var() == pytest.approx(expected, rel=0.05)
+
+
+def test_guidance_goes_from_without_to_with_a_label_and_beyond():
+    def net(x, t, label):
+        assert len(x) == len(t) == len(label)
+        return x * 0 + label.to(x.dtype).reshape(-1, 1, 1, 1)
+
+    x, t, label = tg.zeros(2, 1, 1, 1), tg.ones(2), tg.tensor([3, 4])
+    for scale, expected in {0.0: [10, 10], 1.0: [3, 4], 2.0: [-4, -2], 0.5: [6.5, 7]}.items():
+        assert samplers.guided(net, x, t, label, scale, nothing=10).flatten().tolist() == expected
+    seen = []
+    samplers.guided(lambda x, t, label: seen.append(label), x, t, None, 3.0, nothing=10)
+    assert seen == [None]
+
+
+# The bound
+
+
+def test_a_uniform_density_has_8_bits_a_dimension():
+    assert bits_per_dim(784 * math.log(256), 784) == pytest.approx(8)
+
+
+@pytest.mark.parametrize("mean, deviation", [(0.0, 0.3), (-0.97, 0.05), (1.3, 0.01), (0.2, 5.0)])
+def test_the_masses_of_the_256_values_add_up_to_1(mean, deviation):
+    values = tg.tensor(np.arange(256) / 127.5 - 1)
+    log_p = variational_bound.discretized_log_likelihood(
+        values, tg.tensor([mean], dtype=tg.float64), tg.tensor([2 * math.log(deviation)], dtype=tg.float64)
+    ).numpy()
+    floor = 256 * 1e-12  # of the clamp that keeps the log finite
+    assert np.exp(log_p).sum() == pytest.approx(1, abs=2 * floor)
+    if 0 < abs(mean) < 0.5:
+        assert np.exp(log_p[0]) > np.exp(log_p[1])  # all that lies beyond is at the edge
+
+
+def test_gaussian_kl():
+    kl = variational_bound.gaussian_kl(
+        *(tg.tensor(v, dtype=tg.float64) for v in (0.3, -1.0, -0.2, 0.5))
+    ).item()
+    x = np.linspace(-12, 12, 200_001)
+    log_p = -0.5 * ((x - 0.3) ** 2 / math.exp(-1.0) - 1.0 + math.log(2 * math.pi))
+    log_q = -0.5 * ((x + 0.2) ** 2 / math.exp(0.5) + 0.5 + math.log(2 * math.pi))
+    assert kl == pytest.approx((np.exp(log_p) * (log_p - log_q)).sum() * (x[1] - x[0]), abs=1e-6)
