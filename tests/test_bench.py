@@ -122,6 +122,15 @@ def test_seen_kernels(doubling):
     )
 
 
+def test_a_variant_for_readers_runs_only_where_it_is_asked_for(doubling):
+    kernel, _ = doubling
+    with dispatch.trace() as calls:
+        kernel(np.arange(5.0))
+        with kernels.use(doubling="naive"):
+            kernel(np.arange(5.0))
+    assert calls == [("doubling", "shift"), ("doubling", "naive")]
+
+
 def test_the_ladder_has_every_variant_that_takes_the_arguments(doubling, capsys):
     _, case = doubling
     row = bench.run_case(case, [], bench.Settings(1, 1, torch=False, ladder=True), ROOF)

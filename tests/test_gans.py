@@ -413,6 +413,21 @@ def test_what_the_watch_logs(tmp_path, small_data, monkeypatch):
     assert all(0 < d["d_fake"].item() < 1 and d["grad_d"].item() > 0 < d["grad_g"].item() for d in seen)
 
 
+def test_the_watch_compares_generated_images_with_real_ones(tmp_path, monkeypatch):
+    run = Run.create("gan", gan.Config(), tmp_path / "run")
+    logged = {}
+    monkeypatch.setattr(run, "log", lambda **values: logged.update(values))
+    net = nn.Linear(2, 1)
+    net(tg.ones(1, 2)).sum().backward()  # three gradients of 1
+    real = 3 * tg.randn(6, 1, 4, 4)
+    logits = tg.tensor([2.0, -2.0]), tg.tensor([np.log(3), np.log(3)])
+    Watch(run, "non_saturating").look(net, net, real, 0.5 * real + 7, *logits, tg.tensor(0.7))
+    found = {name: float(value) for name, value in logged.items()}
+    norm = 3**0.5
+    expected = {"d_real": 0.5, "d_fake": 0.75, "grad_d": norm, "grad_g": norm, "diversity": 0.25}
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
 # WGAN
 
 
