@@ -12,8 +12,9 @@ import ctypes
 import functools
 import os
 
-from tinygen import blas
+import numpy as np
 
+NAMES = [f"{before}openblas_{{}}{after}" for before in ("scipy_", "") for after in ("64_", "", "_64")]
 LIMITS = "OMP_THREAD_LIMIT", "OMP_DYNAMIC"  # fewer threads than jobs would wait for one another for ever
 
 
@@ -22,7 +23,7 @@ def share_with_blas() -> bool:
     """Let the BLAS use numba's threads, if both are as this file knows them: OpenMP's, and an OpenBLAS with its own."""
     from numba.np.ufunc import parallel
 
-    set_callback, kind = blas.function("set_threads_callback_function"), blas.function("get_parallel")
+    set_callback, kind = blas_function("set_threads_callback_function"), blas_function("get_parallel")
     if set_callback is None or kind is None or kind() != 1 or any(name in os.environ for name in LIMITS):
         return False
     parallel._launch_threads()
@@ -38,6 +39,13 @@ def share_with_blas() -> bool:
     # in a forked child there is no pool, and OpenBLAS starts new threads of its own
     os.register_at_fork(after_in_child=lambda: set_callback(None))
     return True
+
+
+def blas_function(name: str):
+    """A function of the OpenBLAS that NumPy is linked to, openblas_NAME; None if there is none."""
+    core = np._core if hasattr(np, "_core") else np.core
+    library = ctypes.CDLL(core._multiarray_umath.__file__)
+    return next((getattr(library, n.format(name)) for n in NAMES if hasattr(library, n.format(name))), None)
 
 
 def _compile(pool, openmp: ctypes.CDLL, threads: int):

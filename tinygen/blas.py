@@ -11,24 +11,16 @@ from __future__ import annotations
 import ctypes
 import os
 
-import numpy as np
+from tinygen.kernels.threads import blas_function
 
-NAMES = [f"{before}openblas_{{}}{after}" for before in ("scipy_", "") for after in ("64_", "", "_64")]
 VARIABLE = "OPENBLAS_CORETYPE"
 AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}  # what those kernels are compiled for
 AVX512_CORES = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 
 
-def function(name: str):
-    """A function of the OpenBLAS that NumPy is linked to, openblas_NAME; None if there is none."""
-    core = np._core if hasattr(np, "_core") else np.core
-    library = ctypes.CDLL(core._multiarray_umath.__file__)
-    return next((getattr(library, n.format(name)) for n in NAMES if hasattr(library, n.format(name))), None)
-
-
 def core() -> str | None:
     """The name of the kernels that NumPy's OpenBLAS uses; None for another BLAS, or where it cannot be told."""
-    name = function("get_corename")
+    name = blas_function("get_corename")
     if name is None:
         return None
     name.restype = ctypes.c_char_p
@@ -37,7 +29,7 @@ def core() -> str | None:
 
 def threads() -> int | None:
     """How many threads NumPy's OpenBLAS may take for a product; None for another BLAS."""
-    count = function("get_num_threads")
+    count = blas_function("get_num_threads")
     return None if count is None else count()
 
 
