@@ -15,6 +15,7 @@ from tinygen.data import DataError, batch_indices
 from tinygen.flags import FlagError
 from tinygen.models import adversarial, gan
 from tinygen.models.adversarial import LOSSES, Watch, noise, real_batch
+from tinygen.models.latent import LatentSpace
 from tinygen.nn import functional as F
 from tinygen.run import Run
 
@@ -133,10 +134,29 @@ def sample(
     label: int | None = None,  # the class to draw; without it one after the other
 ) -> np.ndarray:
     """n images of z ~ N(0, 1).  -> (n, 28, 28) in [0, 1]"""
+    net = adversarial.trained(run, build(run.config)[0], CLASSES)
+    return adversarial.drawn(net, n, seed, wanted(n, label))
+
+
+def wanted(n: int, label: int | None) -> np.ndarray:
+    """n labels to draw, all the same or one after the other.  -> (n,) int64"""
     if label is not None and not 0 <= label < CLASSES:
         raise FlagError(f"--label: found {label}, expected 0 to {CLASSES - 1}")
-    labels = np.arange(n) % CLASSES if label is None else np.full(n, label)
-    return adversarial.drawn(adversarial.trained(run, build(run.config)[0], CLASSES), n, seed, labels)
+    return np.arange(n) % CLASSES if label is None else np.full(n, label)
+
+
+def latent_space(run: Run, label: int | None = None) -> LatentSpace:
+    """The noise with the label as one more number, which stays as it is.  z (n, latent + 1)"""
+    net = adversarial.trained(run, build(run.config)[0], CLASSES)
+
+    def draw(n: int, split: str, seed: int) -> np.ndarray:
+        z = random.Generator(seed).at(f"latents-{split}").normal((n, net.latent))
+        return np.column_stack([z, wanted(n, label)]).astype(np.float32)
+
+    def decode(z: np.ndarray) -> np.ndarray:
+        return adversarial.decoded(net, z[:, :-1], z[:, -1].astype(np.int64))
+
+    return LatentSpace(draw, decode, run.config.data, held=1)
 
 
 def evaluate(

@@ -48,11 +48,13 @@ class LatentSpace:
 
     draw(n, split, seed) -> (n, L) float32, z of other images for "train" than for "test"
     decode (N, L) -> (N, 28, 28) in [0, 1];  data: the data set trained on
+    held: how many numbers at the end of z are no place in the space, such as a label, and stay as they are
     """
 
     draw: Callable
     decode: Callable
     data: str
+    held: int = 0
 
 
 def explored(
@@ -105,8 +107,10 @@ PATHS = {"linear": linear, "spherical": spherical}
 def walks(space: LatentSpace, n: int, kind: str, seed: int) -> np.ndarray:
     """Images on the way between n pairs of latents.  -> (n COLUMNS, 28, 28), a walk a row"""
     z = space.draw(2 * n, "test", seed)
-    path = PATHS[kind](z[:n], z[n:], COLUMNS)
-    return space.decode(path.reshape(-1, z.shape[1]))
+    free = z.shape[1] - space.held
+    path = PATHS[kind](z[:n, :free], z[n:, :free], COLUMNS)
+    held = np.repeat(z[:n, None, free:], COLUMNS, axis=1)  # the start's, along the whole walk
+    return space.decode(np.concatenate([path, held], axis=2).reshape(-1, z.shape[1]))
 
 
 # Attributes
@@ -144,7 +148,9 @@ def found_vector(space: LatentSpace, attribute: str) -> np.ndarray:
         probabilities = class_probabilities(space.data, images)
         values.append(ATTRIBUTES[attribute](images))
         classes.append(np.zeros(len(part), int) if probabilities is None else probabilities.argmax(1))
-    return attribute_vector(z, np.concatenate(values), np.concatenate(classes))
+    free = z.shape[1] - space.held
+    vector = attribute_vector(z[:, :free], np.concatenate(values), np.concatenate(classes))
+    return np.pad(vector, (0, space.held))
 
 
 def class_probabilities(data: str, images) -> np.ndarray | None:

@@ -7,7 +7,7 @@ import pytest
 
 from tinygen.cli import main
 from tinygen.metrics import MetricError
-from tinygen.models import gan, latent, pacgan, vae
+from tinygen.models import cgan, gan, latent, pacgan, vae
 from tinygen.models.latent import LatentSpace
 from tinygen.run import Run
 
@@ -159,6 +159,30 @@ def test_rows_start_at_less_and_end_at_more(monkeypatch):
     np.testing.assert_allclose(images[[9, 19, 29]], strokes(z[3:]), atol=1e-5)
 
 
+def test_what_is_held_stays_along_a_walk_and_an_attribute(monkeypatch):
+    """A last number that is no place in the space: strokes that lean the more, the larger it is."""
+    monkeypatch.setattr(latent, "class_probabilities", lambda data, images: None)
+    seen = []
+
+    def decode(z):
+        seen.append(z)
+        return strokes(np.column_stack([z[:, 0] + z[:, -1], z[:, 1:]]))
+
+    held = LatentSpace(
+        lambda n, split, seed: np.column_stack([space().draw(n, split, seed), np.arange(n) % 10]).astype("f"),
+        decode,
+        "mnist",
+        held=1,
+    )
+    latent.explored(held, 3, walk="spherical")
+    (z,) = seen
+    assert np.array_equal(z[:, -1], np.repeat([0, 1, 2], 10))
+    expected = latent.spherical(*np.split(space().draw(6, "test", 0), 2), 10)
+    np.testing.assert_array_equal(z[:, :-1], expected.reshape(30, 5))
+    vector = latent.found_vector(held, "slant")
+    assert vector.shape == (6,) and vector[-1] == 0 and vector[0] > 0.9
+
+
 # On runs
 
 
@@ -168,14 +192,15 @@ def runs(tmp_path_factory):
     short = {"data": "glyphs", "steps": 2, "batch": 20}
     vae.train(vae.Config(**short), Run.create("vae", vae.Config(**short), folder / "vae"))
     gan.train(gan.Config(**short), Run.create("gan", gan.Config(**short), folder / "gan"))
+    cgan.train(cgan.Config(**short), Run.create("cgan", cgan.Config(**short), folder / "cgan"))
     toy = pacgan.Config(steps=2, batch=10)
     pacgan.train(toy, Run.create("pacgan", toy, folder / "pacgan"))
     return folder
 
 
-@pytest.mark.parametrize("model", ["vae", "gan"])
+@pytest.mark.parametrize("model", ["vae", "gan", "cgan"])
 def test_the_spaces_of_runs(runs, model):
-    module = {"vae": vae, "gan": gan}[model]
+    module = {"vae": vae, "gan": gan, "cgan": cgan}[model]
     found = module.latent_space(Run.open(runs / model, module.Config))
     z = found.draw(30, "test", 0)
     assert z.dtype == np.float32 and found.decode(z).shape == (30, 28, 28)
@@ -184,7 +209,7 @@ def test_the_spaces_of_runs(runs, model):
         assert not np.array_equal(z, other)
 
 
-@pytest.mark.parametrize("model", ["vae", "gan"])
+@pytest.mark.parametrize("model", ["vae", "gan", "cgan"])
 def test_the_commands(runs, model, tmp_path, capsys):
     from PIL import Image
 
@@ -198,6 +223,22 @@ def test_the_commands(runs, model, tmp_path, capsys):
     assert printed["attribute"] == "slant" and printed["images"] == 100 and "r2" in printed
     assert json.loads((runs / model / "eval-slant.json").read_text()) == printed
     assert not (runs / model / "eval.json").exists()  # that holds the measures of all images
+
+
+def test_a_label_is_kept_along_walks(runs, monkeypatch, capsys):
+    folder, asked = str(runs / "cgan"), []
+    forward = cgan.Generator.forward
+
+    def noted(net, z, label):
+        asked.append(label.numpy())
+        return forward(net, z, label)
+
+    monkeypatch.setattr(cgan.Generator, "forward", noted)
+    for more, labels in [([], [0, 1, 2]), (["--label", "7"], [7, 7, 7])]:
+        assert main(["sample", folder, "-n", "3", "--walk", "linear", *more]) == 0
+        assert np.array_equal(asked[-1], np.repeat(labels, 10))
+    assert main(["sample", folder, "--walk", "linear", "--label", "10"]) == 2
+    assert "--label: found 10, expected 0 to 9" in capsys.readouterr().err
 
 
 def test_bad_input_is_one_line(runs, capsys):

@@ -244,7 +244,8 @@ def _explored(module):
     from tinygen.models import latent
 
     def explored(run, n, **given):
-        return latent.explored(module.latent_space(run), n, **given)
+        fixed = {"label": given.pop("label")} if "label" in given else {}
+        return latent.explored(module.latent_space(run, **fixed), n, **given)
 
     return explored, flags_of_function(latent.explored)
 
