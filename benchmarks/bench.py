@@ -27,7 +27,7 @@ from tinygen.benchmarks.sides import (
     seen_kernels,
     torch_sides,
 )
-from tinygen.benchmarks.step_cases import step_cases
+from tinygen.benchmarks.step_cases import sampling_case, step_cases
 from tinygen.benchmarks.timing import arrays, interleaved, require_equal
 from tinygen.progress import say
 
@@ -48,8 +48,8 @@ class Settings:
 
 
 def all_cases(device: str = "cpu") -> list[Case]:
-    """Every case there is: operations, on a GPU large ones too, then training steps."""
-    return [*kernel_cases(), *(large_cases() if device == "cuda" else ()), *step_cases()]
+    """Every case there is: operations, on a GPU large ones too, then training steps and sampling."""
+    return [*kernel_cases(), *(large_cases() if device == "cuda" else ()), *step_cases(), sampling_case()]
 
 
 def chosen(names: list[str], cases: list[Case]) -> list[Case]:

@@ -78,6 +78,27 @@ def step_case(name: str, batch: int | None = None) -> Case:
     return Case(f"{name} step", name, shape, make, **options)
 
 
+def sampling_case(batch: int = 64) -> Case:
+    """Images out of noise by ddpm.py's default network and sampler: 50 DDIM steps, the network alone takes time."""
+
+    def make(side: Side):
+        ddpm = _module("ddpm", side)
+        config = ddpm.Config()
+        net = ddpm.build(config)
+        same_weights(net)
+        denoiser = ddpm.denoiser_of(side.module(net).eval(), config, ddpm.Sampling())
+        x = side.tensor(normal(batch, *denoiser.shape))
+
+        def draw():
+            with side.no_grad():
+                *_, (_, image, _) = denoiser.states(x, seed=0)
+            return image
+
+        return draw
+
+    return Case("ddim sampling", "sampling", f"50 steps, ddpm's U-Net, {batch} × 28×28", make, tolerance=1e-2)
+
+
 def _is_here(model: str) -> bool:
     return importlib.util.find_spec(f"tinygen.models.{model}") is not None
 

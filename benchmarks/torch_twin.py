@@ -36,13 +36,14 @@ def _importer(torch):
             return torch_twin(rest.removeprefix("models."), torch)
         ours = __import__(name, globals, locals, fromlist, level)
         theirs = _find(torch, rest)
-        if theirs is None:
+        if theirs is None or rest == "random":  # theirs has other streams
             return ours
         if not fromlist:  # `import tinygen.nn` binds tinygen
             return torch
         mixed = ModuleType(name)
         for wanted in fromlist:
-            found = getattr(theirs, wanted) if hasattr(theirs, wanted) else getattr(ours, wanted)
+            has = hasattr(theirs, wanted) and wanted != "random"
+            found = getattr(theirs if has else ours, wanted)
             setattr(mixed, wanted, _functional(found) if wanted == "functional" else found)
         return mixed
 

