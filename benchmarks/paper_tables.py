@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygen import blas
-from tinygen.benchmarks import mode_table
+from tinygen.benchmarks import diffusion_table, mode_table
 from tinygen.benchmarks.table_cells import minutes, runs_of, spread
 from tinygen.cli import Parser
 
@@ -321,14 +321,18 @@ TABLES = {"models": likelihood_table, "images": images_table, "modes": mode_tabl
 def written(readme: str, results: dict) -> str:
     """The README with the part between each table's two markers replaced."""
     for key, table in TABLES.items():
-        begin, end = f"<!-- {key}: written by benchmarks/paper_tables.py -->", f"<!-- /{key} -->"
-        before, _, rest = readme.partition(begin)
-        _, found, after = rest.partition(end)
-        if not found:
-            raise SystemExit(f"README.md: found no {begin} … {end}")
         rows = {name: row for name, row in results.items() if ROWS[name].get("table", "models") == key}
-        readme = f"{before}{begin}\n{table(rows)}\n{end}{after}"
-    return readme
+        readme = _replaced(readme, key, table(rows))
+    return _replaced(readme, "diffusion", diffusion_table.tables())
+
+
+def _replaced(readme: str, key: str, text: str) -> str:
+    begin, end = f"<!-- {key}: written by benchmarks/paper_tables.py -->", f"<!-- /{key} -->"
+    before, _, rest = readme.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise SystemExit(f"README.md: found no {begin} … {end}")
+    return f"{before}{begin}\n{text}\n{end}{after}"
 
 
 def main(argv=None) -> int:

@@ -1,0 +1,265 @@
+"""What choices in a diffusion model do: short runs of ddpm that differ in one flag, measured alike, beside the papers.
+
+python -m tinygen.benchmarks.diffusion_table train base v     trains these runs in --runs (default runs/diffusion)
+python -m tinygen.benchmarks.diffusion_table measure base     measures what is not measured yet of these runs
+python -m tinygen.benchmarks.paper_tables write               writes README.md's tables from results/diffusion.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parent / "results" / "diffusion.json"
+STEPS, ETAS = (10, 20, 50, 100), (0.0, 0.5, 1.0)
+SAMPLES, LONG = 2048, (1000, 1000)  # images; steps and images of the column that is only measured once
+GUIDANCES = (0.0, 1.0, 2.0, 4.0)
+BOUND_IMAGES = 2048  # test images
+
+TRAIN = {  # run -> its command
+    "base": "ddpm --data mnist",
+    "cosine": "ddpm --data mnist --schedule cosine",
+    "sigmoid": "ddpm --data mnist --schedule sigmoid",
+    "x0": "ddpm --data mnist --predict x0",
+    "v": "ddpm --data mnist --predict v",
+    "small": "ddpm --data mnist --variance small",
+    "learned": "ddpm --data mnist --variance learned",
+    "bound": "ddpm --data mnist --loss bound",
+    "conditional": "ddpm --data mnist --conditional",
+    "dit": "ddpm --data mnist --net dit",
+}
+# FD of DDIM on CIFAR-10, steps 10, 20, 50, 100, 1000: Song et al. 2020, arXiv 2010.02502, table 1 (FID)
+DDIM_PAPER = {
+    "ddim, η 0": (13.36, 6.84, 4.67, 4.16, 4.04),
+    "ddim, η 0.5": (16.66, 8.35, 5.25, 4.46, 4.29),
+    "ddim, η 1": (41.07, 18.36, 8.01, 5.78, 4.73),
+    "ancestral, variance β": (367.43, 133.37, 32.72, 9.99, 3.17),
+}
+SAMPLERS = {f"ddim, η {eta:g}": {"sampler": "ddim", "eta": eta} for eta in ETAS} | {
+    "ancestral, variance β": {"sampler": "ancestral"},
+    "dpm-solver++": {"sampler": "dpm-solver++"},
+}
+
+
+def measurements(run: str) -> Iterator[tuple[str, int, dict]]:
+    """What is measured of a run: a key, how many images, the sampler's flags."""
+    yield "default", SAMPLES, {}
+    if run == "base":
+        yield "raw weights", SAMPLES, {"weights": "raw"}
+        for name, flags in SAMPLERS.items():
+            for steps in STEPS:
+                yield f"{name}, {steps} steps", SAMPLES, flags | {"sampling_steps": steps}
+            yield f"{name}, {LONG[0]} steps", LONG[1], flags | {"sampling_steps": LONG[0]}
+    if run == "conditional":
+        for scale in GUIDANCES:
+            yield f"guidance {scale:g}", SAMPLES, {"guidance": scale}
+
+
+def train(names: list[str], runs: Path) -> None:
+    for name in names:
+        command = [sys.executable, "-m", "tinygen", "train", *shlex.split(TRAIN[name])]
+        subprocess.run([*command, "--out", runs / name], check=True, stdout=2)
+
+
+def measure(names: list[str], runs: Path, keys: list[str] | None = None) -> None:
+    """Measure runs, and keep each figure at once: the next call goes on with what is missing."""
+    from tinygen.models import adversarial, ddpm
+    from tinygen.progress import say
+    from tinygen.run import Run
+
+    for name in names:
+        run = Run.open(runs / name, ddpm.Config)
+        row = _results().get(name) or {
+            "command": f"tinygen train {TRAIN[name]}",
+            "steps": run.metrics()[-1]["step"],
+            "minutes": round(run.metrics()[-1]["seconds"] / 60, 2),
+            "threads": run._facts["versions"].get("blas_threads"),
+            "measures": {},
+        }
+        for key, n, flags in measurements(name):
+            if key in row["measures"] or (keys and key not in keys):
+                continue
+            say(f"{name}: {key}")
+            images, labels = ddpm.sample(run, n, **flags), ddpm.classes_asked(run.config, n, None)
+            found = adversarial.measured(run, images, None, None, labels)
+            row["measures"][key] = {k: v for k, v in found.items() if not k.endswith(("_floor", "_ceiling"))}
+            if key == "default":
+                row["measures"][key] |= bound_of(run)
+            RESULTS.write_text(json.dumps(_in_order(_results() | {name: row}), indent=2) + "\n")
+
+
+def bound_of(run) -> dict:
+    """The bound on the first test images, of the averaged network."""
+    from tinygen.data import load
+    from tinygen.models import adversarial, ddpm
+
+    images = load(run.config.data, run.config.data_dir).test_images[:BOUND_IMAGES]
+    net = ddpm.trained(run, "ema" if run.config.ema else "raw")
+    return ddpm.bound(net, run.config, images.reshape(-1, *adversarial.shape_of(run.config.data)))
+
+
+def _results() -> dict:
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
+def _in_order(results: dict) -> dict:
+    return {name: results[name] for name in TRAIN if name in results}
+
+
+# Tables
+
+
+def tables(results: dict | None = None) -> str:
+    """All that is measured, for the README.  results: run -> row of diffusion.json"""
+    results = _results() if results is None else results
+    parts = [steps_table(results), choices_table(results), guidance_table(results), averages(results)]
+    return "\n\n".join(part for part in parts if part) or "Not measured yet."
+
+
+def steps_table(results: dict) -> str:
+    """FD and KID over the number of steps, for each sampler, beside the paper's FID."""
+    measures = results.get("base", {}).get("measures", {})
+    every = (*STEPS, LONG[0])
+    lines = []
+    for name in SAMPLERS:
+        found = [measures.get(f"{name}, {steps} steps") for steps in every]
+        if any(found):
+            cells = [f"{m['fd']:.2f} / {m['kid']:.3f}" if m else "" for m in found]
+            cells.append(" / ".join(map(str, DDIM_PAPER.get(name, ()))))
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    if not lines:
+        return ""
+    head = "| sampler: FD / KID | " + " | ".join(f"{steps} steps" for steps in every) + " | paper's FID |"
+    note = (
+        f"`{results['base']['command']}` ({_minutes(results['base'])} minutes), {SAMPLES:,} images, with {LONG[0]:,} "
+        f"steps {LONG[1]:,}. The paper's are of CIFAR-10: Song et al. 2020, arXiv 2010.02502, table 1."
+    )
+    return "\n".join([head, "|---|" + "---:|" * (len(every) + 1), *lines, "", note, "", *orderings(measures)])
+
+
+def orderings(measures: dict) -> list[str]:
+    """The papers' orderings, and whether ours come out so."""
+
+    def fd(sampler, steps):
+        found = measures.get(f"{sampler}, {steps} steps")
+        return found and found["fd"]
+
+    def compared(better, worse, every):
+        pairs = [(steps, fd(better, steps), fd(worse, steps)) for steps in every]
+        pairs = [(steps, a, b) for steps, a, b in pairs if a and b]
+        right = [str(steps) for steps, a, b in pairs if a < b]
+        wrong = [str(steps) for steps, a, b in pairs if a >= b]
+        words = [f"yes with {', '.join(right)} steps"] * bool(right) + [f"no with {', '.join(wrong)}"] * bool(
+            wrong
+        )
+        return f"- {better} better than {worse}: {'; '.join(words) or 'not measured'}."
+
+    return [
+        "The paper's orderings in ours:",
+        "",
+        compared("ddim, η 0", "ddim, η 0.5", STEPS),
+        compared("ddim, η 0.5", "ddim, η 1", STEPS),
+        compared("ddim, η 1", "ancestral, variance β", STEPS[:3]),
+        compared("ancestral, variance β", "ddim, η 1", LONG[:1]),
+        compared("dpm-solver++", "ddim, η 0", STEPS[:2]),
+    ]
+
+
+def choices_table(results: dict) -> str:
+    """Every run at the default sampler: images and bound."""
+    lines = []
+    for row in results.values():
+        m = row["measures"].get("default")
+        if m:
+            cells = [
+                f"`{row['command'].removeprefix('tinygen ')}`",
+                _minutes(row),
+                f"{m['fd']:.2f}",
+                f"{m['kid']:.4f}",
+                f"{m['inception_score']:.2f}",
+                f"{m['precision']:.3f}",
+                f"{m['recall']:.3f}",
+                f"{m['bits_per_dim']:.3f} ± {m['bits_per_dim_se']:.3f}",
+                f"{m['prior_kl']:.1e} + {m['steps_bits']:.3f} + {m['reconstruction_bits']:.3f}",
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+    if not lines:
+        return ""
+    head = (
+        "| run | minutes (BLAS threads) | FD ↓ | KID ↓ | inception score ↑ | precision | recall | bits/dim ↓ "
+        "| prior + steps + reconstruction |"
+    )
+    note = f"{SAMPLES:,} images by 50 steps of DDIM; the bound on {BOUND_IMAGES:,} test images, 8-bit pixels."
+    return "\n".join([head, "|---|" + "---:|" * 8, *lines, "", " ".join([note, *_choices_ordered(results)])])
+
+
+def _choices_ordered(results: dict) -> list[str]:
+    """Whether L_simple makes the better images and the bound the better bound, and cosine is better than linear."""
+    found = {name: row["measures"].get("default") for name, row in results.items()}
+    claims = (
+        ("L_simple has the lower FD", "base", "bound", "fd"),
+        ("the bound as a loss has the lower bound", "bound", "base", "bits_per_dim"),
+        ("cosine has a lower FD than linear", "cosine", "base", "fd"),
+        ("cosine has a lower bound than linear", "cosine", "base", "bits_per_dim"),
+    )
+    told = [
+        f"{claim}: {'yes' if found[better][key] < found[worse][key] else 'no'}"
+        for claim, better, worse, key in claims
+        if found.get(better) and found.get(worse)
+    ]
+    return [f"The papers' orderings in ours: {'; '.join(told)}."] if told else []
+
+
+def guidance_table(results: dict) -> str:
+    """Class accuracy, precision and recall over the scale of guidance."""
+    measures = results.get("conditional", {}).get("measures", {})
+    found = {scale: measures.get(f"guidance {scale:g}") for scale in GUIDANCES}
+    lines = [
+        f"| {scale:g} | {100 * m['accuracy']:.1f} % | {m['precision']:.3f} | {m['recall']:.3f} | {m['fd']:.2f} |"
+        for scale, m in found.items()
+        if m
+    ]
+    if not lines:
+        return ""
+    note = f"`{results['conditional']['command']}`; 1 is the conditional network, 0 the unconditional one."
+    head = "| guidance | of the class asked for | precision | recall | FD |"
+    return "\n".join([head, "|---:|---:|---:|---:|---:|", *lines, "", note])
+
+
+def averages(results: dict) -> str:
+    """The averaged network against the last one."""
+    measures = results.get("base", {}).get("measures", {})
+    if not {"default", "raw weights"} <= measures.keys():
+        return ""
+    ema, raw = measures["default"], measures["raw weights"]
+    return (
+        f"The averaged weights of `{results['base']['command']}` have FD {ema['fd']:.2f} and KID {ema['kid']:.4f}, the "
+        f"last ones {raw['fd']:.2f} and {raw['kid']:.4f}."
+    )
+
+
+def _minutes(row: dict) -> str:
+    return f"{row['minutes']:.1f} ({row['threads']})"
+
+
+def main(argv=None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("action", choices=("train", "measure"))
+    parser.add_argument("names", nargs="+", choices=TRAIN, metavar="RUN", help=f"of {', '.join(TRAIN)}")
+    parser.add_argument("--runs", type=Path, default=Path("runs/diffusion"), help="the folder of the runs")
+    parser.add_argument("--only", nargs="*", help="measure: only these of a run's figures")
+    given = parser.parse_args(argv)
+    if given.action == "train":
+        train(given.names, given.runs)
+    else:
+        measure(given.names, given.runs, given.only)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
