@@ -8,8 +8,11 @@ from tinygen import checkpoint
 from tinygen.run import Run
 
 
-def stopped_and_whole(module, name: str, config, folder, stop: int, monkeypatch) -> list[tuple[dict, dict]]:
-    """The arrays and facts of both checkpoints: of a run stopped in its step `stop`, and of the whole one."""
+def require_same_bits(module, name: str, config, folder, stop: int, monkeypatch) -> dict:
+    """Train in folder/whole, and in folder/stopped with a stop in step `stop`: both checkpoints must be the same.
+
+    -> the arrays of the checkpoint
+    """
     module.train(config, Run.create(name, config, folder / "whole"))
     stopped, log = Run.create(name, config, folder / "stopped"), Run.log
 
@@ -23,4 +26,11 @@ def stopped_and_whole(module, name: str, config, folder, stop: int, monkeypatch)
         module.train(config, stopped)
     stopped._lock.close()
     module.train(config, Run.create(name, config, folder / "stopped", resume=True))
-    return [checkpoint.read(folder / run / "checkpoint.safetensors") for run in ("stopped", "whole")]
+    (arrays, meta), (expected, expected_meta) = (
+        checkpoint.read(folder / run / "checkpoint.safetensors") for run in ("stopped", "whole")
+    )
+    assert arrays.keys() == expected.keys()
+    for name, array in arrays.items():
+        assert array.tobytes() == expected[name].tobytes(), name
+    assert meta["state"] == expected_meta["state"] and meta["sums"] == expected_meta["sums"]
+    return arrays

@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pytest
 from gpu import gpu
+from resuming import require_same_bits
 
 from tinygen import checkpoint
 from tinygen.data import DataError, load
@@ -172,24 +173,10 @@ def test_the_classifier_learns_and_its_export_is_an_evaluator(tmp_path, monkeypa
     assert checkpoint.read(path)[1]["command"] == command
 
 
-def test_a_stopped_classifier_goes_on_to_the_same_bits(tmp_path):
+def test_a_stopped_classifier_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     """Dropout and the running statistics of the batch norm included."""
-    whole = trained(tmp_path / "whole")
     config = classifier.Config(steps=40, batch=50, checkpoint_every=20)
-    run = Run.create("classifier", config, tmp_path / "stopped")
-    log = run.log
-
-    def log_until_step_30(**values):
-        if run.step == 30:
-            raise KeyboardInterrupt
-        log(**values)
-
-    run.log = log_until_step_30
-    with pytest.raises(KeyboardInterrupt):
-        classifier.train(config, run)
-    again = classifier.train(config, Run.create("classifier", config, tmp_path / "stopped", resume=True))
-    (a, _), (b, _) = (checkpoint.read(r.path("checkpoint.safetensors")) for r in (whole, again))
-    assert a.keys() == b.keys() and all(a[name].tobytes() == b[name].tobytes() for name in a)
+    require_same_bits(classifier, "classifier", config, tmp_path, 30, monkeypatch)
 
 
 def test_both_devices_train_a_classifier_alike(tmp_path):
