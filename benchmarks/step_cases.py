@@ -86,7 +86,7 @@ def sampling_case(batch: int = 64) -> Case:
         config = ddpm.Config()
         net = ddpm.build(config)
         same_weights(net)
-        denoiser = ddpm.denoiser_of(side.module(net).eval(), config, ddpm.Sampling())
+        denoiser = ddpm.denoiser_of(side.function(side.module(net).eval()), config, ddpm.Sampling())
         x = side.tensor(normal(batch, *denoiser.shape))
 
         def draw():
