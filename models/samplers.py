@@ -30,7 +30,7 @@ class Prediction:
     x0: object  # (N, C, H, W)
     noise: object  # (N, C, H, W)
     mix: object = (
-        None  # (N, C, H, W) in [0, 1] or so: where the log variance lies from the least to the largest
+        None  # (N, C, H, W), about 0 to 1: where the log variance lies, from the least to the largest
     )
 
 
@@ -148,6 +148,8 @@ def dpm_solver(schedule: NoiseSchedule) -> Callable:
 
 def rule_of(sampling: Sampling, schedule: NoiseSchedule, noise: Callable, variance: str) -> Callable:
     """The rule of a user's sampler."""
+    if sampling.eta and sampling.sampler != "ddim":
+        raise FlagError(f"--eta: only --sampler ddim has it, not {sampling.sampler}")
     if sampling.sampler == "ancestral":
         return ancestral(schedule, noise, variance)
     if sampling.sampler == "ddim":
@@ -162,13 +164,17 @@ def guided(net, x, t, label, guidance: float, nothing: int):
     """Classifier-free guidance: without + guidance · (with - without the label).  Ho & Salimans 2022, arXiv 2207.12598.
 
     guidance 1 is the conditional network, 0 the unconditional one; the paper's w is guidance - 1.  `nothing` is the
-    label that says nothing.
+    label that says nothing.  A learned variance, the channels after x's, is not moved: it is the one with the label.
     """
     if label is None or guidance == 1:
         return net(x, t, label)
     none = full((len(x),), nothing, dtype=label.dtype, device=x.device)
+    if guidance == 0:
+        return net(x, t, none)
     told, untold = net(cat([x, x]), cat([t, t]), cat([label, none])).chunk(2)
-    return untold + guidance * (told - untold)
+    channels = x.shape[1]
+    said = untold[:, :channels] + guidance * (told - untold)[:, :channels]
+    return said if told.shape[1] == channels else cat([said, told[:, channels:]], 1)
 
 
 def encode(predict: Callable, x, visited: np.ndarray, schedule: NoiseSchedule) -> Iterator:

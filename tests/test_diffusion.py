@@ -366,6 +366,18 @@ def test_guidance_goes_from_without_to_with_a_label_and_beyond():
     assert seen == [None]
 
 
+def test_guidance_leaves_a_learned_variance_alone():
+    """As in the code of DiT: what is said is moved, the variance is the one with the label."""
+
+    def net(x, t, label):
+        said = x * 0 + label.to(x.dtype).reshape(-1, 1, 1, 1)
+        return tg.cat([said, 100 + said], 1)
+
+    x, t, label = tg.zeros(1, 1, 1, 1), tg.ones(1), tg.tensor([3])
+    for scale, expected in {0.0: [10, 110], 1.0: [3, 103], 2.0: [-4, 103]}.items():
+        assert samplers.guided(net, x, t, label, scale, nothing=10).flatten().tolist() == expected
+
+
 # The bound
 
 
