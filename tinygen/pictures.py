@@ -31,9 +31,8 @@ def png(picture) -> bytes:
     """Encode values in [0, 1]; what lies outside is clipped.  (H, W) or (H, W, 3) -> bytes"""
     from PIL import Image  # comes with matplotlib
 
-    values = np.rint(np.clip(np.nan_to_num(_array(picture)), 0, 1) * 255).astype(np.uint8)
     out = io.BytesIO()
-    Image.fromarray(values).save(out, "png")
+    Image.fromarray(_eight_bits(picture)).save(out, "png")
     return out.getvalue()
 
 
@@ -41,9 +40,7 @@ def gif(sheets, milliseconds: int = 60, hold: int = 1500) -> bytes:
     """Encode pictures of values in [0, 1] as an animation that stays on the last for `hold` ms, and starts again."""
     from PIL import Image
 
-    frames = [
-        Image.fromarray(np.rint(np.clip(_array(sheet), 0, 1) * 255).astype(np.uint8)) for sheet in sheets
-    ]
+    frames = [Image.fromarray(_eight_bits(sheet)) for sheet in sheets]
     durations = [milliseconds] * (len(frames) - 1) + [hold]
     out = io.BytesIO()
     frames[0].save(out, "gif", save_all=True, append_images=frames[1:], duration=durations, loop=0)
@@ -133,6 +130,11 @@ def _figure(width: float, height: float):
         return out.getvalue()
 
     return figure, save
+
+
+def _eight_bits(picture) -> np.ndarray:
+    """Values in [0, 1], what lies outside clipped, as 0 ... 255."""
+    return np.rint(np.clip(np.nan_to_num(_array(picture)), 0, 1) * 255).astype(np.uint8)
 
 
 def _array(values):
