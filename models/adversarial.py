@@ -288,9 +288,7 @@ def measured(run, images, data_name: str | None, data_dir: str | None, labels=No
     with images of another shape, are refused.
     """
     name = data_name or run.config.data
-    theirs, ours = (" x ".join(map(str, shape_of(data))) for data in (name, run.config.data))
-    if theirs != ours:
-        raise FlagError(f"--data: images of {name} are {theirs}, those of this run {ours}")
+    refuse_other_shape(run, name)
     found = {"data": name, "split": "train", "images": len(images)}
     try:
         evaluator = load_evaluator(name)
@@ -304,6 +302,13 @@ def measured(run, images, data_name: str | None, data_dir: str | None, labels=No
         _, logits = features_and_logits(evaluator, images)
         found["accuracy"] = float((logits.argmax(1) == labels).mean())
     return found
+
+
+def refuse_other_shape(run, name: str) -> None:
+    """Raise FlagError where the images of a data set are not as large as the run's."""
+    theirs, ours = (" x ".join(map(str, shape_of(data))) for data in (name, run.config.data))
+    if theirs != ours:
+        raise FlagError(f"--data: images of {name} are {theirs}, those of this run {ours}")
 
 
 def evaluation(sample: Callable) -> Callable:

@@ -32,6 +32,8 @@ CLASSES = 10
 TERMS = 4  # steps of the bound that each test image is measured on
 TEST_SEED = 0  # of their noise
 HYBRID = 0.001  # of the bound beside L_simple for a learned variance (Nichol & Dhariwal 2021, section 3.1)
+Walk = Literal["linear", "spherical"]
+Part = Literal["left", "right", "top", "bottom", "center"]
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,7 @@ def label_batch(labels, config: Config, draws: Generator, step: int, device):
 
 
 def by_quarter(losses, t: np.ndarray, T: int) -> dict[str, float]:
-    """The mean loss of each quarter of the levels that the batch has: it stands still at other heights in each."""
+    """The mean loss of each quarter of the levels, where the batch has any of it: each levels off at its own height."""
     values, quarter = losses.detach().cpu().numpy(), (4 * (t - 1)) // T
     return {f"loss_t{q + 1}of4": values[quarter == q].mean() for q in range(4) if (quarter == q).any()}
 
@@ -251,6 +253,8 @@ def averaged(net, ema) -> nn.Module:
 
 def denoiser_of(net, config: Config, sampling: Sampling) -> Denoiser:
     """The network as samplers ask it."""
+    if sampling.guidance != 1 and not config.conditional:
+        raise FlagError("--guidance: this run learned without labels; train one with --conditional")
     schedule, device = schedule_of(config), adversarial.device_of(net)
 
     def predict(x, t: int, label) -> Prediction:
@@ -277,7 +281,7 @@ def sample(
     run: Run,
     n: int,
     *,
-    seed: int = 0,
+    seed: int = 0,  # of all noise
     label: int | None = None,  # the class to draw, of a conditional run; without it one after the other
     **sampling: Sampling,
 ) -> np.ndarray:
@@ -303,10 +307,11 @@ def evaluate(
 
     bits_per_dim, with its standard error, is the sum of prior_kl, steps_bits and reconstruction_bits.
     """
+    adversarial.refuse_other_shape(run, data or run.config.data)
+    test = load(data or run.config.data, data_dir or run.config.data_dir).test_images[:samples]
     images = sample(run, samples, **sampling)
     labels = classes_asked(run.config, samples, None)
     found = adversarial.measured(run, images, data, data_dir, labels)
-    test = load(data or run.config.data, data_dir or run.config.data_dir).test_images[:samples]
     net = trained(run, Sampling(**sampling).weights)
     return found | bound(net, run.config, test.reshape(-1, *adversarial.shape_of(run.config.data)))
 
@@ -366,20 +371,19 @@ def explored(
     run: Run,
     n: int,
     *,
-    seed: int = 0,
-    label: int | None = None,
+    seed: int = 0,  # of all noise, and of which test images
+    label: int | None = None,  # the class to draw, of a conditional run
     strip: bool = False,  # rows of x_t and of the image seen in it, from noise to image
-    walk: Literal["linear", "spherical"]
-    | None = None,  # rows from a test image to another, between their noises
-    inpaint: Literal["left", "right", "top", "bottom", "center"]
-    | None = None,  # fill in a part of test images
+    walk: Walk | None = None,  # rows from a test image to another, between their noises
+    inpaint: Part | None = None,  # fill in a part of test images
     **sampling: Sampling,
 ) -> tuple[np.ndarray, int]:
     """What `tinygen sample --strip`, `--walk` and `--inpaint` draw: n rows of images, and how many are in a row."""
     if bool(strip) + bool(walk) + bool(inpaint) != 1:
         raise FlagError("--strip, --walk, --inpaint: expected one of them")
-    if label is not None and not strip:
-        raise FlagError("--label: not with --walk and --inpaint, which start from test images")
+    for name, given in {"label": label is not None, "guidance": sampling.get("guidance", 1) != 1}.items():
+        if given and not strip:
+            raise FlagError(f"--{name}: not with --walk and --inpaint, which start from test images")
     labels, denoiser = classes_asked(run.config, n, label), trained_denoiser(run, sampling)
     if strip:
         return denoising.strip(denoising.trajectory(denoiser, n, seed, labels)), denoising.STRIP

@@ -169,6 +169,7 @@ def inpainted(denoiser: Denoiser, x0: np.ndarray, part: str, seed: int) -> tuple
     steps = iter(progress(range(len(denoiser.visited) - 1), "filling in"))
     x = finished(denoiser.states(denoiser.noise(len(known[0]), seed), seed, known=known), steps)
     next(steps, None)
-    filled = pixels(x).reshape(len(x0), COMPLETIONS, *pixels(x).shape[1:])
-    rows = np.concatenate([pixels(x0)[:, None], pixels(x0 * mask - (1 - mask))[:, None], filled], axis=1)
+    shown, without, filled = pixels(x0), pixels(x0 * mask - (1 - mask)), pixels(x)
+    filled = filled.reshape(len(x0), COMPLETIONS, *shown.shape[1:])
+    rows = np.concatenate([shown[:, None], without[:, None], filled], axis=1)
     return rows.reshape(-1, *rows.shape[2:]), 2 + COMPLETIONS

@@ -40,6 +40,8 @@ class UNet(nn.Module):
             raise ValueError(
                 f"UNet: {len(multipliers)} multipliers {multipliers} and {len(attention)} of attention {attention}"
             )
+        if width % groups:
+            raise ValueError(f"UNet: width {width} must be a multiple of its {groups} groups")
         block = {"time_width": 4 * width, "groups": groups, "dropout": dropout}
         widths = [width * m for m in multipliers]
         levels = range(len(widths))

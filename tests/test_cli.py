@@ -94,6 +94,7 @@ def test_train_writes_a_numbered_run_and_prints_it(tinygen_):
         ("sample none", "none: no such run folder"),
         ("sample .", ".: found no config.json, expected a run"),
         ("sample run --label 3", "--label: fake has no labels"),
+        ("sample run --strip", "--strip: fake has no steps to show"),
         ("sample run -n 0", "-n: found 0, expected 1 or more"),
         ("sample run -n x", "argument -n: invalid int value: 'x'"),
         ("sample run -o x.jpg", "-o: found x.jpg, expected a name that ends in .png"),

@@ -14,7 +14,7 @@ from test_gans import blobs
 
 import tinygen as tg
 from tinygen import checkpoint, cli
-from tinygen.flags import FlagError, make_config
+from tinygen.flags import FlagError, flags_of_function, make_config
 from tinygen.models import ddpm, denoising, samplers
 from tinygen.models.samplers import Sampling
 from tinygen.run import Run
@@ -60,10 +60,12 @@ def test_a_right_answer_is_the_image_and_the_noise(kind):
 
 
 def test_v_is_the_papers():
-    """Salimans & Ho 2022, appendix D: with angles, v = d x_t / d phi, so a third of noise and image at 60 degrees"""
+    """Salimans & Ho 2022, appendix D: x_t = cos(phi) x_0 + sin(phi) noise, and v = d x_t / d phi."""
     x0, noise = tensors(1, 1, 2, 2)
-    v = ddpm.target("v", x0, noise, np.array([0.25]))
-    np.testing.assert_allclose(v.numpy(), (0.5 * noise - math.sqrt(0.75) * x0).numpy(), rtol=1e-12)
+    phi, h = math.pi / 3, 1e-5
+    after, before = (ddpm.noised(x0, noise, np.cos([angle]) ** 2) for angle in (phi + h, phi - h))
+    v = ddpm.target("v", x0, noise, np.cos([phi]) ** 2)
+    np.testing.assert_allclose(v.numpy(), ((after - before) / (2 * h)).numpy(), rtol=1e-7)
 
 
 @pytest.mark.parametrize("kind", ["eps", "x0", "v"])
@@ -247,19 +249,29 @@ def test_batches_of_samples_do_not_repeat_each_other(sampler, tmp_path, small_da
     monkeypatch.setattr(denoising, "ROWS", 2)
     images = ddpm.sample(trained(tmp_path / "run"), 5, sampler=sampler, sampling_steps=3)
     assert images.shape == (5, 28, 28)
-    assert min(np.abs(a - b).max() for i, a in enumerate(images) for b in images[:i]) > 1e-3
+    least = lambda images: min(np.abs(a - b).max() for i, a in enumerate(images) for b in images[:i])
+    assert least(images) > 1e-3
+    if sampler == "ancestral":  # its new noise too is other noise in every batch
+        monkeypatch.setattr(denoising.Denoiser, "noise", lambda self, n, *_: tg.zeros(n, *self.shape))
+        assert least(ddpm.sample(Run.open(tmp_path / "run", ddpm.Config), 5, sampler=sampler)) > 1e-3
 
 
 def test_both_devices_train_and_sample_alike(tmp_path, small_data):
-    losses, images = {}, {}
+    losses, images, bits = {}, {}, {}
     for device in ("cpu", "cuda"):
         with gpu() if device == "cuda" else contextlib.nullcontext():
             run = trained(
                 tmp_path / device, device, conditional=True, variance="learned", steps=2, pictures_every=2
             )
             losses[device] = run.metrics()[-1]["loss"]
-            images[device] = ddpm.sample(run, 2, sampler="ancestral", sampling_steps=3, guidance=2.0)
+            drawn = [ddpm.sample(run, 2, sampler="ancestral", sampling_steps=3, guidance=2.0)]
+            for flags in {"walk": "spherical"}, {"inpaint": "top"}:
+                drawn.append(ddpm.explored(run, 1, sampling_steps=2, **flags)[0])
+            images[device] = np.concatenate(drawn)
+            test = blobs("mnist", n=40).test_images[:5].reshape(5, 1, 28, 28)
+            bits[device] = ddpm.bound(ddpm.trained(run), run.config, test)["bits_per_dim"]
     assert losses["cuda"] == pytest.approx(losses["cpu"], rel=1e-4)
+    assert bits["cuda"] == pytest.approx(bits["cpu"], rel=1e-3)
     np.testing.assert_allclose(images["cuda"], images["cpu"], atol=1e-3)
 
 
@@ -362,6 +374,11 @@ def test_the_commands(tmp_path, small_data, monkeypatch, capsys):
         "sample", "a", "--sampling-steps", "31"
     )
     assert "--eta: found 2, expected 0" in told("sample", "a", "--eta", "2")
+    assert "--eta: only --sampler ddim has it" in told("sample", "a", "--sampler", "ancestral", "--eta", "1")
+    assert "--guidance: not with --walk" in told("sample", "a", "--walk", "linear", "--guidance", "2")
+    with monkeypatch.context() as patch:
+        patch.setattr(denoising, "drawn", None)  # refused before anything is drawn
+        assert "--data: images of cifar10 are 3 x 32 x 32" in told("eval", "a", "--data", "cifar10")
     assert "--label: found 10, expected 0 to 9" in told("sample", "a", "--label", "10")
     assert "--walk: needs a sampler that draws nothing" in told(
         "sample", "a", "--walk", "linear", "--eta", "1"
@@ -370,6 +387,9 @@ def test_the_commands(tmp_path, small_data, monkeypatch, capsys):
     assert "--strip: not in x.gif" in told("sample", "a", "--strip", "-o", "x.gif")
     assert "--attribute: ddpm has no space of z" in told("sample", "a", "--attribute", "slant")
     for flags, line in {
+        "--label-dropout 2": "--label-dropout: found 2.0, expected 1 or less",
+        "--width 12": "UNet: width 12 must be a multiple of its 8 groups",
+        "--ema 1.5": "--ema: found 1.5, expected 1 or less",
         "--noise-levels 1": "--noise-levels: found 1, expected 2 or more",
         "--noise-levels 20": "expected less than 1: --noise-levels 21 or more",
     }.items():
@@ -383,6 +403,7 @@ def test_the_commands(tmp_path, small_data, monkeypatch, capsys):
         == 0
     )
     assert "--label: this run learned without labels" in told("sample", "c", "--label", "1")
+    assert "--guidance: this run learned without labels" in told("sample", "c", "--guidance", "2")
     config = json.loads((tmp_path / "c" / "config.json").read_text())
     config["config"]["net"] = "dit"
     (tmp_path / "c" / "config.json").write_text(json.dumps(config))
@@ -393,6 +414,12 @@ def test_images_that_the_network_cannot_halve():
     net = ddpm.build(config_of())
     with pytest.raises(ValueError, match="UNet: found images of 28 x 30, expected multiples of 4"):
         net(tg.zeros(1, 1, 28, 30), tg.ones(1))
+
+
+def test_every_flag_of_sample_and_eval_is_explained():
+    for function in ddpm.sample, ddpm.explored, ddpm.evaluate:
+        for flag in flags_of_function(function):
+            assert flag.help, flag.name
 
 
 def test_no_flag_is_dead():

@@ -204,7 +204,7 @@ def _sample(argv) -> int:
     _add_device(parser)
     add_flags(parser, flags)
     for name in ABSENT.keys() - {flag.name for flag in flags}:
-        parser.add_argument(f"--{name}", help=argparse.SUPPRESS, default=argparse.SUPPRESS)
+        parser.add_argument(f"--{name}", nargs="?", help=argparse.SUPPRESS, default=argparse.SUPPRESS)
     given = parser.parse(argv[1:])
     n, out = given.pop("n"), given.pop("o")
     run.device = _device(given.pop("device"))

@@ -137,6 +137,8 @@ def check(flag: Flag, value):
     low = 1 if flag.name.endswith("_every") else LOWEST.get(flag.name)
     if low is not None and value < low:
         raise FlagError(f"found {value}, expected {low} or more")
+    if value > HIGHEST.get(flag.name, value):
+        raise FlagError(f"found {value}, expected {HIGHEST[flag.name]} or less")
     return value
 
 
@@ -158,7 +160,9 @@ LOWEST = {
     "lr_ratio": 0,
     "penalty": 0,
     "clip": 0,
+    "label_dropout": 0,
 }  # the common ones
+HIGHEST = {"ema": 1, "label_dropout": 1}
 
 
 def make_config(Config, values: dict):
