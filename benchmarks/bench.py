@@ -60,11 +60,11 @@ def chosen(names: list[str], cases: list[Case]) -> list[Case]:
             from tinygen.flags import unknown
 
             raise ValueError(f"bench: {unknown('name', name, known)}")
-    return [
-        case
-        for case in cases
-        if not names or {case.name, case.group, "steps" if case.step else "kernels"} & set(names)
-    ]
+    return [case for case in cases if not names or {case.name, case.group, _kind(case)} & set(names)]
+
+
+def _kind(case: Case) -> str:
+    return "steps" if case.step else "sampling" if case.group == "sampling" else "kernels"
 
 
 def run(cases: list[Case], settings: Settings, keep: Callable[[dict], None] = lambda result: None) -> dict:

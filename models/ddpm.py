@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygen import cat, full, manual_seed, nn, no_grad, optim, tensor
 from tinygen.data import batch_indices, load
-from tinygen.flags import FlagError
+from tinygen.flags import FlagError, make_config
 from tinygen.metrics import mean_and_error
 from tinygen.models import adversarial, denoising, noise_schedule, samplers, variational_bound
 from tinygen.models.denoising import Denoiser
@@ -291,7 +291,7 @@ def sample(
 
 def trained_denoiser(run: Run, sampling: dict) -> Denoiser:
     """That of a run's checkpoint, with the sampler flags that were given."""
-    sampling = Sampling(**sampling)
+    sampling = make_config(Sampling, sampling)
     return denoiser_of(trained(run, sampling.weights), run.config, sampling)
 
 
@@ -358,9 +358,14 @@ def bound(net, config: Config, images: np.ndarray, rows: int = 250) -> dict:
 
 
 def pictures(run: Run, net, ema) -> None:
-    """64 samples, always from the same noise, and how four of them came out of it, as a strip and as an animation."""
+    """Samples, always from the same noise, and how four of them came out of it, as a strip and as an animation.
+
+    Of a conditional run a column for each class.
+    """
     denoiser = denoiser_of(averaged(net, ema), run.config, Sampling())
-    run.image("samples", denoising.drawn(denoiser, 64, 0, classes_asked(run.config, 64, None)), columns=8)
+    columns = CLASSES if run.config.conditional else 8
+    labels = classes_asked(run.config, 8 * columns, None)
+    run.image("samples", denoising.drawn(denoiser, 8 * columns, 0, labels), columns)
     frames = denoising.trajectory(denoiser, 4, 0, classes_asked(run.config, 4, None))
     run.image("denoising", denoising.strip(frames), columns=denoising.STRIP)
     run.write(f"samples/denoising-{run.done:06d}.gif", gif(denoising.animated(frames)))

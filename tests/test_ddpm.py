@@ -286,6 +286,8 @@ def test_the_average_and_the_last_network_both_draw(tmp_path, small_data):
     assert ddpm.sample(without, 1, sampling_steps=2, weights="raw").shape == (1, 28, 28)
     with pytest.raises(FlagError, match="this run kept no average"):
         ddpm.sample(without, 1)
+    with pytest.raises(FlagError, match="--sampler: unknown value 'ddmi'; did you mean 'ddim'"):
+        ddpm.sample(without, 1, sampler="ddmi")
 
 
 def test_labels_steer_only_a_conditional_run(tmp_path, small_data):
