@@ -39,6 +39,7 @@ FAMILIES = {  # groups of cases that share a process
         *("embedding", "adam"),
     ),
     "steps": ("steps",),
+    "sampling": ("sampling",),
 }
 MODEL_STEPS = 200
 
