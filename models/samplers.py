@@ -29,9 +29,7 @@ class Prediction:
 
     x0: object  # (N, C, H, W)
     noise: object  # (N, C, H, W)
-    mix: object = (
-        None  # (N, C, H, W), about 0 to 1: where the log variance lies, from the least to the largest
-    )
+    mix: object = None  # (N, C, H, W), about 0 to 1: the log variance between the least and the largest
 
 
 @dataclass(frozen=True)
