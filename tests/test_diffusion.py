@@ -295,6 +295,25 @@ def test_ddim_with_eta_1_is_ancestral_sampling_with_the_small_variance():
         np.testing.assert_allclose(runs[0], runs[1], atol=1e-9)
 
 
+def test_new_noise_is_eta_times_the_posteriors_deviation():
+    """Eq. 16 itself: the marginals of a sampler are right for any sigma, so they do not tell."""
+    schedule, x = NoiseSchedule(noise_schedule.linear(100)), images(np.zeros((1, D)))
+    nothing = Prediction(x, x)
+    added = samplers.ddim(schedule, 0.3, lambda t: x + 1)(x, nothing, 60, 40)
+    np.testing.assert_allclose(added.numpy(), 0.3 * math.sqrt(schedule.posterior(60, 40).variance))
+
+
+def test_encoding_asks_at_the_level_that_it_leaves():
+    schedule, asked = NoiseSchedule(noise_schedule.linear(100)), []
+    x = images(np.zeros((1, D)))
+    list(
+        samplers.encode(
+            lambda x, t: asked.append(t) or Prediction(x, x), x, np.array([0, 30, 70, 100]), schedule
+        )
+    )
+    assert asked == [1, 30, 70]
+
+
 def test_no_noise_in_the_last_step():
     """One step, from T to 0: nothing may be drawn, the image is the predicted one."""
     schedule = NoiseSchedule(noise_schedule.cosine(10))
