@@ -182,6 +182,7 @@ def choices_table(results: dict) -> str:
                 f"{m['fd']:.2f}",
                 f"{m['kid']:.4f}",
                 f"{m['inception_score']:.2f}",
+                f"{m['top_probability']:.3f}",
                 f"{m['precision']:.3f}",
                 f"{m['recall']:.3f}",
                 f"{m['bits_per_dim']:.3f} ± {m['bits_per_dim_se']:.3f}",
@@ -191,11 +192,11 @@ def choices_table(results: dict) -> str:
     if not lines:
         return ""
     head = (
-        "| run | minutes (BLAS threads) | FD ↓ | KID ↓ | inception score ↑ | precision | recall | bits/dim ↓ "
+        "| run | minutes (BLAS threads) | FD ↓ | KID ↓ | inception score ↑ | top probability ↑ | precision | recall | bits/dim ↓ "
         "| prior + steps + reconstruction |"
     )
     note = f"{SAMPLES:,} images by 50 steps of DDIM; the bound on {BOUND_IMAGES:,} test images, 8-bit pixels."
-    return "\n".join([head, "|---|" + "---:|" * 8, *lines, "", " ".join([note, *_choices_ordered(results)])])
+    return "\n".join([head, "|---|" + "---:|" * 9, *lines, "", " ".join([note, *_choices_ordered(results)])])
 
 
 def _choices_ordered(results: dict) -> list[str]:

@@ -48,7 +48,9 @@ ROWS = {
     "dcgan-mnist": dict(train="dcgan --data mnist", seeds=3, table="images"),
     "dcgan-fashion-mnist": dict(train="dcgan --data fashion-mnist", table="images"),
     "wgan-mnist": dict(train="wgan --data mnist", table="images"),
-    "wgan-gp-mnist": dict(train="wgan-gp --data mnist --measure-every 300 --steps 6000", table="images"),
+    "wgan-gp-mnist": dict(
+        train="wgan-gp --data mnist --measure-every 300 --steps 6000", seeds=3, table="images"
+    ),
     "cgan-mnist": dict(train="cgan --data mnist", table="images"),
     "classifier-mnist": dict(train="classifier --data mnist", table="images"),
     "classifier-fashion-mnist": dict(train="classifier --data fashion-mnist --steps 6000", table="images"),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tinygen.metrics import MetricError, kid, neighbours
-from tinygen.metrics.classes import class_histogram_kl, inception_score
+from tinygen.metrics.classes import class_histogram_kl, inception_score, top_probability
 from tinygen.metrics.evaluator import Standardised
 from tinygen.metrics.frechet import frechet_distance, gaussian_frechet_distance, mean_and_covariance
 from tinygen.metrics.kid import kernel_distance
@@ -122,6 +122,13 @@ def test_inception_score_of_known_probabilities():
     p = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
     kl = (p * np.log(p / p.mean(axis=0))).sum(axis=1).mean()
     assert inception_score(np.log(p) + [[5], [-3]]) == pytest.approx(np.exp(kl), rel=1e-12)
+
+
+def test_top_probability():
+    p = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
+    assert top_probability(np.log(p) + [[5], [-3]]) == pytest.approx(0.65, rel=1e-12)
+    assert top_probability(np.zeros((3, 10))) == pytest.approx(0.1)
+    assert top_probability(1e4 * np.eye(10)) == 1
 
 
 def test_class_histogram_kl():

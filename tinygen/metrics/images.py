@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from tinygen.data import load
-from tinygen.metrics.classes import class_histogram_kl, inception_score
+from tinygen.metrics.classes import class_histogram_kl, inception_score, top_probability
 from tinygen.metrics.errors import MetricError
 from tinygen.metrics.evaluator import (
     FEATURES,
@@ -39,6 +39,7 @@ def image_measures(images: np.ndarray, data: str, data_dir=None) -> dict[str, fl
     fd fd_floor fd_ceiling                  Fréchet distance, lower is better
     kid ...                                 kernel distance, lower is better
     inception_score ...                     the evaluator's, not Inception's: 1 to 10, higher is better
+    top_probability ...                     mean probability of the class seen, 0.1 to 1; noise can have a high one
     class_kl ...                            KL(generated || data) of the class histograms in nats, lower is better
     precision recall density coverage ...   k = 5, higher is better
     memorisation ...                        share nearer to training images than those to each other; copies: 1
@@ -119,6 +120,7 @@ def measures_of(net: Evaluator, images: np.ndarray, reference: Reference) -> dic
         "fd": frechet_distance(x, reference.features),
         "kid": kernel_distance(x, reference.features),
         "inception_score": inception_score(logits),
+        "top_probability": top_probability(logits),
         "class_kl": class_histogram_kl(logits.argmax(axis=1), reference.labels),
         **precision_recall_density_coverage(reference.features, x),
         "memorisation": memorisation(reference.all_features, x),
