@@ -192,8 +192,8 @@ def choices_table(results: dict) -> str:
     if not lines:
         return ""
     head = (
-        "| run | minutes (BLAS threads) | FD ↓ | KID ↓ | inception score ↑ | top probability ↑ | precision | recall | bits/dim ↓ "
-        "| prior + steps + reconstruction |"
+        "| run | minutes (BLAS threads) | FD ↓ | KID ↓ | inception score ↑ | top probability ↑ | precision | recall "
+        "| bits/dim ↓ | prior + steps + reconstruction |"
     )
     note = f"{SAMPLES:,} images by 50 steps of DDIM; the bound on {BOUND_IMAGES:,} test images, 8-bit pixels."
     return "\n".join([head, "|---|" + "---:|" * 9, *lines, "", " ".join([note, *_choices_ordered(results)])])
