@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parent / "results" / "diffusion.json"
@@ -85,8 +86,8 @@ def measure(names: list[str], runs: Path, keys: list[str] | None = None) -> None
             if key in row["measures"] or (keys and key not in keys):
                 continue
             say(f"{name}: {key}")
-            images, labels = ddpm.sample(run, n, **flags), ddpm.classes_asked(run.config, n, None)
-            found = adversarial.measured(run, images, None, None, labels)
+            draw, labels = partial(ddpm.sample, run, n, **flags), ddpm.classes_asked(run.config, n, None)
+            found = adversarial.measured(run, draw, None, None, labels)
             row["measures"][key] = {k: v for k, v in found.items() if not k.endswith(("_floor", "_ceiling"))}
             if key == "default":
                 row["measures"][key] |= bound_of(run)

@@ -281,15 +281,15 @@ def device_of(net):
     return next(iter(net.parameters())).device
 
 
-def measured(run, images, data_name: str | None, data_dir: str | None, labels=None) -> dict:
-    """What `tinygen eval` prints of generated images, and of labels that were asked for (n,).
+def measured(run, draw: Callable, data_name: str | None, data_dir: str | None, labels=None) -> dict:
+    """What `tinygen eval` prints of the images that `draw()` makes, and of labels that were asked for (n,).
 
-    Where the run's data has no evaluator, one line says so and the measures are left out; other data without one, or
-    with images of another shape, are refused.
+    Where the run's data has no evaluator, one line says so, and nothing is drawn or measured; other data without one,
+    or with images of another shape, are refused.
     """
     name = data_name or run.config.data
     refuse_other_shape(run, name)
-    found = {"data": name, "split": "train", "images": len(images)}
+    found = {"data": name, "split": "train"}
     try:
         evaluator = load_evaluator(name)
     except MetricError as e:
@@ -297,7 +297,8 @@ def measured(run, images, data_name: str | None, data_dir: str | None, labels=No
             raise
         say(f"{run.folder}: {e}")
         return found
-    found |= image_measures(images, name, data_dir or run.config.data_dir)
+    images = draw()
+    found |= {"images": len(images)} | image_measures(images, name, data_dir or run.config.data_dir)
     if labels is not None:
         _, logits = features_and_logits(evaluator, images)
         found["accuracy"] = float((logits.argmax(1) == labels).mean())
@@ -321,7 +322,7 @@ def evaluation(sample: Callable) -> Callable:
         data_dir: str | None = None,  # where its files are now
         samples: int = 10_000,  # images to draw
     ) -> dict:
-        return measured(run, sample(run, samples), data, data_dir)
+        return measured(run, lambda: sample(run, samples), data, data_dir)
 
     return evaluate
 

@@ -168,5 +168,5 @@ def evaluate(
 ) -> dict:
     """Measures of generated images beside the data's (metrics/images.py), and how often the evaluator sees the label
     that was asked for."""
-    images = sample(run, samples)
-    return adversarial.measured(run, images, data, data_dir, np.arange(samples) % CLASSES)
+    labels = np.arange(samples) % CLASSES
+    return adversarial.measured(run, lambda: sample(run, samples), data, data_dir, labels)

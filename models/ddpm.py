@@ -309,9 +309,8 @@ def evaluate(
     """
     adversarial.refuse_other_shape(run, data or run.config.data)
     test = load(data or run.config.data, data_dir or run.config.data_dir).test_images[:samples]
-    images = sample(run, samples, **sampling)
     labels = classes_asked(run.config, samples, None)
-    found = adversarial.measured(run, images, data, data_dir, labels)
+    found = adversarial.measured(run, lambda: sample(run, samples, **sampling), data, data_dir, labels)
     net = trained(run, Sampling(**sampling).weights)
     return found | bound(net, run.config, test.reshape(-1, *adversarial.shape_of(run.config.data)))
 

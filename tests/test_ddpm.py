@@ -336,14 +336,22 @@ def test_a_walk_begins_and_ends_at_its_images():
 
 
 def test_evaluate(tmp_path, small_data, monkeypatch):
-    monkeypatch.setattr(ddpm.adversarial, "measured", lambda run, images, data, folder, labels: {
-        "images": len(images), "labels": None if labels is None else labels.tolist()
+    monkeypatch.setattr(ddpm.adversarial, "measured", lambda run, draw, data, folder, labels: {
+        "images": len(draw()), "labels": None if labels is None else labels.tolist()
     })  # fmt: skip
     run = trained(tmp_path / "run", conditional=True)
     found = ddpm.evaluate(run, samples=12, sampling_steps=2)
     assert found["images"] == found["bound_images"] == 12 and found["labels"] == [*range(10), 0, 1]
     parts = found["prior_kl"] + found["steps_bits"] + found["reconstruction_bits"]
     assert found["bits_per_dim"] == pytest.approx(parts, rel=1e-6) and found["bits_per_dim_se"] > 0
+
+
+def test_evaluate_draws_nothing_where_nothing_measures_it(tmp_path, small_data, monkeypatch, capsys):
+    run = trained(tmp_path / "run")
+    monkeypatch.setattr(ddpm, "sample", None)
+    found = ddpm.evaluate(run, samples=12)
+    assert "images" not in found and found["bound_images"] == 12
+    assert "glyphs has no evaluator" in capsys.readouterr().err
 
 
 # Commands

@@ -44,8 +44,8 @@ def test_measuring_goes_on_where_it_stopped(tmp_path, monkeypatch, small_data): 
     monkeypatch.setattr(table, "BOUND_IMAGES", 3)
     measured = []
 
-    def images_only(run, images, data, folder, labels):
-        measured.append(len(images))
+    def images_only(run, draw, data, folder, labels):
+        measured.append(len(draw()))
         return {"fd": 1.0, "fd_floor": 0.2, "labels": len(labels)}
 
     monkeypatch.setattr(adversarial, "measured", images_only)
