@@ -52,6 +52,8 @@ ROWS = {
         train="wgan-gp --data mnist --measure-every 300 --steps 6000", seeds=3, table="images"
     ),
     "cgan-mnist": dict(train="cgan --data mnist", table="images"),
+    "ddpm-mnist": dict(train="ddpm --data mnist", table="images"),
+    "ddpm-fashion-mnist": dict(train="ddpm --data fashion-mnist", table="images"),
     "classifier-mnist": dict(train="classifier --data mnist", table="images"),
     "classifier-fashion-mnist": dict(train="classifier --data fashion-mnist --steps 6000", table="images"),
     **mode_table.ROWS,
@@ -291,6 +293,12 @@ def _asides(row: dict) -> list[str]:
     if "accuracy" in row["measures"]:
         said.append(
             f"{model}: {over_runs('accuracy', '.1f', 100)} % of {images:,} images are of the class asked for."
+        )
+    if "bits_per_dim" in row["measures"]:
+        m = row["measures"]
+        said.append(
+            f"{model}: at most {m['bits_per_dim']:.3f} ± {m['bits_per_dim_se']:.3f} bits a dimension on "
+            f"{m['bound_images']:,} test images (the error of the estimate)."
         )
     for run in runs:
         if passed := run.get("passed"):

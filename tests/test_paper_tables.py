@@ -71,6 +71,11 @@ def test_what_one_model_alone_is_measured_by_is_told_below_the_table():
         "rank correlation of minus the critic's loss with FD is 0.714 over 20 checkpoints. "
         "`tinygen train gan`: 97.5 ± 0.7 % of 5,000 images are of the class asked for."
     )
+    bound = image_row(1.0)
+    bound["measures"] |= dict(bits_per_dim=1.2345, bits_per_dim_se=0.0123, bound_images=8000)
+    assert sentences(bound) == (
+        "`tinygen train gan`: at most 1.234 ± 0.012 bits a dimension on 8,000 test images (the error of the estimate)."
+    )
     one, never = image_row(1.0), image_row(1.0, 2.0)
     one["passed"] = dict(score=8, step=9000, minutes=3.41, every=1000, images=5000)
     never["runs"][1]["passed"] = dict(score=8, step=None, minutes=None, every=700, images=5000)
@@ -98,7 +103,7 @@ def test_when_an_inception_score_was_passed_is_read_from_the_run(tmp_path):
 def test_rows_of_the_seeds_that_the_issue_asks_for():
     rows = paper_tables.ROWS
     assert {name for name in rows if rows[name].get("seeds") == 3 and rows[name]["table"] == "images"} == {
-        *["gan-mnist-seed", "gan-mnist", "dcgan-mnist"]
+        *["gan-mnist-seed", "gan-mnist", "dcgan-mnist", "wgan-gp-mnist"]
     }
 
 
