@@ -2,6 +2,10 @@
 
 Noise covers an image in T small steps; a network that tells the noise in a noisy image makes images out of nothing
 else.  Schedules are in noise_schedule.py, samplers in samplers.py, the bound in variational_bound.py.
+
+The defaults are for minutes on a CPU, the paper's are --predict eps --schedule linear.  Fréchet distance after
+tinygen train ddpm --data mnist --steps 1000, with these two, by tinygen eval RUN --samples 1280 --sampling-steps 20:
+eps and linear 66, eps and cosine 65, v and linear 54, v and cosine 45, x0 and cosine 37.
 """
 
 from __future__ import annotations
@@ -41,14 +45,14 @@ class Config:
     data: str = "glyphs"  # glyphs, mnist, fashion-mnist or cifar10
     data_dir: str | None = None  # where the data set's files are
     seed: int = 0  # of the initial parameters and of everything drawn in training
-    steps: int = 4_000  # training steps
+    steps: int = 5_000  # training steps; 937 are an epoch of 60,000 images
     batch: int = 64  # images a step
     lr: float = 1e-3  # of Adam; grows in the first steps and falls to 0 with a cosine
     net: Literal["unet", "dit"] = "unet"  # which network, unet.py or dit.py
     width: int = 32  # channels of the U-Net's outer blocks; of the DiT's tokens 3 times as many
     noise_levels: int = 1000  # T
-    schedule: Literal["linear", "cosine", "sigmoid"] = "linear"  # of beta, see noise_schedule.py
-    predict: Literal["eps", "x0", "v"] = "eps"  # what the network says of x_t: its noise, its image, or both
+    schedule: Literal["linear", "cosine", "sigmoid"] = "cosine"  # of beta, see noise_schedule.py
+    predict: Literal["eps", "x0", "v"] = "x0"  # what the network says of x_t: its noise, its image, or both
     variance: Literal["small", "large", "learned"] = "large"  # of the reverse steps, see noise_schedule.py
     loss: Literal["simple", "bound"] = "simple"  # the squared error of what is predicted, or the true bound
     conditional: bool = False  # learn from the labels too, which can be asked for then

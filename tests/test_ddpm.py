@@ -20,6 +20,7 @@ from tinygen.models.samplers import Sampling
 from tinygen.run import Run
 
 SMALL = dict(steps=4, batch=8, width=8, noise_levels=30, pictures_every=100, checkpoint_every=100)
+SMALL |= dict(schedule="linear", predict="eps")  # the paper's
 
 
 def config_of(**values):
@@ -401,7 +402,7 @@ def test_the_commands(tmp_path, small_data, monkeypatch, capsys):
         "--width 12": "UNet: width 12 must be a multiple of its 8 groups",
         "--ema 1.5": "--ema: found 1.5, expected 1 or less",
         "--noise-levels 1": "--noise-levels: found 1, expected 2 or more",
-        "--noise-levels 20": "expected less than 1: --noise-levels 21 or more",
+        "--noise-levels 20 --schedule linear": "expected less than 1: --noise-levels 21 or more",
     }.items():
         assert line in told("train", "ddpm", "--out", "b", *flags.split())
     assert "found a run of ddpm, expected one of gan" in told("train", "gan", "--out", "a", "--resume")

@@ -75,13 +75,13 @@ def test_orderings_are_told_as_they_come_out():
     assert "- dpm-solver++ better than ddim, η 0: not measured." in text
     assert "| ddim, η 0 | 5.00 / 0.100 | 4.00 / 0.100 |  |  |  | 13.36 / 6.84 / 4.67 / 4.16 / 4.04 |" in text
 
-    rows = {name: row(name, default=dict(FIGURES)) for name in ("base", "cosine", "bound")}
+    rows = {name: row(name, default=dict(FIGURES)) for name in ("base", "linear", "eps", "bound")}
     rows["bound"]["measures"]["default"] |= {"fd": 9.0, "bits_per_dim": 1.4}
-    rows["cosine"]["measures"]["default"] |= {"fd": 2.5}
+    rows["base"]["measures"]["default"] |= {"fd": 2.5}
     text = table.tables(rows)
     assert "L_simple has the lower FD: yes; the bound as a loss has the lower bound: yes" in text
     assert "cosine has a lower FD than linear: no; cosine has a lower bound than linear: no." in text
-    assert "| `train ddpm --data mnist --loss bound` | 9.5 (1) | 9.00 |" in text
+    assert "| `train ddpm --data mnist --predict eps --loss bound` | 9.5 (1) | 9.00 |" in text
 
 
 def test_guidance_and_averages():
