@@ -352,8 +352,8 @@ def test_the_watch_sees_a_generator_that_ignores_its_noise(tmp_path, small_data,
 def test_the_watch_sees_a_discriminator_that_learns_20_times_as_fast(model, kind, tmp_path, small_data):
     """Than the generator at the papers' rate: with BatchNorm it wins; without, it is left worse than a guess.
 
-    At dcgan.py's own rate, 2e-3, such a discriminator does no harm: after `train dcgan --data mnist --lr-ratio 20 --steps
-    1000` the images are digits, diversity 0.98, Fréchet distance 17 (`eval --samples 5000`).
+    At dcgan.py's own rate, 2e-3, such a discriminator does no harm: after `train dcgan --data mnist --lr-ratio 20
+    --steps 1000` the images are digits, diversity 0.98, Fréchet distance 17 (`eval --samples 5000`).
     """
     _, run = trained(model, tmp_path / "run", steps=1000, batch=32, lr=2e-4, lr_ratio=20.0, latent=100)
     assert kind in warnings(run)
