@@ -2,7 +2,7 @@
 
 tinygen train pacgan --data ring8 --packing 2, and with --packing 1 the plain GAN; then tinygen eval RUN: modes reached,
 share of high-quality samples, reverse KL.  All commands beside the paper's figures: the table of modes in README.md,
-from benchmarks/results/modes.json.
+from benchmarks/results/models.json.
 
 Data, networks and numbers are those of the authors' code for section 4.1 (github.com/fjxmlzn/PacGAN, folder
 synthetic_data_experiments), which trains for 400,000 steps: --steps 400000.
