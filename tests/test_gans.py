@@ -369,26 +369,38 @@ def test_the_loss_of_a_guess(name):
     assert loss.won is None or 0 < loss.won < loss.guess / 10
 
 
-def test_what_the_watch_warns_of(tmp_path):
+def test_what_the_watch_warns_of(tmp_path, monkeypatch):
     """Means of 30 looks: of nothing before, and once of each."""
 
-    def kinds(name, looks):
+    def kinds(name, looks, step=300):
         run = Run.create("gan", gan.Config(steps=1), tmp_path / f"run{len(list(tmp_path.iterdir()))}")
+        monkeypatch.setattr(Run, "done", step)
         watch = Watch(run, name)
         for look in looks:
             watch.judge(*look)
         assert [w["kind"] for w in watch.warnings] == warnings(run)
         return warnings(run)
 
-    assert kinds("non_saturating", [(0.0, 0.0)] * 29) == []
-    assert kinds("non_saturating", [(0.01, 1.0)] * 100) == ["discriminator-won"]
-    assert kinds("non_saturating", [(0.01, 1.0), (0.3, 1.0)] * 50) == []
-    assert kinds("non_saturating", [(1.5, 1.0), (1.3, 1.0)] * 50) == ["discriminator-lost"]
-    assert kinds("hinge", [(1.9, 0.03)] * 100) == ["generator-collapsed"]
-    assert kinds("wasserstein", [(-50.0, 0.8)] * 100) == []
-    assert kinds("wasserstein", [(0.01, 0.8)] * 100) == ["discriminator-lost"]
-    both = [(0.2, 1.0)] * 40 + [(0.0, 0.0)] * 40
+    assert kinds("non_saturating", [(0.0, 0.0, 0.0)] * 29) == []
+    assert kinds("non_saturating", [(0.01, 1.0, 1.0)] * 100) == ["discriminator-won"]
+    assert kinds("non_saturating", [(0.01, 1.0, 1.0), (0.3, 1.0, 1.0)] * 50) == []
+    assert kinds("non_saturating", [(1.5, 1.0, 1.0), (1.3, 1.0, 1.0)] * 50) == ["discriminator-lost"]
+    assert kinds("hinge", [(1.9, 0.03, 0.5)] * 100) == ["generator-collapsed"]
+    assert kinds("wasserstein", [(-50.0, 0.8, 0.8)] * 100) == []
+    assert kinds("wasserstein", [(0.01, 0.8, 0.8)] * 100) == ["discriminator-lost"]
+    assert kinds("wasserstein", [(-1.0, 0.8, 0.01)] * 100, step=4990) == []
+    assert kinds("wasserstein", [(-1.0, 0.8, 0.01)] * 100, step=5000) == ["few-images"]
+    both = [(0.2, 1.0, 1.0)] * 40 + [(0.0, 0.0, 1.0)] * 40
     assert kinds("least_squares", both) == ["discriminator-won", "generator-collapsed"]
+
+
+def test_how_far_an_image_is_from_the_nearest_other_one():
+    x = np.random.default_rng(0).normal(size=(7, 1, 3, 3)) + 5
+    every = ((x[:, None] - x[None]) ** 2).sum((2, 3, 4)) + np.diag([np.inf] * 7)
+    assert adversarial.nearest(tg.tensor(x)).item() == pytest.approx(every.min(1).mean(), rel=1e-5)
+    # four images and no others vary as much as any, but each has its twin
+    few = tg.randn(4, 1, 28, 28)[tg.tensor(np.arange(64) % 4)]
+    assert few.var(0).sum().item() > 500 and adversarial.nearest(few).item() < 1e-3
 
 
 def test_what_the_watch_logs(tmp_path, small_data, monkeypatch):
@@ -396,7 +408,7 @@ def test_what_the_watch_logs(tmp_path, small_data, monkeypatch):
     monkeypatch.setattr(Run, "log", lambda run, **given: logged.append(given))
     trained("gan", tmp_path / "run", steps=20)
     seen = [d for d in logged if "diversity" in d]
-    assert len(seen) == 2 and set(seen[0]) == {"d_real", "d_fake", "grad_d", "grad_g", "diversity"}
+    assert len(seen) == 2 and set(seen[0]) == {"d_real", "d_fake", "grad_d", "grad_g", "diversity", "nearest"}
     assert all(0 < d["d_fake"].item() < 1 and d["grad_d"].item() > 0 < d["grad_g"].item() for d in seen)
 
 
@@ -411,7 +423,14 @@ def test_the_watch_compares_generated_images_with_real_ones(tmp_path, monkeypatc
     Watch(run, "non_saturating").look(net, net, real, 0.5 * real + 7, *logits, tg.tensor(0.7))
     found = {name: float(value) for name, value in logged.items()}
     norm = 3**0.5
-    expected = {"d_real": 0.5, "d_fake": 0.75, "grad_d": norm, "grad_g": norm, "diversity": 0.25}
+    expected = {
+        "d_real": 0.5,
+        "d_fake": 0.75,
+        "grad_d": norm,
+        "grad_g": norm,
+        "diversity": 0.25,
+        "nearest": 0.25,
+    }
     assert found == pytest.approx(expected, rel=1e-5)
 
 
