@@ -45,7 +45,7 @@ class Config:
     data: str = "glyphs"  # glyphs, mnist, fashion-mnist or cifar10
     data_dir: str | None = None  # where the data set's files are
     seed: int = 0  # of the initial parameters and of everything drawn in training
-    steps: int = 4_000  # training steps; 937 are an epoch of 60,000 images
+    steps: int = 3_000  # training steps; 937 are an epoch of 60,000 images
     batch: int = 64  # images a step
     lr: float = 1e-3  # of Adam; grows in the first steps and falls to 0 with a cosine
     net: Literal["unet", "dit"] = "unet"  # which network, unet.py or dit.py
