@@ -53,6 +53,7 @@ ROWS = {
     ),
     "cgan-mnist": dict(train="cgan --data mnist", table="images"),
     "ddpm-mnist": dict(train="ddpm --data mnist", table="images"),
+    "ddpm-mnist-long": dict(train="ddpm --data mnist --steps 13000", table="images"),
     "ddpm-fashion-mnist": dict(train="ddpm --data fashion-mnist", table="images"),
     "classifier-mnist": dict(train="classifier --data mnist", table="images"),
     "classifier-fashion-mnist": dict(train="classifier --data fashion-mnist --steps 6000", table="images"),

@@ -152,8 +152,7 @@ class Watch:
         return {"looks": self.looks, "warnings": self.warnings}
 
     def load_state_dict(self, state: dict) -> None:
-        # looks of older checkpoints lack the last value
-        self.looks = [tuple(look) for look in state["looks"] if len(look) == 3]
+        self.looks = [tuple(look) for look in state["looks"]]
         self.warnings = list(state["warnings"])
 
     @no_grad()
