@@ -147,7 +147,7 @@ def run_case(case: Case, sides: list[Side], settings: Settings, roof: dict) -> d
         case.name, "tinygen", result, expected, "the reference", case.tolerance
     )
     calls, refused = {"tinygen": ours}, {}
-    if settings.ladder and not case.step:
+    if settings.ladder and _kind(case) == "kernels":
         found, refused = rungs(case, seen, expected, ours_on)
         calls |= found
     for side in sides:
