@@ -76,23 +76,30 @@ def measure(names: list[str], runs: Path, keys: list[str] | None = None) -> None
 
     for name in names:
         run = Run.open(runs / name, ddpm.Config)
-        row = _results().get(name) or {
+        facts = {
             "command": f"tinygen train {TRAIN[name]}",
             "steps": run.metrics()[-1]["step"],
             "minutes": round(run.metrics()[-1]["seconds"] / 60, 2),
             "threads": run._facts["versions"].get("blas_threads"),
-            "measures": {},
         }
         for key, n, flags in measurements(name):
-            if key in row["measures"] or (keys and key not in keys):
+            if key in _results().get(name, {}).get("measures", {}) or (keys and key not in keys):
                 continue
             say(f"{name}: {key}")
             draw, labels = partial(ddpm.sample, run, n, **flags), ddpm.classes_asked(run.config, n, None)
             found = adversarial.measured(run, draw, None, None, labels)
-            row["measures"][key] = {k: v for k, v in found.items() if not k.endswith(("_floor", "_ceiling"))}
+            found = {k: v for k, v in found.items() if not k.endswith(("_floor", "_ceiling"))}
             if key == "default":
-                row["measures"][key] |= bound_of(run)
-            RESULTS.write_text(json.dumps(_in_order(_results() | {name: row}), indent=2) + "\n")
+                found |= bound_of(run)
+            _keep(name, facts, key, found)
+
+
+def _keep(name: str, facts: dict, key: str, found: dict) -> None:
+    """Write one figure, beside what others wrote while it was measured."""
+    results = _results()
+    measures = results.get(name, {}).get("measures", {})
+    results[name] = facts | {"measures": measures | {key: found}}
+    RESULTS.write_text(json.dumps(_in_order(results), indent=2) + "\n")
 
 
 def bound_of(run) -> dict:
