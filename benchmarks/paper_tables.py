@@ -24,8 +24,8 @@ import numpy as np
 
 from tinygen import blas
 from tinygen.benchmarks import diffusion_table, mode_table
+from tinygen.benchmarks.finished_run import finished_run
 from tinygen.benchmarks.table_cells import minutes, runs_of, spread
-from tinygen.cli import Parser
 
 RESULTS = Path(__file__).resolve().parent / "results" / "models.json"
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -76,7 +76,7 @@ def row_of(name: str, folders: list[Path]) -> dict:
     """Measure trained runs, one for each seed, and draw results/NAME.png from the first."""
     runs, machine = [], _machine()
     for folder in folders:
-        run = _refuse_another_command(name, folder)
+        run = finished_run(folder, ROWS[name]["train"])
         printed = subprocess.run([*TINYGEN, "eval", folder], check=True, stdout=subprocess.PIPE).stdout
         measures = json.loads(printed)
         model, data, steps = (measures.pop(key) for key in ("model", "data", "step"))
@@ -118,30 +118,6 @@ def _passed(run, score: float) -> dict:
         "every": run.config.measure_every,
         "images": MEASURED,
     }
-
-
-def _refuse_another_command(name: str, folder: Path):
-    """The run, unless the row's command, with some seed, would not have made it, or it is not finished."""
-    from tinygen.flags import add_flags, flags_of, make_config, to_json
-    from tinygen.run import Run
-
-    model, *flags = shlex.split(ROWS[name]["train"])
-    module = importlib.import_module(f"tinygen.models.{model.replace('-', '_')}")
-    parser = Parser(prog=name)
-    add_flags(parser, flags_of(module.Config))
-    expected = to_json(make_config(module.Config, parser.parse(flags)))
-    run = Run.open(folder, module.Config)
-    found = to_json(run.config)
-    free = {"seed", "data_dir", "checkpoint_every"}
-    if expected.get("measure_every") is None:
-        free.add("measure_every")  # training does not depend on it
-    for key in expected.keys() - free:
-        if found[key] != expected[key]:
-            raise SystemExit(f"{folder}: {key} is {found[key]}, the row {name} has {expected[key]}")
-    last = run.metrics()[-1]["step"] if run.metrics() else 0
-    if last != expected["steps"]:
-        raise SystemExit(f"{folder}: stands at step {last}, the row {name} has {expected['steps']}")
-    return run
 
 
 def _draw(model: str, folder: Path, picture: Path) -> None:

@@ -16,6 +16,8 @@ import numpy as np
 from tinygen import data, nn, no_grad, optim, random, tensor
 from tinygen.flags import FlagError
 from tinygen.metrics import MetricError, features_and_logits, image_measures, load_evaluator, quick_measures
+from tinygen.metrics.frechet import expect_enough
+from tinygen.metrics.images import FEATURES
 from tinygen.models.latent import LatentSpace
 from tinygen.nn import functional as F
 from tinygen.progress import progress, say
@@ -302,8 +304,8 @@ def device_of(net):
     return next(iter(net.parameters())).device
 
 
-def measured(run, draw: Callable, data_name: str | None, data_dir: str | None, labels=None) -> dict:
-    """What `tinygen eval` prints of the images that `draw()` makes, and of labels that were asked for (n,).
+def measured(run, n: int, draw: Callable, data_name: str | None, data_dir: str | None, labels=None) -> dict:
+    """What `tinygen eval` prints of the n images that `draw()` makes, and of labels that were asked for (n,).
 
     Where the run's data has no evaluator, one line says so, and nothing is drawn or measured; other data without one,
     or with images of another shape, are refused.
@@ -318,8 +320,9 @@ def measured(run, draw: Callable, data_name: str | None, data_dir: str | None, l
             raise
         say(f"{run.folder}: {e}")
         return found
+    expect_enough(n, FEATURES)  # before the images are drawn
     images = draw()
-    found |= {"images": len(images)} | image_measures(images, name, data_dir or run.config.data_dir)
+    found |= {"images": n} | image_measures(images, name, data_dir or run.config.data_dir)
     if labels is not None:
         _, logits = features_and_logits(evaluator, images)
         found["accuracy"] = float((logits.argmax(1) == labels).mean())
@@ -343,7 +346,7 @@ def evaluation(sample: Callable) -> Callable:
         data_dir: str | None = None,  # where its files are now
         samples: int = 10_000,  # images to draw
     ) -> dict:
-        return measured(run, lambda: sample(run, samples), data, data_dir)
+        return measured(run, samples, lambda: sample(run, samples), data, data_dir)
 
     return evaluate
 

@@ -172,4 +172,4 @@ def evaluate(
     """Measures of generated images beside the data's (metrics/images.py), and how often the evaluator sees the label
     that was asked for."""
     labels = np.arange(samples) % CLASSES
-    return adversarial.measured(run, lambda: sample(run, samples), data, data_dir, labels)
+    return adversarial.measured(run, samples, lambda: sample(run, samples), data, data_dir, labels)

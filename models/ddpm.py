@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -35,7 +36,9 @@ from tinygen.run import Run
 CLASSES = 10
 TERMS = 4  # steps of the bound that each test image is measured on
 TEST_SEED = 0  # of their noise
-HYBRID = 0.001  # of the bound beside L_simple for a learned variance (Nichol & Dhariwal 2021, section 3.1)
+HYBRID = (
+    0.001  # of the bound beside L_simple for a learned variance and eps (Nichol & Dhariwal 2021, section 3.1)
+)
 Walk = Literal["linear", "spherical"]
 Part = Literal["left", "right", "top", "bottom", "center"]
 
@@ -65,6 +68,12 @@ class Config:
 def build(config: Config) -> nn.Module:
     """The network, with the initial parameters that `config.seed` gives: (x_t, t, label or None) -> as many channels,
     twice as many where the variance is learned."""
+    if not config.conditional and config.label_dropout != Config.label_dropout:
+        raise FlagError("--label-dropout: only with --conditional")
+    if not config.label_dropout:
+        raise FlagError(
+            "--label-dropout: found 0, expected more: guidance, the bound, --walk and --inpaint ask without labels"
+        )
     manual_seed(config.seed)
     channels, size = adversarial.shape_of(config.data)[:2]
     outputs = 2 * channels if config.variance == "learned" else channels
@@ -132,8 +141,9 @@ def each(values, like):
 
 
 def loss(net, x0, t, noise, label, schedule: NoiseSchedule, config: Config):
-    """Algorithm 1's loss of each image: L_simple (eq. 14), with HYBRID times the bound if the variance is learned; or T
-    times the bound's term, in bits a dimension, whose mean over t is the bound without its prior KL.
+    """Algorithm 1's loss of each image: L_simple (eq. 14, of eps; its like of x0 and v weighs the levels otherwise),
+    with HYBRID times the bound if the variance is learned; or T times the bound's term, in bits a dimension, whose mean
+    over t is the bound without its prior KL.
 
     x0, noise (N, C, H, W), t (N,) of 1 ... T, label (N,) or None -> (N,)
     """
@@ -309,13 +319,18 @@ def evaluate(
 ) -> dict:
     """Measures of generated images beside the data's (metrics/images.py), and the bound on the test images.
 
-    bits_per_dim, with its standard error, is the sum of prior_kl, steps_bits and reconstruction_bits.
+    bits_per_dim, with its standard error, is the sum of prior_kl, steps_bits and reconstruction_bits; it does not
+    depend on the sampler, whose flags are told beside the images' measures.
     """
     adversarial.refuse_other_shape(run, data or run.config.data)
     test = load(data or run.config.data, data_dir or run.config.data_dir).test_images[:samples]
-    labels = classes_asked(run.config, samples, None)
-    found = adversarial.measured(run, lambda: sample(run, samples, **sampling), data, data_dir, labels)
-    net = trained(run, Sampling(**sampling).weights)
+    labels, flags = classes_asked(run.config, samples, None), make_config(Sampling, sampling)
+    net = trained(run, flags.weights)
+    denoiser = denoiser_of(net, run.config, flags)
+    draw = partial(denoising.drawn, denoiser, samples, 0, labels)
+    found = adversarial.measured(run, samples, draw, data, data_dir, labels)
+    if "images" in found:
+        found |= asdict(flags) | {"sampling_steps": len(denoiser.visited) - 1}
     return found | bound(net, run.config, test.reshape(-1, *adversarial.shape_of(run.config.data)))
 
 

@@ -20,7 +20,7 @@ from tinygen.progress import progress
 from tinygen.random import Generator
 
 ROWS = 250  # images at a time
-STRIP = 12  # moments in a picture of denoising
+STRIP, FILM = 12, 60  # moments in a picture of denoising, and at most in an animation
 COMPLETIONS = 6  # of an image with a missing part
 PARTS = {"left": (0, 1, 0, 0.5), "right": (0, 1, 0.5, 1), "top": (0, 0.5, 0, 1), "bottom": (0.5, 1, 0, 1)}
 PARTS |= {"center": (0.25, 0.75, 0.25, 0.75)}  # rows from, to, columns from, to, of the sides
@@ -39,6 +39,12 @@ class Denoiser:
     sampling: Sampling
     shape: tuple[int, int, int]
     device: object
+
+    def __post_init__(self) -> None:
+        samplers.rule_of(
+            self.sampling, self.schedule, None, self.variance
+        )  # which refuses flags, as this does:
+        samplers.visited(self.sampling, self.schedule)
 
     @property
     def visited(self) -> np.ndarray:
@@ -98,23 +104,30 @@ def pixels(x: np.ndarray) -> np.ndarray:
 def trajectory(denoiser: Denoiser, n: int, seed: int, label=None) -> list[tuple[np.ndarray, np.ndarray]]:
     """Every x_t on the way to n images, with the image that the network saw in it; at last the image, twice."""
     x, frames = denoiser.noise(n, seed), []
-    for _, x_next, x0 in denoiser.states(x, seed, label):
+    steps = iter(progress(range(len(denoiser.visited) - 1), "denoising"))
+    for (_, x_next, x0), _ in zip(denoiser.states(x, seed, label), steps):
         frames.append((pixels(x.cpu().numpy()), pixels(x0.cpu().numpy())))
         x = x_next
+    next(steps, None)
     image = pixels(x.cpu().numpy())
     return [*frames, (image, image)]
 
 
 def strip(frames: list) -> np.ndarray:
     """STRIP moments from left to right: for each image a row of x_t, and below it one of x_0.  -> (2 n STRIP, H, W)"""
-    moments = np.rint(np.linspace(0, len(frames) - 1, STRIP)).astype(int)
-    both = np.stack([np.stack(frames[i]) for i in moments], axis=2)  # (2, n, STRIP, H, W)
+    both = np.stack([np.stack(frame) for frame in moments(frames, STRIP)], axis=2)  # (2, n, STRIP, H, W)
     return both.swapaxes(0, 1).reshape(-1, *both.shape[3:])
 
 
 def animated(frames: list) -> list[np.ndarray]:
-    """A sheet for each moment, the images x_t in its upper row and x_0 in the lower."""
-    return [grid(np.concatenate(pair), columns=len(pair[0])) for pair in frames]
+    """A sheet for each of at most FILM moments, the images x_t in its upper row and x_0 in the lower."""
+    shown = moments(frames, min(FILM, len(frames)))
+    return [grid(np.concatenate(pair), columns=len(pair[0])) for pair in shown]
+
+
+def moments(frames: list, n: int) -> list:
+    """n of the frames, equally far apart, with the first and the last."""
+    return [frames[i] for i in np.rint(np.linspace(0, len(frames) - 1, n)).astype(int)]
 
 
 # Between images, and the rest of an image

@@ -162,7 +162,8 @@ def guided(net, x, t, label, guidance: float, nothing: int):
     """Classifier-free guidance: without + guidance · (with - without the label).  Ho & Salimans 2022, arXiv 2207.12598.
 
     guidance 1 is the conditional network, 0 the unconditional one; the paper's w is guidance - 1.  `nothing` is the
-    label that says nothing.  A learned variance, the channels after x's, is not moved: it is the one with the label.
+    label that says nothing.  A learned variance, the channels after x's, is not moved: it is the one with the label,
+    at guidance 0 the one without.
     """
     if label is None or guidance == 1:
         return net(x, t, label)

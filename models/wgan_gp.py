@@ -118,7 +118,7 @@ def evaluate(
     grad_norm: its mean slope between training images and generated ones, which should be 1.
     loss_fd_spearman: the rank correlation of minus its loss with fd over `loss_fd_checkpoints` logged pairs.
     """
-    found = adversarial.measured(run, lambda: sample(run, samples), data, data_dir)
+    found = adversarial.measured(run, samples, lambda: sample(run, samples), data, data_dir)
     pairs = [(-line["loss"], line["fd"]) for line in run.metrics() if "fd" in line]
     found["grad_norm"] = mean_slope(run, samples, data_dir)
     if len(pairs) > 2:

@@ -15,7 +15,7 @@ from test_gans import blobs
 import tinygen as tg
 from tinygen import checkpoint, cli
 from tinygen.flags import FlagError, flags_of_function, make_config
-from tinygen.models import ddpm, denoising, samplers
+from tinygen.models import ddpm, denoising
 from tinygen.models.samplers import Sampling
 from tinygen.run import Run
 
@@ -223,7 +223,7 @@ def test_train_sample_and_look(net, data, tmp_path, small_data, capsys):
     names = sorted(p.name for p in (tmp_path / "run" / "samples").iterdir())
     assert names == ["denoising-000004.gif", "denoising-000004.png", "samples-000004.png"]
     assert (tmp_path / "run" / "schedule.png").exists()
-    assert "signal to noise at T" in capsys.readouterr().err
+    assert "signal to noise at T 2.43e-09" in capsys.readouterr().err
     assert {"loss", "loss_t1of4", "loss_t4of4"} <= run.metrics()[-1].keys()
     with Image.open(tmp_path / "run" / "samples" / "denoising-000004.gif") as film:
         assert film.n_frames > 1
@@ -337,20 +337,24 @@ def test_a_walk_begins_and_ends_at_its_images():
 
 
 def test_evaluate(tmp_path, small_data, monkeypatch):
-    monkeypatch.setattr(ddpm.adversarial, "measured", lambda run, draw, data, folder, labels: {
+    monkeypatch.setattr(ddpm.adversarial, "measured", lambda run, n, draw, data, folder, labels: {
         "images": len(draw()), "labels": None if labels is None else labels.tolist()
     })  # fmt: skip
     run = trained(tmp_path / "run", conditional=True)
     found = ddpm.evaluate(run, samples=12, sampling_steps=2)
     assert found["images"] == found["bound_images"] == 12 and found["labels"] == [*range(10), 0, 1]
+    assert (found["sampler"], found["sampling_steps"], found["weights"]) == ("ddim", 2, "ema")
     parts = found["prior_kl"] + found["steps_bits"] + found["reconstruction_bits"]
     assert found["bits_per_dim"] == pytest.approx(parts, rel=1e-6) and found["bits_per_dim_se"] > 0
 
 
 def test_evaluate_draws_nothing_where_nothing_measures_it(tmp_path, small_data, monkeypatch, capsys):
     run = trained(tmp_path / "run")
-    monkeypatch.setattr(ddpm, "sample", None)
+    monkeypatch.setattr(denoising, "drawn", None)
     found = ddpm.evaluate(run, samples=12)
+    for flag, value in {"eta": 2.0, "sampling_steps": 5000, "guidance": 2.0}.items():
+        with pytest.raises(FlagError, match=f"--{flag.replace('_', '-')}"):
+            ddpm.evaluate(run, samples=12, **{flag: value})
     assert "images" not in found and found["bound_images"] == 12
     assert "glyphs has no evaluator" in capsys.readouterr().err
 
@@ -390,6 +394,7 @@ def test_the_commands(tmp_path, small_data, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(denoising, "drawn", None)  # refused before anything is drawn
         assert "--data: images of cifar10 are 3 x 32 x 32" in told("eval", "a", "--data", "cifar10")
+        assert "fd: found 500 images, expected at least 896" in told("eval", "a", "--samples", "500")
     assert "--label: found 10, expected 0 to 9" in told("sample", "a", "--label", "10")
     assert "--walk: needs a sampler that draws nothing" in told(
         "sample", "a", "--walk", "linear", "--eta", "1"
@@ -399,6 +404,8 @@ def test_the_commands(tmp_path, small_data, monkeypatch, capsys):
     assert "--attribute: ddpm has no space of z" in told("sample", "a", "--attribute", "slant")
     for flags, line in {
         "--label-dropout 2": "--label-dropout: found 2.0, expected 1 or less",
+        "--conditional --label-dropout 0": "--label-dropout: found 0, expected more: guidance",
+        "--label-dropout 0.2": "--label-dropout: only with --conditional",
         "--width 12": "UNet: width 12 must be a multiple of its 8 groups",
         "--ema 1.5": "--ema: found 1.5, expected 1 or less",
         "--noise-levels 1": "--noise-levels: found 1, expected 2 or more",
@@ -433,12 +440,26 @@ def test_every_flag_of_sample_and_eval_is_explained():
             assert flag.help, flag.name
 
 
-def test_no_flag_is_dead():
-    """Every field of Config and Sampling is read by the code that trains and draws."""
-    import inspect
+OTHERS = dict(seed=1, steps=3, batch=4, lr=0.01, net="dit", width=16, noise_levels=40, schedule="cosine")
+OTHERS |= dict(predict="v", variance="small", loss="bound", conditional=False, label_dropout=0.5, ema=0.1)
+OTHER_WAYS = dict(sampler="ancestral", sampling_steps=7, eta=0.5, guidance=2.0, clip=False, weights="raw")
 
-    source = "".join(inspect.getsource(module) for module in (ddpm, denoising, samplers, ddpm.adversarial))
-    for field in dataclasses.fields(ddpm.Config):
-        assert f"config.{field.name}" in source or field.name in ("checkpoint_every",), field.name
-    for field in dataclasses.fields(Sampling):
-        assert f"sampling.{field.name}" in source, field.name
+
+def test_no_flag_is_dead(tmp_path, small_data):
+    """Every field of Config changes the images or the bound of a run, every field of Sampling its images."""
+
+    def drawn(name, **values):
+        run = trained(tmp_path / name, **{"conditional": True, "lr": 0.1, "batch": 8, "ema": 0.9} | values)
+        return run, ddpm.sample(run, 2), ddpm.evaluate(run, samples=4)["bits_per_dim"]
+
+    run, images, bits = drawn("as it is")
+    again = drawn("again")
+    assert np.array_equal(again[1], images) and again[2] == bits  # what differs below does for its flag
+    for flag, value in OTHERS.items():
+        _, others, other_bits = drawn(flag, **{flag: value})
+        assert other_bits != bits or not np.array_equal(others, images), flag
+    ways = {flag: ddpm.sample(run, 2, **{flag: value}) for flag, value in OTHER_WAYS.items()}
+    assert [flag for flag, others in ways.items() if np.array_equal(others, images)] == []
+    plain = {"data", "data_dir", "pictures_every", "checkpoint_every"}  # of what is read and written
+    assert {field.name for field in dataclasses.fields(ddpm.Config)} - plain == OTHERS.keys()
+    assert {field.name for field in dataclasses.fields(Sampling)} == OTHER_WAYS.keys()

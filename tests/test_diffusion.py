@@ -35,6 +35,9 @@ def test_cosine_is_the_papers_and_clips_one_beta():
     f = np.cos((t / T + 0.008) / 1.008 * np.pi / 2) ** 2
     np.testing.assert_allclose(s.alpha_bar[:T], f / f[0], rtol=1e-9)
     assert (s.beta == 0.999).sum() == 1 and s.beta[T] == 0.999
+    assert s.alpha_bar[T] == pytest.approx(
+        2.428e-9, rel=1e-3
+    )  # the 0.001 that the clip leaves, of f(999) / f(0)
     # without a clipped x_0, step T multiplies what it sees by 31.6
     assert 1 / math.sqrt(1 - s.beta[T]) == pytest.approx(31.6, abs=0.03)
 
@@ -400,8 +403,15 @@ def test_guidance_leaves_a_learned_variance_alone():
 # The bound
 
 
-def test_a_uniform_density_has_8_bits_a_dimension():
+def test_a_uniform_density_has_8_bits_a_dimension(monkeypatch):
     assert bits_per_dim(784 * math.log(256), 784) == pytest.approx(8)
+    # of 256 values as likely as one another, in every way that the bound adds up and divides
+    monkeypatch.setattr(
+        variational_bound, "discretized_log_likelihood", lambda x0, *_: 0 * x0 - math.log(256)
+    )
+    x0, first = tg.zeros(5, 3, 4, 2), tg.tensor(np.ones((5, 1, 1, 1), bool))
+    bits = variational_bound.term(x0, x0, x0, x0, x0, first)
+    np.testing.assert_allclose(bits.numpy(), [8] * 5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("mean, deviation", [(0.0, 0.3), (-0.97, 0.05), (1.3, 0.01), (0.2, 5.0)])

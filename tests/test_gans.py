@@ -638,7 +638,7 @@ def test_bad_input(tmp_path, monkeypatch, capsys, small_data):
             ),
             (
                 ["--data", "mnist"],
-                "fd: found 50 images, expected at least 1,280: 10 for each of 128 features",
+                "fd: found 50 images, expected at least 896: 7 for each of 128 features",
             ),
         ]:
             assert told("eval", run, "--samples", "50", *more).startswith(f"tinygen: error: {says}")

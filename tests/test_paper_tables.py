@@ -8,6 +8,7 @@ import pytest
 
 from tinygen import blas
 from tinygen.benchmarks import paper_tables
+from tinygen.benchmarks.finished_run import finished_run
 from tinygen.benchmarks.table_cells import minutes
 from tinygen.models import adversarial, classifier, gan
 from tinygen.run import Run
@@ -149,17 +150,20 @@ def test_each_row_names_a_table_and_a_command():
         assert row["train"].split()[0] not in ("tinygen", "train"), name
 
 
-def test_a_run_of_another_command_is_not_added(tmp_path, monkeypatch):
-    monkeypatch.setitem(
-        paper_tables.ROWS, "row", {"train": "classifier --steps 2 --batch 10", "table": "images"}
-    )
+def test_a_run_of_another_command_is_not_added(tmp_path):
+    command = "classifier --steps 2 --batch 10"
 
     def trained(name, **options):
         config = classifier.Config(**{"steps": 2, "batch": 10, "seed": 5} | options)
         return classifier.train(config, Run.create("classifier", config, tmp_path / name)).folder
 
-    paper_tables._refuse_another_command("row", trained("right"))
-    with pytest.raises(SystemExit, match=r"lr is 0\.1, the row row has 0\.003"):
-        paper_tables._refuse_another_command("row", trained("wrong", lr=0.1))
-    with pytest.raises(SystemExit, match="steps is 1, the row row has 2"):
-        paper_tables._refuse_another_command("row", trained("short", steps=1))
+    assert finished_run(trained("right"), command).config.seed == 5
+    with pytest.raises(SystemExit, match=rf"lr is 0\.1, that of `train {command}` is 0\.003"):
+        finished_run(trained("wrong", lr=0.1), command)
+    with pytest.raises(SystemExit, match=r"steps is 1, that of .* is 2"):
+        finished_run(trained("short", steps=1), command)
+    run = trained("stopped")
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    (run / "metrics.jsonl").write_text(lines[-1].replace('"step": 2', '"step": 1') + "\n")
+    with pytest.raises(SystemExit, match=f"stands at step 1, `train {command}` ends at 2"):
+        finished_run(run, command)

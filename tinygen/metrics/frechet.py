@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygen.metrics.errors import MetricError
 
-IMAGES_PER_FEATURE = 10  # fewer, and the covariances' sampling error is much of the distance
+IMAGES_PER_FEATURE = 7  # fewer, and the covariances' sampling error is much of the distance
 
 
 def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
