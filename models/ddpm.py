@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -327,8 +326,9 @@ def evaluate(
     labels, flags = classes_asked(run.config, samples, None), make_config(Sampling, sampling)
     net = trained(run, flags.weights)
     denoiser = denoiser_of(net, run.config, flags)
-    draw = partial(denoising.drawn, denoiser, samples, 0, labels)
-    found = adversarial.measured(run, samples, draw, data, data_dir, labels)
+    found = adversarial.measured(
+        run, samples, lambda: denoising.drawn(denoiser, samples, 0, labels), data, data_dir, labels
+    )
     if "images" in found:
         found |= asdict(flags) | {"sampling_steps": len(denoiser.visited) - 1}
     return found | bound(net, run.config, test.reshape(-1, *adversarial.shape_of(run.config.data)))
