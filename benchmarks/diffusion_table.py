@@ -42,6 +42,7 @@ TRAIN = {  # run -> its command
 }
 VARIANCES = "eps-1000", "small-1000", "learned-1000"  # runs whose steps' variance is to be seen
 DRAWN = "ancestral, 50 steps"
+AS_DEFAULT = "ddim, η 0, 50 steps", "guidance 1"  # what the default figures are too, and not measured twice
 # FD of DDIM on CIFAR-10, steps 10, 20, 50, 100, 1000: Song et al. 2020, arXiv 2010.02502, table 1 (FID)
 DDIM_PAPER = {
     "ddim, η 0": (13.36, 6.84, 4.67, 4.16, 4.04),
@@ -57,6 +58,11 @@ SAMPLERS = {f"ddim, η {eta:g}": {"sampler": "ddim", "eta": eta} for eta in ETAS
 
 def measurements(run: str) -> Iterator[tuple[str, int, dict]]:
     """What is measured of a run: a key, how many images, the sampler's flags."""
+    every = _every_measurement(run)
+    return (what for what in every if what[0] not in AS_DEFAULT)
+
+
+def _every_measurement(run: str) -> Iterator[tuple[str, int, dict]]:
     yield "default", SAMPLES, {}
     if run in VARIANCES:
         yield DRAWN, SAMPLES, {"sampler": "ancestral", "sampling_steps": 50}
@@ -123,6 +129,12 @@ def _results() -> dict:
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
 
+def _at(results: dict, name: str) -> dict:
+    """All figures of a run, the default ones under their other names too."""
+    measures = results.get(name, {}).get("measures", {})
+    return measures | {key: measures["default"] for key in AS_DEFAULT if "default" in measures}
+
+
 def _in_order(results: dict) -> dict:
     return {name: results[name] for name in TRAIN if name in results}
 
@@ -139,7 +151,7 @@ def tables(results: dict | None = None) -> str:
 
 def steps_table(results: dict) -> str:
     """FD and KID over the number of steps, for each sampler, beside the paper's FID."""
-    measures = results.get("base", {}).get("measures", {})
+    measures = _at(results, "base")
     every = (*STEPS, LONG[0])
     lines = []
     for name in SAMPLERS:
@@ -244,7 +256,7 @@ def _choices_ordered(results: dict) -> list[str]:
 
 def guidance_table(results: dict) -> str:
     """Class accuracy, precision and recall over the scale of guidance."""
-    measures = results.get("conditional", {}).get("measures", {})
+    measures = _at(results, "conditional")
     found = {scale: measures.get(f"guidance {scale:g}") for scale in GUIDANCES}
     lines = [
         f"| {scale:g} | {100 * m['accuracy']:.1f} % | {m['precision']:.3f} | {m['recall']:.3f} | {m['fd']:.2f} |"
