@@ -100,7 +100,10 @@ def test_orderings_are_told_as_they_come_out():
     assert (
         "| ddim, η 0.5 | 6.00 / 0.100 | 3.50 / 0.100 |  |  |  | 16.66 / 8.35 / 5.25 / 4.46 / 4.29 |" in text
     )
-    assert "`tinygen train ddpm --data mnist` (9.5 minutes); 2,048 images, with 1,000 steps 1,000" in text
+    assert (
+        "`tinygen train ddpm --data mnist` (9.5 minutes); 2,048 images, with 1,000 steps 1,000 images, which alone"
+        in text
+    )
 
     names = "eps", "paper", "bound", "eps-1000", "learned-1000"
     rows = {name: row(name, default=dict(FIGURES)) for name in names}
