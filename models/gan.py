@@ -24,8 +24,8 @@ from tinygen.run import Run
 
 PIXELS = 784
 RECIPES = {
-    "seed": dict(steps=29_000, batch=64, eps=0.8, ema=0.0),
-    "taught": dict(steps=30_000, batch=64, eps=1e-5, ema=0.999),
+    "seed": dict(steps=29_000, batch=64, eps=0.8, ema=0.0, anneal=100),
+    "taught": dict(steps=30_000, batch=64, eps=1e-5, ema=0.999, anneal=0),
 }
 
 
@@ -34,11 +34,12 @@ class Config:
     data: str = "glyphs"  # glyphs, mnist or fashion-mnist
     data_dir: str | None = None  # where the data set's files are
     seed: int = 0  # of the initial parameters and of everything drawn in training
-    recipe: Literal["taught", "seed"] = "taught"  # the values of the four flags below that are not given
+    recipe: Literal["taught", "seed"] = "taught"  # the values of the five flags below that are not given
     steps: int | None = None  # training steps: 30,000, the seed's 29,000
     batch: int | None = None  # real images a step, and as many generated ones: 64, the seed's too
     eps: float | None = None  # of the generator's BatchNorm: 1e-5, the seed's 0.8
     ema: float | None = None  # decay of the average that draws the images: 0.999, the seed's 0 for none
+    anneal: int | None = None  # epochs of a cosine that takes the rate to 0: 0 for none, the seed's 100
     lr: float = 2e-4  # of Adam, whose first beta is 0.5
     lr_ratio: float = 1.0  # the discriminator's rate in the generator's
     loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = "non_saturating"  # of both
@@ -100,13 +101,14 @@ def build(config: Config) -> tuple[Generator, Discriminator]:
 def train(config: Config, run: Run | None = None) -> Run:
     """Both networks in turns on grey images."""
     run = run or Run.create("gan", config)
-    return alternate(run, *build(config), *adversarial.load_images(config, grey=True))
+    return alternate(run, *build(config), *adversarial.load_images(config, grey=True), config.anneal)
 
 
-def alternate(run: Run, generator, discriminator, dataset, images) -> Run:
+def alternate(run: Run, generator, discriminator, dataset, images, anneal: int = 0) -> Run:
     """A step of the discriminator and one of the generator on the same generated images (algorithm 1, k = 1).
 
     Real and generated images go to the discriminator as two batches, each with its own BatchNorm statistics.
+    anneal: epochs in which both rates fall to 0 along half a cosine, a step an epoch; 0: they stay
     """
     config = run.config
     run.record(data_sha256=dataset.sha256)
@@ -117,6 +119,10 @@ def alternate(run: Run, generator, discriminator, dataset, images) -> Run:
     ema, watch = optim.EMA(generator, config.ema), Watch(run, config.loss)
     run.track(generator=generator, discriminator=discriminator, ema=ema, watch=watch)
     run.track(optimizer_g=optimizer_g, optimizer_d=optimizer_d)
+    if anneal:
+        schedule_g = optim.lr_scheduler.CosineAnnealingLR(optimizer_g, anneal)
+        schedule_d = optim.lr_scheduler.CosineAnnealingLR(optimizer_d, anneal)
+        run.track(schedule_g=schedule_g, schedule_d=schedule_d)
 
     for step in run.steps(config.steps):
         real = real_batch(images, config, step, run.device)
@@ -135,6 +141,9 @@ def alternate(run: Run, generator, discriminator, dataset, images) -> Run:
         optimizer_g.step()
         if config.ema:
             ema.update()
+        if anneal and run.every(len(images) // config.batch):  # an epoch ends
+            schedule_g.step()
+            schedule_d.step()
 
         watch.look(discriminator, generator, real, fake, real_logits, fake_logits, loss_d)
         if config.measure_every and run.every(config.measure_every):

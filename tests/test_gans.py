@@ -178,6 +178,8 @@ def test_a_run_that_stops_goes_on_to_the_same_bits(model, tmp_path, small_data, 
     monkeypatch.setattr(Watch, "MEMORY", 3 if model == "gan" else 2)
     monkeypatch.setattr(Watch, "COLLAPSED", 10.0)
     values = {"steps": 30, "checkpoint_every": 11}
+    if model == "gan":
+        values |= {"anneal": 5, "batch": 60}  # epochs of 6 steps; one ends at step 24
     module, config = small_config(model, **values)
     arrays = require_same_bits(module, command(model), config, tmp_path, 23, monkeypatch)
     assert any(name.startswith("ema.") for name in arrays)
@@ -256,13 +258,16 @@ def test_a_resumed_run_may_be_longer(tmp_path, small_data, monkeypatch):
 
 
 def test_the_seeds_recipe_trains_as_the_seed_program_does(tmp_path, small_data, monkeypatch):
-    """The losses of four steps: their networks and loop under PyTorch, from our weights, images and noise."""
+    """The losses of two epochs of two steps: their networks and loop under PyTorch, from our weights, images and noise.
+
+    Their rates fall along a cosine of 100 epochs; here of two, so that the second epoch has half the rate.
+    """
     torch = pytest.importorskip("torch")
     from test_seeds import SEEDS, block
 
     if not SEEDS.is_dir():
         pytest.skip("the seed texts are not beside this checkout")
-    config = gan.Config(recipe="seed", steps=4, batch=8)
+    config = gan.Config(recipe="seed", steps=4, batch=len(blobs().train_images) // 2, anneal=2)
     assert (config.eps, config.ema) == (0.8, 0)
     logged = []
     monkeypatch.setattr(Run, "log", lambda run, **given: logged.append(given))
@@ -276,10 +281,18 @@ def test_the_seeds_recipe_trains_as_the_seed_program_does(tmp_path, small_data, 
         names[name].load_state_dict(state)
     images = blobs().train_images[:, None]
     batches = [adversarial.real_batch(images, config, i, None).numpy() for i in range(4)]
-    draws = iter([tg.random.Generator(0).at("z", i).normal((8, 100)) for i in range(4)])
+    draws = iter([tg.random.Generator(0).at("z", i).normal((config.batch, 100)) for i in range(4)])
     monkeypatch.setattr(torch, "randn", lambda *size: torch.tensor(next(draws)))
-    names.update(dataloader=[torch.tensor(b) for b in batches], num_epochs=1, batch_size=8, latent_dim=100)
+    epochs = iter([batches[:2], batches[2:]])
+
+    class Loader:
+        def __iter__(self):
+            return iter([torch.tensor(b) for b in next(epochs)])
+
+    names.update(dataloader=Loader(), num_epochs=2, batch_size=config.batch, latent_dim=100)
     loop = block("001", "for epoch in range(num_epochs):")
+    assert loop.count(f"T_max={gan.Config(recipe='seed').anneal})") == 2
+    loop = loop.replace("T_max=100", "T_max=2")
     names["note"] = lambda *losses: theirs.append(tuple(loss.item() for loss in losses))
     exec(
         loop.replace("        optimizer_G.step()\n", "        optimizer_G.step(); note(d_loss, g_loss)\n"),
@@ -656,7 +669,8 @@ def test_bad_input(tmp_path, monkeypatch, capsys, small_data):
 
 def test_recipes():
     seed, taught = gan.Config(recipe="seed"), gan.Config()
-    assert (seed.steps, seed.batch, seed.eps, seed.ema, seed.lr) == (29_000, 64, 0.8, 0.0, 2e-4)
-    assert taught.eps == 1e-5 and taught.ema > 0
+    assert (seed.steps, seed.batch, seed.eps, seed.ema) == (29_000, 64, 0.8, 0.0)
+    assert (seed.lr, seed.anneal) == (2e-4, 100)
+    assert taught.eps == 1e-5 and taught.ema > 0 and taught.anneal == 0
     assert gan.Config(recipe="seed", eps=0.1).eps == 0.1
     assert dataclasses.replace(seed, steps=5).steps == 5
