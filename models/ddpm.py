@@ -36,9 +36,7 @@ from tinygen.run import Run
 CLASSES = 10
 TERMS = 4  # steps of the bound that each test image is measured on
 TEST_SEED = 0  # of their noise
-HYBRID = (
-    0.001  # of the bound beside L_simple for a learned variance and eps (Nichol & Dhariwal 2021, section 3.1)
-)
+HYBRID = 0.001  # of the bound beside L_simple, for a learned variance (Nichol & Dhariwal 2021, section 3.1)
 Walk = Literal["linear", "spherical"]
 Part = Literal["left", "right", "top", "bottom", "center"]
 

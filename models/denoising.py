@@ -41,9 +41,8 @@ class Denoiser:
     device: object
 
     def __post_init__(self) -> None:
-        samplers.rule_of(
-            self.sampling, self.schedule, None, self.variance
-        )  # which refuses flags, as this does:
+        # both only to refuse wrong flags before anything is drawn
+        samplers.rule_of(self.sampling, self.schedule, None, self.variance)
         samplers.visited(self.sampling, self.schedule)
 
     @property

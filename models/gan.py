@@ -12,20 +12,22 @@ tinygen train gan --data mnist --recipe seed     8.17, 0.052, 12.53: as the seed
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from tinygen import manual_seed, nn, optim, random
+from tinygen.flags import FlagError
 from tinygen.models import adversarial
 from tinygen.models.adversarial import LOSSES, Watch, noise, packed, real_batch
 from tinygen.run import Run
 
 PIXELS = 784
 RECIPES = {
-    "seed": dict(steps=29_000, batch=64, eps=0.8, ema=0.0, anneal=100),
-    "taught": dict(steps=30_000, batch=64, eps=1e-5, ema=0.999, anneal=0),
+    "seed": dict(steps=29_000, batch=64, eps=0.8, ema=0.0, warmup=500, anneal=100),
+    "taught": dict(steps=30_000, batch=64, eps=1e-5, ema=0.999, warmup=0, anneal=0),
 }
 
 
@@ -34,11 +36,12 @@ class Config:
     data: str = "glyphs"  # glyphs, mnist or fashion-mnist
     data_dir: str | None = None  # where the data set's files are
     seed: int = 0  # of the initial parameters and of everything drawn in training
-    recipe: Literal["taught", "seed"] = "taught"  # the values of the five flags below that are not given
+    recipe: Literal["taught", "seed"] = "taught"  # the values of the six flags below that are not given
     steps: int | None = None  # training steps: 30,000, the seed's 29,000
     batch: int | None = None  # real images a step, and as many generated ones: 64, the seed's too
     eps: float | None = None  # of the generator's BatchNorm: 1e-5, the seed's 0.8
     ema: float | None = None  # decay of the average that draws the images: 0.999, the seed's 0 for none
+    warmup: int | None = None  # steps in which the rate grows from 0: none, the seed's 500
     anneal: int | None = None  # epochs of a cosine that takes the rate to 0: 0 for none, the seed's 100
     lr: float = 2e-4  # of Adam, whose first beta is 0.5
     lr_ratio: float = 1.0  # the discriminator's rate in the generator's
@@ -53,6 +56,9 @@ class Config:
         for name, value in RECIPES[self.recipe].items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
+        for name in ("warmup", "anneal"):
+            if getattr(self, name) < 0:
+                raise FlagError(f"--{name}: found {getattr(self, name)}, expected 0 or more")
 
 
 class Generator(nn.Module):
@@ -101,14 +107,22 @@ def build(config: Config) -> tuple[Generator, Discriminator]:
 def train(config: Config, run: Run | None = None) -> Run:
     """Both networks in turns on grey images."""
     run = run or Run.create("gan", config)
-    return alternate(run, *build(config), *adversarial.load_images(config, grey=True), config.anneal)
+    dataset, images = adversarial.load_images(config, grey=True)
+    epoch = max(1, len(images) // config.batch)  # steps
+    return alternate(run, *build(config), dataset, images, lambda step: lr_factor(step, epoch, config))
 
 
-def alternate(run: Run, generator, discriminator, dataset, images, anneal: int = 0) -> Run:
+def lr_factor(step: int, epoch: int, config: Config) -> float:
+    """What the rates are times: up to 1 over the first steps, and down along half a cosine, every epoch anew."""
+    warm = min(1.0, (step + 1) / max(1, config.warmup))
+    return warm * (0.5 * (1 + math.cos(math.pi * (step // epoch) / config.anneal)) if config.anneal else 1.0)
+
+
+def alternate(run: Run, generator, discriminator, dataset, images, lr_factor=lambda step: 1.0) -> Run:
     """A step of the discriminator and one of the generator on the same generated images (algorithm 1, k = 1).
 
     Real and generated images go to the discriminator as two batches, each with its own BatchNorm statistics.
-    anneal: epochs in which both rates fall to 0 along half a cosine, a step an epoch; 0: they stay
+    lr_factor: of both learning rates, at a step
     """
     config = run.config
     run.record(data_sha256=dataset.sha256)
@@ -116,13 +130,10 @@ def alternate(run: Run, generator, discriminator, dataset, images, anneal: int =
     generator, discriminator = generator.to(run.device), discriminator.to(run.device)
     optimizer_g = optim.Adam(generator.parameters(), config.lr, betas=(0.5, 0.999))
     optimizer_d = optim.Adam(discriminator.parameters(), config.lr * config.lr_ratio, betas=(0.5, 0.999))
+    rate_g, rate_d = (optim.lr_scheduler.LambdaLR(o, lr_factor) for o in (optimizer_g, optimizer_d))
     ema, watch = optim.EMA(generator, config.ema), Watch(run, config.loss)
     run.track(generator=generator, discriminator=discriminator, ema=ema, watch=watch)
-    run.track(optimizer_g=optimizer_g, optimizer_d=optimizer_d)
-    if anneal:
-        schedule_g = optim.lr_scheduler.CosineAnnealingLR(optimizer_g, anneal)
-        schedule_d = optim.lr_scheduler.CosineAnnealingLR(optimizer_d, anneal)
-        run.track(schedule_g=schedule_g, schedule_d=schedule_d)
+    run.track(optimizer_g=optimizer_g, optimizer_d=optimizer_d, rate_g=rate_g, rate_d=rate_d)
 
     for step in run.steps(config.steps):
         real = real_batch(images, config, step, run.device)
@@ -134,16 +145,15 @@ def alternate(run: Run, generator, discriminator, dataset, images, anneal: int =
         optimizer_d.zero_grad()
         loss_d.backward()
         optimizer_d.step()
+        rate_d.step()
 
         loss_g = loss.generator(discriminator(packed(fake, config.packing)))
         optimizer_g.zero_grad()
         loss_g.backward(inputs=list(generator.parameters()))  # the discriminator's gradients are not needed
         optimizer_g.step()
+        rate_g.step()
         if config.ema:
             ema.update()
-        if anneal and run.every(len(images) // config.batch):  # an epoch ends
-            schedule_g.step()
-            schedule_d.step()
 
         watch.look(discriminator, generator, real, fake, real_logits, fake_logits, loss_d)
         if config.measure_every and run.every(config.measure_every):

@@ -260,14 +260,15 @@ def test_a_resumed_run_may_be_longer(tmp_path, small_data, monkeypatch):
 def test_the_seeds_recipe_trains_as_the_seed_program_does(tmp_path, small_data, monkeypatch):
     """The losses of two epochs of two steps: their networks and loop under PyTorch, from our weights, images and noise.
 
-    Their rates fall along a cosine of 100 epochs; here of two, so that the second epoch has half the rate.
+    Their rates fall along a cosine of 100 epochs; here of two, so that the second has half the rate.  The warm-up is
+    advised in their text and not in their program.
     """
     torch = pytest.importorskip("torch")
     from test_seeds import SEEDS, block
 
     if not SEEDS.is_dir():
         pytest.skip("the seed texts are not beside this checkout")
-    config = gan.Config(recipe="seed", steps=4, batch=len(blobs().train_images) // 2, anneal=2)
+    config = gan.Config(recipe="seed", steps=4, batch=len(blobs().train_images) // 2, anneal=2, warmup=0)
     assert (config.eps, config.ema) == (0.8, 0)
     logged = []
     monkeypatch.setattr(Run, "log", lambda run, **given: logged.append(given))
@@ -667,10 +668,21 @@ def test_bad_input(tmp_path, monkeypatch, capsys, small_data):
         Run.create("cgan", cgan.Config(), "a", resume=True)
 
 
+def test_rates_grow_and_fall():
+    """Linearly over the first 4 steps, then half a cosine of 10 epochs of 3 steps, every epoch at one height."""
+    factors = [gan.lr_factor(step, 3, gan.Config(warmup=4, anneal=10)) for step in range(30)]
+    np.testing.assert_allclose(factors[:3], [0.25, 0.5, 0.75])
+    heights = (1 + np.cos(np.pi * np.arange(10) / 10)) / 2
+    np.testing.assert_allclose(factors[3:], np.repeat(heights, 3)[3:])
+    assert {gan.lr_factor(step, 3, gan.Config()) for step in range(30)} == {1.0}
+    with pytest.raises(FlagError, match="--warmup: found -1, expected 0 or more"):
+        gan.Config(warmup=-1)
+
+
 def test_recipes():
     seed, taught = gan.Config(recipe="seed"), gan.Config()
     assert (seed.steps, seed.batch, seed.eps, seed.ema) == (29_000, 64, 0.8, 0.0)
-    assert (seed.lr, seed.anneal) == (2e-4, 100)
-    assert taught.eps == 1e-5 and taught.ema > 0 and taught.anneal == 0
+    assert (seed.lr, seed.warmup, seed.anneal) == (2e-4, 500, 100)
+    assert taught.eps == 1e-5 and taught.ema > 0 and taught.warmup == taught.anneal == 0
     assert gan.Config(recipe="seed", eps=0.1).eps == 0.1
     assert dataclasses.replace(seed, steps=5).steps == 5
