@@ -26,7 +26,7 @@ from tinygen.run import Run
 
 PIXELS = 784
 RECIPES = {
-    "seed": dict(steps=29_000, batch=64, eps=0.8, ema=0.0, warmup=500, anneal=100),
+    "seed": dict(steps=25_000, batch=64, eps=0.8, ema=0.0, warmup=500, anneal=100),
     "taught": dict(steps=30_000, batch=64, eps=1e-5, ema=0.999, warmup=0, anneal=0),
 }
 
@@ -37,7 +37,7 @@ class Config:
     data_dir: str | None = None  # where the data set's files are
     seed: int = 0  # of the initial parameters and of everything drawn in training
     recipe: Literal["taught", "seed"] = "taught"  # the values of the six flags below that are not given
-    steps: int | None = None  # training steps: 30,000, the seed's 29,000
+    steps: int | None = None  # training steps: 30,000, the seed's 25,000
     batch: int | None = None  # real images a step, and as many generated ones: 64, the seed's too
     eps: float | None = None  # of the generator's BatchNorm: 1e-5, the seed's 0.8
     ema: float | None = None  # decay of the average that draws the images: 0.999, the seed's 0 for none

@@ -681,7 +681,7 @@ def test_rates_grow_and_fall():
 
 def test_recipes():
     seed, taught = gan.Config(recipe="seed"), gan.Config()
-    assert (seed.steps, seed.batch, seed.eps, seed.ema) == (29_000, 64, 0.8, 0.0)
+    assert (seed.steps, seed.batch, seed.eps, seed.ema) == (25_000, 64, 0.8, 0.0)
     assert (seed.lr, seed.warmup, seed.anneal) == (2e-4, 500, 100)
     assert taught.eps == 1e-5 and taught.ema > 0 and taught.warmup == taught.anneal == 0
     assert gan.Config(recipe="seed", eps=0.1).eps == 0.1
