@@ -5,9 +5,10 @@ The two networks of the seed programs, 28 x 28 images in [-1, 1].  On MNIST, by 
 
 tinygen train gan --data mnist                   9.11, 0.008, 1.96: BatchNorm's eps of 1e-5, an averaged generator
 tinygen train gan --data mnist --steps 12000     8.67, 0.011, 5.45
-tinygen train gan --data mnist --recipe seed     8.17, 0.052, 12.53: as the seed programs train, eps 0.8, no average;
-                                                 with 2 BLAS threads, so rounded otherwise, 2.60, 1.243, 93.75: a few
-                                                 images again and again
+tinygen train gan --data mnist --recipe seed     7.92, 0.058, 15.12: as the seed programs train, eps 0.8, no average,
+                                                 with the warm-up that their text advises
+... --recipe seed --warmup 0 --anneal 0 --steps 29000   8.17, 0.052, 12.53; with 2 BLAS threads, so rounded otherwise,
+                                                 2.60, 1.243, 93.75: a few images again and again
 """
 
 from __future__ import annotations

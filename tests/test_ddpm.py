@@ -327,6 +327,16 @@ def test_strips_walks_and_completions(tmp_path, small_data):
     assert np.abs(np.diff(rows, axis=1)).max((0, 2, 3)).min() > 1e-3
 
 
+@pytest.mark.parametrize("moments, shown", [(7, 7), (1001, denoising.FILM)])
+def test_a_film_is_short_however_many_steps_there_are(moments, shown):
+    frames = [(np.full((2, 4, 4), i / 1000), np.full((2, 4, 4), 1.0)) for i in range(moments)]
+    sheets = denoising.animated(frames)
+    assert len(sheets) == shown == len({sheet.tobytes() for sheet in sheets})
+    first, last = denoising.animated(frames[:1])[0], denoising.animated(frames[-1:])[0]
+    np.testing.assert_array_equal(sheets[0], first)
+    np.testing.assert_array_equal(sheets[-1], last)
+
+
 def test_a_walk_begins_and_ends_at_its_images():
     """With the network that is right about one image, DDIM's noise of it comes back as that image."""
     config = config_of(noise_levels=1000)
