@@ -22,6 +22,7 @@ def finished_run(folder: Path, train: str):
     add_flags(parser, flags_of(module.Config))
     expected = to_json(make_config(module.Config, parser.parse(flags)))
     run = Run.open(folder, module.Config)
+    run.expect_said()
     found = to_json(run.config)
     free = {"seed", "data_dir", "checkpoint_every"}
     if expected.get("measure_every") is None:

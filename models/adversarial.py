@@ -138,9 +138,9 @@ class Watch:
     d_real, d_fake: the mean answer to real and generated images; grad_d, grad_g: norms of all gradients;
     diversity: the variance of generated images over the batch, summed over pixels, in that of real ones;
     nearest: how far they are from the nearest other one of the batch, in what real ones are.  A few images drawn again
-    and again have the one, not the other.  The seed programs' GAN begins so without a warm-up, and mostly goes on from
-    it: 0.05 after 1,000 steps of `tinygen train gan --data mnist --recipe seed --warmup 0 --anneal 0 --seed 1`,
-    0.16 after 5,000 (seed 2: 0.04, 0.26), but 0.01 after 29,000 of seed 0, on two threads: judged late, therefore.
+    and again have the one, not the other.  The seed programs' GAN begins like that and mostly goes on from it: 0.05
+    after 1,000 steps of `tinygen train gan --data mnist --recipe seed --seed 1`, 0.23 after 5,000 (seed 2: 0.04, 0.33),
+    but 0.01 after 5,000 and after 15,000 with `--warmup 0 --seed 0` on two threads.  So few images are judged late.
     """
 
     EVERY, MEMORY = 10, 30  # steps between two looks; looks whose means are judged

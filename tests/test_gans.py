@@ -14,6 +14,7 @@ from resuming import require_same_bits
 
 import tinygen as tg
 from tinygen import checkpoint, cli, nn, optim
+from tinygen.benchmarks.finished_run import finished_run
 from tinygen.data import Dataset
 from tinygen.flags import FlagError, make_config
 from tinygen.models import adversarial, cgan, dcgan, gan, wgan, wgan_gp
@@ -669,14 +670,43 @@ def test_bad_input(tmp_path, monkeypatch, capsys, small_data):
 
 
 def test_rates_grow_and_fall():
-    """Linearly over the first 4 steps, then half a cosine of 10 epochs of 3 steps, every epoch at one height."""
-    factors = [gan.lr_factor(step, 3, gan.Config(warmup=4, anneal=10)) for step in range(30)]
+    """Linearly over the first 4 steps; half a cosine of 10 epochs of 3 steps, each at one height, and up again."""
+    factors = [gan.lr_factor(step, 3, gan.Config(warmup=4, anneal=10)) for step in range(45)]
     np.testing.assert_allclose(factors[:3], [0.25, 0.5, 0.75])
-    heights = (1 + np.cos(np.pi * np.arange(10) / 10)) / 2
-    np.testing.assert_allclose(factors[3:], np.repeat(heights, 3)[3:])
+    heights = (1 + np.cos(np.pi * np.arange(15) / 10)) / 2
+    np.testing.assert_allclose(factors[3:], np.repeat(heights, 3)[3:], atol=1e-12)
     assert {gan.lr_factor(step, 3, gan.Config()) for step in range(30)} == {1.0}
-    with pytest.raises(FlagError, match="--warmup: found -1, expected 0 or more"):
-        gan.Config(warmup=-1)
+
+
+def test_both_players_train_at_these_rates(tmp_path, small_data, monkeypatch):
+    """7 steps of 150 of the 400 images, so that an epoch has 2 steps."""
+    rates, step = [], optim.Adam.step
+    monkeypatch.setattr(optim.Adam, "step", lambda o: (rates.append(o.param_groups[0]["lr"]), step(o))[1])
+    values = dict(steps=7, batch=150, warmup=5, anneal=2, lr=0.1, lr_ratio=3.0)
+    trained("gan", tmp_path / "run", **values)
+    expected = np.array([0.2, 0.4, 0.6 / 2, 0.8 / 2, 0, 0, 1 / 2])
+    np.testing.assert_allclose(rates[1::2], 0.1 * expected, atol=1e-12)  # the discriminator's step is first
+    np.testing.assert_allclose(rates[::2], 0.3 * expected, atol=1e-12)
+
+
+def test_a_run_older_than_a_flag_of_its_recipe_is_not_gone_on_with(tmp_path, small_data):
+    """It had no warm-up, the recipe gives one: it would go on as another run."""
+    for recipe in "seed", "taught":
+        trained("gan", tmp_path / recipe, steps=2, recipe=recipe)
+        path = tmp_path / recipe / "config.json"
+        held = json.loads(path.read_text())
+        del held["config"]["warmup"], held["config"]["anneal"]
+        path.write_text(json.dumps(held))
+    module, config = small_config("gan", steps=2, recipe="seed")
+    refused = "seed: made before --warmup, which is 500 now; begin a new run"
+    with pytest.raises(RunError, match=refused):
+        Run.create("gan", config, tmp_path / "seed", resume=True)
+    with pytest.raises(RunError, match=refused):
+        finished_run(tmp_path / "seed", "gan --recipe seed")
+    assert "warmup" not in json.loads((tmp_path / "seed" / "config.json").read_text())["config"]
+    module, config = small_config("gan", steps=3)
+    module.train(config, Run.create("gan", config, tmp_path / "taught", resume=True, free={"steps"}))
+    assert Run.open(tmp_path / "taught", gan.Config).metrics()[-1]["step"] == 3
 
 
 def test_recipes():
@@ -685,4 +715,7 @@ def test_recipes():
     assert (seed.lr, seed.warmup, seed.anneal) == (2e-4, 500, 100)
     assert taught.eps == 1e-5 and taught.ema > 0 and taught.warmup == taught.anneal == 0
     assert gan.Config(recipe="seed", eps=0.1).eps == 0.1
+    for flag in "warmup", "anneal":
+        with pytest.raises(FlagError, match=f"--{flag}: found -1, expected 0 or more"):
+            make_config(gan.Config, {flag: -1})
     assert dataclasses.replace(seed, steps=5).steps == 5

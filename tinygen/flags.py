@@ -147,6 +147,8 @@ LOWEST = {
     "batch": 1,
     "latent": 1,
     "kl_warmup": 0,
+    "warmup": 0,
+    "anneal": 0,
     "lr": 0,
     "samples": 1,
     "k": 1,

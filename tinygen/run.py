@@ -10,6 +10,7 @@ Nothing here knows a model: the folder is a contract that other programs read.
 """
 
 import contextlib
+import dataclasses
 import json
 import math
 import os
@@ -89,7 +90,18 @@ class Run:
             raise RunError(f"{Path(folder, 'config.json')}: {e}") from e
         run = cls(folder, saved["model"], config)
         run._facts = {key: value for key, value in saved.items() if key not in ("model", "config")}
+        run._said = saved["config"].keys()
         return run
+
+    def expect_said(self) -> None:
+        """Refuse an opened folder older than a flag that would not be off, or at its default, if it were made now."""
+        for field in dataclasses.fields(self.config):
+            value = getattr(self.config, field.name)
+            if field.name not in self._said and value and value != field.default:
+                option = field.name.replace("_", "-")
+                raise RunError(
+                    f"{self.folder}: made before --{option}, which is {value} now; begin a new run"
+                )
 
     def path(self, name: str) -> Path:
         return self.folder / name
@@ -273,6 +285,7 @@ class Run:
         """Become the run in this folder: compare its flags with ours, read its checkpoint."""
         read_config(self.folder, self.model)  # first: another model's fields would be unknown ones
         saved = Run.open(self.folder, type(self.config))
+        saved.expect_said()
         old, new = flags.to_json(saved.config), flags.to_json(self.config)
         for name in new:
             grows = name != "steps" or new[name] >= old[name]
