@@ -35,7 +35,8 @@ BUFFERS = {"running_mean", "running_var", "num_batches_tracked"}
 
 IWAE = "Burda et al. 2015, arXiv 1509.00519: VAE, one stochastic layer, 3280 epochs, k=5000"
 # train: the command; seeds: how many runs, of seeds 0, 1, ...; table: a key of TABLES (default "models");
-# days: a row that `run` trains only where it is named; passes: an inception score, and when a run passed it is told
+# days: a row that `run` trains only where it is named; evaluate: flags of `tinygen eval`
+# passes: an inception score, and when a run passed it is told
 ROWS = {
     "vae-glyphs": dict(train="vae", paper=None),
     "vae-mnist": dict(train="vae --data mnist", paper=dict(nll=86.76, source=f"{IWAE}, another network")),
@@ -54,6 +55,12 @@ ROWS = {
     "cgan-mnist": dict(train="cgan --data mnist", table="images"),
     "ddpm-mnist": dict(train="ddpm --data mnist", table="images"),
     "ddpm-mnist-long": dict(train="ddpm --data mnist --steps 13000", table="images"),
+    "ddpm-mnist-long-eta-1": dict(
+        train="ddpm --data mnist --steps 13000",
+        evaluate="--eta 1 --sampling-steps 100",
+        days=True,
+        table="images",
+    ),
     "ddpm-fashion-mnist": dict(train="ddpm --data fashion-mnist", table="images"),
     "classifier-mnist": dict(train="classifier --data mnist", table="images"),
     "classifier-fashion-mnist": dict(train="classifier --data fashion-mnist --steps 6000", table="images"),
@@ -73,12 +80,12 @@ def run(name: str) -> dict:
 
 
 def row_of(name: str, folders: list[Path]) -> dict:
-    """Measure trained runs, one for each seed, and draw results/NAME.png from the first."""
-    runs, machine = [], _machine()
+    """Measure trained runs, one for each seed, and draw results/NAME.png from the first; no picture with `evaluate`."""
+    runs, machine, evaluate = [], _machine(), ROWS[name].get("evaluate", "")
     for folder in folders:
         run = finished_run(folder, ROWS[name]["train"])
-        printed = subprocess.run([*TINYGEN, "eval", folder], check=True, stdout=subprocess.PIPE).stdout
-        measures = json.loads(printed)
+        command = [*TINYGEN, "eval", folder, *shlex.split(evaluate)]
+        measures = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
         model, data, steps = (measures.pop(key) for key in ("model", "data", "step"))
         config = json.loads((folder / "config.json").read_text())
         found = {
@@ -90,10 +97,11 @@ def row_of(name: str, folders: list[Path]) -> dict:
         if "passes" in ROWS[name] and run.config.measure_every:
             found["passed"] = _passed(run, ROWS[name]["passes"])
         runs.append(found)
-    _draw(model, folders[0], RESULTS.with_name(f"{name}.png"))
+    if not evaluate:
+        _draw(model, folders[0], RESULTS.with_name(f"{name}.png"))
     return {
         "command": f"tinygen train {ROWS[name]['train']}",
-        "eval": "tinygen eval RUN",
+        "eval": f"tinygen eval RUN {evaluate}".rstrip(),
         "model": model,
         "data": data,
         "steps": steps,
@@ -234,7 +242,8 @@ def images_table(results: dict) -> str:
             if row["data"] == data:
                 runs = runs_of(row)
                 about = f"{len(runs)}", minutes(row), f"{row['parameters']:,}"
-                add(data, f"`{row['command']}`", [r["measures"] for r in runs], about)
+                evaluated = f", `{row['eval']}`" if row["eval"] != "tinygen eval RUN" else ""
+                add(data, f"`{row['command']}`{evaluated}", [r["measures"] for r in runs], about)
         add(data, "noise: the ceiling", [ceiling])
     judges = [
         f"`{row['command']}` ({row['minutes']:.1f} minutes, test accuracy {100 * row['measures']['accuracy']:.2f} %)"
@@ -246,7 +255,7 @@ def images_table(results: dict) -> str:
         "each other only, and FD is not the FID. Mean ± standard deviation over the seeds."
     )
     judged = f" The classifiers: {'; '.join(judges)}." if judges else ""
-    asides = " ".join(said for row in models.values() for said in _asides(row))
+    asides = " ".join(dict.fromkeys(said for row in models.values() for said in _asides(row)))  # each once
     return "\n".join([*lines, "", note + judged, *(["", asides] if asides else [])])
 
 

@@ -22,7 +22,7 @@ def results() -> list[dict]:
     """The committed measurements, by file name, those of a GPU after the CPU's."""
     found = []
     for path in sorted(
-        RESULTS.glob("*.json"), key=lambda path: (not path.name.startswith("cpu-"), path.name)
+        RESULTS.glob("*.json"), key=lambda path: (not path.name.startswith("cpu-"), path.stem)
     ):
         result = json.loads(path.read_text(encoding="utf-8")) if path.name != MODELS else {}
         if result.get("machine", {}).get("stand_in"):
@@ -209,13 +209,19 @@ def section(measured: list[dict]) -> str:
     for result in measured:
         parts += [markdown(rows) for rows in (step_rows(result), kernel_rows(result)) if len(rows) > 1]
         parts.append(f"Medians, sides in turns. {conditions(result)}")
-        parts.append(f"![operations under the measured roof](benchmarks/results/{plot_name(result)})")
+        if under_the_roof(result):
+            parts.append(f"![operations under the measured roof](benchmarks/results/{plot_name(result)})")
     note = (
         "ratio: tinygen's time over PyTorch eager's, below 1 is faster; of minima in brackets. Peaks: tinygen's / "
         "PyTorch's. Of the roof: the time that the measured roofline allows for this work, over the time taken; above "
         "100 % where data stays in the cache, or where an algorithm needs fewer operations than the plain one."
     )
     return "\n\n".join([*parts, note] if any(map(device, measured)) else [*parts, note, NO_GPU])
+
+
+def under_the_roof(result: dict) -> list[dict]:
+    """The operations that the roofline plot shows."""
+    return [case for case in result["cases"] if not case["step"] and case["flops"] and case["bytes"]]
 
 
 def plot_name(result: dict) -> str:
@@ -242,7 +248,7 @@ def draw_roofline(result: dict, path: Path) -> None:
 
     roof = result["roofline"]
     figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
-    cases = [case for case in result["cases"] if not case["step"] and case["flops"] and case["bytes"]]
+    cases = under_the_roof(result)
     intensity = [case["flops"] / case["bytes"] for case in cases]
     ends = [min([*intensity, 1]) / 2, max([*intensity, 100]) * 2]
     knee = roof["gflops"] / roof["gbps"]
@@ -280,7 +286,7 @@ def main(argv=None) -> int:
     if arguments.action == "check":
         return 0 if written(readme, measured) == readme else 1
     README.write_text(written(readme, measured), encoding="utf-8")
-    for result in measured:
+    for result in filter(under_the_roof, measured):
         draw_roofline(result, RESULTS / plot_name(result))
     return 0
 

@@ -280,6 +280,27 @@ def test_check_notices_a_readme_that_says_something_else(tmp_path, monkeypatch):
     assert (tmp_path / "roofline-2-threads.png").stat().st_size > 1000
 
 
+def test_a_result_without_rates_has_no_picture_and_stands_after_the_one_it_adds_to(tmp_path, monkeypatch):
+    more = example()
+    rates = {name: {} for name in more["cases"][0]["sides"]}
+    unrated = {"name": "ddim sampling", "flops": 0.0, "bytes": 0.0, "rates": rates}
+    more["cases"] = [more["cases"][0] | unrated]
+    assert "ddim sampling" in report.section([more]) and "roofline-" not in report.section([more])
+    monkeypatch.setattr(report, "README", tmp_path / "README.md")
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    report.README.write_text(f"{report.BEGIN}\n{report.END}\n", encoding="utf-8")
+    for name, result in {"cpu-1.json": example(), "cpu-1-sampling.json": more}.items():
+        (tmp_path / name).write_text(json.dumps(result), encoding="utf-8")
+    drawn = []
+    monkeypatch.setattr(
+        report, "draw_roofline", lambda result, path: drawn.append(result["cases"][0]["name"])
+    )
+    report.main(["write"])
+    assert drawn == ["conv2d"]
+    text = report.README.read_text(encoding="utf-8")
+    assert text.index("| conv2d |") < text.index("| ddim sampling |")
+
+
 def test_a_table_for_the_terminal_leaves_out_empty_columns():
     assert (
         report.aligned([["a", "b", "n"], ["x", "", "10"], ["yy", "", "2"]])

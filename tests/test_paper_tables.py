@@ -25,6 +25,7 @@ def image_row(*values):
     runs = [{"seed": i, "minutes": 2.0 + i, "measures": dict.fromkeys(keys, v)} for i, v in enumerate(values)]
     row = {
         "command": "tinygen train gan",
+        "eval": "tinygen eval RUN",
         "data": "mnist",
         "parameters": 1234,
         "machine": {"BLAS threads": 2},
@@ -142,6 +143,28 @@ def test_added_runs_keep_their_own_threads_and_may_have_been_measured(tmp_path, 
     )
     assert [run.get("passed", {}).get("step") for run in row["runs"]] == [None, 2, None]
     assert "passed" not in row["runs"][0] and json.loads(json.dumps(row)) == row
+
+
+def test_a_row_may_be_evaluated_with_flags(tmp_path, monkeypatch):
+    keys = [key for key, _ in paper_tables.IMAGE_MEASURES.values()]
+    printed = {"model": "gan", "data": "mnist", "step": 2, "images": 5} | dict.fromkeys(keys, 1.0)
+    asked = []
+
+    def run(command, **given):
+        asked.append(command[len(paper_tables.TINYGEN) :])
+        return SimpleNamespace(stdout=json.dumps(printed))
+
+    monkeypatch.setattr(paper_tables.subprocess, "run", run)
+    monkeypatch.setattr(paper_tables, "_draw", None)
+    monkeypatch.setitem(
+        paper_tables.ROWS, "row", {"train": "gan --steps 2 --batch 8", "evaluate": "--samples 900"}
+    )
+    config = gan.Config(steps=2, batch=8)
+    folder = gan.train(config, Run.create("gan", config, tmp_path / "run")).folder
+    row = paper_tables.row_of("row", [folder])
+    assert asked == [["eval", folder, "--samples", "900"]]
+    table = paper_tables.images_table({"row": row})
+    assert "| `tinygen train gan --steps 2 --batch 8`, `tinygen eval RUN --samples 900` | 1 |" in table
 
 
 def test_each_row_names_a_table_and_a_command():
