@@ -118,11 +118,11 @@ def lr_factor(step: int, epoch: int, config: Config) -> float:
     return warm * (0.5 * (1 + math.cos(math.pi * (step // epoch) / config.anneal)) if config.anneal else 1.0)
 
 
-def alternate(run: Run, generator, discriminator, dataset, images, lr_factor=lambda step: 1.0) -> Run:
+def alternate(run: Run, generator, discriminator, dataset, images, factor=lambda step: 1.0) -> Run:
     """A step of the discriminator and one of the generator on the same generated images (algorithm 1, k = 1).
 
     Real and generated images go to the discriminator as two batches, each with its own BatchNorm statistics.
-    lr_factor: of both learning rates, at a step
+    factor: what both learning rates are times at a step
     """
     config = run.config
     run.record(data_sha256=dataset.sha256)
@@ -135,8 +135,8 @@ def alternate(run: Run, generator, discriminator, dataset, images, lr_factor=lam
     run.track(optimizer_g=optimizer_g, optimizer_d=optimizer_d)
 
     for step in run.steps(config.steps):
-        optimizer_g.param_groups[0]["lr"] = config.lr * lr_factor(step)
-        optimizer_d.param_groups[0]["lr"] = config.lr * config.lr_ratio * lr_factor(step)
+        optimizer_g.param_groups[0]["lr"] = config.lr * factor(step)
+        optimizer_d.param_groups[0]["lr"] = config.lr * config.lr_ratio * factor(step)
         real = real_batch(images, config, step, run.device)
         fake = generator(noise(draws.at("z", step, run.device), config.batch, config.latent))
 

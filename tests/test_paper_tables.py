@@ -78,6 +78,7 @@ def test_what_one_model_alone_is_measured_by_is_told_below_the_table():
     assert sentences(bound) == (
         "`tinygen train gan`: at most 1.234 ± 0.012 bits a dimension on 8,000 test images (the error of the estimate)."
     )
+    assert sentences(bound, bound) == sentences(bound)  # two rows of one run, told once
     one, never = image_row(1.0), image_row(1.0, 2.0)
     one["passed"] = dict(score=8, step=9000, minutes=3.41, every=1000, images=5000)
     never["runs"][1]["passed"] = dict(score=8, step=None, minutes=None, every=700, images=5000)
@@ -148,10 +149,13 @@ def test_added_runs_keep_their_own_threads_and_may_have_been_measured(tmp_path, 
 def test_a_row_may_be_evaluated_with_flags(tmp_path, monkeypatch):
     keys = [key for key, _ in paper_tables.IMAGE_MEASURES.values()]
     printed = {"model": "gan", "data": "mnist", "step": 2, "images": 5} | dict.fromkeys(keys, 1.0)
-    asked = []
+    asked, others = [], paper_tables.subprocess.run
 
     def run(command, **given):
-        asked.append(command[len(paper_tables.TINYGEN) :])
+        start, rest = command[: len(paper_tables.TINYGEN)], command[len(paper_tables.TINYGEN) :]
+        if start != paper_tables.TINYGEN:
+            return others(command, **given)
+        asked.append(rest)
         return SimpleNamespace(stdout=json.dumps(printed))
 
     monkeypatch.setattr(paper_tables.subprocess, "run", run)

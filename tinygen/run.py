@@ -90,14 +90,14 @@ class Run:
             raise RunError(f"{Path(folder, 'config.json')}: {e}") from e
         run = cls(folder, saved["model"], config)
         run._facts = {key: value for key, value in saved.items() if key not in ("model", "config")}
-        run._said = saved["config"].keys()
         return run
 
     def expect_said(self) -> None:
-        """Refuse an opened folder older than a flag that would not be off, or at its default, if it were made now."""
+        """Refuse a folder older than a flag that would not be off, or at its default, if it were made now."""
+        said = read_config(self.folder)["config"]
         for field in dataclasses.fields(self.config):
             value = getattr(self.config, field.name)
-            if field.name not in self._said and value and value != field.default:
+            if field.name not in said and value and value != field.default:
                 option = field.name.replace("_", "-")
                 raise RunError(
                     f"{self.folder}: made before --{option}, which is {value} now; begin a new run"
