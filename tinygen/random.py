@@ -120,6 +120,33 @@ def set_state(state: dict[str, int]) -> None:
     _default, _counter = Generator(seed), counter
 
 
+def between(a, b, u, dtype, closed: bool = False) -> np.ndarray:
+    """a + (b - a) u, rounded to `dtype` and kept in [a, b) (`closed`: [a, b]): rounding alone reaches b, or beyond.
+
+    u in [0, 1).  Numbers that rounding leaves inside have the bits of that formula in u's dtype."""
+    wide = u.dtype.type
+    if abs(b - a) <= float(np.finfo(wide).max):
+        x = wide(a) + wide(b - a) * u
+    else:  # the width overflows
+        x = wide(a) * (1 - u) + wide(b) * u
+    return inside(a, b, x, dtype, closed)
+
+
+def inside(a, b, x, dtype, closed: bool = False) -> np.ndarray:
+    """x rounded to `dtype` and kept in [a, b), or `closed` in [a, b], as far as numbers of `dtype` lie there."""
+    return np.clip(x.astype(dtype, copy=False), *_limits(a, b, np.dtype(dtype).type, closed))
+
+
+def _limits(a, b, kind, closed: bool) -> tuple:
+    """The smallest number of `kind` from a on, and the largest below b (`closed`: up to b)."""
+    low, high = kind(a), kind(b)
+    if float(low) < a:
+        low = np.nextafter(low, kind(np.inf))
+    if float(high) > b or (float(high) == b and not closed):
+        high = np.nextafter(high, kind(-np.inf))
+    return (low, high) if low <= high else (kind(a), kind(a))
+
+
 def _size(shape):
     return math.prod(shape) if isinstance(shape, (tuple, list)) else int(shape)
 

@@ -60,11 +60,11 @@ def _put(tensor: Tensor, values: np.ndarray) -> Tensor:
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator=None) -> Tensor:
-    """U(a, b)"""
+    """U(a, b): numbers of [a, b)"""
     if a > b:
         raise RuntimeError(f"uniform_: found bounds a={a} and b={b}, expected a <= b")
     stream, dtype = _draw(tensor, "uniform_", generator)
-    return _put(tensor, a + (b - a) * stream.uniform(tensor.shape, dtype))
+    return _put(tensor, random.between(a, b, stream.uniform(tensor.shape, dtype), tensor.dtype))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator=None) -> Tensor:
@@ -102,7 +102,8 @@ def trunc_normal_(
         x, accepted = draw(missing.size)
         values[missing[accepted]] = x[accepted]
         missing = missing[~accepted]
-    return _put(tensor, values.reshape(tensor.shape))
+    values = random.inside(a, b, values.reshape(tensor.shape), tensor.dtype, closed=True)
+    return _put(tensor, values)
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from tinygen import devices, dtypes, kernels
+from tinygen import devices, dtypes, kernels, random
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.shape import sizes_of
 from tinygen.tensor import Tensor, as_tensor
@@ -93,8 +93,6 @@ def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False)
 
 
 def stream(device=None):
-    from tinygen import random
-
     return random.default_stream(device)
 
 
@@ -107,8 +105,10 @@ def _random_dtype(dtype, operation: str) -> np.dtype:
 
 def draw(kind: str, shape: tuple, dtype: np.dtype, device=None):
     """Random numbers made where they are wanted"""
-    wide = dtype if dtype != dtypes.float16 else dtypes.float32
-    return getattr(stream(device), kind)(shape, dtype=wide).astype(dtype, copy=False)
+    if dtype != dtypes.float16:
+        return getattr(stream(device), kind)(shape, dtype=dtype)
+    wide = getattr(stream(device), kind)(shape, dtype=dtypes.float32)
+    return random.inside(0, 1, wide, dtype) if kind == "uniform" else wide.astype(dtype)
 
 
 def rand(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
@@ -137,8 +137,21 @@ def randint(low=0, high=None, size=None, *, dtype=None, device=None, requires_gr
         raise TypeError(f"randint: found the range {low}..{high}, expected whole numbers")
     if high <= low:
         raise RuntimeError(f"randint: found the range {low}..{high}, expected low < high")
+    dtype = np.dtype(dtype or dtypes.int64)
+    if not _holds(dtype, low, high - 1):
+        raise RuntimeError(f"randint: the range {low}..{high - 1} does not fit into {dtype}")
     values = stream(device).integers(low, high, _shape((size,), None, "randint"))
-    return finish(values.astype(dtype or dtypes.int64, copy=False), requires_grad)
+    values = (
+        random.inside(low, high, values, dtype) if dtype.kind == "f" else values.astype(dtype, copy=False)
+    )
+    return finish(values, requires_grad)
+
+
+def _holds(dtype: np.dtype, low: int, high: int) -> bool:
+    if dtype.kind == "b":
+        return 0 <= low and high <= 1
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    return int(limits.min) <= low and high <= int(limits.max)
 
 
 def randperm(n, *, dtype=dtypes.int64, device=None, requires_grad=False) -> Tensor:

@@ -38,4 +38,8 @@ def _dropout(operation: str, input, p: float, training: bool, shape: tuple):
     if p == 1:
         return input * beside(input, np.zeros(shape, input.dtype))
     kept = random.default_stream(input.device).uniform(shape) >= np.float32(p)
-    return input * Tensor._wrap(kept * input.dtype.type(1 / (1 - p)))
+    with np.errstate(over="ignore"):
+        scale = input.dtype.type(1 / (1 - p))
+    return input * Tensor._wrap(
+        kept * scale if np.isfinite(scale) else np.where(kept, scale, scale.dtype.type(0))
+    )

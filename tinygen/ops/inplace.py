@@ -6,6 +6,8 @@ import inspect
 
 import numpy as np
 
+from tinygen import random
+from tinygen.dtypes import DtypeError
 from tinygen.ops import activation, creation, gather, pointwise, sampling
 from tinygen.ops import elementwise as e
 from tinygen.ops import pointwise as p
@@ -75,8 +77,16 @@ def zero_(input):
 
 
 def uniform_(input, a=0.0, b=1.0):
-    """Fill with U(a, b)"""
-    return input._in_place("uniform_", a + (b - a) * creation.rand_like(input))
+    """Fill with U(a, b): numbers of [a, b)"""
+    if not input.is_floating_point():
+        raise DtypeError(f"uniform_: found dtype {input.dtype}, expected a floating dtype")
+    largest = float(np.finfo(input.dtype).max)
+    if not -largest <= a <= b <= largest:
+        raise RuntimeError(
+            f"uniform_: found bounds a={a} and b={b}, expected a <= b, both finite in {input.dtype}"
+        )
+    u = creation.rand_like(input)._data
+    return input._in_place("uniform_", Tensor._wrap(random.between(a, b, u, input.dtype)))
 
 
 def normal_(input, mean=0.0, std=1.0):

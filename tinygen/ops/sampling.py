@@ -37,9 +37,8 @@ def bernoulli(input, p=None) -> Tensor:
         raise DtypeError(f"bernoulli: found dtype {chance.dtype}, expected a floating dtype")
     if chance.size and not (0 <= chance.min() and chance.max() <= 1):
         raise RuntimeError("bernoulli: found an element that is no probability, expected 0 to 1")
-    return finish(
-        (draw("uniform", input.shape, chance.dtype, input.device) < chance).astype(input.dtype), False
-    )
+    wide = np.result_type(chance.dtype, np.float32)  # float16 has too few uniforms for a small probability
+    return finish((draw("uniform", input.shape, wide, input.device) < chance).astype(input.dtype), False)
 
 
 def multinomial(input, num_samples, replacement=False) -> Tensor:
@@ -54,9 +53,9 @@ def multinomial(input, num_samples, replacement=False) -> Tensor:
         uniform = stream(input.device).uniform((len(weights), num_samples), np.float64)
         drawn = kernels.multinomial(weights, uniform)
     else:
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             waiting = -xp.log1p(-stream(input.device).uniform(weights.shape, np.float64)) / weights
-        waiting[weights == 0] = np.inf
+        waiting[weights == 0] = np.nan  # after every other, an infinite wait for a tiny weight as well
         drawn = kernels.argsort(waiting, 1)[:, :num_samples]
     return Tensor._wrap(xp.asarray(drawn.reshape(*input.shape[:-1], num_samples), np.int64))
 
