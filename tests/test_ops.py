@@ -347,3 +347,33 @@ def test_filling_at_random_and_new_tensors_of_a_dtype():
     assert x.new_zeros(2).dtype == tinygen.float64 and x.stride() == (1,)
     with pytest.raises(RuntimeError, match="normal_: a leaf that requires a gradient"):
         x.requires_grad_().normal_()
+
+
+@needs_torch
+def test_memory_is_ones_own_or_shared_and_writable_as_pytorchs():
+    """`y.add_(1)` works, or is refused, and changes x, or leaves it alone, wherever it does so in PyTorch."""
+    wrong, found = [], 0
+    for key in EVERY:
+        case, arrays = CASES[key], CASES[key].arrays()
+        xs, ys = run_ours(case, [a.copy() for a in arrays])
+        xt, yt = run_theirs(case, arrays)
+        for k, (y, z) in enumerate(zip(ys, yt)):
+            if isinstance(y, Tensor) and isinstance(z, torch.Tensor):
+                found += 1
+                if writable(y) != writable(z):
+                    wrong.append(f"{key}, output {k}: writable {writable(y)}, PyTorch's {writable(z)}")
+                memory = z.untyped_storage().data_ptr()
+                expected = any(memory == x.untyped_storage().data_ptr() for x in xt)
+                if z.numel() and any(np.may_share_memory(y._data, x._data) for x in xs) != expected:
+                    wrong.append(
+                        f"{key}, output {k}: shared with an input in PyTorch {expected}, not so here"
+                    )
+    assert found > 1000 and not wrong, wrong
+
+
+def writable(x) -> bool:
+    try:
+        x.detach().copy_(x.detach().clone())
+    except RuntimeError:
+        return False
+    return True

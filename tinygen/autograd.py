@@ -51,6 +51,9 @@ class Guard:
         """Remember a view; every view made of it must keep it alive."""
         self.views = (*(known for known in self.views if known() is not None), weakref.ref(view))
 
+    def __reduce__(self):
+        return Guard, ()  # copied or unpickled memory is new: nothing is saved of it
+
 
 class Saved:
     """One array kept for backward, and how to make it a Tensor of the same graph again."""

@@ -26,11 +26,11 @@ class device(str):
 
     @property
     def type(self) -> str:
-        return self.partition(":")[0]
+        return str(self).partition(":")[0]  # str(self): what a subclass's partition returns may be itself
 
     @property
     def index(self) -> int | None:
-        return int(self.partition(":")[2]) if ":" in self else None
+        return int(str(self).partition(":")[2]) if ":" in self else None
 
     def __repr__(self) -> str:
         index = "" if self.index is None else f", index={self.index}"

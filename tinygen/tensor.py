@@ -468,14 +468,17 @@ class Tensor:
         return f"tensor({body})"
 
     def __getstate__(self):
-        """What `copy` and `pickle` take along: no graph, and no guard, which speaks of this memory."""
+        """What `copy` and `pickle` take along: no graph; of a guard only who shares the memory, as they still will."""
         if self._edge is not None:
             raise RuntimeError("only leaf Tensors can be copied or pickled; use x.detach(), or x.clone()")
-        return self._data, self._requires_grad, None if self.grad is None else self.grad.detach()
+        guard = self._guard if self._guard is not None and self._guard.aliased else None
+        return self._data, self._requires_grad, None if self.grad is None else self.grad.detach(), guard
 
     def __setstate__(self, state) -> None:
-        self._data, self._requires_grad, self.grad = state
-        self._edge = self._guard = None
+        self._data, self._requires_grad, self.grad, self._guard = state
+        self._edge = None
+        if self._guard is not None:
+            self._guard.aliased = True
 
     def __copy__(self):
         copy = _new(type(self))

@@ -74,4 +74,6 @@ from tinygen.nn.normalization import (
 _public_constructors(globals())
 _public_functions(init)
 _public_functions(utils)
+_public_functions(utils.parametrizations)
+_public_functions(utils.parametrize)
 __getattr__ = _absent("tinygen.nn", globals())

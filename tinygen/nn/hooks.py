@@ -2,25 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-
-_ids = itertools.count()
-
-
-class RemovableHandle:
-    """Takes a hook away again: `remove()`, or the end of a `with` block."""
-
-    def __init__(self, hooks: dict) -> None:
-        self.hooks, self.id = hooks, next(_ids)
-
-    def remove(self) -> None:
-        self.hooks.pop(self.id, None)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error) -> None:
-        self.remove()
+from tinygen.hooks import RemovableHandle
 
 
 def register(module, kind: str, hook, prepend: bool, with_kwargs: bool) -> RemovableHandle:
@@ -31,7 +13,7 @@ def register(module, kind: str, hook, prepend: bool, with_kwargs: bool) -> Remov
     others = dict(hooks) if prepend else {}
     if prepend:
         hooks.clear()
-    hooks[handle.id] = hook, with_kwargs
+    hooks[handle] = hook, with_kwargs
     hooks.update(others)
     return handle
 

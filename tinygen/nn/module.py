@@ -11,7 +11,8 @@ import numpy as np
 
 from tinygen.autograd import _alias
 from tinygen.devices import CPU, CUDA, checked, move
-from tinygen.nn.hooks import RemovableHandle, call_with_hooks, register
+from tinygen.hooks import RemovableHandle
+from tinygen.nn.hooks import call_with_hooks, register
 from tinygen.tensor import Tensor, as_tensor
 from tinygen.tensor import tensor as new_tensor
 
@@ -51,6 +52,7 @@ class Module:
 
     training: bool
     _hooked = False  # whether a hook was ever registered on this module
+    _parametrized = False  # whether it has attributes that nn.utils.parametrize computes
 
     def __init__(self) -> None:
         object.__setattr__(self, "training", True)
@@ -100,7 +102,9 @@ class Module:
                     f"{type(self).__name__}: call super().__init__() before assigning {name}"
                 )
             return object.__setattr__(self, name, value)
-        if isinstance(value, Parameter):
+        if self._parametrized and name in self._modules["parametrizations"]._modules:
+            self._modules["parametrizations"]._modules[name].right_inverse(value)
+        elif isinstance(value, Parameter):
             self._put("_parameters", name, value)
         elif isinstance(value, Module):
             self._put("_modules", name, value)
@@ -119,6 +123,8 @@ class Module:
             found = self.__dict__.get(store, {})
             if name in found:
                 return found[name]
+        if self._parametrized and name in self._modules["parametrizations"]._modules:
+            return self._modules["parametrizations"]._modules[name]()
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:
@@ -394,14 +400,24 @@ class Module:
             own[name]._write(move(value._data, own[name].device))
         return IncompatibleKeys(missing, unexpected)
 
+    def __getstate__(self) -> dict:
+        """What `copy` and `pickle` take along: of a weight that a hook computes, the numbers and not their graph."""
+        state = dict(self.__dict__)
+        for hook, _ in state.get("_forward_pre_hooks", {}).values():
+            computed = state.get(getattr(hook, "computes", None))
+            if computed is not None:
+                state[hook.computes] = computed.detach()
+        return state
+
     # printing
 
     def __dir__(self):
         named = [*self._parameters, *self._buffers, *self._modules]
+        named += self._modules["parametrizations"]._modules if self._parametrized else ()
         return sorted({*super().__dir__(), *(name for name in named if not name[0].isdigit())})
 
     def _get_name(self) -> str:
-        return type(self).__name__
+        return f"{'Parametrized' if self._parametrized else ''}{type(self).__name__}"
 
     def extra_repr(self) -> str:
         return ""

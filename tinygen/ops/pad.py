@@ -6,7 +6,7 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.dtypes import DtypeError, ShapeError
-from tinygen.ops.shape import cat, expand, flip, narrow
+from tinygen.ops.shape import cat, copied, expand, flip, narrow
 from tinygen.primitive import primitive
 
 
@@ -45,14 +45,16 @@ def pad(input, pad, mode="constant", value=None):
         raise RuntimeError(f"pad: widths {pad} take away more than there is; x {input.shape}")
     if mode != "constant" and value not in (None, 0):
         raise ValueError(f"pad: found value {value} with mode {mode!r}, expected it with 'constant' only")
-    crops = any(map(any, taken))
+    crops, whole = any(map(any, taken)), input
     if crops and mode in ("constant", "circular"):  # PyTorch crops before these, and after the others
         input = _unpad(input, widths=taken)
     if mode != "constant":
         input = _continued(input, added, mode)
     elif any(map(any, added)) or not crops:
         input = _pad(input, widths=added, value=0 if value is None else value)
-    return _unpad(input, widths=taken) if crops and mode in ("reflect", "replicate") else input
+    if crops and mode in ("reflect", "replicate"):
+        input = _unpad(input, widths=taken)
+    return copied(input, whole)
 
 
 def _continued(x, widths, mode: str):

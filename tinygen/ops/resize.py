@@ -10,7 +10,7 @@ from tinygen import kernels
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.device import beside
 from tinygen.ops.matmul import matmul
-from tinygen.ops.shape import permute, reshape, squeeze, unsqueeze
+from tinygen.ops.shape import copied, permute, reshape, squeeze, unsqueeze
 from tinygen.primitive import primitive
 
 
@@ -166,7 +166,7 @@ def pixel_shuffle(input, upscale_factor):
     n, C = len(lead), channels // (r * r)
     x = reshape(input, *lead, C, r, r, H, W)
     x = permute(x, *range(n), n, n + 3, n + 1, n + 4, n + 2)  # (…, C, H, r, W, r)
-    return reshape(x, *lead, C, H * r, W * r)
+    return copied(reshape(x, *lead, C, H * r, W * r), input)
 
 
 def pixel_unshuffle(input, downscale_factor):
@@ -178,4 +178,4 @@ def pixel_unshuffle(input, downscale_factor):
     n, H, W = len(lead), height // r, width // r
     x = reshape(input, *lead, C, H, r, W, r)
     x = permute(x, *range(n), n, n + 2, n + 4, n + 1, n + 3)  # (…, C, r, r, H, W)
-    return reshape(x, *lead, C * r * r, H, W)
+    return copied(reshape(x, *lead, C * r * r, H, W), input)

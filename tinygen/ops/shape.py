@@ -8,6 +8,7 @@ import operator
 import numpy as np
 
 from tinygen import dtypes, kernels
+from tinygen.autograd import _shares
 from tinygen.dtypes import ShapeError
 from tinygen.ops.elementwise import cast, clone
 from tinygen.primitive import primitive
@@ -150,7 +151,14 @@ def t(input):
 
 @primitive
 def _expand(x, *, shape):
-    return kernels.array_module(x).broadcast_to(x, shape)
+    xp = kernels.array_module(x)
+    if 0 in shape:
+        return xp.empty(shape, x.dtype)
+    if (
+        math.prod(shape) == x.size
+    ):  # nothing is repeated: a view like any other, where broadcast_to's is read-only
+        return x.reshape(shape)
+    return xp.broadcast_to(x, shape)
 
 
 _expand.vjp(lambda g: g)  # the tape sums it over the expanded axes
@@ -191,11 +199,15 @@ def repeat(input, *sizes, repeats=None):
             f"repeat: found {len(sizes)} sizes, expected at least {input.ndim} for x {input.shape}"
         )
     shape = (1,) * lead + input.shape
-    if all(n == 1 for n in sizes):
-        return reshape(clone(input), shape)  # what follows would be a view
     spread = [n for size, old in zip(sizes, shape) for n in (size, old)]
     between = [n for old in shape for n in (1, old)]
-    return reshape(expand(reshape(input, between), spread), [size * old for size, old in zip(sizes, shape)])
+    spread = expand(reshape(input, between), spread)
+    return copied(reshape(spread, [size * old for size, old in zip(sizes, shape)]), input)
+
+
+def copied(result, input):
+    """`result`, which was made of `input`, as memory of its own: what NumPy gives as a view, PyTorch gives as a copy"""
+    return clone(result) if _shares(result._data, input._data) else result
 
 
 def contiguous(input):

@@ -18,7 +18,7 @@ class _Computed:
     title = ""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name = self.computes = name  # `computes`: see Module.__getstate__
 
     def __call__(self, module, args) -> None:
         setattr(module, self.name, self.compute(module, module.training))
@@ -72,13 +72,28 @@ def _removed(kind: type, module, name: str):
     return module
 
 
-def _is_transposed(module) -> bool:
+def is_transposed(module) -> bool:
     """Whether the weight is (in, out, …), as of ConvTranspose."""
     return any(kind.__name__.startswith("ConvTranspose") for kind in type(module).__mro__)
 
 
-def _normalized(x: Tensor, eps: float) -> Tensor:
+def normalized(x: Tensor, eps: float) -> Tensor:
     return x / x.norm().clamp(min=eps)
+
+
+def as_matrix(weight: Tensor, dim: int) -> Tensor:
+    """Rows are the outputs.  (…, out, …) -> (out, rest)"""
+    if dim:
+        weight = weight.permute(dim, *(d for d in range(weight.ndim) if d != dim))
+    return weight.reshape(weight.shape[0], -1)
+
+
+def norm_except(v: Tensor, dim: int | None) -> Tensor:
+    """Lengths along all dimensions but `dim`, or one length of the whole."""
+    if dim in (None, -1):  # -1 is PyTorch's other word for None
+        return v.norm()
+    rest = tuple(d for d in range(v.ndim) if d != dim)
+    return v.norm(dim=rest, keepdim=True) if rest else v.abs()
 
 
 class SpectralNorm(_Computed):
@@ -94,21 +109,14 @@ class SpectralNorm(_Computed):
         super().__init__(name)
         self.n_power_iterations, self.eps, self.dim = n_power_iterations, eps, dim
 
-    def matrix(self, weight: Tensor) -> Tensor:
-        """Rows are the outputs.  (…, out, …) -> (out, rest)"""
-        if self.dim:
-            rest = [d for d in range(weight.ndim) if d != self.dim]
-            weight = weight.permute(self.dim, *rest)
-        return weight.reshape(weight.shape[0], -1)
-
     def compute(self, module, training: bool) -> Tensor:
         weight, u, v = (getattr(module, self.name + end) for end in ("_orig", "_u", "_v"))
-        matrix = self.matrix(weight)
+        matrix = as_matrix(weight, self.dim)
         if training:
             with no_grad():
                 for _ in range(self.n_power_iterations):
-                    v._write(_normalized(matrix.t() @ u, self.eps)._data)
-                    u._write(_normalized(matrix @ v, self.eps)._data)
+                    v._write(normalized(matrix.t() @ u, self.eps)._data)
+                    u._write(normalized(matrix @ v, self.eps)._data)
         u, v = u.clone(), v.clone()  # the next forward may write to them before this one's backward
         return weight / (u @ (matrix @ v))
 
@@ -128,12 +136,12 @@ def spectral_norm(
     if n_power_iterations < 1:
         raise ValueError(f"spectral_norm: found n_power_iterations {n_power_iterations}, expected at least 1")
     weight = _parameter(SpectralNorm, module, name)
-    hook = SpectralNorm(name, n_power_iterations, eps, int(_is_transposed(module)) if dim is None else dim)
+    hook = SpectralNorm(name, n_power_iterations, eps, int(is_transposed(module)) if dim is None else dim)
     with no_grad():
-        rows, columns = hook.matrix(weight).shape
+        rows, columns = as_matrix(weight, hook.dim).shape
         stream = random.default_stream()
         u, v = (
-            _normalized(Tensor._wrap(stream.normal((n,)).astype(weight.dtype)), eps) for n in (rows, columns)
+            normalized(Tensor._wrap(stream.normal((n,)).astype(weight.dtype)), eps) for n in (rows, columns)
         )
     # shared memory: an initialisation that follows writes to weight_orig through it
     hook.install(module, {"_orig": weight}, {"_u": u, "_v": v}, weight.detach())
@@ -154,15 +162,9 @@ class WeightNorm(_Computed):
         super().__init__(name)
         self.dim = dim
 
-    def norm(self, v: Tensor) -> Tensor:
-        if self.dim in (None, -1):  # -1 is PyTorch's other word for None
-            return v.norm()
-        rest = tuple(d for d in range(v.ndim) if d != self.dim)
-        return v.norm(dim=rest, keepdim=True) if rest else v.abs()
-
     def compute(self, module, training: bool) -> Tensor:
         g, v = getattr(module, self.name + "_g"), getattr(module, self.name + "_v")
-        return v * (g / self.norm(v))
+        return v * (g / norm_except(v, self.dim))
 
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
@@ -173,7 +175,7 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
     weight = _parameter(WeightNorm, module, name)
     hook = WeightNorm(name, dim)
     with no_grad():
-        length = hook.norm(weight)
+        length = norm_except(weight, hook.dim)
     parts = {"_g": Parameter(length), "_v": Parameter(weight.detach())}
     hook.install(module, parts, {}, weight.detach())
     return module
