@@ -189,17 +189,77 @@ def test_a_schedule_resumes(case):
         whole.step(), resumed.step(), back.step(), b.step(), theirs.step()
 
 
-@pytest.mark.parametrize("case", SCHEDULES, ids=schedule_id)
-def test_a_schedule_made_anew_at_an_epoch_goes_on(case):
-    optimizer, whole = scheduled(tg, optim, case)
-    for _ in range(11):
+def held(optimizer, initial):
+    """An optimiser of one's own, whose groups know their initial rates and hold those of another."""
+    made = two_groups(tg, optim)
+    for group, first, other in zip(made.param_groups, initial, optimizer.param_groups):
+        group.update(initial_lr=first, lr=other["lr"])
+    return made
+
+
+def sequential(inner):
+    """Three schedules, one after the other, of which the last restarts; made again they may be given `inner`."""
+
+    def made(o, last_epoch=-1):
+        given = {"last_epoch": -1 if last_epoch < 0 else inner}
+        parts = [
+            lr_scheduler.ConstantLR(o, 0.1, 3, **given),
+            lr_scheduler.MultiplicativeLR(o, lambda epoch: 0.8, **given),
+            lr_scheduler.CosineAnnealingWarmRestarts(o, 2, 2, **given),
+        ]
+        return lr_scheduler.SequentialLR(o, parts, [3, 7], last_epoch=last_epoch)
+
+    return made
+
+
+AGAIN = {
+    schedule_id(case): lambda o, last_epoch=-1, case=case: getattr(lr_scheduler, case[0])(
+        o, *case[1], **case[2], last_epoch=last_epoch
+    )
+    for case in SCHEDULES
+} | {"sequential": sequential(-1), "sequential, all made again": sequential(2)}
+
+
+@pytest.mark.parametrize("make", AGAIN.values(), ids=AGAIN)
+@pytest.mark.parametrize("last_epoch", [0, 2, 6, 10])
+def test_a_schedule_made_again_goes_on(make, last_epoch):
+    """To the same bits, whether the optimiser holds the rates of that epoch, of the next or still the initial ones."""
+    optimizer = two_groups(tg, optim)
+    first = held(optimizer, [0.5, 0.03])
+    whole, holding = make(optimizer), [first]
+    for epoch in range(last_epoch + 1):
+        if epoch == last_epoch:
+            holding.append(held(optimizer, [0.5, 0.03]))
         whole.step()
-    rebuilt = two_groups(tg, optim)
-    rebuilt.load_state_dict(copy.deepcopy(optimizer.state_dict()))
-    continued = getattr(lr_scheduler, case[0])(rebuilt, *case[1], **case[2], last_epoch=10)
+    holding.append(held(optimizer, [0.5, 0.03]))
+    again = [make(o, last_epoch=last_epoch) for o in holding]
     for _ in range(10):
-        assert whole.get_last_lr() == continued.get_last_lr()
-        whole.step(), continued.step()
+        for schedule, o in zip(again, holding):
+            assert whole.get_last_lr() == schedule.get_last_lr() == rates(o)
+            assert whole.last_epoch == schedule.last_epoch
+            schedule.step()
+        whole.step()
+
+
+def test_schedules_made_again_on_one_optimizer_multiply():
+    def made(o, **at):
+        parts = [
+            lr_scheduler.LambdaLR(o, lambda epoch: 1 / (1 + epoch), **at),
+            lr_scheduler.StepLR(o, 2, 0.3, **at),
+        ]
+        return lr_scheduler.ChainedScheduler([*parts, lr_scheduler.CosineAnnealingLR(o, 6, 0.001, **at)])
+
+    optimizer = two_groups(tg, optim)
+    whole = made(optimizer)
+    for _ in range(5):
+        whole.step()
+    for o in (held(two_groups(tg, optim), [0.5, 0.03]), held(optimizer, [0.5, 0.03])):
+        again = made(o, last_epoch=4)
+        assert rates(o) == rates(optimizer)
+        made(o, last_epoch=4)  # also where an earlier one is gone
+        del again
+    lr_scheduler.StepLR(o, 2, 0.3, last_epoch=4)
+    same_rates(rates(o), [0.5 * 0.3**2, 0.03 * 0.3**2])
 
 
 def test_the_options_are_in_the_state():
@@ -265,6 +325,32 @@ def test_reduce_on_plateau(options):
             a, ours = scheduled(tg, optim, ("ReduceLROnPlateau", (), {**options, "patience": 50}))
             ours.load_state_dict(states[0]), a.load_state_dict(states[1])
     assert len(distinct) > 1
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
+@pytest.mark.parametrize("shift", [-5.0, -0.01, 0.0, 3.0])
+def test_a_metric_improves_by_the_threshold_whatever_its_sign(mode, threshold_mode, shift):
+    """By a share of |best|: PyTorch takes that of a negative best with the wrong sign."""
+    best = [shift, shift + 1, shift - 2][mode == "max"]
+    least = 0.01 * (abs(best) if threshold_mode == "rel" else 1)
+    towards = 1 if mode == "max" else -1
+    for by, better in ((0.99, False), (1.01, True), (-0.5, False)):
+        schedule = lr_scheduler.ReduceLROnPlateau(
+            two_groups(tg, optim), mode, threshold=0.01, threshold_mode=threshold_mode
+        )
+        schedule.step(best), schedule.step(best + towards * by * least)
+        assert (schedule.num_bad_epochs == 0) == (better and least > 0)
+    if best == 0 and threshold_mode == "rel":
+        schedule.step(towards * 1e-9)
+        assert schedule.num_bad_epochs == 0
+
+
+def test_a_first_metric_improves_whatever_the_threshold():
+    for mode in ("min", "max"):
+        schedule = lr_scheduler.ReduceLROnPlateau(two_groups(tg, optim), mode, threshold=1.0)
+        schedule.step(-3.0)
+        assert schedule.best == -3 and schedule.num_bad_epochs == 0
 
 
 def test_what_schedules_refuse():

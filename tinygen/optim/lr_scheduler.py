@@ -197,7 +197,11 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """Times `factor` when the metric given to `step` has not improved for more than `patience` epochs."""
+    """Times `factor` when the metric given to `step` has not improved for more than `patience` epochs.
+
+    Improved is better than the best by `threshold`: a share of |best| ("rel"), or that much ("abs").  (Of a negative
+    best PyTorch takes the share with the wrong sign: there a slightly worse metric counts as improved.)
+    """
 
     takes_metric = True
 
@@ -269,8 +273,11 @@ class ReduceLROnPlateau(LRScheduler):
 
     def _is_better(self, current: float) -> bool:
         sign = 1 if self.mode == "max" else -1
+        if math.isinf(self.best):
+            return sign * current > sign * self.best
         if self.threshold_mode == "rel":
-            return sign * current > sign * self.best * (1 + sign * self.threshold)
+            share = math.copysign(self.threshold, sign * self.best)  # of |best|
+            return sign * current > sign * self.best * (1 + share)
         return sign * current > sign * self.best + self.threshold
 
     def _reduce(self) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
 from bisect import bisect_right
 
 from tinygen.optim.optimizer import Optimizer
+
+_made_again = weakref.WeakKeyDictionary()  # optimiser: the schedules that were last made again on it
 
 
 class LRScheduler:
@@ -13,6 +16,10 @@ class LRScheduler:
     A schedule is the initial rate's `scale` as a function of the epoch.  A step multiplies the rate by
     scale(epoch) / scale(epoch - 1), so that several schedules on one optimiser multiply, and a rate set by hand is
     kept.  A subclass may define `get_lr`, the new rates, instead.
+
+    Made again with last_epoch=e, it sets the rates of epoch e + 1 as a run from epoch 0 would have, whatever rates the
+    optimiser holds; several made again one after the other multiply.  (PyTorch goes on from the optimiser's rates, and
+    may apply the last epoch's factor twice or never.)  A rate set by hand comes back with `load_state_dict`.
     """
 
     takes_metric = False  # whether `step` needs to be told how well it goes
@@ -22,7 +29,7 @@ class LRScheduler:
         name = type(self).__name__
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{name}: found a {type(optimizer).__name__}, expected an Optimizer")
-        self.optimizer, self.last_epoch = optimizer, last_epoch
+        self.optimizer = optimizer
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch >= 0 and "initial_lr" not in group:
                 raise KeyError(
@@ -30,7 +37,35 @@ class LRScheduler:
                 )
             group.setdefault("initial_lr", group["lr"])
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
-        self._is_initial = True
+        self._begin(last_epoch)
+
+    def _begin(self, last_epoch: int) -> None:
+        """Epoch 0; or, made again, the epoch after `last_epoch`, all schedules run from the initial rates."""
+        together = [self]
+        if last_epoch >= 0:
+            together = [*self._made_before(), self]
+            _made_again[self.optimizer] = [weakref.ref(schedule) for schedule in together]
+            for group in self.optimizer.param_groups:
+                group["lr"] = group["initial_lr"]
+        for schedule in together:
+            schedule._start()
+        for _ in range(last_epoch + 1):
+            for schedule in together:
+                schedule.step()
+
+    def _made_before(self) -> list[LRScheduler]:
+        """The schedules made again on this optimiser just before this one, which multiply with it."""
+        before = [ref() for ref in _made_again.get(self.optimizer, ())]
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        gone = not before or None in before or before[-1].get_last_lr() != rates
+        return [] if gone else [schedule for schedule in before if schedule not in self._parts()]
+
+    def _parts(self) -> list[LRScheduler]:
+        return []
+
+    def _start(self) -> None:
+        """Epoch 0, from the rates as they are."""
+        self.last_epoch, self._is_initial = -1, True
         self.step()
         self._is_initial = False
 
@@ -44,8 +79,6 @@ class LRScheduler:
         epoch, floor = self.last_epoch, self.eta_min
         if epoch == 0:
             return [rate * self.scale(0) for rate in rates]
-        if self._is_initial:  # resumed: the optimiser holds this epoch's rates
-            return rates
         before, now = self.scale(epoch - 1), self.scale(epoch)
         if before == 0:
             bases = self.base_lrs + rates[len(self.base_lrs) :]  # a group added since starts at its own rate
@@ -124,6 +157,9 @@ class _Several(LRScheduler):
                 )
         self._schedulers = list(schedulers)
 
+    def _parts(self):
+        return self._schedulers
+
     def state_dict(self) -> dict:
         return {**super().state_dict(), "_schedulers": [s.state_dict() for s in self._schedulers]}
 
@@ -153,7 +189,10 @@ class ChainedScheduler(_Several):
 
 
 class SequentialLR(_Several):
-    """One schedule after the other: schedule i starts, from the initial rates, at epoch milestones[i - 1]."""
+    """One schedule after the other: schedule i starts, from the initial rates, at epoch milestones[i - 1].
+
+    Made again with last_epoch=e it stands at epoch e + 1, whatever last_epoch its schedules were given.
+    """
 
     def __init__(self, optimizer, schedulers, milestones, last_epoch: int = -1) -> None:
         super().__init__(optimizer, schedulers, nested=False)
@@ -162,15 +201,17 @@ class SequentialLR(_Several):
                 f"SequentialLR: found {len(milestones)} milestones, expected {len(schedulers) - 1}: "
                 f"one between two of the {len(schedulers)} schedules"
             )
-        self._milestones, self.last_epoch = list(milestones), last_epoch + 1
-        for schedule in schedulers:
-            schedule.last_epoch -= 1
-        for group in optimizer.param_groups:
+        self._milestones = list(milestones)
+        self._begin(last_epoch)
+
+    def _start(self) -> None:
+        self.last_epoch = 0
+        for schedule in self._schedulers:
+            schedule.last_epoch = -1
+        for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"]
-        first = schedulers[bisect_right(self._milestones, 0)]
-        first._is_initial = True
-        first.step()
-        first._is_initial = False
+        first = self._schedulers[bisect_right(self._milestones, 0)]
+        first._start()
         self._last_lr = first.get_last_lr()
 
     def step(self) -> None:
