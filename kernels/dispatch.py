@@ -100,6 +100,15 @@ class Kernel:
         """Register the definition: the first variant, for arrays of any device."""
         return self.variant("reference", devices=("cpu", "cuda"))(function)
 
+    def __repr__(self) -> str:
+        ladders = (
+            f"{device}: {', '.join(v[0] for v in ladder)}" for device, ladder in self.ladder.items() if ladder
+        )
+        return f"<kernel {self.name}; {'; '.join(ladders)}>"
+
+    def __reduce__(self):
+        return kernel_of_name, (self.name,)  # there is one of a name: a copy is itself
+
     def __call__(self, *args, **attrs):
         first = _first(args[0])
         array_of_cpu = isinstance(first, np.ndarray)
@@ -137,6 +146,10 @@ class Kernel:
         """The GPU variants that `use(..., on=place)` can run on numpy arrays."""
         load_gpu_variants()
         return [name for name, function, _ in self.ladder["cuda"] if getattr(function, "on", None) == place]
+
+
+def kernel_of_name(name: str) -> Kernel:
+    return _registry[name]
 
 
 def _first(x):

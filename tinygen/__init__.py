@@ -51,8 +51,7 @@ from tinygen.serialization import load, save
 from tinygen.tensor import Tensor, as_tensor, from_dlpack, from_numpy, is_tensor, tensor
 
 globals().update(_FUNCTIONS)
-tensor, as_tensor = _public(tensor), _public(as_tensor)
-load, save = _public(load), _public(save)
+tensor, as_tensor, load, save = (_public(f, "tinygen") for f in (tensor, as_tensor, load, save))
 _public_functions(autograd, "grad backward gradcheck gradgradcheck")
 
 __version__ = "0.1.0"

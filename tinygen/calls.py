@@ -100,15 +100,17 @@ def expect_tensor(operation: str, name: str, value) -> None:
         raise TypeError(f"{operation}: {name} is a {type(value).__name__}, expected a Tensor")
 
 
-def public(function):
+def public(function, home: str | None = None):
     """`function` as the package exports it, the same object every time.
 
+    home   the module it is exported by, where pickle looks for it (default: the one it is written in)
     Types of arguments are checked once for each combination of them: later calls find theirs in a set.
     """
     if not inspect.isfunction(function):
         return function  # a Primitive says all this itself
     if function not in _exported:
         _exported[function] = _public(function)
+        _exported[function].__module__ = home or function.__module__
     return _exported[function]
 
 

@@ -20,6 +20,9 @@ class _SetRecording:
     def __init__(self, recording: bool) -> None:
         self.recording, self.before = recording, []
 
+    def __repr__(self) -> str:
+        return f"<gradients {'recorded' if self.recording else 'not recorded'}: for a block or a decorator>"
+
     def __enter__(self) -> None:
         self.before.append(_mode.recording)
         _mode.recording = self.recording

@@ -129,6 +129,9 @@ class Primitive:
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
+    def __reduce__(self) -> str:
+        return self.__qualname__  # by the name it has in its module, as functions are; a copy is itself
+
     def __call__(self, *inputs, **attrs):
         if self.variadic is None and (
             len(inputs) != len(self.input_names) or len(attrs) != len(self.attr_names)

@@ -152,6 +152,10 @@ class profile:
 
     __str__ = table
 
+    def __repr__(self) -> str:
+        state = "running" if self._started is not None else "not entered" if not self.seconds else "done"
+        return f"<profile, {state}: {len(self._rows)} rows, {self.wall_ms:.3g} ms; print it for the table>"
+
     def plot(self, path=None, row_limit: int = 12):
         """Bars of milliseconds and of bytes kept.  -> matplotlib's Figure, written to `path` where one is given"""
         return profile_report.plot(self, path, row_limit)

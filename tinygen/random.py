@@ -23,8 +23,20 @@ class Stream:
     numbers do not depend on how many more it asks for.  On a GPU (`device`) they are made there, as cupy's arrays."""
 
     def __init__(self, seed: int, purpose: str, step: int = 0, device=None) -> None:
-        self._key = seed, zlib.crc32(purpose.encode()), step
+        self._key, self._device = (seed, zlib.crc32(purpose.encode()), step), device
         self._block, self._xp = 0, devices.module(device)
+        self.purpose = purpose
+
+    def __repr__(self) -> str:
+        seed, _, step = self._key
+        return f"Stream(seed={seed}, purpose={self.purpose!r}, step={step}, blocks drawn: {self._block})"
+
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in vars(self).items() if name != "_xp"}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__ |= state
+        self._xp = devices.module(self._device)
 
     def uniform(self, shape=(), dtype=np.float32) -> np.ndarray:
         """Uniform in [0, 1): multiples of 2^-24 in float32, of 2^-53 in float64.  -> shape"""
@@ -84,6 +96,9 @@ class Generator:
         if not -(2**63) <= seed < 2**64:
             raise ValueError(f"seed {seed} does not fit 64 bits")
         self.seed = int(seed) % 2**64
+
+    def __repr__(self) -> str:
+        return f"Generator(seed={self.seed})"
 
     def at(self, purpose: str, step: int = 0, device=None) -> Stream:
         return Stream(self.seed, purpose, step, device)

@@ -92,6 +92,14 @@ class Run:
         run._facts = {key: value for key, value in saved.items() if key not in ("model", "config")}
         return run
 
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, model={self.model!r}, step={self.done})"
+
+    def __getstate__(self) -> dict:
+        return vars(self) | {
+            "_lock": None
+        }  # a copy is of the numbers: who trains in the folder holds the lock
+
     def expect_said(self) -> None:
         """Refuse a folder older than a flag that would not be off, or at its default, if it were made now."""
         said = read_config(self.folder)["config"]

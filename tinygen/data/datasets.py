@@ -24,7 +24,7 @@ DATASETS = {
 GLYPHS_SHAPES = ((60_000, 28, 28), (60_000,), (10_000, 28, 28), (10_000,))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # eq: two are one if they are the same object, as arrays are not compared
 class Dataset:
     """Images (n, 28, 28), or (n, 3, 32, 32) in colour, uint8 and labels (n,) int64, all read-only.
 
@@ -38,6 +38,12 @@ class Dataset:
     test_labels: np.ndarray
     sha256: str
     folder: Path
+
+    def __repr__(self) -> str:
+        images = f"train_images {self.train_images.shape}, test_images {self.test_images.shape}"
+        return (
+            f"Dataset({self.name!r}, {images}, labels, in {str(self.folder)!r}, sha256 {self.sha256[:12]}…)"
+        )
 
 
 def load(name: str = "glyphs", data_dir: str | Path | None = None, *, grey: bool = False) -> Dataset:

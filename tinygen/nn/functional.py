@@ -105,5 +105,5 @@ def normalize(input, p=2.0, dim=1, eps=1e-12):
     return input / clamp(norm(input, p, dim, keepdim=True), min=eps)
 
 
-globals().update({_name: _public(_value) for _name, _value in globals().items()})
+globals().update({_name: _public(_value, __name__) for _name, _value in globals().items()})
 __getattr__ = _absent("tinygen.nn.functional", globals())

@@ -93,7 +93,7 @@ globals().update(_named(EXPORTS))
 cast, sum_to, expand, getitem = elementwise.cast, reduce.sum_to, shape.expand, index.getitem
 to_device = device.to_device
 
-FUNCTIONS = {name: public(function) for name, function in _named(EXPORTS).items()}
+FUNCTIONS = {name: public(function, "tinygen") for name, function in _named(EXPORTS).items()}
 METHODS = {n: f for n, f in FUNCTIONS.items() if n not in NOT_METHODS}
 METHODS |= {name: public(function) for name, function in _named(ONLY_METHODS).items()}
 for _table in (FUNCTIONS, METHODS):

@@ -202,6 +202,9 @@ class ValuesIndices(tuple):
     values = property(lambda self: self[0])
     indices = property(lambda self: self[1])
 
+    def __repr__(self) -> str:
+        return f"ValuesIndices(\nvalues={self.values!r},\nindices={self.indices!r})"
+
 
 def _with_indices(input, dim, keepdim, arg):
     whole = e.cast(input, dtype=dtypes.uint8) if input.dtype == np.bool_ else input

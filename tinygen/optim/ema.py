@@ -17,6 +17,10 @@ class EMA:
         self.module, self.decay, self.warmup, self.updates = module, decay, warmup, 0
         self.average = {name: Tensor._wrap(p._data.copy()) for name, p in module.named_parameters()}
 
+    def __repr__(self) -> str:
+        options = f"decay={self.decay}, warmup={self.warmup}, updates={self.updates}"
+        return f"EMA of {len(self.average)} parameters of {type(self.module).__name__} ({options})"
+
     def update(self) -> None:
         """Take in the parameters as they are now."""
         n = self.updates = self.updates + 1

@@ -69,6 +69,10 @@ class LRScheduler:
         self.step()
         self._is_initial = False
 
+    def __repr__(self) -> str:
+        shown = {k: v for k, v in vars(self).items() if not k.startswith("_") and k != "optimizer"}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
     def scale(self, epoch: int) -> float:
         """What the initial rate is multiplied with at an epoch."""
         raise NotImplementedError(f"{type(self).__name__}: define scale(epoch) or get_lr()")

@@ -20,6 +20,9 @@ class _Computed:
     def __init__(self, name: str) -> None:
         self.name = self.computes = name  # `computes`: see Module.__getstate__
 
+    def __repr__(self) -> str:
+        return f"<{self.title} of {self.name}>"
+
     def __call__(self, module, args) -> None:
         setattr(module, self.name, self.compute(module, module.training))
 
