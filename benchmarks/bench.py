@@ -29,7 +29,7 @@ from tinygen.benchmarks.sides import (
 )
 from tinygen.benchmarks.step_cases import sampling_case, step_cases
 from tinygen.benchmarks.timing import arrays, interleaved, require_equal
-from tinygen.progress import say
+from tinygen.terminal import say
 
 SCHEMA = 1
 RESULTS = Path(__file__).resolve().parent / "results"

@@ -24,7 +24,7 @@ from types import SimpleNamespace
 
 from tinygen import devices
 from tinygen.benchmarks import bench
-from tinygen.progress import say
+from tinygen.terminal import say
 
 PYTHON = sys.executable, "-m"
 PYTEST = *PYTHON, "pytest", "-q", "-ra", "-p", "no:cacheprovider", "--maxfail", "50"

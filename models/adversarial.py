@@ -20,7 +20,8 @@ from tinygen.metrics.frechet import expect_enough
 from tinygen.metrics.images import FEATURES
 from tinygen.models.latent import LatentSpace
 from tinygen.nn import functional as F
-from tinygen.progress import progress, say
+from tinygen.progress import progress
+from tinygen.terminal import say
 
 # Losses
 

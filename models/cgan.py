@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygen import cat, manual_seed, optim, random, tensor
 from tinygen.data import DataError, batch_indices
-from tinygen.flags import FlagError
+from tinygen.flags import Checked, FlagError
 from tinygen.models import adversarial, gan
 from tinygen.models.adversarial import LOSSES, Watch, noise, real_batch
 from tinygen.models.latent import LatentSpace
@@ -26,7 +26,7 @@ CLASSES = 10
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     data: str = "glyphs"  # glyphs, mnist or fashion-mnist
     data_dir: str | None = None  # where the data set's files are
     seed: int = 0  # of the initial parameters and of everything drawn in training

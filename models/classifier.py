@@ -16,13 +16,14 @@ import numpy as np
 
 from tinygen import checkpoint, manual_seed, optim, tensor
 from tinygen.data import batch_indices, load
+from tinygen.flags import Checked
 from tinygen.metrics.evaluator import WEIGHTS, Evaluator, features_and_logits, in_unit_range
 from tinygen.nn import functional as F
 from tinygen.run import Run, read_config
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     data: str = "glyphs"  # glyphs, mnist or fashion-mnist
     data_dir: str | None = None  # where the data set's files are
     seed: int = 0  # of the initial parameters, of the order of images and of dropout
@@ -40,7 +41,7 @@ def train(config: Config, run: Run | None = None) -> Run:
     manual_seed(config.seed)
     net = Evaluator().to(run.device)
     optimizer = optim.Adam(net.parameters(), config.lr)
-    schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
+    schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, config.steps))
     run.track(net=net, optimizer=optimizer, schedule=schedule)
 
     for step in run.steps(config.steps):

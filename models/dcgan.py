@@ -16,12 +16,13 @@ from typing import Literal
 import numpy as np
 
 from tinygen import manual_seed, nn
+from tinygen.flags import Checked
 from tinygen.models import adversarial, gan
 from tinygen.run import Run
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     data: str = "glyphs"  # glyphs, mnist, fashion-mnist or cifar10
     data_dir: str | None = None  # where the data set's files are
     seed: int = 0  # of the initial parameters and of everything drawn in training

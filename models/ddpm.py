@@ -20,7 +20,7 @@ import numpy as np
 
 from tinygen import cat, full, manual_seed, nn, no_grad, optim, tensor
 from tinygen.data import batch_indices, load
-from tinygen.flags import FlagError, make_config
+from tinygen.flags import Checked, FlagError, make_config
 from tinygen.metrics import mean_and_error
 from tinygen.models import adversarial, denoising, noise_schedule, samplers, variational_bound
 from tinygen.models.denoising import Denoiser
@@ -29,9 +29,10 @@ from tinygen.models.noise_schedule import SCHEDULES, NoiseSchedule
 from tinygen.models.samplers import Prediction, Sampling
 from tinygen.models.unet import UNet
 from tinygen.pictures import gif
-from tinygen.progress import progress, say
+from tinygen.progress import progress
 from tinygen.random import Generator
 from tinygen.run import Run
+from tinygen.terminal import say
 
 CLASSES = 10
 TERMS = 4  # steps of the bound that each test image is measured on
@@ -42,7 +43,7 @@ Part = Literal["left", "right", "top", "bottom", "center"]
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     data: str = "glyphs"  # glyphs, mnist, fashion-mnist or cifar10
     data_dir: str | None = None  # where the data set's files are
     seed: int = 0  # of the initial parameters and of everything drawn in training

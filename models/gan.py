@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 
 from tinygen import manual_seed, nn, optim, random
+from tinygen.flags import Checked
 from tinygen.models import adversarial
 from tinygen.models.adversarial import LOSSES, Watch, noise, packed, real_batch
 from tinygen.run import Run
@@ -32,7 +33,7 @@ RECIPES = {
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     data: str = "glyphs"  # glyphs, mnist or fashion-mnist
     data_dir: str | None = None  # where the data set's files are
     seed: int = 0  # of the initial parameters and of everything drawn in training
@@ -53,6 +54,7 @@ class Config:
     checkpoint_every: int = 5_000  # steps between checkpoints
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, value in RECIPES[self.recipe].items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)

@@ -31,7 +31,7 @@ import numpy as np
 from tinygen.flags import FlagError
 from tinygen.metrics import MetricError, features_and_logits, load_evaluator
 from tinygen.metrics.attributes import ATTRIBUTES
-from tinygen.progress import say
+from tinygen.terminal import say
 
 STEPS = np.linspace(-2, 2, 9)  # standard deviations of the prior along the vector
 COLUMNS = 10  # images of a walk

@@ -19,6 +19,7 @@ from tinygen import autograd, cat, manual_seed, nn, no_grad, optim, tensor
 from tinygen import pictures as draw
 from tinygen.data import batch_indices, toy, toy_centers
 from tinygen.data.toys import STD
+from tinygen.flags import Checked
 from tinygen.metrics import mode_measures
 from tinygen.models.adversarial import LOSSES
 from tinygen.nn import init
@@ -31,7 +32,7 @@ TEST_SEED = 0  # of the samples that are measured and drawn
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     data: Literal["ring8", "grid25"] = "ring8"  # 8 Gaussians on a circle or 25 on a grid
     seed: int = 0  # of the data, the initial parameters and of everything drawn in training
     steps: int = 20_000  # training steps; the paper's 400 epochs are 400,000

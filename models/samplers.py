@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from tinygen import cat, full
-from tinygen.flags import FlagError
+from tinygen.flags import Checked, FlagError
 from tinygen.models.noise_schedule import NoiseSchedule
 
 
@@ -33,7 +33,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Sampling:
+class Sampling(Checked):
     """How images are drawn from a trained network: the sampler flags of `tinygen sample` and `tinygen eval`."""
 
     sampler: Literal["ancestral", "ddim", "dpm-solver++"] = "ddim"  # which rule of samplers.py

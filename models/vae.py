@@ -14,6 +14,7 @@ import numpy as np
 
 from tinygen import manual_seed, nn, no_grad, optim, tensor
 from tinygen.data import batch_indices, binarize, load
+from tinygen.flags import Checked
 from tinygen.metrics import bernoulli_log_likelihood, importance_sampled_nll, mean_and_error
 from tinygen.models.latent import LatentSpace, linear
 from tinygen.nn import functional as F
@@ -26,7 +27,7 @@ TEST_SEED = 0  # of the one fixed binarization of the test set and of the sample
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     data: str = "glyphs"  # glyphs, mnist or fashion-mnist
     data_dir: str | None = None  # where the data set's files are
     seed: int = 0  # of the initial parameters and of everything drawn in training
@@ -111,7 +112,7 @@ def train(config: Config, run: Run | None = None) -> Run:
     random = Generator(config.seed)
     net = initial_network(config, x_train).to(run.device)
     optimizer = optim.Adam(net.parameters(), config.lr)
-    schedule = optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step / config.steps))
+    schedule = optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step / max(1, config.steps)))
     run.track(net=net, optimizer=optimizer, schedule=schedule)
 
     for step in run.steps(config.steps):

@@ -15,13 +15,14 @@ from typing import Literal
 import numpy as np
 
 from tinygen import manual_seed, no_grad, optim, random
+from tinygen.flags import Checked
 from tinygen.models import adversarial, dcgan, gan
 from tinygen.models.adversarial import LOSSES, Watch, noise, real_batch
 from tinygen.run import Run
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     data: str = "glyphs"  # glyphs, mnist, fashion-mnist or, with --net conv, cifar10
     data_dir: str | None = None  # where the data set's files are
     seed: int = 0  # of the initial parameters and of everything drawn in training

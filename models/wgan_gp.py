@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 
 from tinygen import autograd, no_grad, optim, random, tensor
+from tinygen.flags import Checked
 from tinygen.models import adversarial
 from tinygen.models.adversarial import LOSSES, Watch, noise, real_batch
 from tinygen.models.wgan import build
@@ -23,7 +24,7 @@ from tinygen.run import Run
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     data: str = "glyphs"  # glyphs, mnist, fashion-mnist or, with --net conv, cifar10
     data_dir: str | None = None  # where the data set's files are
     seed: int = 0  # of the initial parameters and of everything drawn in training

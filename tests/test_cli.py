@@ -68,7 +68,7 @@ def test_train_writes_a_numbered_run_and_prints_it(tinygen_):
         ("train fake extra", "unexpected argument 'extra'"),
         (
             "train fake --data minst",
-            "--data: unknown data 'minst'; did you mean 'mnist'? known: glyphs, mnist",
+            "argument --data: unknown data 'minst'; did you mean 'mnist'? known: glyphs, mnist",
         ),
         ("train fake --data moons", "fake: moons are not images"),
         ("train fake --data moons --out new", "fake: moons are not images"),
@@ -101,7 +101,7 @@ def test_train_writes_a_numbered_run_and_prints_it(tinygen_):
         ("sample run -o none/x.png", "-o: none/x.png cannot be written"),
         ("eval run --kk 3", "unknown flag '--kk'"),
         ("eval run --k 0", "argument --k: found 0, expected 1 or more"),
-        ("eval run --data minst", "--data: unknown data 'minst'"),
+        ("eval run --data minst", "argument --data: unknown data 'minst'"),
         ("list --all", "unknown flag '--all'"),
     ],
 )

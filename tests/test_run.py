@@ -122,10 +122,10 @@ def test_resume_continues_to_the_bit(fake, whole):
     lines = Path("part/metrics.jsonl")
     assert [r["step"] for r in first.metrics()][-1] == 32  # four steps after the checkpoint of step 28
     lines.write_text(lines.read_text() + '{"step": 36, "los')
-    Path("part/.checkpoint.safetensors.1.tmp").write_text("torn")
+    Path("part/.checkpoint.safetensors.999999999.tinygen-tmp").write_text("torn")
     resumed = resume(fake, "part")
     assert resumed.step == 60 and contents("part") == contents("whole")
-    assert not list(Path("part").glob(".*.tmp"))
+    assert not list(Path("part").glob(".*tmp"))
 
 
 def train_until(fake, run, stop):

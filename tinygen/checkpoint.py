@@ -5,13 +5,15 @@ ours has one possible form, so a reader rebuilds it from what it read and compar
 files when reading.
 """
 
-import contextlib
 import hashlib
 import json
 import os
 from pathlib import Path
 
 import numpy as np
+
+from tinygen import files
+from tinygen.files import replace_file
 
 DTYPES = {
     "F64": "<f8",
@@ -58,7 +60,13 @@ def read(path) -> tuple[dict, dict]:
             f"{path}: found a safetensors file without tinygen's sha256, expected a run's checkpoint"
         )
     _verify(path, arrays, metadata, header)
-    return arrays, json.loads(metadata["tinygen"])
+    try:
+        meta = json.loads(metadata["tinygen"])
+    except (ValueError, RecursionError) as e:
+        raise CheckpointError(f"{path}: its metadata cannot be read: {e}") from e
+    if not isinstance(meta, dict):
+        raise CheckpointError(f"{path}: found metadata {meta!r:.60}, expected an object")
+    return arrays, meta
 
 
 def save_state(state_dict: dict, path) -> None:
@@ -75,30 +83,6 @@ def load_state(path) -> dict:
     if "tinygen" in metadata or "sha256" in metadata:
         _verify(path, arrays, metadata, header)
     return arrays
-
-
-def replace_file(path, chunks) -> None:
-    """Write `chunks` of bytes to a temporary file beside `path`, flush it, rename.  Raises OSError about `path`."""
-    path = Path(path)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "wb") as f:
-            for chunk in chunks:
-                f.write(chunk)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
-    except BaseException as e:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        if isinstance(e, OSError):
-            e.filename, e.filename2 = str(path), None
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def flatten(nested) -> tuple[dict, object]:
@@ -120,8 +104,42 @@ def unflatten(arrays: dict, json_part):
         return json_part
     for tag, restore in _RESTORE.items():
         if tag in json_part:
-            return restore(arrays, json_part[tag])
+            try:
+                return restore(arrays, json_part[tag])
+            except (LookupError, ValueError, TypeError) as e:
+                raise ValueError(
+                    f"unflatten: {tag} of {json_part[tag]!r:.60}: not what flatten writes"
+                ) from e
     return {key: unflatten(arrays, value) for key, value in json_part.items()}
+
+
+def first_of_another_kind(found, own, path: str = "") -> str | None:
+    """Where, and how, a nested state holds another kind of value than the state it is to replace; None: nowhere.
+
+    Only what both hold is compared, and what is None in `own` may become anything.
+    """
+    kinds = _kind(found), _kind(own)
+    if own is None:
+        return None
+    if kinds[0] != kinds[1]:
+        return f"{path or 'the state'} is {kinds[0]}, expected {kinds[1]}"
+    if kinds[0] == "a dict":
+        pairs = [(key, found[key], value) for key, value in own.items() if key in found]
+    else:
+        pairs = [(i, *both) for i, both in enumerate(zip(found, own))] if kinds[0] == "a list" else []
+    wrong = (first_of_another_kind(a, b, f"{path}.{key}" if path else str(key)) for key, a, b in pairs)
+    return next(filter(None, wrong), None)
+
+
+def _kind(value) -> str:
+    if value is None or isinstance(value, bool):
+        return str(value) if value is None else "true or false"
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return "a number of more than 64 bits"
+    if getattr(value, "shape", None) == ():
+        return "a number"
+    kinds = {dict: "a dict", (list, tuple): "a list", str: "a word", (int, float): "a number"}
+    return next((name for kind, name in kinds.items() if isinstance(value, kind)), "an array")
 
 
 def first_non_finite(tracked: dict) -> str | None:
@@ -228,12 +246,11 @@ def _load(path) -> tuple[dict, dict, bytes]:
 
     path = Path(path)
     try:
-        if path.exists() and not path.is_file():
-            raise CheckpointError(f"{path}: found a folder or device, expected a safetensors file")
-        with open(path, "rb") as f:
-            header = _read_header(path, f)
-            entries = _parse_header(path, header, path.stat().st_size)
-            data = header + f.read()
+        with files.opened(path) as f:
+            size = os.fstat(f.fileno()).st_size
+            header = _read_header(path, f, size)
+            entries = _parse_header(path, header, size)
+            data = header + f.read(size - len(header))
     except OSError as e:
         raise CheckpointError(f"{path}: cannot read the checkpoint: {e.strerror or e}") from e
     try:
@@ -244,9 +261,8 @@ def _load(path) -> tuple[dict, dict, bytes]:
     return arrays, entries.get("__metadata__") or {}, header
 
 
-def _read_header(path, f) -> bytes:
+def _read_header(path, f, size) -> bytes:
     """The length (8 bytes, little-endian) and the JSON text, as they stand in the file."""
-    size = path.stat().st_size
     start = f.read(9)
     length = int.from_bytes(start[:8], "little")
     if len(start) == 9 and start[8:] == b"{" and length <= min(LONGEST_HEADER, size - 8):

@@ -7,6 +7,7 @@ A bad flag, file or folder is one line on stderr and exit code 2; TINYGEN_DEBUG=
 
 import argparse
 import ast
+import dataclasses
 import importlib
 import importlib.util
 import json
@@ -17,7 +18,7 @@ import sys
 from pathlib import Path
 
 from tinygen.flags import FlagError, add_flags, flags_of, flags_of_function, make_config, unknown
-from tinygen.progress import say
+from tinygen.terminal import flush_or_silence, prepare_streams, say, visible
 
 COMMANDS = {
     "train": "train a model in a fresh run folder:  tinygen train MODEL [flags]",
@@ -40,15 +41,12 @@ BROKEN_PIPE = 128 + 13
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command.  Returns the exit code: 0, 1 failed, 2 bad input, 128 + signal."""
-    for name in "stdout", "stderr":
-        if getattr(sys, name) is None:  # closed by who started us, as in `>&-`
-            setattr(sys, name, open(os.devnull, "w"))
+    prepare_streams()
     try:
         code = _dispatch(sys.argv[1:] if argv is None else list(argv))
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except KeyboardInterrupt:
         return 130
@@ -59,6 +57,8 @@ def main(argv: list[str] | None = None) -> int:
             raise
         say(f"tinygen: error: {_one_line(e)}")
         return 2 if isinstance(e, ValueError | OSError | NotImplementedError) else 1
+    finally:
+        flush_or_silence(sys.stdout)
 
 
 def _one_line(e):
@@ -78,8 +78,8 @@ def _one_line(e):
 class Parser(argparse.ArgumentParser):
     """argparse with errors as exceptions, and a suggestion for an unknown flag."""
 
-    def __init__(self, **options) -> None:
-        super().__init__(allow_abbrev=False, formatter_class=_Formatter, **options)
+    def __init__(self, prog: str, **options) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=_Formatter, prog=visible(prog), **options)
 
     def error(self, message):
         raise FlagError(message)
@@ -172,14 +172,14 @@ def _train(argv) -> int:
     given = parser.parse(argv[1:])
     out, resume = given.pop("out"), given.pop("resume")
     device = _device(given.pop("device"))
-    _check_data(given.get("data"))
     if resume and out is None:
         out = newest(name, given.get("data"))
-    if resume and Path(out, "config.json").exists():
-        given = (
-            read_config(out, name)["config"] | given
-        )  # what is not given stays; Run.create refuses what changed
-    config = make_config(module.Config, given)
+    if resume and os.path.lexists(Path(out, "config.json")):
+        read_config(out, name)  # first: another model's fields would be unknown ones
+        # what is not given stays; Run.create refuses what changed
+        config = dataclasses.replace(Run.open(out, module.Config).config, **given)
+    else:
+        config = make_config(module.Config, given)
     free = getattr(module, "resumable_changes", lambda config: set())(config)
     run = Run.create(name, config, out, resume=resume, free=free, device=device)
     try:
@@ -187,13 +187,13 @@ def _train(argv) -> int:
     except BaseException:
         run.discard()  # data that is not there must not leave a run behind
         raise
-    print(run.folder)
+    print(visible(run.folder))
     return 0
 
 
 def _sample(argv) -> int:
     from tinygen import pictures
-    from tinygen.checkpoint import replace_file
+    from tinygen.files import replace_file
 
     run, module = _open("sample", argv)
     explored, more = _explored(module)
@@ -222,7 +222,7 @@ def _sample(argv) -> int:
         for name in exploring:
             raise FlagError(f"--{name}: not in {out}; choose a name that ends in .png")
         replace_file(out, [pictures.gif(module.animation(run, n, **given))])
-        print(out)
+        print(visible(out))
         return 0
     drawn, columns = explored(run, n, **given) if exploring else (module.sample(run, n, **given), None)
     png = pictures.points(drawn) if drawn.ndim == 2 else pictures.png(pictures.grid(drawn, columns))
@@ -231,7 +231,7 @@ def _sample(argv) -> int:
         out = run.picture(f"{kind}-seed{given.get('seed', 0)}", png)
     else:
         replace_file(out, [png])
-    print(out)
+    print(visible(out))
     return 0
 
 
@@ -262,7 +262,6 @@ def _eval(argv) -> int:
     add_flags(parser, flags)
     given = parser.parse(argv[1:])
     run.device = _device(given.pop("device"))
-    _check_data(given.get("data"))
     if "attribute" in given:
         for name in given.keys() - {"attribute", "samples"}:
             raise FlagError(f"--{name.replace('_', '-')}: not with --attribute")
@@ -272,8 +271,12 @@ def _eval(argv) -> int:
     result = {"model": run.model, "data": getattr(run.config, "data", None), "split": None, "images": None}
     result |= {"step": run.step}
     result |= measures
-    print(json.dumps(result))  # first: a full disk must not cost the numbers
-    run.write_json(f"eval-{given['attribute']}.json" if "attribute" in given else "eval.json", result)
+    try:
+        run.write_json(f"eval-{given['attribute']}.json" if "attribute" in given else "eval.json", result)
+    finally:
+        print(
+            json.dumps(result)
+        )  # after: nobody may read it; but always: a full disk must not cost the numbers
     return 0
 
 
@@ -365,7 +368,7 @@ def _doctor(argv) -> int:
     from tinygen.doctor import report
 
     for line in report():
-        print(line)
+        print(visible(line))
     return 0
 
 
@@ -383,13 +386,6 @@ def _device(name):
         return checked(name)
     except CudaError as e:
         raise FlagError(f"--device: {e}") from None
-
-
-def _check_data(name):
-    from tinygen.data import DATASETS, TOYS
-
-    if name is not None and name not in DATASETS | TOYS:
-        raise FlagError(f"--data: {unknown('data', name, DATASETS | TOYS)}")
 
 
 def _check_picture_path(path, moving):

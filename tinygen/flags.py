@@ -3,10 +3,13 @@
 import argparse
 import dataclasses
 import difflib
+import functools
 import inspect
 import io
 import json
 import math
+import os
+import reprlib
 import textwrap
 import tokenize
 import types
@@ -14,6 +17,8 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 100
 KINDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
 
 
@@ -38,14 +43,27 @@ class Flag:
         return "--" + self.name.replace("_", "-")
 
 
-def flags_of(Config) -> list[Flag]:
+class Checked:
+    """A dataclass whose fields are flags: what its flags refuse it refuses too, however it is made."""
+
+    def __post_init__(self) -> None:
+        """Raises FlagError."""
+        for flag in flags_of(type(self)):
+            try:
+                object.__setattr__(self, flag.name, check(flag, getattr(self, flag.name)))
+            except FlagError as e:
+                raise FlagError(f"{type(self).__name__}: {flag.name}: {e}") from None
+
+
+@functools.cache
+def flags_of(Config) -> tuple[Flag, ...]:
     """The flags of a dataclass: every field, its trailing comment as help."""
     hints, helps = typing.get_type_hints(Config), comments(Config)
     flags = []
     for field in dataclasses.fields(Config):
         default = field.default_factory() if callable(field.default_factory) else field.default
         flags.append(_flag(field.name, hints[field.name], default, helps.get(field.name, "")))
-    return flags
+    return tuple(flags)
 
 
 def flags_of_function(function: Callable) -> list[Flag]:
@@ -126,20 +144,35 @@ def check(flag: Flag, value):
     """`value` if the flag takes it, a list as a tuple and an int as a float where those are meant."""
     if value is None and flag.optional:
         return None
+    if hasattr(value, "dtype") and getattr(value, "shape", None) == ():  # NumPy's numbers
+        value = value.item()
+    if flag.kind is str and isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if flag.choices and value not in flag.choices:
         raise FlagError(unknown("value", value, flag.choices))
     if flag.kind is tuple and isinstance(value, list | tuple):
         return tuple(check(dataclasses.replace(flag, kind=flag.item, choices=()), v) for v in value)
+    if type(value) is int and abs(value) >= 2**63:
+        raise FlagError(f"found {_short(value)}, expected a number of at most 64 bits")
     if flag.kind is float and type(value) is int:
         value = float(value)
     if type(value) is not flag.kind or (flag.kind is float and not math.isfinite(value)):
-        raise FlagError(f"found {value!r}, expected {_expected(flag)}")
+        raise FlagError(f"found {_short(value)}, expected {_expected(flag)}")
+    if flag.name == "data" and flag.kind is str:
+        _check_data(value)
     low = 1 if flag.name.endswith("_every") else LOWEST.get(flag.name)
     if low is not None and value < low:
         raise FlagError(f"found {value}, expected {low} or more")
     if value > HIGHEST.get(flag.name, value):
         raise FlagError(f"found {value}, expected {HIGHEST[flag.name]} or less")
     return value
+
+
+def _check_data(name):
+    from tinygen.data import DATASETS, TOYS
+
+    if name not in DATASETS | TOYS:
+        raise FlagError(unknown("data", name, DATASETS | TOYS))
 
 
 LOWEST = {
@@ -192,9 +225,9 @@ def to_json(config) -> dict:
 def unknown(what: str, name, known) -> str:
     """One line for a name that is not among `known`, with the closest one that is."""
     known = [str(k) for k in known]
-    close = difflib.get_close_matches(str(name), known, 1)
+    close = difflib.get_close_matches(str(name)[:100], known, 1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"unknown {what} {str(name)!r}; {hint}known: {', '.join(known) or 'none'}"
+    return f"unknown {what} {_short(str(name))}; {hint}known: {', '.join(known) or 'none'}"
 
 
 def _expected(flag):
@@ -202,6 +235,14 @@ def _expected(flag):
         return "one of " + ", ".join(map(str, flag.choices))
     kind = KINDS.get(flag.kind) or f"values like {_text(flag.default) if flag.default else '1,2'}"
     return kind + (" or none" if flag.optional else "")
+
+
+def _short(value) -> str:
+    """A value in few words: a file may hold anything."""
+    try:
+        return SHORT.repr(value)
+    except ValueError:  # an int of thousands of digits
+        return "a number of thousands of digits"
 
 
 def _text(value):

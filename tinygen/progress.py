@@ -1,56 +1,100 @@
-"""What a long job says and hears: a progress bar on terminals, lines elsewhere, signals between steps."""
+"""What a long job says and hears: how far it is, on terminals, in notebooks and in files; signals between steps."""
 
 import contextlib
-import os
 import shutil
 import signal
 import sys
 import threading
 import time
 
+from tinygen.terminal import say, tell, visible
+
 FORMAT = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}, {remaining} left"  # fits 80 columns
+FIRST, RAREST = (
+    10.0,
+    300.0,
+)  # seconds to the first line where nothing can be drawn over, and between two at last
+
+
+class Progress:
+    """How far a job is, on stderr: a bar on a terminal and in a notebook, else a line after 10 s, and ever fewer."""
+
+    def __init__(self, what: str, total: int | None = None, first: int = 0, **look) -> None:
+        """`first` of `total` are done; `look` is tqdm's."""
+        self.what, self.total, self.first, self.done = visible(what), total, first, first
+        self.started = self.shown = time.perf_counter()
+        self.due = self.started + FIRST
+        self.bar = _bar(desc=self.what, total=total, initial=first, **look) if _redraws() else None
+
+    def update(self, n: int = 1, note=None) -> None:
+        """n more are done; `note()` is what else to say, asked for only when it is said."""
+        self.done += n
+        now = time.perf_counter()
+        if self.bar is not None:
+            if note is not None and now > self.shown + 0.2:
+                self.bar.set_postfix_str(note(), refresh=False)
+                self.shown = now
+            self.bar.update(n)
+        elif now >= self.due:
+            say(", ".join(filter(None, (self._place(), note and note(), self._left(now)))))
+            self.due = now + min(max(now - self.started, FIRST), RAREST)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def _place(self):
+        return f"{self.what}: {self.done:,}" + (f" of {self.total:,}" if self.total else "")
+
+    def _left(self, now):
+        done = self.done - self.first
+        if not self.total or not done:
+            return None
+        minutes, seconds = divmod(int((now - self.started) / done * (self.total - self.done)), 60)
+        hours, minutes = divmod(minutes, 60)
+        return (f"{hours}:{minutes:02d}" if hours else f"{minutes}") + f":{seconds:02d} left"
 
 
 class Bar:
-    """Progress on stderr: loss, images/s and the time left on a terminal, else one line at the end."""
+    """The progress of a run: loss, images/s and the time left; at the end one line."""
 
     def __init__(self, run, total: int) -> None:
         self.run, self.first, self.started = run, run.step, time.perf_counter()
-        self.shown = self.started
-        self.bar = _tqdm(total=total, initial=run.step, desc=run.model, bar_format=FORMAT)
+        what = run.model if _redraws() else f"{run.folder}: step"
+        self.progress = Progress(what, total, run.step, bar_format=FORMAT)
 
     def __enter__(self):
         return self
 
     def update(self) -> None:
-        now = time.perf_counter()
-        if not self.bar.disable and now > self.shown + 0.2:
-            name, value = self.run.last
-            speed = (self.run.step - self.first) * getattr(self.run.config, "batch", 1) / (now - self.started)
-            self.bar.set_postfix_str(f"{name} {value:.4g}, {speed:,.0f} images/s", refresh=False)
-            self.shown = now
-        self.bar.update()
+        self.progress.update(note=self._note)
+
+    def _note(self):
+        name, value = self.run.last
+        seconds = time.perf_counter() - self.started
+        speed = (self.run.step - self.first) * getattr(self.run.config, "batch", 1) / seconds
+        return f"{name} {value:.4g}, {speed:,.0f} images/s"
 
     def close(self) -> None:
-        self.bar.close()
+        self.progress.close()
 
     def __exit__(self, kind, error, trace):
-        self.bar.close()
+        self.close()
         if kind is None:
             say(f"{self.run.folder}: finished step {self.run.step}, {self.run.seconds:.1f} s of training")
 
 
 def progress(iterable, what: str, total: int | None = None):
-    """Iterate with a progress bar on stderr when that is a terminal."""
-    return _tqdm(iterable, desc=what, total=total)
-
-
-def say(line: str) -> None:
-    """Tell the user one line, on stderr; who no longer listens (`2>&1 | head`) loses no run by it."""
+    """Iterate, and say on stderr how far it is, see `Progress`."""
+    if total is None and hasattr(iterable, "__len__"):
+        total = len(iterable)
+    shown = Progress(what, total)
     try:
-        print(line, file=sys.stderr, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        for item in iterable:
+            yield item
+            shown.update()
+    finally:
+        shown.close()
 
 
 @contextlib.contextmanager
@@ -69,10 +113,31 @@ def caught_signals():
             signal.signal(number, handler or signal.SIG_DFL)
 
 
-def _tqdm(*args, **kwargs):
+def _redraws() -> bool:
+    """Whether a line of stderr can be drawn over: on a terminal, and in a notebook, which no terminal is."""
+    stream = sys.stderr
+    try:
+        return stream is not None and (stream.isatty() or type(stream).__module__.startswith("ipykernel"))
+    except ValueError:  # closed
+        return False
+
+
+class _Stderr:
+    """stderr for tqdm, which cannot fail."""
+
+    write = staticmethod(tell)
+
+    @property
+    def encoding(self):
+        return getattr(sys.stderr, "encoding", None)
+
+    def flush(self) -> None:
+        pass
+
+
+def _bar(**options):
     from tqdm import tqdm
 
     # tqdm draws nothing on a terminal of size 0 x 0, as some containers and scripts give it
     size = shutil.get_terminal_size()
-    options = {"ncols": size.columns, "nrows": size.lines, "disable": not sys.stderr.isatty()}
-    return tqdm(*args, file=sys.stderr, leave=False, **options, **kwargs)
+    return tqdm(file=_Stderr(), leave=False, ncols=size.columns, nrows=size.lines, **options)

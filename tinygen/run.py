@@ -21,11 +21,23 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen import blas, checkpoint, flags, pictures
+from tinygen import blas, checkpoint, files, flags, pictures
 from tinygen.checkpoint import CheckpointError
 from tinygen.devices import CPU, checked
-from tinygen.folder import ROOT, RunError, lock, metric_lines, newest, numbered, read_config
-from tinygen.progress import Bar, caught_signals, say
+from tinygen.folder import (
+    ROOT,
+    RunError,
+    check_progress,
+    kept_lines,
+    lock,
+    metric_lines,
+    newest,
+    numbered,
+    own_folder,
+    read_config,
+)
+from tinygen.progress import Bar, caught_signals
+from tinygen.terminal import say
 
 MAY_CHANGE = {"data_dir", "checkpoint_every"}  # where and how often: the numbers do not depend on them
 
@@ -54,7 +66,8 @@ class Run:
         self._saved_step = None
         self.last = "loss", math.nan  # logged, for the progress bar
         self._sums: dict = {}  # name -> [sum, count] since the last line of metrics.jsonl
-        self._in_step = self._checkpoint_due = False
+        self._lines = None  # how many lines it has up to `step`; None where an older checkpoint does not say
+        self._in_step = self._checkpoint_due = self._config_due = False
         self._lock = None
 
     @classmethod
@@ -73,11 +86,15 @@ class Run:
         run = cls(out, model, config)
         run.device = checked(device)
         run.fresh = not run._occupy(resume)
-        if not run.fresh:
-            run._adopt(free)
-        else:
-            run._facts = {"seed": getattr(config, "seed", None), "versions": _versions(run.device)}
-            run._write_config()
+        try:
+            if not run.fresh:
+                run._adopt(free)
+            else:
+                run._facts = {"seed": getattr(config, "seed", None), "versions": _versions(run.device)}
+                run._write_config()
+        except BaseException:
+            run.discard()
+            raise
         return run
 
     @classmethod
@@ -132,13 +149,18 @@ class Run:
                 )
         if any(name not in self._facts for name in facts):
             self._facts |= facts
-            self._write_config()
+            if self.fresh:
+                self._write_config()
+            else:
+                self._config_due = True
 
     def discard(self) -> None:
-        """Remove a fresh folder in which no step was finished."""
-        files = set(os.listdir(self.folder))
-        if self.fresh and self.step == 0 and files <= {"config.json", "metrics.jsonl", ".lock"}:
-            for name in files:
+        """Let go of the folder; remove a fresh one in which no step was finished."""
+        if self._lock is not None:
+            self._lock.close()
+        found = set(os.listdir(self.folder))
+        if self.fresh and self.step == 0 and found <= {"config.json", "metrics.jsonl", ".lock"}:
+            for name in found:
                 self.path(name).unlink()
             self.folder.rmdir()
 
@@ -170,7 +192,7 @@ class Run:
         with (
             contextlib.ExitStack() as stack,
             self._errors("cannot write", self.path("metrics.jsonl")),
-            open(self.path("metrics.jsonl"), "a") as metrics,
+            files.opened(self.path("metrics.jsonl"), os.O_WRONLY | os.O_APPEND) as metrics,
         ):
             stack.enter_context(self._lock)
             caught = stack.enter_context(caught_signals())
@@ -225,6 +247,7 @@ class Run:
             "step": self.step,
             "seconds": self.seconds,
             "sums": self._sums,
+            "lines": self._lines,
             "random": _random().get_state(),
             "state": state,
         }
@@ -246,8 +269,8 @@ class Run:
         return self.write("loss.png", pictures.curves(self.metrics(), unit))
 
     def metrics(self) -> list[dict]:
-        """The lines of metrics.jsonl; a torn last one is left out."""
-        return [record for _, record in metric_lines(self.path("metrics.jsonl"))]
+        """The lines of metrics.jsonl; torn and damaged ones are left out."""
+        return [record for _, record in metric_lines(self.path("metrics.jsonl")) if record is not None]
 
     def write_json(self, name: str, value) -> Path:
         return self.write(name, (json.dumps(value, indent=2) + "\n").encode())
@@ -256,8 +279,8 @@ class Run:
         """Write a file of the folder, whole or not at all."""
         path = self.path(name)
         with self._errors("cannot write"):
-            path.parent.mkdir(exist_ok=True)
-            checkpoint.replace_file(path, [data])
+            own_folder(self.folder, Path(name).parent).mkdir(exist_ok=True)
+            files.replace_file(path, [data])
         return path
 
     # Inside
@@ -285,8 +308,6 @@ class Run:
             if visible and not known:
                 raise RunError(f"{self.folder}: found files but no config.json, expected a run or no files")
             self._lock = lock(self.folder)
-            for stale in self.folder.rglob(".*.tmp"):
-                stale.unlink()
         return known
 
     def _adopt(self, free):
@@ -294,36 +315,41 @@ class Run:
         read_config(self.folder, self.model)  # first: another model's fields would be unknown ones
         saved = Run.open(self.folder, type(self.config))
         saved.expect_said()
-        old, new = flags.to_json(saved.config), flags.to_json(self.config)
-        for name in new:
-            grows = name != "steps" or new[name] >= old[name]
-            if old[name] != new[name] and name not in MAY_CHANGE and not (name in free and grows):
-                raise RunError(
-                    f"{self.folder}: --{name.replace('_', '-')} was {old[name]}, now {new[name]}; "
-                    "a resumed run keeps its flags"
-                )
+        self._refuse_changes(flags.to_json(saved.config), free)
         self._facts = saved._facts
         changed = {
             k: v for k, v in _versions(self.device).items() if v != saved._facts.get("versions", {}).get(k, v)
         }
         if changed:
             say(f"{self.folder}: resumed with other versions, {changed}: not to the same bits")
-        self._write_config()
-        if self.path("checkpoint.safetensors").exists():
+        self._config_due = True  # written when all is checked and training begins
+        if os.path.lexists(self.path("checkpoint.safetensors")):
             self._saved = self._read_checkpoint()
             meta = self._saved[1]
+            self._refuse_changes(meta["config"], free)  # config.json may have been edited
             self.step = self._saved_step = meta["step"]
-            self.seconds, self._sums = meta["seconds"], meta["sums"]
+            self.seconds, self._sums, self._lines = meta["seconds"], meta["sums"], meta.get("lines")
+
+    def _refuse_changes(self, old, free):
+        """Compare the flags that a run was started with, or that its checkpoint was made with, to ours."""
+        for name, now in flags.to_json(self.config).items():
+            was = old.get(name, now)
+            grows = name != "steps" or (type(was) is type(now) is int and now >= was)
+            if was != now and name not in MAY_CHANGE and not (name in free and grows):
+                raise RunError(
+                    f"{self.folder}: --{name.replace('_', '-')} was {was}, now {now}; "
+                    "a resumed run keeps its flags"
+                )
 
     def _read_checkpoint(self):
         path = self.path("checkpoint.safetensors")
-        if not path.exists():
+        if not os.path.lexists(path):
             raise RunError(f"{self.folder}: no checkpoint yet")
         arrays, meta = checkpoint.read(path)
+        check_progress(path, meta)
         if meta.get("model") != self.model:
-            found = meta.get("model", "no model")
             raise CheckpointError(
-                f"{path}: checkpoint of another model: found {found}, expected {self.model}"
+                f"{path}: checkpoint of another model: found {meta['model']}, expected {self.model}"
             )
         for name, value in flags.to_json(self.config).items():
             found = meta["config"].get(name, value)
@@ -331,7 +357,10 @@ class Run:
                 raise CheckpointError(
                     f"{path}: checkpoint of another run: found {name} {found}, expected {value}"
                 )
-        return checkpoint.unflatten(arrays, meta["state"]), meta
+        try:
+            return checkpoint.unflatten(arrays, meta["state"]), meta
+        except (ValueError, RecursionError) as e:
+            raise CheckpointError(f"{path}: its state cannot be read: {e}") from e
 
     def _fill(self, objects, state):
         path = self.path("checkpoint.safetensors")
@@ -341,8 +370,10 @@ class Run:
                     f"{path}: checkpoint of another model: {flags.unknown('part', name, state)}"
                 )
             try:
+                if reason := checkpoint.first_of_another_kind(state[name], object.state_dict()):
+                    raise ValueError(reason)
                 object.load_state_dict(state[name])
-            except (KeyError, ValueError, RuntimeError, TypeError) as e:
+            except (LookupError, ValueError, RuntimeError, TypeError, AttributeError, ArithmeticError) as e:
                 reason = " ".join(str(e).split())
                 raise CheckpointError(f"{path}: checkpoint of another model: {name}: {reason}") from e
 
@@ -354,16 +385,21 @@ class Run:
                 raise CheckpointError(
                     f"{self.folder}: the checkpoint also holds {', '.join(sorted(missing))}"
                 )
-            _random().set_state(self._saved[1]["random"])
+            try:
+                _random().set_state(self._saved[1]["random"])
+            except (KeyError, ValueError) as e:
+                raise CheckpointError(f"{self.path('checkpoint.safetensors')}: random: {e}") from e
             self._saved = None
         # a line at the end of a run that now goes on is not one of the `log_every` lines
         stray = log_every if self.step < total else 1
-        kept = [
-            line
-            for line, r in metric_lines(self.path("metrics.jsonl"))
-            if r["step"] <= self.step and r["step"] % stray == 0
-        ]
+        kept = kept_lines(self.path("metrics.jsonl"), self.step, stray, self._lines)
+        with self._errors("cannot write"):
+            for folder in self.folder, own_folder(self.folder, "samples"):
+                files.remove_temporaries(folder)
         self.write("metrics.jsonl", b"".join(kept))
+        self._lines = len(kept)
+        if self._config_due:
+            self._write_config()
         if self.step < total:
             say(f"{self.folder}: steps {self.step} to {total}")
 
@@ -371,8 +407,10 @@ class Run:
         """One line of metrics.jsonl.  `keep` the sums of a line that is only there as the last."""
         if self._sums:
             means = {name: total / count for name, (total, count) in self._sums.items()}
-            metrics.write(json.dumps({"step": self.step, "seconds": round(self.seconds, 3), **means}) + "\n")
+            record = {"step": self.step, "seconds": round(self.seconds, 3), **means}
+            metrics.write((json.dumps(record) + "\n").encode())
             metrics.flush()
+            self._lines += 1
         if not keep:
             self._sums = {}
 

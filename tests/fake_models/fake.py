@@ -8,11 +8,12 @@ from typing import Literal
 import numpy as np
 
 from tinygen import random
+from tinygen.flags import Checked
 from tinygen.run import Run
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     data: str = "glyphs"  # what to learn from
     data_dir: str | None = None
     seed: int = 0
@@ -55,7 +56,8 @@ class Momentum:
         return {"state": self.state, "betas": (0.9,)}
 
     def load_state_dict(self, state):
-        self.state = state["state"]
+        slot = state["state"][0]
+        self.state = {0: {"velocity": slot["velocity"], "step": slot["step"]}}
 
 
 def train(config, run=None):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
-import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
+from tinygen import files
 from tinygen.data import cifar, fetch, glyphs, idx
 from tinygen.data.errors import DataError
+from tinygen.terminal import say
 
 DATASETS = {
     "glyphs": "digits drawn from 12 fonts, 60,000 + 10,000 (held-out fonts); made on the spot, no download",
@@ -128,17 +127,9 @@ def _read_cache(path):
 
 def _write_cache(path, arrays):
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(bytes.fromhex(contents_sha256(arrays)))
-            for array in arrays:
-                out.write(array.data)
-        os.replace(part, path)
-    finally:
-        if os.path.exists(part):
-            os.unlink(part)
+    files.remove_temporaries(path.parent)
+    files.replace_file(path, [bytes.fromhex(contents_sha256(arrays)), *(array.data for array in arrays)])
 
 
 def _note(text):
-    print(f"tinygen: {text}", file=sys.stderr)
+    say(f"tinygen: {text}")

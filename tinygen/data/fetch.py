@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
+import http
 import http.client
 import os
 import sys
-import tempfile
+import urllib.error
 import urllib.request
 from pathlib import Path
 
+from tinygen import files
 from tinygen.data.errors import DataError
+from tinygen.progress import Progress
 
 PARTS = tuple(f"{split}-{kind}" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 FILES = tuple(f"{part}-ubyte.gz" for part in PARTS)
@@ -38,6 +43,7 @@ SHA256 = {
 }
 MOST_BYTES = 64 << 20  # a mirror that sends more than this is not sending one of these files
 TIMEOUT = 30  # seconds without a byte
+ATTEMPTS = 5  # at one mirror, each going on where the one before was cut off
 
 
 def cache_dir() -> Path:
@@ -59,25 +65,25 @@ def places(name: str, data_dir: str | Path | None = None) -> list[Path]:
 
 def find_or_fetch(name: str, data_dir: str | Path | None = None) -> list[Path]:
     """The four IDX files of a dataset, in the order of `PARTS`; downloaded into the cache if need be."""
-    bases = places(name, data_dir)
+    bases, downloads = places(name, data_dir), cache_dir() / FOLDERS[name][0]
     for base in bases:
         for folder in [*(base / sub for sub in FOLDERS[name]), base]:
-            found = _files_in(folder)
+            found = _files_in(folder, unfinished=folder == downloads)
             if found:
                 _refuse_another_dataset(name, found[1])
                 return found
-    return _download(name, cache_dir() / FOLDERS[name][0], searched=bases)
+    return _download(name, downloads, searched=bases)
 
 
-def _files_in(folder):
-    """The four files, zipped or not; none is fine, some is an error."""
+def _files_in(folder, unfinished=False):
+    """The four files, zipped or not; none is fine, some is an error but where a download was not finished."""
     try:
         present = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
     except OSError as error:
         raise DataError(f"{folder}: cannot be listed ({error.strerror})") from None
     found = [present.get(f"{part}-ubyte.gz") or present.get(f"{part}-ubyte") for part in PARTS]
     missing = [part for part, path in zip(PARTS, found) if path is None]
-    if 0 < len(missing) < len(PARTS):
+    if 0 < len(missing) < len(PARTS) and not unfinished:
         raise DataError(f"{folder}: lacks {', '.join(f'{part}-ubyte[.gz]' for part in missing)}")
     return None if missing else found
 
@@ -107,44 +113,121 @@ def _download(name, folder, searched):
         reasons.append(str(error))
     raise DataError(
         f"{name}: not in {', '.join(map(str, searched))}, and the download failed ({'; '.join(reasons)}); "
-        f"put {', '.join(FILES)} into {folder}, or name their folder with --data-dir or TINYGEN_DATA"
+        f"put {', '.join(FILES)} into {folder}, or name their folder with --data-dir or TINYGEN_DATA{_kept(folder)}"
     )
 
 
+def _kept(folder):
+    """What to say of partial files."""
+    size = sum(_part(folder / file).stat().st_size for file in FILES if _part(folder / file).is_file())
+    return f"; {size:,} bytes of it are kept, from which the next call goes on" if size else ""
+
+
+def _part(path):
+    """Where the beginning of a file is kept until the rest is there."""
+    return path.with_name(f".{path.name}.part")
+
+
 def _first_mirror(urls, path, sha256, reasons):
-    for url in urls:
-        try:
-            return _fetch(url, path, sha256)
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            reasons.append(f"{url}: {error}")
+    with _held(_part(path)) as part:
+        if path.exists():  # another process fetched it while we waited
+            return
+        for url in urls:
+            try:
+                return _fetch(url, path, part, sha256)
+            except (OSError, ValueError, http.client.HTTPException) as error:
+                reasons.append(f"{url}: {error}")
     raise OSError("no mirror delivered it")
 
 
-def _fetch(url, path, sha256):
-    """Stream to a temporary file beside `path`, check, rename: the name never holds half a file."""
-    from tqdm import tqdm
+@contextlib.contextmanager
+def _held(path):
+    """The partial file, for one process at a time; it stays, for another call to go on from, unless it is empty."""
+    while True:
+        part = files.opened(path, os.O_RDWR | os.O_CREAT)
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(part, fcntl.LOCK_EX)
+        if _is_at(part, path):
+            break
+        part.close()  # removed or finished by the one before us
+    with part:
+        try:
+            yield part
+        finally:
+            if part.seek(0, os.SEEK_END) == 0 and _is_at(part, path):
+                path.unlink()
 
-    digest, size = hashlib.sha256(), 0
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+
+def _is_at(file, path):
     try:
-        with os.fdopen(handle, "wb") as out, urllib.request.urlopen(url, timeout=TIMEOUT) as response:
-            total = int(response.headers.get("Content-Length") or 0) or None
-            bar = tqdm(
-                total=total, unit="B", unit_scale=True, desc=path.name, disable=not sys.stderr.isatty()
-            )
-            with bar:
-                while chunk := response.read(1 << 16):
-                    size += len(chunk)
-                    if size > MOST_BYTES:
-                        raise ValueError(f"sends more than {MOST_BYTES:,} bytes")
-                    digest.update(chunk)
-                    out.write(chunk)
-                    bar.update(len(chunk))
-            out.flush()
-            os.fsync(out.fileno())
-        if digest.hexdigest() != sha256:
-            raise ValueError(f"sha256 {digest.hexdigest()} of {size:,} bytes, expected {sha256}")
-        os.replace(part, path)
-    finally:
-        if os.path.exists(part):
-            os.unlink(part)
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _fetch(url, path, part, sha256):
+    """Append to `part` what it lacks, check, rename: the name never holds half a file.
+
+    The checksum tells whether the pieces are of one file, so they may come from several mirrors and days.  Pieces
+    that do not fit together are thrown away, and all is asked for again.
+    """
+    for _ in range(ATTEMPTS):
+        begun = part.seek(0, os.SEEK_END)
+        ended = _digest(part) == sha256 or _append(url, path.name, part)
+        digest, size = _digest(part), part.tell()
+        if digest == sha256:
+            os.fsync(part.fileno())
+            os.replace(_part(path), path)
+            return
+        if ended:
+            part.truncate(0)
+            if not begun:
+                raise ValueError(f"sha256 {digest} of {size:,} bytes, expected {sha256}")
+        elif size <= begun:
+            break
+    raise ValueError(f"the connection was lost after {size:,} bytes")
+
+
+def _append(url, name, part) -> bool:
+    """Ask for what comes after `part` and write it there.  -> whether the end was reached"""
+    have = part.seek(0, os.SEEK_END)
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if have and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return True  # it is as long as the file, or longer
+        raise
+    with response:
+        if have and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            have = part.truncate(0)  # from a server without ranges comes all of it
+            part.seek(0)
+        length = int(response.headers.get("Content-Length") or 0)
+        total = have + length if length else None
+        with contextlib.closing(Progress(name, total, have, unit="B", unit_scale=True)) as shown:
+            while chunk := _received(response):
+                have += len(chunk)
+                if have > MOST_BYTES:
+                    part.truncate(0)
+                    raise ValueError(f"sends more than {MOST_BYTES:,} bytes")
+                part.write(chunk)
+                shown.update(len(chunk))
+        part.flush()
+    return chunk is not None and (total is None or have >= total)
+
+
+def _received(response) -> bytes | None:
+    """The next bytes, none at the end, None where the connection was lost."""
+    try:
+        return response.read(1 << 16)
+    except (OSError, http.client.HTTPException):
+        return None
+
+
+def _digest(part) -> str:
+    """sha256 of the whole file, at whose end it then stands."""
+    part.seek(0)
+    digest = hashlib.sha256()
+    while chunk := part.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()

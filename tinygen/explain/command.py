@@ -10,7 +10,9 @@ from traceback import print_exception
 
 from tinygen.explain.names import every_name
 from tinygen.explain.operation import explain_operation
+from tinygen.files import replace_file
 from tinygen.flags import FlagError
+from tinygen.terminal import visible
 
 
 def explain_named(name: str, seed: int) -> int:
@@ -32,7 +34,6 @@ def list_names() -> int:
 
 def explain_graph(path: str, of: str | None, out: str | None, traceback: bool) -> int:
     """The graph of a program's result: DOT on stdout, or a file in .dot, .png or .svg."""
-    from tinygen.checkpoint import replace_file
     from tinygen.explain import graph, picture
 
     kind = _kind(out)
@@ -49,7 +50,7 @@ def explain_graph(path: str, of: str | None, out: str | None, traceback: bool) -
         return 0
     data = graph.dot(found).encode() if kind == "dot" else picture.draw(found, kind)
     replace_file(out, [data])
-    print(out)
+    print(visible(out))
     return 0
 
 
