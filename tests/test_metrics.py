@@ -163,6 +163,51 @@ def test_ball_radii_one_by_one():
     np.testing.assert_allclose(ball_radii(x, 3), expected, rtol=1e-12)
 
 
+def repeated(seed, times, n=40, F=16):
+    return np.repeat(normal(seed, n, F), times, axis=0)
+
+
+@pytest.mark.parametrize("shift", [0, 1e3, 1e6])
+@pytest.mark.parametrize("times", [1, 2, 6, 10])
+def test_a_set_against_itself_has_everything_however_often_its_images_repeat(times, shift):
+    """Also in another order and far from the origin, where products of features cancel worst."""
+    x = repeated(0, times) + shift
+    found = precision_recall_density_coverage(x, x[np.random.default_rng(1).permutation(len(x))])
+    assert found["precision"] == found["recall"] == found["coverage"] == 1
+    # each ball holds its centre's copies and the k = 5 nearest others: 6 images, or all the copies
+    assert found["density"] == pytest.approx(-(-6 // times) * times / 5)
+
+
+def test_one_image_again_and_again_is_in_its_own_ball_alone():
+    same = np.ones((50, 8))
+    found = precision_recall_density_coverage(same, same)
+    assert found == {"precision": 1, "recall": 1, "coverage": 1, "density": 10}
+    apart = precision_recall_density_coverage(same, same + 1e-7)
+    assert apart == {"precision": 0, "recall": 0, "coverage": 0, "density": 0}
+
+
+def test_distances_of_equal_rows_are_0_and_the_same_both_ways():
+    x = np.concatenate([repeated(0, 3), repeated(0, 1) + 1e-6, repeated(1, 2)]) * [1e4, *[1] * 15] + 77
+    ((_, d),) = neighbours._distance_blocks(x, x, "")
+    expected = ((x[:, None] - x) ** 2).sum(axis=2)
+    assert (d[expected == 0] == 0).all() and (d[expected > 0] > 0).all()
+    np.testing.assert_allclose(d, expected, rtol=1e-9)
+    np.testing.assert_allclose(d, d.T, rtol=1e-11)
+
+
+def test_memorisation_does_not_depend_on_how_often_a_training_image_is_there():
+    train, fake = normal(0, 200, 8), normal(1, 100, 8)
+    doubled = np.concatenate([train, train[::-1], train[:50]])
+    for images, share in (
+        (train, 1),
+        (doubled, 1),
+        (train[:70] + 1e-4, 1),
+        (fake, memorisation(train, fake)),
+    ):
+        assert memorisation(doubled, images) == share
+    assert memorisation(np.ones((5, 3)), np.ones((2, 3))) == 1
+
+
 def test_precision_is_lost_outside_and_recall_by_collapse():
     real = normal(0, 500, 4)
     outside = precision_recall_density_coverage(real, normal(1, 500, 4) + 20)

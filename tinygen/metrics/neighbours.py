@@ -11,6 +11,10 @@ from tinygen.metrics.errors import MetricError
 from tinygen.progress import progress
 
 ELEMENTS = 5_000_000  # of a block of the distance matrix: 40 MB
+NEAR = 1e-4  # of |x|²: a squared distance below is taken from the differences, since the terms of the other way cancel
+ROUNDING = (
+    1 + 1e-9
+)  # a distance that exceeds a radius by less is within it: the two came out of different products
 
 
 def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, k: int = 5) -> dict[str, float]:
@@ -20,6 +24,8 @@ def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, k: int
     recall     share of real images in the ball of at least one fake image
     density    how many real balls a fake image is in, over k; may exceed 1  (Naeem et al. 2020, arXiv 2002.09797)
     coverage   share of real images with at least one fake image in their ball
+
+    A ball includes its surface: images that repeat have balls of radius 0, and each is in its copies'.
     """
     for features in (real, fake):
         if len(features) <= k:
@@ -28,9 +34,9 @@ def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, k: int
     inside_real = np.zeros(len(fake), np.int64)  # real balls that each fake image is in
     recalled, covered = np.empty(len(real), bool), np.empty(len(real), bool)
     for part, distances in _distance_blocks(real, fake, "precision and recall"):
-        in_ball = distances < real_radii[part, None]
+        in_ball = distances <= real_radii[part, None] * ROUNDING
         inside_real += in_ball.sum(axis=0)
-        recalled[part] = (distances < fake_radii).any(axis=1)
+        recalled[part] = (distances <= fake_radii * ROUNDING).any(axis=1)
         covered[part] = in_ball.any(axis=1)
     return {
         "precision": float((inside_real > 0).mean()),
@@ -43,11 +49,12 @@ def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, k: int
 def memorisation(train: np.ndarray, fake: np.ndarray) -> float:
     """Share of fake images that are closer to a training image than training images are to each other.
 
-    With r the training image nearest to the fake image g, and r' the other one nearest to r: the share with
+    With r the training image nearest to the fake image g, and r' the nearest to r that differs from it: the share with
     |g - r| < |r - r'|, which is 1 - authenticity (Alaa et al. 2022, arXiv 2102.08921).  1 for copies; unseen images
     of the same distribution have a share of their own, the floor, and only above that has anything been memorised.
-    train (N, F), fake (M, F)
+    A training image that is there twice counts once.  train (N, F), fake (M, F)
     """
+    train = np.unique(train, axis=0)
     nearest, distance = np.empty(len(fake), np.int64), np.empty(len(fake))
     for part, distances in _distance_blocks(fake, train, "nearest training images"):
         nearest[part] = distances.argmin(axis=1)
@@ -72,13 +79,20 @@ def ball_radii(x: np.ndarray, k: int) -> np.ndarray:
 def _distance_blocks(x, y, what):
     """Blocks of rows of the squared distances |x_i - y_j|² = [x_i, |x_i|², 1] · [-2 y_j, 1, |y_j|²].
 
-    In float64, because the terms cancel: what should be 0 comes out as 1e-12 or -1e-12.  x (N, F), y (M, F), yields
-    (slice of the rows, (rows, M)).
+    In float64, because the terms cancel, and of small ones from the differences: 0 for equal rows, the same both ways.
+    x (N, F), y (M, F), yields (slice of the rows, (rows, M)).
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    left = np.column_stack([x, (x * x).sum(axis=1), np.ones(len(x))])
-    right = np.column_stack([-2 * y, np.ones(len(y)), (y * y).sum(axis=1)]).T
+    a, b = x - y.mean(axis=0), y - y.mean(axis=0)
+    squares = (a * a).sum(axis=1)
+    left = np.column_stack([a, squares, np.ones(len(a))])
+    right = np.column_stack([-2 * b, np.ones(len(b)), (b * b).sum(axis=1)]).T
     rows = max(1, ELEMENTS // len(y))
     for start in progress(range(0, len(x), rows), what):
         part = slice(start, min(start + rows, len(x)))
-        yield part, left[part] @ right
+        distances = left[part] @ right
+        near = distances <= NEAR * squares[part, None]
+        for i in np.flatnonzero(near.any(axis=1)):
+            difference = x[start + i] - y[near[i]]
+            distances[i, near[i]] = np.einsum("nf,nf->n", difference, difference)
+        yield part, distances
