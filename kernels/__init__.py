@@ -7,6 +7,7 @@ Variants for the GPU stand in `*_cuda.py` and are registered on first need (`dis
 """
 
 from tinygen.kernels import conv2d_planes, conv2d_taps, conv2d_window, conv2d_winograd  # register variants
+from tinygen.kernels.accumulation import wide, wide_running, widened
 from tinygen.kernels.activation import (
     gelu,
     gelu_grad,
@@ -48,7 +49,7 @@ from tinygen.kernels.pool import (
     sum_pool2d,
     sum_pool2d_grad,
 )
-from tinygen.kernels.reduce import largest, sum
+from tinygen.kernels.reduce import cumsum, largest, sum
 from tinygen.kernels.scatter import add_at, put
 from tinygen.kernels.softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
 from tinygen.kernels.sort import argsort, multinomial, nonzero, topk

@@ -7,6 +7,8 @@ every partial sum is an answer (cumsum) blocks do not help, and float32 is accum
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 FLOAT16, FLOAT32, FLOAT64 = np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64)
@@ -25,3 +27,25 @@ def wide_running(dtype) -> np.dtype:
 def widened(x):
     """The array x in the dtype of its sums; x itself where that is its own."""
     return x.astype(FLOAT32) if x.dtype == FLOAT16 else x
+
+
+def in_float32(results: int = 1):
+    """A decorator: float16 arrays, of which the first argument is one, are computed with in float32.
+
+    Of several results the first `results` are float16 again; the others are for the gradient and stay as they are.
+    """
+
+    def decorate(function):
+        @functools.wraps(function)
+        def call(x, *arguments, **attrs):
+            if x.dtype != FLOAT16:
+                return function(x, *arguments, **attrs)
+            arguments = [a if getattr(a, "dtype", None) != FLOAT16 else widened(a) for a in arguments]
+            y = function(widened(x), *arguments, **attrs)
+            if not isinstance(y, tuple):
+                return y.astype(FLOAT16)
+            return *(a if a is None else a.astype(FLOAT16) for a in y[:results]), *y[results:]
+
+        return call
+
+    return decorate

@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from tinygen.kernels.accumulation import in_float32
 from tinygen.kernels.dispatch import Kernel, array_module
 
 BLOCK = 1 << 18  # elements of a block's columns
@@ -65,6 +66,7 @@ def _unfold(x, w_shape, positions, stride, padding, dilation):
 
 
 @conv2d.reference
+@in_float32()
 def conv2d_reference(x, w, *, stride, padding, dilation, groups):
     """y[n, k, p, q] = sum over c, r, s of w[k, c, r, s] x[n, c, p·stride + r·dilation - top, q·stride + …]."""
     N, K, G = len(x), len(w), groups
@@ -80,6 +82,7 @@ def conv2d_reference(x, w, *, stride, padding, dilation, groups):
 
 
 @conv2d_input_grad.reference
+@in_float32()
 def conv2d_input_grad_reference(gy, w, *, shape, stride, padding, dilation, groups):
     """gx: every gy[n, k, p, q] w[k, c, r, s] added where x was read.  (N, K, P, Q), (K, C/G, R, S) -> shape"""
     (N, C, H, W), (K, _, R, S), G = shape, w.shape, groups
@@ -98,6 +101,7 @@ def conv2d_input_grad_reference(gy, w, *, shape, stride, padding, dilation, grou
 
 
 @conv2d_weight_grad.reference
+@in_float32()
 def conv2d_weight_grad_reference(x, gy, *, shape, stride, padding, dilation, groups):
     """gw: gy[n, k, p, q] times the x it met, summed over n, p, q.  (N, C, H, W), (N, K, P, Q) -> shape"""
     K, G, positions = shape[0], groups, gy.shape[2:]

@@ -6,10 +6,15 @@ kernel, stride, dilation are (vertical, horizontal); size is the output's (P, Q)
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import numpy as np
 
+from tinygen.kernels.accumulation import wide, widened
 from tinygen.kernels.conv2d import pad, tap
 from tinygen.kernels.dispatch import Kernel, array_module
+from tinygen.kernels.reduce import sum
 from tinygen.kernels.scatter import put
 
 max_pool2d = Kernel("max_pool2d")
@@ -110,12 +115,25 @@ def pick_pixels(x, index):
 @sum_pool2d.reference
 def sum_pool2d_reference(x, *, kernel, stride, padding, size):
     """The sum of each window.  (N, C, H, W) -> (N, C, P, Q)"""
-    padded = pad(x, _reach(x.shape[2:], kernel, stride, padding, (1, 1), size))
-    out = array_module(x).zeros((*x.shape[:2], *size), x.dtype)
+    padded = widened(pad(x, _reach(x.shape[2:], kernel, stride, padding, (1, 1), size)))
+    if math.prod(kernel) > MANY:
+        return sum(_windows(padded, kernel, stride, size), (4, 5)).astype(x.dtype, copy=False)
+    out = array_module(x).zeros((*x.shape[:2], *size), padded.dtype)
     for r in range(kernel[0]):
         for s in range(kernel[1]):
             out += tap(padded, r, s, size, stride, (1, 1))
-    return out
+    return out.astype(x.dtype, copy=False)
+
+
+MANY = 64  # pixels of a window; so many are not added one after the other
+
+
+def _windows(padded, kernel, stride, size):
+    """The pixels of every window, a view.  (N, C, H, W) -> (N, C, P, Q, R, S)"""
+    *images, down, across = padded.strides
+    strides = (*images, down * stride[0], across * stride[1], down, across)
+    as_strided = array_module(padded).lib.stride_tricks.as_strided
+    return as_strided(padded, (*padded.shape[:2], *size, *kernel), strides)
 
 
 @sum_pool2d_grad.reference
@@ -124,11 +142,16 @@ def sum_pool2d_grad_reference(g, *, kernel, stride, padding, shape):
     size = g.shape[2:]
     (top, bottom), (left, right) = _reach(shape[2:], kernel, stride, padding, (1, 1), size)
     H, W = shape[2:]
-    gx = array_module(g).zeros((*shape[:2], H + top + bottom, W + left + right), g.dtype)
-    for r in range(kernel[0]):
-        for s in range(kernel[1]):
-            tap(gx, r, s, size, stride, (1, 1))[...] += g
-    return gx[:, :, top : top + H, left : left + W]
+    gx = array_module(g).zeros((*shape[:2], H + top + bottom, W + left + right), wide(g.dtype))
+    if math.prod(size) < math.prod(kernel):
+        for p, q in itertools.product(*map(range, size)):
+            h, w = p * stride[0], q * stride[1]
+            gx[:, :, h : h + kernel[0], w : w + kernel[1]] += g[:, :, p, q, None, None]
+    else:
+        for r in range(kernel[0]):
+            for s in range(kernel[1]):
+                tap(gx, r, s, size, stride, (1, 1))[...] += g
+    return gx[:, :, top : top + H, left : left + W].astype(g.dtype, copy=False)
 
 
 @nearest2d.reference
@@ -140,20 +163,20 @@ def nearest2d_reference(x, *, rows, columns):
 @nearest2d_grad.reference
 def nearest2d_grad_reference(g, *, rows, columns, size):
     """Elements that came from one place, summed: the transpose of nearest2d.  (N, C, P, Q) -> (N, C, *size)"""
-    return _repeat_sum(_repeat_sum(g, rows, -2, size[0]), columns, -1, size[1])
+    return _repeat_sum(_repeat_sum(g, rows, -2, size[0]), columns, -1, size[1]).astype(g.dtype, copy=False)
 
 
 def _repeat_sum(g, index, dim, size):
     """The transpose of take(x, index) for an ascending index: sums of neighbours.  length along dim -> size"""
     xp = array_module(g)
     g = xp.moveaxis(g, dim, -1)
-    out = xp.zeros((*g.shape[:-1], size), g.dtype)
+    out = xp.zeros((*g.shape[:-1], size), wide(g.dtype))
     starts = _starts(index, size)
     counts = np.diff(starts)
     for j in range(counts.max(initial=0)):
         reached = np.flatnonzero(counts > j)
         out[..., reached] += g[..., starts[reached] + j]
-    return xp.moveaxis(out, -1, dim)
+    return xp.moveaxis(out, -1, dim)  # not yet in g's dtype
 
 
 def _starts(index, size):

@@ -78,7 +78,7 @@ def sum_pairs(total, gx):
 def sum_parts(total, starts, gx):
     """gx[w] = the sum of total from starts[w] to starts[w + 1]"""
     for w in range(gx.size):
-        part = gx.dtype.type(0)
+        part = 0.0
         for q in range(starts[w], starts[w + 1]):
             part += total[q]
         gx[w] = part

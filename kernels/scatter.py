@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygen.kernels.accumulation import wide, widened
 from tinygen.kernels.dispatch import Kernel, array_module
 
 
@@ -25,16 +26,21 @@ def add_at(out, index, x) -> None:
         out[index] += x
     elif len(index) == 1 and out.ndim == 2 and x.size:
         add_rows(out, index[0].ravel(), x.reshape(-1, out.shape[1]))
-    elif xp is np:
+    elif xp is np and wide(out.dtype) == out.dtype:
         xp.add.at(out, index, x)
     else:
         _add_sorted(out, index, x)
 
 
 def _add_sorted(out, index, x) -> None:
-    """out[index] += x with the places in order: without atomics, so that a GPU gives the same bits every time."""
+    """out[index] += x with the places in order: each place's sum is made before it is added.
+
+    Without atomics, so that a GPU gives the same bits every time; and float16 is rounded once.
+    """
     xp = array_module(out)
     places = xp.arange(out.size).reshape(out.shape)[index]
+    if not places.size:
+        return
     flat = out.reshape(-1, 1) if out.flags.c_contiguous else xp.zeros((out.size, 1), out.dtype)
     add_rows(flat, places.reshape(-1), xp.broadcast_to(x, places.shape).reshape(-1, 1))
     if not out.flags.c_contiguous:
@@ -48,11 +54,15 @@ add_rows = Kernel("add_rows")
 def add_rows_reference(out, rows, x) -> None:
     """out[rows[i]] += x[i], rows sorted first so that each is summed at once."""
     if not isinstance(out, np.ndarray):
-        return array_module(out).add.at(out, rows, x)
+        total = widened(out)
+        array_module(out).add.at(total, rows, widened(x))
+        if total is not out:
+            out[...] = total
+        return
     order = np.argsort(rows, kind="stable")
     rows = rows[order]
     starts = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
-    out[rows[starts]] += np.add.reduceat(x[order], starts, axis=0, dtype=x.dtype)
+    out[rows[starts]] += np.add.reduceat(x[order], starts, axis=0, dtype=wide(x.dtype))
 
 
 @add_rows.variant("segments", devices=("cuda",))
@@ -66,9 +76,9 @@ def add_rows_segments(out, rows, x) -> None:
         return
     xp = array_module(out)
     order = xp.argsort(rows, kind="stable")
-    rows, sums, distance = rows[order], x[order], 1
+    rows, sums, distance = rows[order], widened(x[order]), 1
     while distance < len(rows) and (same := rows[distance:] == rows[:-distance]).any():
-        sums[distance:] += xp.where(same[:, None], sums[:-distance], x.dtype.type(0))
+        sums[distance:] += xp.where(same[:, None], sums[:-distance], sums.dtype.type(0))
         distance *= 2
     last = xp.flatnonzero(xp.concatenate([rows[1:] != rows[:-1], xp.ones(1, bool)]))
     out[rows[last]] += sums[last]

@@ -50,4 +50,4 @@ def test_rank_one_is_chosen_where_it_fits():
     for other in ((5, 2), (2, 4)), ((1, 1), (1, 4)), ((5, 1), (1, 1)), ((0, 1), (1, 4)), ((5, 1), (1, 0)):
         assert chosen(*other) == "reference", other
     assert chosen((3, 5, 1), (3, 1, 4)) == chosen((5, 1), (1, 4), dtype=np.int64) == "reference"
-    assert chosen((5, 1), (1, 4), dtype=np.float16) == "reference"
+    assert chosen((5, 1), (1, 4), dtype=np.float16) == "widened"

@@ -15,9 +15,7 @@ from tinygen.tensor import Tensor
 
 @primitive
 def _cumsum(x, *, dim, reverse):
-    if reverse:
-        return kernels.array_module(x).flip(kernels.array_module(x).flip(x, dim).cumsum(axis=dim), dim)
-    return x.cumsum(axis=dim, dtype=None if x.dtype.kind == "f" else np.int64)
+    return kernels.cumsum(x, dim, reverse)
 
 
 # x_k is in every sum from k on: its gradient is their gradients' sum, counted from the end
@@ -35,14 +33,14 @@ def cumsum(input, dim, *, dtype=None):
 @primitive
 def _recurrence(a, b, *, dim, reverse):
     """s_k = b_k + a_k s_{k-1} along `dim`, with s before the start 0; in reverse, s_k = b_k + a_k s_{k+1}."""
-    xp = kernels.array_module(a)
-    a, b = xp.moveaxis(a, dim, 0), xp.moveaxis(b, dim, 0)
+    xp, dtype = kernels.array_module(a), a.dtype
+    a, b = (xp.moveaxis(x, dim, 0).astype(kernels.wide_running(x.dtype), copy=False) for x in (a, b))
     s = xp.empty_like(b)
     order = range(len(b))[::-1] if reverse else range(len(b))
     before = xp.zeros_like(b[0]) if len(b) else None
     for k in order:
         before = s[k] = b[k] + a[k] * before
-    return xp.moveaxis(s, 0, dim)
+    return xp.moveaxis(s, 0, dim).astype(dtype, copy=False)
 
 
 def _shifted(x, dim: int, by_one_later: bool):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen import kernels
+from tinygen import dtypes, kernels
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.conv import pair, sizes
 from tinygen.ops.device import beside
 from tinygen.ops.matmul import matmul
+from tinygen.ops.reduce import _by_float32
 from tinygen.ops.shape import squeeze, unsqueeze
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
@@ -149,6 +150,9 @@ def avg_pool2d(
 ):
     """The mean of each window; padding counts as zeros if count_include_pad.  (N, C, H, W) -> (N, C, P, Q)"""
     x = _batched(input, "avg_pool2d")
+    if x.dtype == dtypes.float16:  # a window's sum may not be one
+        at = kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+        return _by_float32(avg_pool2d, input, *at)
     at = _windows("avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)
     del at["dilation"]
     if divisor_override is None:
@@ -180,21 +184,24 @@ def adaptive_avg_pool1d(input, output_size):
 def adaptive_avg_pool2d(input, output_size):
     """Means over P x Q nearly equal parts: part p has the rows floor(p H / P) to ceil((p + 1) H / P) - 1.
 
-    (N, C, H, W) -> (N, C, P, Q); None keeps a size.  As two products, since a mean over a rectangle is a mean of means.
+    (N, C, H, W) -> (N, C, P, Q); None keeps a size.  As two products with matrices of ones and zeros, divided by how
+    many pixels each part has.
     """
     x = _batched(input, "adaptive_avg_pool2d")
+    if x.dtype == dtypes.float16:
+        return _by_float32(adaptive_avg_pool2d, input, output_size)
     sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
     if len(sizes) != 2:
         raise ShapeError(f"adaptive_avg_pool2d: found output_size {output_size}, expected one or two numbers")
     sizes = [n if size is None else size for n, size in zip(x.shape[2:], sizes)]
-    down, across = (beside(x, _averages(n, size, x.dtype)) for n, size in zip(x.shape[2:], sizes))
-    return _like(matmul(matmul(down, x), across.T), input)
+    down, across = (_parts(n, size, x.dtype) for n, size in zip(x.shape[2:], sizes))
+    pixels = beside(x, np.outer(down.sum(1), across.sum(1)))
+    return _like(matmul(matmul(beside(x, down), x), beside(x, across).T) / pixels, input)
 
 
-def _averages(n: int, parts: int, dtype):
-    """The matrix whose row p averages part p of n elements.  -> (parts, n)"""
+def _parts(n: int, parts: int, dtype):
+    """The matrix whose row p is 1 in part p of n elements.  -> (parts, n)"""
     matrix = np.zeros((parts, n), dtype)
     for p in range(parts):
-        start, end = p * n // parts, -(-(p + 1) * n // parts)
-        matrix[p, start:end] = 1 / (end - start)
+        matrix[p, p * n // parts : -(-(p + 1) * n // parts)] = 1
     return matrix

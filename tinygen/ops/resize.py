@@ -6,10 +6,11 @@ import numbers
 
 import numpy as np
 
-from tinygen import kernels
+from tinygen import dtypes, kernels
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.device import beside
 from tinygen.ops.matmul import matmul
+from tinygen.ops.reduce import _by_float32
 from tinygen.ops.shape import copied, permute, reshape, squeeze, unsqueeze
 from tinygen.primitive import primitive
 
@@ -106,6 +107,8 @@ def interpolate(
     """
     _check_mode(input, mode, align_corners, antialias)
     targets = _targets(input, size, scale_factor, bool(recompute_scale_factor))
+    if mode in LINEAR and input.dtype == dtypes.float16:  # as are the weights
+        return _by_float32(_linear, input, targets, bool(align_corners))
     if mode in LINEAR:
         return _linear(input, targets, bool(align_corners))
     exact, images = mode == "nearest-exact", input.ndim == 4
