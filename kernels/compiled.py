@@ -12,16 +12,19 @@ import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tinygen.kernels import imports
+
 
 def njit(**options):
     """numba.njit(**options) for a function of this package; the first with parallel=True brings the BLAS along."""
     import numba
 
     _announce_the_first_compilation()
+    _forks_wait()
     if options.get("parallel"):
-        from tinygen.kernels.threads import share_with_blas
+        from tinygen.kernels.threads import start
 
-        share_with_blas()
+        start()
 
     def decorate(function):
         with user_cache():
@@ -62,6 +65,18 @@ def folder(what: str = "numba") -> Path:
     return Path(
         base or Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache"), "tinygen", what
     )
+
+
+@functools.cache
+def _forks_wait() -> None:
+    """A fork waits until no other thread compiles: the child would wait for that thread, which it does not have."""
+    from numba.core.compiler_lock import global_compiler_lock as lock
+
+    def before() -> None:
+        imports.finish()  # which may compile
+        lock.acquire()
+
+    os.register_at_fork(before=before, after_in_parent=lock.release, after_in_child=lock.release)
 
 
 @functools.cache

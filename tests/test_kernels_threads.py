@@ -11,8 +11,8 @@ import os, sys, threading
 import numba, numpy as np
 x, w = np.random.default_rng(0).standard_normal((2, 700, 700)).astype(np.float32)
 before = x @ w
-from tinygen.kernels.threads import share_with_blas
-shared = share_with_blas()
+from tinygen.kernels.threads import start
+shared = start()
 """
 
 
