@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from tinygen.flags import FlagError, add_flags, flags_of, flags_of_function, make_config, unknown
-from tinygen.terminal import flush_or_silence, prepare_streams, say, visible
+from tinygen.terminal import finish_streams, prepare_streams, say, visible
 
 COMMANDS = {
     "train": "train a model in a fresh run folder:  tinygen train MODEL [flags]",
@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         say(f"tinygen: error: {_one_line(e)}")
         return 2 if isinstance(e, ValueError | OSError | NotImplementedError) else 1
     finally:
-        flush_or_silence(sys.stdout)
+        finish_streams()
 
 
 def _one_line(e):

@@ -148,7 +148,7 @@ def check(flag: Flag, value):
         value = value.item()
     if flag.kind is str and isinstance(value, os.PathLike):
         value = os.fspath(value)
-    if flag.choices and value not in flag.choices:
+    if flag.choices and (type(value) is not flag.kind or value not in flag.choices):
         raise FlagError(unknown("value", value, flag.choices))
     if flag.kind is tuple and isinstance(value, list | tuple):
         return tuple(check(dataclasses.replace(flag, kind=flag.item, choices=()), v) for v in value)
@@ -224,10 +224,10 @@ def to_json(config) -> dict:
 
 def unknown(what: str, name, known) -> str:
     """One line for a name that is not among `known`, with the closest one that is."""
-    known = [str(k) for k in known]
-    close = difflib.get_close_matches(str(name)[:100], known, 1)
+    name, known = name if isinstance(name, str) else _short(name), [str(k) for k in known]
+    close = difflib.get_close_matches(name[:100], known, 1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"unknown {what} {_short(str(name))}; {hint}known: {', '.join(known) or 'none'}"
+    return f"unknown {what} {_short(name)}; {hint}known: {', '.join(known) or 'none'}"
 
 
 def _expected(flag):

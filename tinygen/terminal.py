@@ -47,11 +47,13 @@ def silence(stream) -> None:
         stream.flush()
 
 
-def flush_or_silence(stream) -> None:
-    try:
-        stream.flush()
-    except (OSError, ValueError):
-        silence(stream)
+def finish_streams() -> None:
+    """Write what is left of a command's output, where that is possible."""
+    for stream in sys.stdout, sys.stderr:
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            silence(stream)
 
 
 def prepare_streams() -> None:
