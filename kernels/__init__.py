@@ -37,7 +37,8 @@ from tinygen.kernels.losses import (
     pick_class_grad,
 )
 from tinygen.kernels.matmul import matmul
-from tinygen.kernels.norm import normalize, normalize_grad, normalize_silu, normalize_silu_grad
+from tinygen.kernels.moments import mean
+from tinygen.kernels.norm import normalize, normalize_grad, normalize_silu, normalize_silu_grad, rescale
 from tinygen.kernels.optimizers import adadelta, adagrad, adam, rmsprop, sgd
 from tinygen.kernels.philox import philox_bernoullis, philox_normals, philox_uniforms, philox_words
 from tinygen.kernels.pool import (

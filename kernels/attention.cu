@@ -179,6 +179,10 @@ __device__ __forceinline__ float4 operator*(float4 x, float factor) {
     return make_float4(x.x * factor, x.y * factor, x.z * factor, x.w * factor);
 }
 
+__device__ __forceinline__ float4 operator/(float4 x, float divisor) {
+    return make_float4(x.x / divisor, x.y / divisor, x.z / divisor, x.w / divisor);
+}
+
 // Over the 8 threads that share rows.
 __device__ __forceinline__ float row_sum(float v) {
     for (int distance = 4; distance > 0; distance /= 2) v += __shfl_xor_sync(FULL_WARP, v, distance);
@@ -328,9 +332,12 @@ struct Tiled {
             int query = first + ty + TY * r;
             total[r] = row_sum(total[r]);
             if (tx == 0 && query < head.q.rows) lse[query] = highest[r] + logf(total[r]);
-            total[r] = total[r] == 0 ? 0 : 1 / total[r];
+            total[r] = total[r] == 0 ? 1 : total[r];
+#pragma unroll
+            for (int j = 0; j < CHUNKS; ++j) sum[j][r] = sum[j][r] / total[r];  // not times a rounded 1 / total
         }
-        write(sum, total, first, head.q.rows, E, y);
+        constexpr float ONCE[4] = {1, 1, 1, 1};
+        write(sum, ONCE, first, head.q.rows, E, y);
     }
 
     // Of OWN queries: gq (L, D), and gs (L, T) unless it is null.  Of OWN keys (KEYS): gk (T, D) and gv (T, E).

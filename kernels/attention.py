@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from tinygen.kernels.accumulation import in_float32
 from tinygen.kernels.dispatch import Kernel, array_module
 from tinygen.kernels.parts import threads_for
 from tinygen.kernels.reduce import largest
@@ -32,6 +33,7 @@ def _scores(q, k, bias, scale: float, causal: bool):
 
 
 @attention.reference
+@in_float32()
 def attention_reference(q, k, v, bias, *, scale, causal):
     """y = softmax(scale q kᵀ + bias) v, and lse.  A query that may see no key gets 0, and lse -inf."""
     xp = array_module(q)
@@ -48,6 +50,7 @@ def attention_reference(q, k, v, bias, *, scale, causal):
 
 
 @attention_grad.reference
+@in_float32(results=4)
 def attention_grad_reference(g, q, k, v, bias, y, lse, *, scale, causal, needs_bias=True):
     """gq, gk, gv and the gradient of the scores, which is the bias's; None in its place if it is not needed.
 

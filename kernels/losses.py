@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygen.kernels.accumulation import in_float32
 from tinygen.kernels.activation import sigmoid
 from tinygen.kernels.dispatch import Kernel, array_module
 from tinygen.kernels.reduce import largest
@@ -83,6 +84,7 @@ def pick_class_grad_reference(g, index, shape):
 
 
 @cross_entropy.reference
+@in_float32()
 def cross_entropy_reference(x, index, weights):
     """-weight log softmax(x)[class] = weight (log Σ exp(x - m) - (x[class] - m)), m the maximum; 0 where index is -1.
 
@@ -96,6 +98,7 @@ def cross_entropy_reference(x, index, weights):
 
 
 @cross_entropy_grad.reference
+@in_float32()
 def cross_entropy_grad_reference(g, x, index, weights, most, log_sum):
     """gx = g weight (softmax(x) - one at the class)"""
     xp = array_module(x)

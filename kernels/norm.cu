@@ -14,7 +14,9 @@
 //
 // Least traffic an element: 8 bytes forward (x, y), 12 backward (g, x, gx).  block_rows and warp_rows have it, the
 // gradients have it while a row and its gradient stay in the caches.  Of a batch norm a channel may be larger than any
-// cache: 16 and 20 bytes.  The variance is the mean of (x - mean)², not that of x² less mean², which loses digits.
+// cache: 16 and 20 bytes.  The variance is the mean of (x - mean)², not that of x² less mean², which loses digits.  The
+// mean is that of differences from the row's first number: of equal numbers it is exact, and nothing is left to divide
+// by sqrt(eps); in another row the first lies at most sqrt(n) deviations from the mean.
 //
 // Gradients of weight and bias, without atomics: each block writes its own sums, which `reduce.cu` adds in order.
 #include "rows.cuh"
@@ -39,6 +41,9 @@ struct Layout {
     __device__ __forceinline__ float count() const { return (float)slabs * inner; }
 };
 
+// What a row's sum is taken from: its first number, if that is finite.
+__device__ __forceinline__ float origin_of(const float *row) { return fabsf(*row) < infinity() ? *row : 0.0f; }
+
 // A scale and a shift; both vectors may be missing.
 struct Affine {
     const float *weight, *bias;
@@ -57,10 +62,10 @@ __device__ __forceinline__ void naive(const float *x, Affine affine, float *y, f
                                       float eps, Layout at) {
     long long r = (long long)blockIdx.x * blockDim.x + threadIdx.x;
     if (r >= rows) return;
-    float total = 0, squares = 0;
+    float total = 0, squares = 0, origin = origin_of(x + at.start(r, 0));
     for (int k = 0; k < at.slabs; ++k)
-        for (int s = 0; s < at.inner; ++s) total += x[at.start(r, k) + s];
-    float middle = total / at.count();
+        for (int s = 0; s < at.inner; ++s) total += x[at.start(r, k) + s] - origin;
+    float middle = origin + total / at.count();
     for (int k = 0; k < at.slabs; ++k)
         for (int s = 0; s < at.inner; ++s) {
             float d = x[at.start(r, k) + s] - middle;
@@ -133,14 +138,14 @@ __device__ __forceinline__ void slabs_forward(const float *x, Affine affine, flo
     long long r = blockIdx.x;
     bool quads = in_quads(at, slice) && in_fours(x) && in_fours(y);
     Piece<SLAB> piece;
-    float total = 0, squares = 0;
+    float total = 0, squares = 0, origin = origin_of(x + at.start(r, 0));
     auto nothing = [](int, int) {};
     each_piece(at, r, slices, slice, [&](long long offset, int left, int) {
-        piece.load(x + offset, left, lanes, quads, 0);
+        piece.load(x + offset, left, lanes, quads, origin);
 #pragma unroll
-        for (int i = 0; i < SLAB; ++i) total += piece.v[i];
+        for (int i = 0; i < SLAB; ++i) total += piece.v[i] - origin;
     }, nothing);
-    float middle = block_sum(total, scratch) / at.count();
+    float middle = origin + block_sum(total, scratch) / at.count();
     each_piece(at, r, slices, slice, [&](long long offset, int left, int) {
         piece.load(x + offset, left, lanes, quads, middle);
 #pragma unroll
@@ -219,13 +224,13 @@ __device__ __forceinline__ void rows_forward(const float *x, Affine affine, floa
     quads = quads && (GROUPS ? inner % 4 == 0 : in_fours(affine.weight) && in_fours(affine.bias));
     bool held = size <= N * team.threads;
     Piece<N> piece;
-    float total = 0, squares = 0;
+    float total = 0, squares = 0, origin = origin_of(x);
     for (int start = 0; start < size; start += N * team.threads) {
-        piece.load(x + start, size - start, team, quads, 0);
+        piece.load(x + start, size - start, team, quads, origin);
 #pragma unroll
-        for (int i = 0; i < N; ++i) total += piece.v[i];
+        for (int i = 0; i < N; ++i) total += piece.v[i] - origin;
     }
-    float middle = team.sum(total) / size;
+    float middle = origin + team.sum(total) / size;
     for (int start = 0; start < size; start += N * team.threads) {
         if (!held) piece.load(x + start, size - start, team, quads, 0);
 #pragma unroll

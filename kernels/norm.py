@@ -9,20 +9,23 @@ import math
 
 import numpy as np
 
+from tinygen.kernels.accumulation import in_float32
 from tinygen.kernels.activation import silu, silu_grad
 from tinygen.kernels.dispatch import Kernel, array_module
+from tinygen.kernels.elementwise import add, multiply
+from tinygen.kernels.moments import mean as mean_over
 from tinygen.kernels.reduce import sum
 
 normalize = Kernel("normalize")
 normalize_grad = Kernel("normalize_grad")
 normalize_silu = Kernel("normalize_silu")
 normalize_silu_grad = Kernel("normalize_silu_grad")
+rescale = Kernel("rescale")
 
 
 def _mean(x, dims):
-    """The mean over dims, kept with size one; of nothing it is nan."""
-    count = math.prod(x.shape[d] for d in dims)
-    return sum(x, dims, keepdims=True) * x.dtype.type(1 / count if count else math.nan)
+    """The mean over dims, kept with size one"""
+    return mean_over(x, dims, keepdims=True)
 
 
 def _sum_to(x, shape: tuple):
@@ -33,6 +36,7 @@ def _sum_to(x, shape: tuple):
 
 
 @normalize.reference
+@in_float32(results=1)
 def normalize_reference(x, weight, bias, dims, eps):
     """y = (x - mean) / sqrt(var + eps) · weight + bias, var biased.  -> y, mean, var (size one along dims)"""
     mean = _mean(x, dims)
@@ -47,6 +51,7 @@ def normalize_reference(x, weight, bias, dims, eps):
 
 
 @normalize_grad.reference
+@in_float32(results=3)
 def normalize_grad_reference(g, x, weight, mean, var, dims, eps, shape):
     """gx = (h - mean(h) - n mean(h n)) / sqrt(var + eps), h = g · weight, n the normalised x.  -> gx, gweight, gbias
 
@@ -70,6 +75,7 @@ def normalize_grad_reference(g, x, weight, mean, var, dims, eps, shape):
 
 
 @normalize_silu.reference
+@in_float32(results=1)
 def normalize_silu_reference(x, weight, bias, dims, eps):
     """silu(y), y as in normalize.  -> silu(y), mean, var"""
     y, mean, var = normalize(x, weight, bias, dims, eps)
@@ -77,6 +83,7 @@ def normalize_silu_reference(x, weight, bias, dims, eps):
 
 
 @normalize_silu_grad.reference
+@in_float32(results=3)
 def normalize_silu_grad_reference(g, x, weight, bias, mean, var, dims, eps, shape):
     """That of silu at y, which is computed again, then that of normalize.  -> gx, gweight, gbias"""
     y = (x - mean) / array_module(x).sqrt(var + var.dtype.type(eps))
@@ -85,6 +92,17 @@ def normalize_silu_grad_reference(g, x, weight, bias, mean, var, dims, eps, shap
     if bias is not None:
         y += bias
     return normalize_grad(silu_grad(g, y), x, weight, mean, var, dims, eps, shape)
+
+
+@rescale.reference
+@in_float32()
+def rescale_reference(x, centre, scale, shift):
+    """(x - centre) · scale + shift, the others broadcast against x: what a batch norm does once its moments are known.
+
+    Not x · scale + (shift - centre · scale), whose two large numbers leave a rounding error where they cancel.
+    """
+    y = multiply(add(x, -centre), scale)
+    return add(y, shift, out=y)
 
 
 SMALL = 1024  # elements; below this NumPy has answered before numba would have been imported
@@ -150,7 +168,7 @@ def normalize_slabs(x, weight, bias, dims, eps):
     means, squares = np.empty((2, *wide), x.dtype)
     norm_loops.moments(flat, means.reshape(-1), squares.reshape(-1))
     mean = _mean(means, joined)
-    var = _mean(squares / x.dtype.type(size) + (means - mean) ** 2, joined)
+    var = _mean(squares / size + (means - mean) ** 2, joined)
     scale = 1 / np.sqrt(var + x.dtype.type(eps))
     scale = scale if weight is None else scale * weight
     y = np.empty_like(x)
@@ -159,6 +177,23 @@ def normalize_slabs(x, weight, bias, dims, eps):
         flat, _each(mean, wide), _each(scale, wide), _each(shift, wide), y.reshape(-1, size)
     )
     return y, mean, var
+
+
+def _rescale_rows_apply(x, centre, scale, shift) -> bool:
+    one_shape = centre.shape == scale.shape == shift.shape and centre.ndim == x.ndim
+    return one_shape and _slabs_apply(x, tuple(range(x.ndim)), centre.shape)
+
+
+@rescale.variant("rows", usable=_rescale_rows_apply)
+def rescale_rows(x, centre, scale, shift):
+    """Neighbours that share their three numbers in one pass: reads 4 and writes 4 bytes an element."""
+    from tinygen.kernels import norm_loops
+
+    start = _slab_start(x, tuple(range(x.ndim)), centre.shape)
+    y, lead, size = np.empty_like(x), x.shape[:start], math.prod(x.shape[start:])
+    vectors = (_each(v, lead + (1,) * (x.ndim - start)) for v in (centre, scale, shift))
+    norm_loops.scale_rows(x.reshape(-1, size), *vectors, y.reshape(-1, size))
+    return y
 
 
 def _each(values, shape):
@@ -252,9 +287,8 @@ def normalize_grad_slabs(g, x, weight, mean, var, dims, eps, shape):
         gweight, gbias = _sum_to(products, shape), _sum_to(totals, shape)
     if weight is not None:
         a, totals, products = inverse * weight, totals * weight, products * weight
-    each = x.dtype.type(1 / size)
-    b = _mean(products, joined) * (-each * inverse * inverse)
-    c = _mean(totals, joined) * (-each * inverse)
+    b = -_mean(products, joined) / size * (inverse * inverse)
+    c = -_mean(totals, joined) / size * inverse
     gx = np.empty_like(x)
     norm_loops.combine_rows(
         g, flat, centre, _each(a, wide), _each(b, wide), _each(c, wide), gx.reshape(-1, size)

@@ -24,6 +24,30 @@ def block_sum(x):
     return total
 
 
+@njit(cache=True, error_model="numpy")
+def difference(a, b):
+    """a - b, to be rounded before it is added: SUMS would let the compiler take b from the total instead"""
+    return a - b
+
+
+@njit(cache=True, fastmath=SUMS, error_model="numpy")
+def block_sum_from(x, origin):
+    """Σ (x - origin)"""
+    total = x.dtype.type(0)
+    for i in range(x.size):
+        total += difference(x[i], origin)
+    return total
+
+
+@njit(cache=True, fastmath=SUMS, error_model="numpy")
+def block_total(x):
+    """Σ x in double precision"""
+    total = 0.0
+    for i in range(x.size):
+        total += x[i]
+    return total
+
+
 @njit(cache=True, fastmath=SUMS, error_model="numpy")
 def block_squares(x, centre):
     total = x.dtype.type(0)
@@ -56,12 +80,17 @@ def block_weighted(g, x, weight, centre):
 
 @njit(cache=True, error_model="numpy")
 def row_moments(x):
-    """The mean of a row and the sum of squares about it"""
+    """The mean of a row and the sum of squares about it.
+
+    Differences from the first number are summed (from 0 if it is not finite): of equal numbers all are 0, and the mean
+    is exact.  The first lies at most sqrt(n) deviations from the mean, so that nothing is lost in other rows.
+    """
     n = x.size
+    origin = x[0] if np.isfinite(x[0]) else x.dtype.type(0)
     total = 0.0
     for start in range(0, n, BLOCK):
-        total += block_sum(x[start : start + BLOCK])
-    centre = x.dtype.type(total / n)
+        total += block_sum_from(x[start : start + BLOCK], origin)
+    centre = x.dtype.type(origin + total / n)
     total = 0.0
     for start in range(0, n, BLOCK):
         total += block_squares(x[start : start + BLOCK], centre)
@@ -91,6 +120,15 @@ def combine_row(g, x, m, a, b, c, gx):
     """gx = a g + b (x - m) + c"""
     for i in range(x.size):
         gx[i] = a * g[i] + (b * (x[i] - m) + c)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def block_totals(x, block, totals):
+    """totals[r, p] = Σ of the p-th `block` numbers of x[r].  x (R, S), totals (R, P)"""
+    parts = totals.shape[1]
+    for item in prange(x.shape[0] * parts):
+        r, p = item // parts, item % parts
+        totals[r, p] = block_total(x[r, p * block : min((p + 1) * block, x.shape[1])])
 
 
 @njit(cache=True, parallel=True, error_model="numpy")

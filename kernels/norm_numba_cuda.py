@@ -4,7 +4,8 @@ numba_naive   a thread takes a row: neighbouring threads read memory C numbers a
 numba_rows    a block takes a row: neighbouring threads read neighbouring numbers, and find mean and variance together.
 
 Both read x three times (the second and third time most likely from the cache) and write y once.  The variance is the
-mean of (x - mean)², which loses no digits where the mean is large, as the mean of x² less mean² would.
+mean of (x - mean)², which loses no digits where the mean is large, as the mean of x² less mean² would; the mean that of
+differences from the row's first number (from 0 if that is not finite), which is exact where all numbers are equal.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ def naive(x, scale, shift, eps, y, mean, var):
         return
     count = y.dtype.type(C)
     total = squares = y.dtype.type(0)
+    origin = x[row, 0] if math.isfinite(x[row, 0]) else total
     for c in range(C):
-        total += x[row, c]
-    middle = total / count
+        total += x[row, c] - origin
+    middle = origin + total / count
     for c in range(C):
         squares += (x[row, c] - middle) * (x[row, c] - middle)
     deviation = math.sqrt(squares / count + eps)
@@ -47,9 +49,10 @@ def rows(x, scale, shift, eps, y, mean, var):
     C = x.shape[1]
     count = y.dtype.type(C)
     total = squares = y.dtype.type(0)
+    origin = x[row, 0] if math.isfinite(x[row, 0]) else total
     for c in range(thread, C, THREADS):
-        total += x[row, c]
-    middle = block_sum(values, total) / count
+        total += x[row, c] - origin
+    middle = origin + block_sum(values, total) / count
     for c in range(thread, C, THREADS):
         squares += (x[row, c] - middle) * (x[row, c] - middle)
     variance = block_sum(values, squares) / count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygen.kernels.accumulation import in_float32
 from tinygen.kernels.dispatch import Kernel, array_module
 from tinygen.kernels.reduce import largest
 
@@ -14,6 +15,7 @@ log_softmax_grad = Kernel("log_softmax_grad")
 
 
 @softmax.reference
+@in_float32()
 def softmax_reference(x, dim):
     """exp(x - m) / sum(exp(x - m)), m the maximum, so that nothing overflows.  A row of -inf is nan."""
     y = x - largest(x, dim, keepdims=True)
@@ -23,6 +25,7 @@ def softmax_reference(x, dim):
 
 
 @softmax_grad.reference
+@in_float32()
 def softmax_grad_reference(g, y, dim):
     """gx = y (g - sum(g y))"""
     gx = g * y
@@ -32,6 +35,7 @@ def softmax_grad_reference(g, y, dim):
 
 
 @log_softmax.reference
+@in_float32()
 def log_softmax_reference(x, dim):
     """x - m - log(sum(exp(x - m))), m the maximum."""
     xp = array_module(x)
@@ -41,6 +45,7 @@ def log_softmax_reference(x, dim):
 
 
 @log_softmax_grad.reference
+@in_float32()
 def log_softmax_grad_reference(g, y, dim):
     """gx = g - exp(y) sum(g)"""
     gx = array_module(y).exp(y)

@@ -15,6 +15,7 @@ from tinygen.ops.matmul import matmul
 from tinygen.ops.reduce import sum
 from tinygen.ops.shape import transpose
 from tinygen.ops.softmax import softmax
+from tinygen.ops.wide import by_float32
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
@@ -115,7 +116,11 @@ def scaled_dot_product_attention(
     if attn_mask is not None and attn_mask.dtype == np.bool_:
         xp = kernels.array_module(attn_mask._data)
         bias = Tensor._wrap(xp.where(attn_mask._data, query.dtype.type(0), query.dtype.type(-np.inf)))
+    at = dict(scale=float(scale), causal=bool(is_causal))
     if dropout_p:
-        weights = _weights(query, key, bias, scale, is_causal)
-        return matmul(dropout(weights, dropout_p), value)
-    return _attention(query, key, value, bias, scale=float(scale), causal=bool(is_causal))
+        return by_float32(_dropped_attention, query, key, value, bias, p=dropout_p, **at)
+    return by_float32(_attention, query, key, value, bias, **at)
+
+
+def _dropped_attention(query, key, value, bias, *, p, scale, causal):
+    return matmul(dropout(_weights(query, key, bias, scale, causal), p), value)

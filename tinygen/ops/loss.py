@@ -20,6 +20,7 @@ from tinygen.ops.pointwise import log1p
 from tinygen.ops.reduce import mean, sum
 from tinygen.ops.shape import broadcast_to, reshape, unsqueeze
 from tinygen.ops.softmax import log_softmax, softmax
+from tinygen.ops.wide import by_float32, narrowed, widened
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
@@ -79,8 +80,14 @@ def _weighted_mean(operation: str, losses, weight, reduction: str):
     if weight is None:
         return _reduce(operation, losses, reduction)
     if reduction == "mean":
-        return sum(losses * weight) / sum(weight)
+        return by_float32(_mean_by_weight, losses, weight)
     return _reduce(operation, losses * weight, reduction)
+
+
+def _mean_by_weight(values, weight):
+    """Σ values weight / Σ weight, as a quotient of means: of equal values it is their value"""
+    weighted = values * weight
+    return mean(weighted) / mean(weight, dtype=weighted.dtype)
 
 
 # regression
@@ -296,9 +303,9 @@ def _labels(operation: str, input, target, ignore_index: int):
 
 
 def _per_place(operation: str, values, weights, shape: tuple, reduction: str):
-    """Reduce (N, D) values already multiplied by `weights`; their mean is divided by the sum of weights."""
+    """Reduce (N, D) values already multiplied by `weights`; their mean is divided by the mean weight."""
     if reduction == "mean":
-        return sum(values) / Tensor._wrap(kernels.array_module(weights).asarray(weights.sum(), values.dtype))
+        return mean(values) / Tensor._wrap(kernels.mean(weights, (0, 1)))
     return _reduce(operation, reshape(values, shape), reduction)
 
 
@@ -309,10 +316,10 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
     """
     _check_reduction("nll_loss", reduction, size_average, reduce)
     x, index, counts = _labels("nll_loss", input, target, ignore_index)
-    by_class = _class_weights("nll_loss", weight, x)
+    by_class, x = _class_weights("nll_loss", weight, x), widened(x)
     weights = (counts if by_class is None else counts * by_class[index]).astype(x.dtype)
     values = where(counts, -_pick_class(x, index=index) * Tensor._wrap(weights), 0.0)
-    return _per_place("nll_loss", values, weights, target.shape, reduction)
+    return narrowed(_per_place("nll_loss", values, weights, target.shape, reduction), input.dtype)
 
 
 def cross_entropy(
@@ -334,40 +341,42 @@ def cross_entropy(
         raise RuntimeError(f"cross_entropy: found label_smoothing {label_smoothing}, expected 0 to 1")
     if input.ndim == 0:
         raise ShapeError("cross_entropy: found input (), expected (N, C, …) or (C,)")
-    dim = 1 if input.ndim > 1 else 0
+    by_class = _class_weights("cross_entropy", weight, input)
     if target.is_floating_point():
-        return _soft_cross_entropy(
-            log_softmax(input, dim), target, weight, ignore_index, reduction, label_smoothing
-        )
-    x = log_softmax(input, dim) if label_smoothing else input
+        rest = by_class, ignore_index, reduction, label_smoothing
+        return by_float32(_soft_cross_entropy, input, target, *rest)
+    x = widened(input)
+    x = log_softmax(x, 1 if x.ndim > 1 else 0) if label_smoothing else x
     x, index, counts = _labels("cross_entropy", x, target, ignore_index)
-    by_class = _class_weights("cross_entropy", weight, x)
     weights = (counts if by_class is None else counts * by_class[index]).astype(x.dtype)
-    if not label_smoothing:
-        values = _cross_entropy(
-            x, index=kernels.array_module(index).where(counts, index, -1), weights=weights
-        )
-        return _per_place("cross_entropy", values, weights, target.shape, reduction)
-    values = -_pick_class(x, index=index) * Tensor._wrap(weights)
-    each = x if by_class is None else x * Tensor._wrap(by_class[:, None])
-    values = (1 - label_smoothing) * values - (label_smoothing / x.shape[1]) * sum(each, 1)
-    values = where(counts, values, 0.0)
-    return _per_place("cross_entropy", values, weights, target.shape, reduction)
+    if label_smoothing:
+        values = _smoothed(x, index, counts, by_class, weights, label_smoothing)
+    else:
+        index = kernels.array_module(index).where(counts, index, -1)
+        values = _cross_entropy(x, index=index, weights=weights)
+    return narrowed(_per_place("cross_entropy", values, weights, target.shape, reduction), input.dtype)
 
 
-def _soft_cross_entropy(log_p, target, weight, ignore_index, reduction, label_smoothing):
+def _smoothed(log_p, index, counts, by_class, weights, label_smoothing):
+    """A share of the loss is that of all classes alike.  log_p (N, C, D), by_class (C,), the others (N, D) -> (N, D)"""
+    values = -_pick_class(log_p, index=index) * Tensor._wrap(weights)
+    each = log_p if by_class is None else log_p * Tensor._wrap(by_class[:, None])
+    values = (1 - label_smoothing) * values - (label_smoothing / log_p.shape[1]) * sum(each, 1)
+    return where(counts, values, 0.0)
+
+
+def _soft_cross_entropy(x, target, by_class, ignore_index, reduction, label_smoothing):
     """Against probabilities; the mean is over places, whatever the weights."""
-    _same_shape("cross_entropy", log_p, target)
+    _same_shape("cross_entropy", x, target)
     if ignore_index >= 0:
         raise RuntimeError("cross_entropy: ignore_index is for class numbers, found target probabilities")
-    dim = 1 if log_p.ndim > 1 else 0
-    classes = log_p.shape[dim]
+    dim = 1 if x.ndim > 1 else 0
+    classes = x.shape[dim]
     if label_smoothing:
         target = target * (1 - label_smoothing) + label_smoothing / max(classes, 1)
-    losses = log_p * target
-    by_class = _class_weights("cross_entropy", weight, log_p)
+    losses = log_softmax(x, dim) * target
     if by_class is not None:
-        losses = losses * Tensor._wrap(by_class.reshape(-1, *[1] * (log_p.ndim - dim - 1)))
+        losses = losses * Tensor._wrap(by_class.reshape(-1, *[1] * (x.ndim - dim - 1)))
     return _reduce("cross_entropy", -sum(losses, dim), reduction)
 
 
@@ -391,5 +400,9 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
         nothing = target == 0
         losses = where(nothing, 0.0, target * log(where(nothing, 1.0, target))) - target * input
     if reduction == "batchmean":
-        return sum(losses) / (input.shape[0] if input.ndim else 1)
+        return by_float32(_over_batch, losses, input.shape[0] if input.ndim else 1)
     return _reduce("kl_div", losses, reduction)
+
+
+def _over_batch(losses, count: int):
+    return sum(losses) / count

@@ -13,9 +13,11 @@ from tinygen import kernels
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.activation import silu_row
 from tinygen.ops.checks import expect_one_dtype
+from tinygen.ops.creation import zeros_like
 from tinygen.ops.elementwise import rsqrt, square
 from tinygen.ops.reduce import mean, sum_to
 from tinygen.ops.shape import reshape, sizes_of
+from tinygen.ops.wide import by_float32
 from tinygen.primitive import primitive
 
 
@@ -129,7 +131,7 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     input (…, *normalized_shape), weight and bias (*normalized_shape) -> the shape of input
     """
     dims = _last_dims("layer_norm", input, normalized_shape, weight=weight, bias=bias)
-    return _normalize(input, weight, bias, dims=dims, eps=eps)
+    return by_float32(_normalize, input, weight, bias, dims=dims, eps=eps)
 
 
 def _last_dims(operation: str, input, normalized_shape, **vectors) -> tuple:
@@ -149,7 +151,11 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     """
     dims = _last_dims("rms_norm", input, normalized_shape, weight=weight)
     eps = float(np.finfo(input.dtype).eps) if eps is None else eps
-    y = input * rsqrt(mean(square(input), dims, keepdim=True) + eps)
+    return by_float32(_rms_norm, input, weight, dims, eps)
+
+
+def _rms_norm(x, weight, dims, eps):
+    y = x * rsqrt(mean(square(x), dims, keepdim=True) + eps)
     return y if weight is None else y * weight
 
 
@@ -160,7 +166,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     input (N, C, …), weight and bias (C,) -> the shape of input
     """
     grouped = _grouped("group_norm", input, num_groups, weight, bias)
-    return reshape(_normalize(*grouped, dims=(2, 3), eps=eps), input.shape)
+    return reshape(by_float32(_normalize, *grouped, dims=(2, 3), eps=eps), input.shape)
 
 
 def _grouped(operation: str, input, num_groups: int, weight, bias) -> tuple:
@@ -183,7 +189,7 @@ def group_norm_silu(input, num_groups, weight=None, bias=None, eps=1e-5):
     input (N, C, …), weight and bias (C,) -> the shape of input
     """
     grouped = _grouped("group_norm_silu", input, num_groups, weight, bias)
-    return reshape(_normalize_silu(*grouped, dims=(2, 3), eps=eps), input.shape)
+    return reshape(by_float32(_normalize_silu, *grouped, dims=(2, 3), eps=eps), input.shape)
 
 
 def _per_channel(input) -> tuple:
@@ -223,7 +229,7 @@ def batch_norm(
             raise ShapeError(
                 "batch_norm: found no running_mean and running_var, expected both unless training"
             )
-        return _by_running(input, running_mean, running_var, weight, bias, eps, shape)
+        return by_float32(_by_running, input, running_mean, running_var, weight, bias, eps, shape)
     if eps <= 0:
         raise ValueError(f"batch_norm: found eps {eps}, expected a positive number in training")
     dims = (0, *range(2, input.ndim))
@@ -235,23 +241,38 @@ def batch_norm(
         _move(running_var, var.reshape(-1) * (count / max(count - 1, 1)), momentum)
 
     weight, bias = _in_shape(weight, shape), _in_shape(bias, shape)
-    return _normalize(input, weight, bias, dims=dims, eps=eps, observe=observe if count else None)
+    observe = observe if count else None
+    return by_float32(_normalize, input, weight, bias, dims=dims, eps=eps, observe=observe)
+
+
+@primitive
+def _rescale(x, centre, scale, shift):
+    """(x - centre) · scale + shift, one number of each a channel"""
+    return kernels.rescale(x, centre, scale, shift)
+
+
+_rescale.vjp(
+    lambda g, scale: g * scale,
+    lambda g, scale: -g * scale,
+    lambda g, x, centre: g * (x - centre),
+    lambda g: g,
+)
 
 
 def _by_running(input, running_mean, running_var, weight, bias, eps, shape):
-    """input · scale + shift, both one number per channel."""
+    """input normalised with the running statistics"""
     scale = rsqrt(running_var + eps)
     scale = scale if weight is None else scale * weight
-    shift = -running_mean * scale
-    shift = shift if bias is None else shift + bias
-    return input * reshape(scale, shape) + reshape(shift, shape)
+    bias = zeros_like(running_mean) if bias is None else bias
+    return _rescale(input, *(reshape(v, shape) for v in (running_mean, scale, bias)))
 
 
 def _move(running, statistic, momentum: float) -> None:
     """Move a running statistic towards the batch's, in place."""
     if running is not None:
-        old = running._data
-        running._write(old + (statistic.astype(old.dtype) - old) * old.dtype.type(momentum))
+        old = kernels.widened(running._data)
+        moved = old + (statistic.astype(old.dtype) - old) * old.dtype.type(momentum)
+        running._write(moved)
 
 
 def instance_norm(
@@ -280,8 +301,9 @@ def instance_norm(
     _check_sizes("instance_norm", input, channels, weight=weight, bias=bias)
 
     def observe(average, var):
-        _move(running_mean, average.mean(axis=0).reshape(-1), momentum)
-        _move(running_var, var.mean(axis=0).reshape(-1) * (count / max(count - 1, 1)), momentum)
+        _move(running_mean, kernels.mean(average, (0,)).reshape(-1), momentum)
+        _move(running_var, kernels.mean(var, (0,)).reshape(-1) * (count / max(count - 1, 1)), momentum)
 
     weight, bias = _in_shape(weight, _per_channel(input)), _in_shape(bias, _per_channel(input))
-    return _normalize(input, weight, bias, dims=dims, eps=eps, observe=observe if input.numel() else None)
+    observe = observe if input.numel() else None
+    return by_float32(_normalize, input, weight, bias, dims=dims, eps=eps, observe=observe)

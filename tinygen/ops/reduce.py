@@ -15,6 +15,7 @@ from tinygen.ops import elementwise as e
 from tinygen.ops import shape as s
 from tinygen.ops.device import beside
 from tinygen.ops.gather import gather
+from tinygen.ops.wide import by_float32
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
@@ -87,20 +88,19 @@ def sum(input, dim=None, keepdim=False, *, dtype=None):
     return _sum(input, dims=normalize_dims(dim, input.ndim, "sum"), keepdim=keepdim)
 
 
-def _by_float32(function, input, *args, **named):
-    """`function` of a float16 Tensor, whose sums of squares would overflow, computed in float32."""
-    return e.cast(function(e.cast(input, dtype=dtypes.float32), *args, **named), dtype=dtypes.float16)
+@primitive
+def _mean(x, *, dims, keepdim):
+    return kernels.mean(x, dims, keepdim)
+
+
+# every x enters its mean with weight 1/n
+_mean.vjp(lambda g, x_shape, dims: _spread(g / math.prod(x_shape[d] for d in dims), x_shape, dims))
 
 
 def mean(input, dim=None, keepdim=False, *, dtype=None):
-    """The arithmetic mean; of nothing it is nan"""
+    """The arithmetic mean, exact where all elements are equal; of nothing it is nan"""
     input = _floating(input if dtype is None else e.cast(input, dtype=np.dtype(dtype)), "mean")
-    if input.dtype == dtypes.float16:
-        return _by_float32(mean, input, dim, keepdim)
-    dims = normalize_dims(dim, input.ndim, "mean")
-    count = math.prod(input.shape[d] for d in dims)
-    total = _sum(input, dims=dims, keepdim=keepdim)
-    return total * (1 / count) if count else total + math.nan
+    return by_float32(_mean, input, dims=normalize_dims(dim, input.ndim, "mean"), keepdim=keepdim)
 
 
 def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
@@ -110,7 +110,7 @@ def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     if unbiased is not None and correction is not None:
         raise TypeError("var: found unbiased and correction, expected one of the two")
     if _floating(input, "var").dtype == dtypes.float16:
-        return _by_float32(var, input, dim, unbiased, keepdim, correction=correction)
+        return by_float32(var, input, dim, unbiased, keepdim, correction=correction)
     dims = normalize_dims(dim, input.ndim, "var")
     count = math.prod(input.shape[d] for d in dims)
     if correction is None:
@@ -120,13 +120,13 @@ def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     squares = _sum(e.square(centred), dims=dims, keepdim=keepdim)
     if not count:
         return squares + math.nan
-    return squares * (1 / freedom) if freedom > 0 else squares / 0.0
+    return squares / builtins.max(freedom, 0)
 
 
 def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """sqrt(Σ (x - mean)² / (n - correction)), the square root of `var`"""
     if _floating(input, "std").dtype == dtypes.float16:
-        return _by_float32(std, input, dim, unbiased, keepdim, correction=correction)
+        return by_float32(std, input, dim, unbiased, keepdim, correction=correction)
     return _root(var(input, dim, unbiased, keepdim, correction=correction))
 
 
@@ -294,7 +294,7 @@ def _finite(y):
 def logsumexp(input, dim, keepdim=False):
     """log(sum(exp(x))), without overflow"""
     input = input if input.is_floating_point() else e.cast(input, dtype=dtypes.get_default_dtype())
-    return _logsumexp(input, dims=normalize_dims(dim, input.ndim, "logsumexp"), keepdim=keepdim)
+    return by_float32(_logsumexp, input, dims=normalize_dims(dim, input.ndim, "logsumexp"), keepdim=keepdim)
 
 
 def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
@@ -305,7 +305,7 @@ def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
     if p == "nuc":
         raise NotImplementedError("norm: p 'nuc' needs singular values; supported are 'fro' and numbers")
     if input.dtype == dtypes.float16:
-        return _by_float32(norm, input, p, dim, keepdim)
+        return by_float32(norm, input, p, dim, keepdim)
     dims = normalize_dims(dim, input.ndim, "norm")
     if p in (math.inf, -math.inf):
         return (amax if p > 0 else amin)(e.abs(input), dims, keepdim)

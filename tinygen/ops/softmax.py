@@ -12,6 +12,7 @@ from tinygen.ops.creation import zeros_like
 from tinygen.ops.elementwise import cast, exp
 from tinygen.ops.reduce import argmax, normalize_dims, sum
 from tinygen.ops.shape import reshape
+from tinygen.ops.wide import by_float32
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
@@ -47,7 +48,9 @@ def _along(operation, name: str, x, dim, dtype):
     if not x.is_floating_point():
         raise DtypeError(f"{name}: found dtype {x.dtype}, expected a floating dtype; pass dtype=")
     dims = normalize_dims(dim, x.ndim, name)
-    return operation(x, dim=dims[0]) if dims else reshape(operation(reshape(x, 1), dim=0), ())
+    if not dims:
+        return reshape(operation(reshape(x, 1), dim=0), ())
+    return by_float32(operation, x, dim=dims[0])
 
 
 def softmax(input, dim, dtype=None):
