@@ -87,7 +87,7 @@ def check_norms(dtype, sizes, on=None) -> set:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_norms_on_the_cpu(dtype, monkeypatch):
     monkeypatch.setattr(norm, "SMALL", 0)
-    seen = check_norms(dtype, [n for n in SIZES if n < 784 or n % 2])
+    seen = check_norms(dtype, [*range(1, 70), 97, 128, 199, 4097, 70_001])
     names = {v for v, *_ in kernels.normalize.ladder["cpu"]} if dtype != "float16" else {"reference"}
     assert {variant for name, variant in seen if name == "normalize"} == names
 
@@ -95,7 +95,7 @@ def test_norms_on_the_cpu(dtype, monkeypatch):
 def test_norms_in_cuda_on_the_host():
     if shutil.which("g++") is None:
         pytest.skip("no g++")
-    seen = check_norms("float32", [*range(1, 70), 127, 129, 257, 1000, 4097, 17_001], on="host")
+    seen = check_norms("float32", [1, 2, 3, 5, 7, 12, 13, 29, 41, 47, 61, 129, 255, 9001], on="host")
     assert {variant for name, variant in seen if name == "normalize"} == {
         "naive", "slabs", "block_rows", "warp_rows"
     }  # fmt: skip
@@ -115,7 +115,7 @@ NORMS = {
 def test_norms_and_their_gradients_of_any_order(name, dtype):
     """Both ways to the gradient, fused and recorded, meet deviations of 0: nothing is infinite or nan."""
     for c in constants(dtype):
-        for n in 2, 3, 41, 1000:
+        for n in 2, 41, 600:
             x = tg.full((2, 4, n), c.item(), dtype=getattr(tg, dtype), requires_grad=True)
             y = NORMS[name](x)
             assert not y.detach().numpy().any(), n

@@ -8,6 +8,7 @@ Fresh memory, shared memory included, is filled with NaN, so that what nobody wr
 import ast
 import importlib
 import inspect
+import itertools
 import os
 import re
 import subprocess
@@ -321,6 +322,22 @@ def real_sizes() -> None:
 
 def test_with_the_sizes_of_a_gpu():
     simulated("real_sizes()")
+
+
+def equal_numbers() -> None:
+    """Normalised they are 0: mean and variance are exact, as in test_constants.py"""
+    small_and_poisoned()
+    for variant, dtype, n in itertools.product(
+        RUNGS["normalize"], (np.float32, np.float64), (1, 3, 7, 41, 61)
+    ):
+        c = np.array([[0.1], [-3.3e5], [1e-30]], dtype)
+        with kernels.use(normalize=variant, on="simulator"):
+            y, mean, var = kernels.normalize(c.repeat(n, 1), None, None, (1,), 1e-5)
+        assert not y.any() and not var.any() and (mean == c).all(), (variant, n)
+
+
+def test_equal_numbers():
+    simulated("equal_numbers()")
 
 
 def a_training_step(**use) -> list:

@@ -60,6 +60,7 @@ from tinygen.ops.softmax import gumbel_softmax
 from tinygen.ops.softmax import log_softmax as _log_softmax
 from tinygen.ops.softmax import softmax as _softmax
 from tinygen.ops.softmax import softmin as _softmin
+from tinygen.ops.wide import by_float32 as _by_float32
 
 
 def relu(input, inplace=False):
@@ -102,7 +103,11 @@ def softmin(input, dim=None, _stacklevel=3, dtype=None):
 
 def normalize(input, p=2.0, dim=1, eps=1e-12):
     """input / max(‖input‖_p, eps) along dim"""
-    return input / clamp(norm(input, p, dim, keepdim=True), min=eps)
+    return _by_float32(_over_norm, input, p, dim, eps)
+
+
+def _over_norm(x, p, dim, eps):
+    return x / clamp(norm(x, p, dim, keepdim=True), min=eps)
 
 
 globals().update({_name: _public(_value, __name__) for _name, _value in globals().items()})

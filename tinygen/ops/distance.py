@@ -6,6 +6,7 @@ import numpy as np
 
 from tinygen.ops.reduce import norm, sum
 from tinygen.ops.shape import expand
+from tinygen.ops.wide import by_float32
 from tinygen.tensor import Tensor
 
 
@@ -21,6 +22,10 @@ def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     x1, x2 = x1 * 1.0, x2 * 1.0  # integers to the default dtype
     shape = np.broadcast_shapes(x1.shape, x2.shape)
     x1, x2 = expand(x1, shape), expand(x2, shape)
+    return by_float32(_cosine, x1, x2, dim, eps)
+
+
+def _cosine(x1, x2, dim, eps):
     a, b = (x / _at_least(norm(x, 2, dim, keepdim=True), eps) for x in (x1, x2))
     return sum(a * b, dim)
 

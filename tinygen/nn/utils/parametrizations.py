@@ -6,7 +6,14 @@ from tinygen import random
 from tinygen.autograd import no_grad
 from tinygen.nn.module import Module
 from tinygen.nn.utils.parametrize import register_parametrization
-from tinygen.nn.utils.reparametrize import as_matrix, is_transposed, norm_except, normalized
+from tinygen.nn.utils.reparametrize import (
+    as_matrix,
+    is_transposed,
+    norm_except,
+    normalized,
+    over_sigma,
+    with_length,
+)
 from tinygen.tensor import Tensor
 
 
@@ -18,7 +25,7 @@ class _WeightNorm(Module):
         self.dim = dim
 
     def forward(self, weight_g, weight_v):
-        return weight_v * (weight_g / norm_except(weight_v, self.dim))
+        return with_length(weight_v, weight_g, self.dim)
 
     def right_inverse(self, weight):
         return norm_except(weight, self.dim), weight
@@ -64,7 +71,7 @@ class _SpectralNorm(Module):
             self._u.clone(),
             self._v.clone(),
         )  # the next reading may write to them before this one's backward
-        return weight / (u @ (matrix @ v))
+        return over_sigma(weight, matrix, u, v)
 
     def right_inverse(self, value):
         return value

@@ -9,6 +9,7 @@ from __future__ import annotations
 from tinygen import random
 from tinygen.autograd import no_grad
 from tinygen.nn.module import Module, Parameter
+from tinygen.ops.wide import by_float32
 from tinygen.tensor import Tensor
 
 
@@ -81,7 +82,8 @@ def is_transposed(module) -> bool:
 
 
 def normalized(x: Tensor, eps: float) -> Tensor:
-    return x / x.norm().clamp(min=eps)
+    """x with length 1"""
+    return by_float32(lambda x: x / x.norm().clamp(min=eps), x)
 
 
 def as_matrix(weight: Tensor, dim: int) -> Tensor:
@@ -97,6 +99,16 @@ def norm_except(v: Tensor, dim: int | None) -> Tensor:
         return v.norm()
     rest = tuple(d for d in range(v.ndim) if d != dim)
     return v.norm(dim=rest, keepdim=True) if rest else v.abs()
+
+
+def with_length(v: Tensor, g: Tensor, dim: int | None) -> Tensor:
+    """g v / |v|"""
+    return by_float32(lambda v, g: v * (g / norm_except(v, dim)), v, g)
+
+
+def over_sigma(weight: Tensor, matrix: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """weight / (uᵀ W v), W the weight as a matrix"""
+    return by_float32(lambda weight, matrix, u, v: weight / (u @ (matrix @ v)), weight, matrix, u, v)
 
 
 class SpectralNorm(_Computed):
@@ -121,7 +133,7 @@ class SpectralNorm(_Computed):
                     v._write(normalized(matrix.t() @ u, self.eps)._data)
                     u._write(normalized(matrix @ v, self.eps)._data)
         u, v = u.clone(), v.clone()  # the next forward may write to them before this one's backward
-        return weight / (u @ (matrix @ v))
+        return over_sigma(weight, matrix, u, v)
 
 
 def spectral_norm(
@@ -167,7 +179,7 @@ class WeightNorm(_Computed):
 
     def compute(self, module, training: bool) -> Tensor:
         g, v = getattr(module, self.name + "_g"), getattr(module, self.name + "_v")
-        return v * (g / norm_except(v, self.dim))
+        return with_length(v, g, self.dim)
 
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
