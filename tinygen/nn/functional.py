@@ -26,9 +26,8 @@ from tinygen.ops.activation import (
 from tinygen.ops.attention import scaled_dot_product_attention
 from tinygen.ops.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from tinygen.ops.creation import one_hot
-from tinygen.ops.distance import cosine_similarity, pairwise_distance
+from tinygen.ops.distance import cosine_similarity, normalize, pairwise_distance
 from tinygen.ops.dropout import dropout, dropout2d
-from tinygen.ops.elementwise import clamp
 from tinygen.ops.index import embedding
 from tinygen.ops.loss import (
     binary_cross_entropy,
@@ -53,14 +52,12 @@ from tinygen.ops.pool import (
     max_pool1d,
     max_pool2d,
 )
-from tinygen.ops.reduce import norm
 from tinygen.ops.resize import interpolate, pixel_shuffle, pixel_unshuffle
 from tinygen.ops.softmax import guessed_dim as _guessed_dim
 from tinygen.ops.softmax import gumbel_softmax
 from tinygen.ops.softmax import log_softmax as _log_softmax
 from tinygen.ops.softmax import softmax as _softmax
 from tinygen.ops.softmax import softmin as _softmin
-from tinygen.ops.wide import by_float32 as _by_float32
 
 
 def relu(input, inplace=False):
@@ -99,15 +96,6 @@ def softmin(input, dim=None, _stacklevel=3, dtype=None):
     """softmax(-input) along dim; without dim PyTorch's choice, with a warning"""
     dim = _guessed_dim("softmin", input.ndim) if dim is None else dim
     return _softmin(input, dim, dtype)
-
-
-def normalize(input, p=2.0, dim=1, eps=1e-12):
-    """input / max(‖input‖_p, eps) along dim"""
-    return _by_float32(_over_norm, input, p, dim, eps)
-
-
-def _over_norm(x, p, dim, eps):
-    return x / clamp(norm(x, p, dim, keepdim=True), min=eps)
 
 
 globals().update({_name: _public(_value, __name__) for _name, _value in globals().items()})

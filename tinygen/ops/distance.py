@@ -1,9 +1,10 @@
-"""How far or how alike vectors are."""
+"""Vectors of length one; how far or how alike vectors are."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from tinygen.ops.elementwise import clamp
 from tinygen.ops.reduce import norm, sum
 from tinygen.ops.shape import expand
 from tinygen.ops.wide import by_float32
@@ -13,6 +14,15 @@ from tinygen.tensor import Tensor
 def _at_least(norms, eps: float):
     """norms raised to eps; the gradient passes as if they were not"""
     return norms + Tensor._wrap(np.maximum(norms.dtype.type(eps) - norms._data, 0))
+
+
+def normalize(input, p=2.0, dim=1, eps=1e-12):
+    """input / max(‖input‖_p, eps) along dim"""
+    return by_float32(_over_norm, input, p, dim, eps)
+
+
+def _over_norm(x, p, dim, eps):
+    return x / clamp(norm(x, p, dim, keepdim=True), min=eps)
 
 
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):

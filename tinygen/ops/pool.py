@@ -9,8 +9,8 @@ from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.conv import pair, sizes
 from tinygen.ops.device import beside
 from tinygen.ops.matmul import matmul
-from tinygen.ops.reduce import _by_float32
 from tinygen.ops.shape import squeeze, unsqueeze
+from tinygen.ops.wide import by_float32
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
@@ -152,7 +152,7 @@ def avg_pool2d(
     x = _batched(input, "avg_pool2d")
     if x.dtype == dtypes.float16:  # a window's sum may not be one
         at = kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
-        return _by_float32(avg_pool2d, input, *at)
+        return by_float32(avg_pool2d, input, *at)
     at = _windows("avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)
     del at["dilation"]
     if divisor_override is None:
@@ -189,7 +189,7 @@ def adaptive_avg_pool2d(input, output_size):
     """
     x = _batched(input, "adaptive_avg_pool2d")
     if x.dtype == dtypes.float16:
-        return _by_float32(adaptive_avg_pool2d, input, output_size)
+        return by_float32(adaptive_avg_pool2d, input, output_size)
     sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
     if len(sizes) != 2:
         raise ShapeError(f"adaptive_avg_pool2d: found output_size {output_size}, expected one or two numbers")

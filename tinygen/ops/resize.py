@@ -10,8 +10,8 @@ from tinygen import dtypes, kernels
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.device import beside
 from tinygen.ops.matmul import matmul
-from tinygen.ops.reduce import _by_float32
 from tinygen.ops.shape import copied, permute, reshape, squeeze, unsqueeze
+from tinygen.ops.wide import by_float32
 from tinygen.primitive import primitive
 
 
@@ -108,7 +108,7 @@ def interpolate(
     _check_mode(input, mode, align_corners, antialias)
     targets = _targets(input, size, scale_factor, bool(recompute_scale_factor))
     if mode in LINEAR and input.dtype == dtypes.float16:  # as are the weights
-        return _by_float32(_linear, input, targets, bool(align_corners))
+        return by_float32(_linear, input, targets, bool(align_corners))
     if mode in LINEAR:
         return _linear(input, targets, bool(align_corners))
     exact, images = mode == "nearest-exact", input.ndim == 4
