@@ -430,12 +430,32 @@ def grad(
     found = _sweep([_edge(o) for o in outputs], seeds, {_edge(x) for x in inputs}, keep, create_graph)
     found = {edge: _own(*entry, create_graph) for edge, entry in found.items()}
     result = tuple(found.get(_edge(x)) for x in inputs)
+    if any(g is None for g in result):
+        reached = _reached([_edge(o) for o in outputs])
+        result = tuple(
+            _nothing(x, create_graph) if g is None and _edge(x) in reached else g
+            for g, x in zip(result, inputs)
+        )
     if not allow_unused and any(g is None for g in result):
         i = next(i for i, g in enumerate(result) if g is None)
         raise RuntimeError(
             f"grad: the outputs do not depend on input {i} of shape {inputs[i].shape}; pass allow_unused=True for None"
         )
     return result
+
+
+def _reached(roots) -> set:
+    """Every edge that `roots` depend on, themselves included."""
+    nodes = _topological(roots)
+    return {*roots, *nodes, *(parent for node in nodes for parent in node.parents)}
+
+
+def _nothing(x, record: bool):
+    """The derivative with respect to x of what depends on x but is flat in it: zeros, which are flat in their turn."""
+    from tinygen import ops
+
+    with _SetRecording(record):
+        return ops.elementwise.flat(Tensor._wrap(np.zeros_like(x._data)), x)
 
 
 # at the end: these modules need this one, and what they define is looked up here only when it is used

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygen import dtypes, kernels
 from tinygen.ops.checks import expect_floating, expect_one_dtype, floating, no_bools
-from tinygen.ops.elementwise import abs, clamp, exp, keep, where
+from tinygen.ops.elementwise import abs, clamp, exp, flat, keep, where
 from tinygen.ops.pointwise import erf
 from tinygen.ops.shape import chunk
 from tinygen.primitive import primitive
@@ -39,7 +39,9 @@ def relu(x):
     return kernels.relu(no_bools(x))
 
 
-relu.vjp(lambda g, y: keep(g, mask=~(y <= 0)))  # passes where y > 0, and, as in PyTorch, where y is nan
+relu.vjp(
+    lambda g, y: flat(keep(g, mask=~(y <= 0)), y)
+)  # passes where y > 0, and, as in PyTorch, where y is nan
 relu.fused(lambda g, y: (kernels.relu_grad(g, y),))
 
 
@@ -49,7 +51,7 @@ def leaky_relu(x, *, negative_slope=0.01):
     return kernels.leaky_relu(floating(x), negative_slope)
 
 
-leaky_relu.vjp(lambda g, x, negative_slope: where(x > 0, g, g * negative_slope))
+leaky_relu.vjp(lambda g, x, negative_slope: flat(where(x > 0, g, g * negative_slope), x))
 leaky_relu.fused(lambda g, x, negative_slope: (kernels.leaky_relu_grad(g, x, negative_slope),))
 
 
@@ -173,7 +175,7 @@ def _hardtanh(x, *, least, most):
 
 
 # passes inside; unlike clamp's, not at the ends
-_hardtanh.vjp(lambda g, x, least, most: keep(g, mask=~((x <= least) | (x >= most))))
+_hardtanh.vjp(lambda g, x, least, most: flat(keep(g, mask=~((x <= least) | (x >= most))), x))
 
 
 def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):

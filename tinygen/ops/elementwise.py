@@ -95,6 +95,19 @@ def _zeros(g):
     return Tensor._wrap(kernels.array_module(g._data).zeros_like(g._data))
 
 
+@primitive
+def _flat(x, of):
+    return x
+
+
+_flat.vjp(lambda g: g, lambda g: None)
+
+
+def flat(x, of):
+    """x, which was computed from `of` but does not change with it: one more derivative is 0, as in PyTorch."""
+    return _flat(x, of) if of.requires_grad else x
+
+
 @primitive(promote="same")
 def neg(x):
     """-x"""
@@ -124,15 +137,27 @@ def _times_log(y, x, zero):
 @primitive(promote="same")
 def _power(x, *, n):
     """x ** n for a fixed number n; as PyTorch's, a root where n is ±1/2: (-0.0) ** 0.5 is -0.0."""
-    if n == 2:
-        return x * x
+    if n in (1, 2):
+        return x.copy() if n == 1 else x * x
     if n in (0.5, -0.5):
         root = kernels.sqrt(x)
         return root if n > 0 else kernels.divide(x.dtype.type(1), root)
     return kernels.power(x, x.dtype.type(n))
 
 
-_power.vjp(lambda g, x, n: _zeros(g) if n == 0 else g * (n * x if n == 2 else n * pow(x, n - 1)))
+def _power_row(g, x, n):
+    """n x^(n-1)"""
+    if n in (0, 1):
+        return _zeros(g) if n == 0 else flat(g, x)
+    return g * (n * (_itself(x) if n == 2 else pow(x, n - 1)))
+
+
+_power.vjp(_power_row)
+
+
+def _itself(x):
+    """x as x^1: its derivative, x^0, is flat in x, and so has a derivative itself"""
+    return _power(x, n=1) if x.requires_grad else x
 
 
 def pow(input, exponent):
@@ -140,7 +165,7 @@ def pow(input, exponent):
     number = isinstance(exponent, numbers.Real) and not isinstance(exponent, np.generic)
     if isinstance(input, Tensor) and number:
         if input.is_floating_point():
-            return input.clone() if exponent == 1 else _power(input, n=exponent)
+            return _power(input, n=exponent)
         if isinstance(exponent, int) and exponent < 0:
             raise RuntimeError(
                 f"pow: integers to the negative power {exponent} are not integers; use x.float()"
@@ -221,7 +246,7 @@ def square(x):
     return x * x if x.dtype != np.bool_ else (x * x).astype(np.int64)
 
 
-square.vjp(lambda g, x: 2 * g * x)
+square.vjp(lambda g, x: 2 * g * _itself(x))
 
 
 @primitive(promote="same")
