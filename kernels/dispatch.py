@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 _registry: dict[str, Kernel] = {}
-_forced: dict[str, Forced] = {}
+_forced: dict[int, dict[str, Forced]] = {}  # by thread: what its `use` asks for
 
 # Where a variant for the GPU can also run on numpy arrays: a .cu source compiled for this CPU, a numba kernel in
 # numba's simulator.
@@ -29,12 +30,19 @@ class Forced(NamedTuple):
     checked: bool = False
 
 
-_here: list[Forced] = []  # the forced calls that are running with on=..., innermost last
+class _Here(threading.local):
+    """The forced call with on=... that is running in this thread."""
+
+    forced: Forced | None = None
+
+
+_here = _Here()
+_tracing = threading.RLock()  # held by the `trace` that is recording: it swaps ladders that all would share
 
 
 def forced_here() -> Forced | None:
     """What `use(..., on=)` asked of the kernel that is running, for what it launches."""
-    return _here[-1] if _here else None
+    return _here.forced
 
 
 def array_module(x):
@@ -113,8 +121,8 @@ class Kernel:
         first = _first(args[0])
         array_of_cpu = isinstance(first, np.ndarray)
         device = "cpu" if array_of_cpu else device_of(first)
-        if _forced and self.name in _forced:
-            return self._run_forced(_forced[self.name], device, args, attrs)
+        if _forced and self.name in (forced := _forced.get(threading.get_ident(), ())):
+            return self._run_forced(forced[self.name], device, args, attrs)
         if device == "cuda":
             load_gpu_variants()
         elif not array_of_cpu:  # a NumPy scalar: nothing to be fast about
@@ -136,11 +144,11 @@ class Kernel:
             raise ValueError(f"{self.name}: no variant {forced.variant!r} here; known: {known}")
         if not forced.on:
             return function(*args, **attrs)
-        _here.append(forced)
+        outside, _here.forced = _here.forced, forced
         try:
             return function(*args, **attrs)
         finally:
-            _here.pop()
+            _here.forced = outside
 
     def variants_on(self, place: str) -> list[str]:
         """The GPU variants that `use(..., on=place)` can run on numpy arrays."""
@@ -171,7 +179,7 @@ def registry() -> dict[str, dict[str, list[str]]]:
 
 @contextmanager
 def use(*, on: str | None = None, order: str = "forward", checked: bool = False, **variants: str):
-    """Force variants by name, `with kernels.use(matmul="tiled"):` — for tests, benchmarks and readers.
+    """Force variants by name in this thread, `with kernels.use(matmul="tiled"):` — for tests, benchmarks and readers.
 
     on="host" runs variants written in CUDA C++ on numpy arrays, without a GPU: the same source, compiled by g++, each
     CUDA thread a fiber (`kernels/hostcuda`).  on="simulator" does so for those written with numba.cuda.
@@ -193,13 +201,18 @@ def use(*, on: str | None = None, order: str = "forward", checked: bool = False,
             raise ValueError(
                 f"use: {name} has no variant {variant!r}{where}; known: {', '.join(sorted(known)) or 'none'}"
             )
-    before = dict(_forced)
-    _forced.update({name: Forced(variant, on, order, checked) for name, variant in variants.items()})
+    thread = threading.get_ident()
+    before = _forced.get(thread, {})
+    _forced[thread] = before | {
+        name: Forced(variant, on, order, checked) for name, variant in variants.items()
+    }
     try:
         yield
     finally:
-        _forced.clear()
-        _forced.update(before)
+        if before:
+            _forced[thread] = before
+        else:
+            _forced.pop(thread, None)
 
 
 @contextmanager
@@ -216,14 +229,17 @@ def trace():
 
         return call
 
-    before = {kernel: kernel.ladder for kernel in _registry.values()}
-    for kernel, ladder in before.items():
-        kernel.ladder = {
-            device: [(variant, recorded(kernel.name, variant, f), usable) for variant, f, usable in variants]
-            for device, variants in ladder.items()
-        }
-    try:
-        yield calls
-    finally:
+    with _tracing:
+        before = {kernel: kernel.ladder for kernel in _registry.values()}
         for kernel, ladder in before.items():
-            kernel.ladder = ladder
+            kernel.ladder = {
+                device: [
+                    (variant, recorded(kernel.name, variant, f), usable) for variant, f, usable in variants
+                ]
+                for device, variants in ladder.items()
+            }
+        try:
+            yield calls
+        finally:
+            for kernel, ladder in before.items():
+                kernel.ladder = ladder

@@ -221,7 +221,7 @@ def test_use_on_host_takes_turns_with_the_cpu_variants(host):
             kernels.matmul(x, w)
         kernels.matmul(x, w)
     assert calls == [("matmul", "naive")] * 3 + [("matmul", "reference")]
-    assert not dispatch._here
+    assert dispatch.forced_here() is None
 
 
 def test_the_kernels_compute_in_float32(host):

@@ -3,10 +3,14 @@
 import os
 import subprocess
 import sys
+import threading
 
+import numpy as np
 import pytest
 
-from tinygen.kernels import threads
+import tinygen as tg
+from tinygen import kernels, nn, random
+from tinygen.kernels import threads as pools
 
 WORK = """
 import multiprocessing, os, sys, threading
@@ -136,4 +140,105 @@ print(out.all())
 def test_every_pool_of_numba_is_known():
     from numba.core import config
 
-    assert set(config.THREADING_LAYER_PRIORITY) == set(threads.POOLS)
+    assert set(config.THREADING_LAYER_PRIORITY) == set(pools.POOLS)
+
+
+# -- what threads share
+
+
+def at_once(function, threads=4):
+    """function(i) on as many threads, which all begin together and change places often."""
+    before, barrier, errors = sys.getswitchinterval(), threading.Barrier(threads), []
+
+    def begin(i):
+        barrier.wait()
+        try:
+            function(i)
+        except BaseException as error:
+            errors.append(error)
+
+    running = [threading.Thread(target=begin, args=(i,)) for i in range(threads)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert not errors
+
+
+def test_threads_add_to_one_leaf():
+    """No addition is lost, of a leaf's gradient nor of one that a Tensor in between retains."""
+    leaf, between = tg.zeros(500, requires_grad=True), []
+
+    def backward(i):
+        for _ in range(200):
+            (leaf * (i + 1)).sum().backward()
+
+    at_once(backward)
+    assert (leaf.grad.numpy() == 200 * (1 + 2 + 3 + 4)).all()
+
+    between = leaf * 2
+    between.retain_grad()
+    at_once(lambda i: [between.sum().backward(retain_graph=True) for _ in range(200)])
+    assert (between.grad.numpy() == 800).all() and (leaf.grad.numpy() == 2000 + 1600).all()
+
+
+def test_threads_with_graphs_of_their_own():
+    """The same numbers as one thread alone, also where one records nothing"""
+    tg.manual_seed(0)
+    net = nn.Sequential(nn.Linear(64, 64), nn.LayerNorm(64), nn.SiLU(), nn.Linear(64, 8))
+    inputs = tg.randn(4, 32, 64)
+
+    def gradients(i):
+        return [g.numpy() for g in tg.autograd.grad((net(inputs[i]).softmax(1) ** 2).sum(), net.parameters())]
+
+    alone, found = [gradients(i) for i in range(4)], {}
+
+    def compute(i):
+        for _ in range(10):
+            if i == 3:
+                with tg.no_grad():
+                    assert not net(inputs[i]).requires_grad
+            found[i] = gradients(i)
+
+    at_once(compute)
+    for i in range(4):
+        for one, other in zip(alone[i], found[i]):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_threads_draw_different_numbers():
+    stream, drawn = random.Generator(0).at("shared"), [[] for _ in range(4)]
+
+    def draw(i):
+        for _ in range(500):
+            drawn[i] += [random.default_stream().uniform(1).item(), stream.uniform(1).item()]
+
+    counter = random.get_state()["counter"]
+    at_once(draw)
+    numbers = [number for of_thread in drawn for number in of_thread]
+    assert random.get_state()["counter"] == counter + 2000
+    assert len(set(numbers)) > len(numbers) - 10  # of 4,000 of 2^24 numbers, half a pair is equal by chance
+
+
+def test_a_forced_variant_is_the_thread_s_own():
+    """What one thread forces changes no other, whichever of them leaves its block first."""
+    x, inside, leave = np.ones((4, 4), np.float32), threading.Event(), threading.Event()
+
+    def forced_elsewhere():
+        with kernels.use(matmul="column_blocks"):
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=forced_elsewhere)
+    with kernels.use(matmul="reference"):
+        thread.start()
+        inside.wait(10)
+        with kernels.dispatch.trace() as calls:
+            kernels.matmul(x, x)
+    leave.set()
+    thread.join()
+    assert calls == [("matmul", "reference")] and not kernels.dispatch._forced

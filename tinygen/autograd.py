@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import operator
+import os
+import threading
 import weakref
 
 import numpy as np
@@ -24,6 +26,16 @@ from tinygen.grad_mode import (  # noqa: F401
 
 _serial = itertools.count()
 _serial_of = operator.attrgetter("serial")
+_accumulating = threading.RLock()  # a signal's handler may call backward too
+
+
+def _open_lock() -> None:
+    """In a forked child there is no other thread to open it."""
+    global _accumulating
+    _accumulating = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_open_lock)
 
 
 class Guard:
@@ -330,14 +342,15 @@ def _own(g, owned: bool, record: bool):
 
 
 def _accumulate(tensor, g, owned: bool, record: bool) -> None:
-    """Add to `tensor.grad`."""
-    if tensor.grad is None:
-        tensor.grad = _own(g, owned, record)
-        return
-    if tensor.grad.shape != g.shape:
-        raise ShapeError(f"backward: found x.grad of shape {tensor.grad.shape}, expected {g.shape} as x")
-    with _SetRecording(record):
-        tensor.grad = tensor.grad + g
+    """Add to `tensor.grad`, one thread at a time: of two that read, add and write at once one would be lost."""
+    with _accumulating:
+        if tensor.grad is None:
+            tensor.grad = _own(g, owned, record)
+            return
+        if tensor.grad.shape != g.shape:
+            raise ShapeError(f"backward: found x.grad of shape {tensor.grad.shape}, expected {g.shape} as x")
+        with _SetRecording(record):
+            tensor.grad = tensor.grad + g
 
 
 def _seeds(outputs, grad_outputs, operation: str) -> list:

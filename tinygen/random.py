@@ -10,6 +10,8 @@ and an extra draw in one place shifts nothing elsewhere.  Words come from Philox
 from __future__ import annotations
 
 import math
+import os
+import threading
 import zlib
 
 import numpy as np
@@ -81,8 +83,9 @@ class Stream:
         return philox.words(*self._key, self._advance(n), n, self._xp)
 
     def _advance(self, words):
-        first = self._block
-        self._block += -(-words // 4)
+        with _drawing:
+            first = self._block
+            self._block += -(-words // 4)
         return first
 
 
@@ -106,24 +109,33 @@ class Generator:
 
 _default = Generator(0)
 _counter = 0
+_drawing = threading.RLock()  # no two threads draw the same numbers
+os.register_at_fork(
+    before=_drawing.acquire, after_in_parent=_drawing.release, after_in_child=_drawing.release
+)
 
 
 def manual_seed(seed: int) -> None:
     """Seed the default generator.  At import its seed is 0: unlike PyTorch, unseeded runs repeat."""
     global _default, _counter
-    _default, _counter = Generator(seed), 0
+    generator = Generator(seed)
+    with _drawing:
+        _default, _counter = generator, 0
 
 
 def default_stream(device=None) -> Stream:
     """A fresh stream of the default generator, a different one at every call."""
     global _counter
-    _counter += 1
-    return _default.at("default", _counter - 1, device)
+    with _drawing:
+        generator, step = _default, _counter
+        _counter += 1
+    return generator.at("default", step, device)
 
 
 def get_state() -> dict[str, int]:
     """What a checkpoint keeps of the default generator."""
-    return {"seed": _default.seed, "counter": _counter}
+    with _drawing:
+        return {"seed": _default.seed, "counter": _counter}
 
 
 def set_state(state: dict[str, int]) -> None:
@@ -132,7 +144,9 @@ def set_state(state: dict[str, int]) -> None:
     seed, counter = int(state["seed"]), int(state["counter"])
     if counter < 0:
         raise ValueError(f"set_state: counter {counter}, expected 0 or more")
-    _default, _counter = Generator(seed), counter
+    generator = Generator(seed)
+    with _drawing:
+        _default, _counter = generator, counter
 
 
 def between(a, b, u, dtype, closed: bool = False) -> np.ndarray:
