@@ -141,3 +141,20 @@ def test_running_statistics_of_equal_numbers():
             assert module.running_mean.equal(tg.full((2,), c)) and not module.running_var.any()
             tg.nn.init.constant_(module.bias, 0.25)
             assert module.eval()(x).equal(tg.full(x.shape, 0.25)), c
+
+
+@pytest.mark.parametrize("on", [None, "host"])
+def test_equal_scores(on):
+    """Each of n equal scores has the probability 1/n, rounded once, and equal values have themselves as mean."""
+    if on and shutil.which("g++") is None:
+        pytest.skip("no g++")
+    for n in 1, 3, 41, 47, 49, 61, 97:
+        x = np.full((2, n), 7, np.float32)
+        for variant in variants("softmax", (x, 1), on):
+            with kernels.use(softmax=variant, on=on):
+                assert (kernels.softmax(x, 1) == np.float32(1) / np.float32(n)).all(), (variant, n)
+        q, k, v = np.ones((5, 4), np.float32), np.zeros((n, 4), np.float32), np.ones((n, 3), np.float32)
+        for variant in dispatch._registry["attention"].variants_on("host") if on else ("reference", "tiled"):
+            with kernels.use(attention=variant, on=on):
+                y, _ = kernels.attention(q, k, v, None, scale=0.5, causal=False)
+            assert (y == 1).all(), (variant, n)
