@@ -1,24 +1,30 @@
 """numba's `njit` as the `*_loops.py` use it: what it compiles is kept in the user's cache folder, and it says so.
 
-numba alone would keep it beside the source: not possible where the package is read-only, and where it is possible pip
-leaves those files behind when it uninstalls, a folder that then stands in the way of the next installation.
+numba alone would keep it beside the source, fail where it finds no place, and stop at a file that it cannot read.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
+import pickle
+import re
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
-from tinygen.kernels import imports
+from tinygen.kernels import disk_cache, imports
+
+DIGEST = 32  # bytes that a file begins with
 
 
 def njit(**options):
     """numba.njit(**options) for a function of this package; the first with parallel=True brings the BLAS along."""
     import numba
 
+    kept = options.pop("cache", False)
     _announce_the_first_compilation()
     _forks_wait()
     if options.get("parallel"):
@@ -27,44 +33,124 @@ def njit(**options):
         start()
 
     def decorate(function):
-        with user_cache():
-            loop = numba.njit(**options)(function)
-        _computes_without_a_cache(loop)
+        loop = numba.njit(**options)(function)
+        if kept:
+            with suppress(OSError):  # its source is no file: every process compiles it
+                loop._cache = _cache_class()(function)
         return loop
 
     return decorate
 
 
-def _computes_without_a_cache(loop) -> None:
-    """A full disk, or a limit on files' sizes, costs the next process a compilation, not this one its result."""
-    save = loop._cache.save_overload
+@functools.cache
+def _cache_class():
+    """numba's cache of one function's compilations, with files of our own; see `_Files`."""
+    from numba.core import caching
 
-    def save_if_possible(signature, data) -> None:
-        with suppress(OSError):
-            save(signature, data)
+    class Implementation(caching.CompileResultCacheImpl):
+        _locator_classes = (_Locator,)
 
-    loop._cache.save_overload = save_if_possible
+    class Cache(caching.FunctionCache):
+        _impl_class = Implementation
+
+        def __init__(self, function) -> None:
+            super().__init__(function)
+            locator = self._impl.locator
+            self._cache_file = _Files(locator.folder, self._impl.filename_base, locator.get_source_stamp())
+
+        def load_overload(self, signature, target):
+            """None for one that cannot be read, whatever is wrong with it: it is compiled again."""
+            with suppress(Exception):
+                return super().load_overload(signature, target)
+
+        def save_overload(self, signature, data) -> None:
+            """A full disk, or a folder that cannot be written, costs the next process a compilation."""
+            try:
+                super().save_overload(signature, data)
+            except OSError as error:
+                disk_cache.tell(error)
+
+    return Cache
 
 
-@contextmanager
-def user_cache():
-    """What numba compiles of functions decorated inside is kept in `folder()`, unless NUMBA_CACHE_DIR is set."""
-    from numba.core import config
+class _Locator:
+    """Where numba keeps what it compiles of one function: a folder for each place that this package is in."""
 
-    before = config.CACHE_DIR
-    config.CACHE_DIR = before or str(folder())  # one that cannot be written: numba goes on to its next choice
-    try:
-        yield
-    finally:
-        config.CACHE_DIR = before
+    def __init__(self, function, file: str) -> None:
+        from numba.core import config
+
+        self._py_file, self.line = file, function.__code__.co_firstlineno
+        place = os.path.dirname(os.path.abspath(file))
+        place = f"{os.path.basename(place)}_{hashlib.sha1(place.encode()).hexdigest()}"
+        try:
+            self.folder = (Path(config.CACHE_DIR) if config.CACHE_DIR else disk_cache.folder()) / place
+        except OSError as error:  # told when there is something to keep
+            self.folder = error
+
+    from_function = classmethod(lambda cls, function, file: cls(function, file))
+
+    def get_cache_path(self) -> str:
+        return str(self.folder)
+
+    def ensure_cache_path(self) -> None:
+        """Made with the first file"""
+
+    def get_disambiguator(self) -> str:
+        return str(self.line)
+
+    def get_source_stamp(self) -> str:
+        return _stamp(Path(self._py_file))
 
 
-def folder(what: str = "numba") -> Path:
-    """Where compiled code is kept, by numba's rules one folder for each place the package is in; "cuda": cubins."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return Path(
-        base or Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache"), "tinygen", what
-    )
+@functools.cache
+def _stamp(source: Path) -> str:
+    """A hash of the file and of all files of loops that it names: code of theirs is compiled into its own."""
+    found, waiting = {}, [source]
+    while waiting:
+        file = waiting.pop()
+        found[file.name] = text = file.read_text(encoding="utf-8")
+        beside = (file.with_name(f"{name}.py") for name in re.findall(r"\b\w+_loops\b", text))
+        waiting += [other for other in beside if other.name not in found and other.exists()]
+    content = repr((sorted(found.items()), version("numba")))
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+class _Files:
+    """A file for each compilation of one function, named by all that it depends on: two processes may write at once.
+
+    (numba has an index and numbered files, of which one process may overwrite what another has just listed.)
+    """
+
+    def __init__(self, folder: Path | OSError, name: str, stamp: str) -> None:
+        self.folder, self.name, self.stamp = folder, name, stamp
+
+    def path(self, key) -> Path:
+        if isinstance(self.folder, OSError):
+            raise self.folder
+        return (
+            self.folder
+            / f"{self.name}.{self.stamp}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc"
+        )
+
+    def load(self, key):
+        content = self.path(key).read_bytes()
+        digest, content = content[:DIGEST], content[DIGEST:]
+        if hashlib.sha256(content).digest() == digest:
+            known, data = pickle.loads(content)
+            return data if known == key else None
+
+    def save(self, key, data) -> None:
+        from numba.core.serialize import dumps
+
+        path, content = self.path(key), dumps((key, data))
+        disk_cache.write(path, hashlib.sha256(content).digest() + content)
+        for old in self.folder.glob(f"{self.name}.*.nbc"):
+            if not old.name.startswith(f"{self.name}.{self.stamp}."):  # of another version of the source
+                old.unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        for old in self.folder.glob(f"{self.name}.*.nbc"):
+            old.unlink(missing_ok=True)
 
 
 @functools.cache

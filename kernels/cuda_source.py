@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import sys
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from tinygen.kernels import compiled, cuda_device, dispatch, nvrtc
+from tinygen.kernels import cuda_device, disk_cache, dispatch, nvrtc
 from tinygen.kernels.includes import included
 
 FOLDER = Path(__file__).parent
@@ -117,16 +116,19 @@ class CudaSource:
         options = (*OPTIONS, f"--gpu-architecture=sm_{arch}")
         content = repr((self.text, self.headers, options, compiler.version))
         digest = hashlib.sha256(content.encode()).hexdigest()[:24]
-        path = compiled.folder("cuda") / f"{self.path.stem}-sm_{arch}-{digest}.cubin"
-        if not path.exists():
-            if sys.stderr.isatty():
-                print(
-                    f"compiling {self.path.name} for sm_{arch} … (cached for the next time)", file=sys.stderr
-                )
-            cubin, log = compiler.compile(self.text, self.path.name, self.headers, options)
-            path = keep(path.with_suffix(".log"), log.encode()).with_suffix(".cubin")
-            keep(path, cubin)
-        return path
+        name = f"{self.path.stem}-sm_{arch}-{digest}.cubin"
+        with suppress(OSError):
+            path = disk_cache.folder("cuda") / name
+            if disk_cache.is_kept(path.with_suffix(".log")) and disk_cache.is_kept(path):
+                return path
+        if sys.stderr.isatty():
+            print(f"compiling {self.path.name} for sm_{arch} … (cached for the next time)", file=sys.stderr)
+        cubin, log = compiler.compile(self.text, self.path.name, self.headers, options)
+        try:
+            return _kept(disk_cache.folder("cuda") / name, cubin, log)
+        except OSError as error:
+            disk_cache.tell(error)
+            return _kept(disk_cache.temporary_folder() / name, cubin, log)
 
     # -- on the CPU -------------------------------------------------------------------------------------------------
 
@@ -139,13 +141,9 @@ class CudaSource:
         self._on_host[forced.checked].launch(kernel, grid, block, values, order=forced.order, **options)
 
 
-def keep(path: Path, content: bytes) -> Path:
-    """Write a cache file so that no other process sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(content)
-    os.replace(file.name, path)
-    return path
+def _kept(path: Path, cubin: bytes, log: str) -> Path:
+    disk_cache.keep(path.with_suffix(".log"), log.encode())
+    return disk_cache.keep(path, cubin)
 
 
 def float32_only(kernel: str, **arrays) -> None:

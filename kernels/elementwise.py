@@ -127,34 +127,14 @@ def erf(x):
     """2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
     xp = array_module(x)
     if xp is np:
-        return _erf_loop()(x).astype(x.dtype, copy=False)  # float16 is computed in float32
+        from tinygen.kernels import elementwise_loops  # the C library's erf: NumPy has none
+
+        wide = np.array(x, np.result_type(x.dtype, np.float32), order="C")  # float16 is computed in float32
+        elementwise_loops.erf(wide.reshape(-1))
+        return wide.astype(x.dtype, copy=False)
     from cupyx.scipy.special import erf as device_erf
 
     return device_erf(x)
-
-
-_erf = None
-
-
-def _erf_loop():
-    """A compiled loop over the C library's erf: NumPy has none."""
-    global _erf
-    if _erf is None:
-        import numba
-
-        from tinygen.kernels.compiled import user_cache
-
-        types = ["float32(float32)", "float64(float64)"]
-        try:
-            with user_cache():
-                _erf = numba.vectorize(types, cache=True)(_c_erf)
-        except OSError:  # a full disk
-            _erf = numba.vectorize(types)(_c_erf)
-    return _erf
-
-
-def _c_erf(x):
-    return math.erf(x)
 
 
 def relu(x):

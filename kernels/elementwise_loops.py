@@ -218,3 +218,10 @@ def multiply_rows(x, other, out):
     each = x.shape[0] // other.shape[0]
     for r in prange(x.shape[0]):
         _multiply_row(x[r], other[r // each], out[r])
+
+
+@njit(cache=True, error_model="numpy")
+def erf(x):
+    """x[i] = erf(x[i])"""
+    for i in range(len(x)):
+        x[i] = math.erf(x[i])

@@ -20,7 +20,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinygen.kernels import compiled
+from tinygen.kernels import disk_cache
 from tinygen.kernels.includes import included
 
 FOLDER = Path(__file__).parent
@@ -107,20 +107,6 @@ def run_compiler(arguments, source: str) -> str:
 
 
 # -- the cache
-
-
-def folder() -> Path:
-    """Where libraries are kept; a temporary folder where the user's cache cannot be written."""
-    path = compiled.folder().parent / "hostcuda"
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        if os.access(path, os.W_OK):
-            return path
-    except OSError:
-        pass
-    path = Path(tempfile.gettempdir()) / f"tinygen-hostcuda-{os.getuid()}"
-    path.mkdir(mode=0o700, exist_ok=True)
-    return path
 
 
 @functools.cache
@@ -237,14 +223,14 @@ def rewrite(text: str) -> str:
 def _machine_object(build: str, where: Path) -> Path:
     """The compiled machine, shared by all kernels of one kind of build."""
     path = where / f"machine-{build}-{key(build)}.o"
-    if not path.exists():
+    if not disk_cache.is_kept(path):
         with tempfile.TemporaryDirectory(dir=where) as temporary:
             parts = []
             for name in PARTS[build]:
                 parts.append(Path(temporary) / f"{name}.o")
                 run_compiler([*COMMON, *BUILDS[build], "-c", FOLDER / name, "-o", parts[-1]], name)
             run_compiler(["-r", "-nostdlib", *parts, "-o", Path(temporary) / "machine.o"], "the machine")
-            os.replace(Path(temporary) / "machine.o", path)
+            disk_cache.keep_file(path, Path(temporary) / "machine.o")
     return path
 
 
@@ -265,11 +251,11 @@ def preprocess(source: Path, flags) -> str:
 
 def library(source: Path, flags=(), build: str = "fast") -> tuple[Path, dict[str, list[str]]]:
     """Compile `source` unless that has been done: the library, and the parameters of its kernels."""
-    where = folder()
+    where = disk_cache.writable_folder("hostcuda")
     ending = "" if build == "sanitized" else ".so"
     stem = f"{source.stem}-{build}-{key(str(source), _with_headers(source), repr(tuple(flags)), build)}"
     path, listing = where / f"{stem}{ending}", where / f"{stem}.json"
-    if not (path.exists() and listing.exists()):
+    if not (disk_cache.is_kept(path) and disk_cache.is_kept(listing)):
         if sys.stderr.isatty():
             print(f"compiling {source.name} for the CPU … (cached for the next time)", file=sys.stderr)
         text = preprocess(source, [*BUILDS[build], *flags])
@@ -285,10 +271,8 @@ def library(source: Path, flags=(), build: str = "fast") -> tuple[Path, dict[str
             run_compiler(
                 [*LINK.get(build, ["-shared"]), obj, _machine_object(build, where), "-o", out], source.name
             )
-            names = Path(temporary) / "kernels.json"
-            names.write_text(json.dumps({k.name: k.parameters for k in kernels}), encoding="utf-8")
-            os.replace(names, listing)
-            os.replace(out, path)
+            disk_cache.keep(listing, json.dumps({k.name: k.parameters for k in kernels}).encode())
+            disk_cache.keep_file(path, out)
     return path, json.loads(listing.read_text(encoding="utf-8"))
 
 

@@ -9,6 +9,7 @@ import http
 import http.client
 import os
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -47,10 +48,13 @@ ATTEMPTS = 5  # at one mirror, each going on where the one before was cut off
 
 
 def cache_dir() -> Path:
-    """The user's cache folder for tinygen; it may not exist yet."""
+    """The user's cache folder for tinygen; it may not exist yet.  For a user without a home it is a temporary one."""
     if os.environ.get("XDG_CACHE_HOME"):
         return Path(os.environ["XDG_CACHE_HOME"]) / "tinygen"
-    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "tinygen"
+    try:
+        return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "tinygen"
+    except RuntimeError:  # no $HOME, and no entry for this user in the system's list
+        return Path(tempfile.gettempdir()) / f"tinygen-{os.getuid()}"
 
 
 def places(name: str, data_dir: str | Path | None = None) -> list[Path]:
