@@ -54,3 +54,12 @@ case("avg_pool1d", lambda T, F, x: F.avg_pool1d(x, (3,), 2, 1, True, False), U(3
 for size in (1, 4, 9):
     case("adaptive_avg_pool1d", lambda T, F, x, n=size: F.adaptive_avg_pool1d(x, n), U(2, 3, 9), **LAYER)
 case("adaptive_avg_pool1d", lambda T, F, x: T.adaptive_avg_pool1d(x, (2,)), U(3, 5), **LAYER)
+
+for at in (
+    dict(size=(3, 4)),
+    dict(size=9),
+    dict(scale_factor=0.5),
+    dict(scale_factor=1.7, recompute_scale_factor=True),
+):
+    case("F.interpolate", lambda T, F, x, at=at: F.interpolate(x, **at, mode="area"), IMAGE, **LAYER)
+case("F.interpolate", lambda T, F, x: F.interpolate(x, 3, mode="area"), U(2, 3, 7), **LAYER)

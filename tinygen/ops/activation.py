@@ -62,7 +62,9 @@ def elu(x, *, alpha=1.0):
     return xp.where(x > 0, x, x.dtype.type(alpha) * kernels.expm1(xp.minimum(x, x.dtype.type(0))))
 
 
-elu.vjp(lambda g, x, alpha: g * where(x > 0, 1.0, alpha * exp(clamp(x, max=0.0))))
+elu.vjp(
+    lambda g, x, alpha: g * where(x <= 0, alpha * exp(clamp(x, max=0.0)), 1.0)
+)  # passes at nan, as in PyTorch
 
 
 @primitive
@@ -157,6 +159,15 @@ def gelu(input, *, approximate="none"):
     return _gelu(input)
 
 
+@primitive
+def _prelu(x, weight):
+    return kernels.array_module(x).where(x > 0, x, weight * x)
+
+
+# by choosing: a product with a mask would be nan where x or the weight is infinite
+_prelu.vjp(lambda g, x, weight: where(x > 0, g, weight * g), lambda g, x: where(x > 0, 0.0, x * g))
+
+
 def prelu(input, weight):
     """max(x, 0) + weight min(x, 0), one weight for all or one per channel (dimension 1)"""
     expect_one_dtype("prelu", input=input, weight=weight)
@@ -166,7 +177,7 @@ def prelu(input, weight):
                 f"prelu: found {weight.shape} weights, expected 1 or one per channel of input {input.shape}"
             )
         weight = weight.reshape(-1, *[1] * (input.ndim - 2))
-    return where(input > 0, input, weight * input)
+    return _prelu(input, weight)
 
 
 @primitive

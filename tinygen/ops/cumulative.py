@@ -37,21 +37,28 @@ def _recurrence(a, b, *, dim, reverse):
     a, b = (xp.moveaxis(x, dim, 0).astype(kernels.wide_running(x.dtype), copy=False) for x in (a, b))
     s = xp.empty_like(b)
     order = range(len(b))[::-1] if reverse else range(len(b))
-    before = xp.zeros_like(b[0]) if len(b) else None
+    before = None  # a times 0 before the start would be nan where a is infinite
     for k in order:
-        before = s[k] = b[k] + a[k] * before
+        before = s[k] = b[k] if before is None else b[k] + a[k] * before
     return xp.moveaxis(s, 0, dim).astype(dtype, copy=False)
+
+
+def _zeros_like(x):
+    """Zeros that depend on nothing: x times 0 is nan where x is infinite."""
+    return beside(x, np.zeros(x.shape, x.dtype))
+
+
+def _without(x, dim: int, last: bool):
+    """x without its last place along `dim`, or its first."""
+    return s.narrow(x, dim, 0 if last else 1, x.shape[dim] - 1)
 
 
 def _shifted(x, dim: int, by_one_later: bool):
     """x moved one place along `dim`, a zero moving in."""
-    n = x.shape[dim]
-    if n == 0:
+    if x.shape[dim] == 0:
         return x
-    zero = s.narrow(x, dim, 0, 1) * 0.0
-    if by_one_later:
-        return s.cat([zero, s.narrow(x, dim, 0, n - 1)], dim)
-    return s.cat([s.narrow(x, dim, 1, n - 1), zero], dim)
+    zero, kept = _zeros_like(s.narrow(x, dim, 0, 1)), _without(x, dim, by_one_later)
+    return s.cat([zero, kept] if by_one_later else [kept, zero], dim)
 
 
 # u_k = g_k + a_{k+1} u_{k+1} runs the other way; it is the gradient of b_k, and u_k s_{k-1} that of a_k.
@@ -59,10 +66,16 @@ def _recurrence_b(g, a, dim, reverse):
     return _recurrence(_shifted(a, dim, reverse), g, dim=dim, reverse=not reverse)
 
 
-_recurrence.vjp(
-    lambda g, a, y, dim, reverse: _recurrence_b(g, a, dim, reverse) * _shifted(y, dim, not reverse),
-    lambda g, a, dim, reverse: _recurrence_b(g, a, dim, reverse),
-)
+def _recurrence_a(g, a, y, dim, reverse):
+    u = _recurrence_b(g, a, dim, reverse)
+    if u.shape[dim] == 0:
+        return u
+    products = _without(u, dim, reverse) * _without(y, dim, not reverse)
+    nothing = _zeros_like(s.narrow(u, dim, 0, 1))  # the first a meets no s
+    return s.cat([products, nothing] if reverse else [nothing, products], dim)
+
+
+_recurrence.vjp(_recurrence_a, lambda g, a, dim, reverse: _recurrence_b(g, a, dim, reverse))
 
 
 def cumprod(input, dim, *, dtype=None):
@@ -75,8 +88,7 @@ def cumprod(input, dim, *, dtype=None):
         return Tensor._wrap(input._data.cumprod(axis=dim, dtype=np.int64))
     if input.shape[dim] == 0:
         return e.clone(input)
-    first = s.narrow(input, dim, 0, 1)
-    start = s.cat([first, s.narrow(input, dim, 1, input.shape[dim] - 1) * 0.0], dim)
+    start = s.cat([s.narrow(input, dim, 0, 1), _zeros_like(_without(input, dim, False))], dim)
     return _recurrence(input, start, dim=dim, reverse=False)
 
 

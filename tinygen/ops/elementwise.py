@@ -341,8 +341,6 @@ def clamp(input, min=None, max=None):
     if min is None and max is None:
         raise dtypes.ShapeError("clamp: found neither min nor max, expected at least one")
     if isinstance(min, Tensor) or isinstance(max, Tensor):
-        if not all(bound is None or isinstance(bound, Tensor) for bound in (min, max)):
-            raise TypeError("clamp: expected two numbers or two Tensors as min and max, found one of each")
         return _clamp_between(input, min, max)
     min, max = (bound.item() if isinstance(bound, np.generic) else bound for bound in (min, max))
     if not input.is_floating_point() and (isinstance(min, float) or isinstance(max, float)):

@@ -109,15 +109,20 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
     return _weighted_mean("l1_loss", losses, weight, reduction)
 
 
+def _huber(d, delta: float):
+    """d² / 2 where |d| < delta, else delta (|d| - delta / 2); the square is of chosen d alone, as 0 · inf is nan"""
+    size = abs(d)
+    near = size < delta
+    return where(near, 0.5 * square(where(near, d, 0.0)), delta * (size - 0.5 * delta))
+
+
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
     """d² / (2 beta) where |d| < beta, else |d| - beta / 2; d = input - target  (Girshick 2015, arXiv 1504.08083)"""
     _check_reduction("smooth_l1_loss", reduction, size_average, reduce)
     if not beta >= 0:
         raise RuntimeError(f"smooth_l1_loss: found beta {beta}, expected 0 or more")
     d = _difference("smooth_l1_loss", input, target)
-    losses = abs(d)
-    if beta > 0:
-        losses = where(losses < beta, square(d) * (0.5 / beta), losses - 0.5 * beta)
+    losses = _huber(d, beta) / beta if beta > 0 else abs(d)
     return _reduce("smooth_l1_loss", losses, reduction)
 
 
@@ -129,8 +134,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     if not delta > 0:
         raise RuntimeError(f"huber_loss: found delta {delta}, expected a positive number")
     d = _difference("huber_loss", input, target)
-    size = abs(d)
-    losses = where(size < delta, 0.5 * square(d), delta * (size - 0.5 * delta))
+    losses = _huber(d, delta)
     losses = losses if weight is None else losses * weight
     if losses.dtype != input.dtype:
         losses = cast(losses, dtype=input.dtype)  # as PyTorch

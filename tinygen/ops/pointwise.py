@@ -7,7 +7,7 @@ import math
 from tinygen import kernels
 from tinygen.dtypes import DtypeError
 from tinygen.ops.checks import no_bools
-from tinygen.ops.elementwise import _zeros, exp, keep, mul, reciprocal, rsqrt, square
+from tinygen.ops.elementwise import _zeros, exp, keep, mul, reciprocal, rsqrt, square, where
 from tinygen.primitive import primitive
 from tinygen.tensor import Tensor
 
@@ -76,9 +76,15 @@ def atan2(x, other):
 
 # the angle grows by 1/r per unit moved across the radius: its gradient is (other, -x) / r²
 atan2.vjp(
-    lambda g, x, other: g * other * reciprocal(square(x) + square(other)),
-    lambda g, x, other: g * -x * reciprocal(square(x) + square(other)),
+    lambda g, x, other: g * other * _reciprocal(square(x) + square(other)),
+    lambda g, x, other: g * -x * _reciprocal(square(x) + square(other)),
 )
+
+
+def _reciprocal(squares):
+    """1 / r², and 0 in the origin, where no direction is the angle's"""
+    origin = squares == 0
+    return where(origin, 0.0, reciprocal(where(origin, 1.0, squares)))
 
 
 @primitive(promote="float")

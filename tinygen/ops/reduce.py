@@ -164,7 +164,7 @@ def _amin(x, *, dims, keepdim):
 
 def _to_extremes(g, x, y, dims):
     """The gradient at every element equal to the extreme, shared evenly among them."""
-    hit = x == _spread(y.detach(), x.shape, dims)
+    hit = (x == _spread(y.detach(), x.shape, dims)) | (x != x)  # a nan is the extreme
     return _spread(g, x.shape, dims) * (hit / sum(hit, dims, keepdim=True))
 
 
@@ -283,18 +283,27 @@ def _logsumexp(x, *, dims, keepdim):
 
 
 _logsumexp.vjp(  # ∂y/∂x = exp(x - y), the softmax of x
-    lambda g, x, y, dims: _spread(g, x.shape, dims) * e.exp(x - _finite(_spread(y, x.shape, dims)))
+    lambda g, x, y, dims: _spread(g, x.shape, dims) * e.exp(x - _bounded(_spread(y, x.shape, dims)))
 )
 
 
-def _finite(y):
-    return e.where(compare.isfinite(y), y, 0.0)
+def _bounded(y):
+    """y, but 0 where it is -inf, so that e^(x - y) is 0 there and not nan"""
+    return e.where(y == -math.inf, 0.0, y)
 
 
 def logsumexp(input, dim, keepdim=False):
     """log(sum(exp(x))), without overflow"""
     input = input if input.is_floating_point() else e.cast(input, dtype=dtypes.get_default_dtype())
     return by_float32(_logsumexp, input, dims=normalize_dims(dim, input.ndim, "logsumexp"), keepdim=keepdim)
+
+
+def _power_of_size(x, p: float):
+    """|x|^p; where p < 1 its derivative at 0 is 0, not inf"""
+    if p >= 1:
+        return e.pow(e.abs(x), p)
+    zero = x == 0
+    return e.where(zero, 0.0 if p > 0 else math.inf, e.pow(e.abs(e.where(zero, 1.0, x)), p))
 
 
 def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
@@ -314,7 +323,7 @@ def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
     if p == 1:
         return sum(e.abs(input), dims, keepdim)
     p = 2 if p in ("fro", None) else p
-    powers = sum(e.square(input) if p == 2 else e.pow(e.abs(input), p), dims, keepdim)
+    powers = sum(e.square(input) if p == 2 else _power_of_size(input, p), dims, keepdim)
     zero = powers == 0
     safe = e.where(zero, 1.0, powers)
     return e.where(zero, 0.0, e.sqrt(safe) if p == 2 else e.pow(safe, 1 / p))

@@ -10,6 +10,7 @@ from tinygen import dtypes, kernels
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.device import beside
 from tinygen.ops.matmul import matmul
+from tinygen.ops.pool import adaptive_avg_pool1d, adaptive_avg_pool2d
 from tinygen.ops.shape import copied, permute, reshape, squeeze, unsqueeze
 from tinygen.ops.wide import by_float32
 from tinygen.primitive import primitive
@@ -35,7 +36,6 @@ _nearest2d_grad.vjp(lambda g, rows, columns: _nearest2d(g, rows=rows, columns=co
 
 NEAREST, LINEAR = ("nearest", "nearest-exact"), {"linear": 3, "bilinear": 4}
 INSTEAD = {
-    "area": "adaptive_avg_pool2d(x, size), which it is",
     "bicubic": "mode='bilinear'",
     "trilinear": "mode='bilinear' on images",
     "lanczos": "mode='bilinear'",
@@ -45,11 +45,11 @@ INSTEAD = {
 def _check_mode(input, mode: str, align_corners, antialias: bool) -> None:
     if mode in INSTEAD:
         raise NotImplementedError(f"interpolate: mode {mode!r} is not supported; use {INSTEAD[mode]}")
-    if mode not in NEAREST and mode not in LINEAR:
+    if mode not in NEAREST and mode not in LINEAR and mode != "area":
         raise NotImplementedError(
-            f"interpolate: found mode {mode!r}, expected 'nearest', 'nearest-exact', 'linear' or 'bilinear'"
+            f"interpolate: found mode {mode!r}, expected 'nearest', 'nearest-exact', 'linear', 'bilinear' or 'area'"
         )
-    if align_corners is not None and mode in NEAREST:
+    if align_corners is not None and mode not in LINEAR:
         raise ValueError(f"interpolate: align_corners is for 'linear' and 'bilinear', found mode {mode!r}")
     if antialias:
         raise NotImplementedError(
@@ -62,7 +62,7 @@ def _check_mode(input, mode: str, align_corners, antialias: bool) -> None:
         raise NotImplementedError(
             f"interpolate: found input {input.shape}; 'linear' is for (N, C, L), 'bilinear' for (N, C, H, W)"
         )
-    if not input.is_floating_point() and (mode in LINEAR or input.dtype != np.uint8):
+    if not input.is_floating_point() and (mode not in NEAREST or input.dtype != np.uint8):
         raise DtypeError(f"interpolate: found dtype {input.dtype}, expected a floating dtype; use x.float()")
 
 
@@ -104,9 +104,13 @@ def interpolate(
     "nearest-exact"   x[floor((i + 1/2) s)]: the pixel in which the centre of output pixel i lies
     "linear"          for sequences, and "bilinear" for images, along each dimension: between the two pixels around
                       (i + 1/2) s - 1/2, or with align_corners around i (n - 1) / (size - 1)
+    "area"            the mean of the pixels that output pixel i covers: `adaptive_avg_pool2d`
     """
     _check_mode(input, mode, align_corners, antialias)
     targets = _targets(input, size, scale_factor, bool(recompute_scale_factor))
+    if mode == "area":
+        pool = adaptive_avg_pool2d if input.ndim == 4 else adaptive_avg_pool1d
+        return pool(input, [count for count, _ in targets])
     if mode in LINEAR and input.dtype == dtypes.float16:  # as are the weights
         return by_float32(_linear, input, targets, bool(align_corners))
     if mode in LINEAR:
