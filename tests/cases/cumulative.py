@@ -19,11 +19,11 @@ case(
     "prod",
     lambda T, F, x: (T.prod(x), T.prod(x, 1)),
     C([[2.0, np.inf, 3.0], [-np.inf, 0.5, 1.0]]),
-    grad=False,
+    **FIXED,
 )
 case(
     "cumprod",
     lambda T, F, x: (T.cumprod(x, 0), T.cumprod(x, 1)),
     C([[2.0, np.inf], [-np.inf, 0.5]]),
-    grad=False,
+    **FIXED,
 )
