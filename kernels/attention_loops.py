@@ -7,11 +7,11 @@ take whole vectors, and it stays in the L2 cache.  `part` of `parts` says which 
 import functools
 
 import numpy as np
-from numba import from_dtype, prange, types
 
 from tinygen.kernels.compiled import njit
 from tinygen.kernels.elementwise_loops import decay
 from tinygen.kernels.tile_loops import TILE_BYTES, add_product
+from tinygen.kernels.with_numba import from_dtype, prange, types
 
 QUERIES, KEYS = 128, 128
 _options = dict(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})

@@ -22,7 +22,7 @@ DIGEST = 32  # bytes that a file begins with
 
 def njit(**options):
     """numba.njit(**options) for a function of this package; the first with parallel=True brings the BLAS along."""
-    import numba
+    from tinygen.kernels import with_numba
 
     kept = options.pop("cache", False)
     _announce_the_first_compilation()
@@ -33,7 +33,7 @@ def njit(**options):
         start()
 
     def decorate(function):
-        loop = numba.njit(**options)(function)
+        loop = with_numba.njit(**options)(function)
         if kept:
             with suppress(OSError):  # its source is no file: every process compiles it
                 loop._cache = _cache_class()(function)
@@ -45,7 +45,7 @@ def njit(**options):
 @functools.cache
 def _cache_class():
     """numba's cache of one function's compilations, with files of our own; see `_Files`."""
-    from numba.core import caching
+    from tinygen.kernels.with_numba import caching, cpu_target
 
     class Implementation(caching.CompileResultCacheImpl):
         _locator_classes = (_Locator,)
@@ -59,8 +59,12 @@ def _cache_class():
             self._cache_file = _Files(locator.folder, self._impl.filename_base, locator.get_source_stamp())
 
         def load_overload(self, signature, target):
-            """None for one that cannot be read, whatever is wrong with it: it is compiled again."""
-            with suppress(Exception):
+            """None for one that cannot be read, whatever is wrong with it: it is compiled again.
+
+            numba forgets the functions that it was about to learn of when Ctrl-C came: that waits.
+            """
+            with imports.interrupts_wait(), suppress(Exception):
+                cpu_target.typing_context.refresh()
                 return super().load_overload(signature, target)
 
         def save_overload(self, signature, data) -> None:
@@ -77,7 +81,7 @@ class _Locator:
     """Where numba keeps what it compiles of one function: a folder for each place that this package is in."""
 
     def __init__(self, function, file: str) -> None:
-        from numba.core import config
+        from tinygen.kernels.with_numba import config
 
         self._py_file, self.line = file, function.__code__.co_firstlineno
         place = os.path.dirname(os.path.abspath(file))
@@ -140,7 +144,7 @@ class _Files:
             return data if known == key else None
 
     def save(self, key, data) -> None:
-        from numba.core.serialize import dumps
+        from tinygen.kernels.with_numba import dumps
 
         path, content = self.path(key), dumps((key, data))
         disk_cache.write(path, hashlib.sha256(content).digest() + content)
@@ -156,7 +160,7 @@ class _Files:
 @functools.cache
 def _forks_wait() -> None:
     """A fork waits until no other thread compiles: the child would wait for that thread, which it does not have."""
-    from numba.core.compiler_lock import global_compiler_lock as lock
+    from tinygen.kernels.with_numba import global_compiler_lock as lock
 
     def before() -> None:
         imports.finish()  # which may compile
@@ -168,7 +172,7 @@ def _forks_wait() -> None:
 @functools.cache
 def _announce_the_first_compilation() -> None:
     """On a terminal, say once why the first use takes seconds."""
-    from numba.core import event
+    from tinygen.kernels.with_numba import event
 
     class Announcer(event.Listener):
         said = False

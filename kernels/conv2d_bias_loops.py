@@ -1,9 +1,8 @@
 """The compiled loops behind `conv2d_bias.py`; importing it imports numba (0.5 s)."""
 
-from numba import prange
-
 from tinygen.kernels.compiled import njit
 from tinygen.kernels.norm_loops import BLOCK, block_sum
+from tinygen.kernels.with_numba import prange
 
 
 @njit(cache=True, error_model="numpy")

@@ -5,7 +5,6 @@ Arrays are flat.  A pixel's start plus a tap's offset is where x has what the fi
 """
 
 import numpy as np
-from numba import prange
 
 from tinygen.kernels.compiled import njit
 from tinygen.kernels.conv2d_tile_loops import (
@@ -17,6 +16,7 @@ from tinygen.kernels.conv2d_tile_loops import (
     product_tile_4,
     transpose_tile,
 )
+from tinygen.kernels.with_numba import prange
 
 DEPTH = 1024  # terms of a sum at a time: 64 channels of so many weights are a quarter of a core's L2
 

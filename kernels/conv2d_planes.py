@@ -84,12 +84,11 @@ def conv2d_weight_grad_planes(x, gy, *, shape, stride, padding, dilation, groups
 
     A thread sums its own part of the batch; the parts are added at the end.
     """
-    import numba
-
     from tinygen.kernels.conv2d_planes_loops import correlate_with_gradient
+    from tinygen.kernels.with_numba import get_num_threads
 
     size = _padded(x.shape[2:], padding)
-    gw = np.zeros((min(numba.get_num_threads(), len(x)), *shape), x.dtype)
+    gw = np.zeros((min(get_num_threads(), len(x)), *shape), x.dtype)
     x, gy = np.ascontiguousarray(x), np.ascontiguousarray(gy)
     at = (padding[0][0], padding[1][0]), size, stride, _offsets(shape, size[1], dilation)
     correlate_with_gradient(x, gy, groups, *at, gw)

@@ -1,10 +1,10 @@
 """The compiled loops behind `conv2d_planes.py`; importing it imports numba (0.5 s)."""
 
 import numpy as np
-from numba import prange
 
 from tinygen.kernels.compiled import njit
 from tinygen.kernels.conv2d_loops import copy, padded_images
+from tinygen.kernels.with_numba import prange
 
 
 @njit(cache=True, nogil=True)

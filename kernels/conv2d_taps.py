@@ -84,9 +84,9 @@ def _blocks(channels, itemsize):
 
 def _images_together(images, size):
     """How many images fit, the same number in every block and as many blocks for every thread."""
-    import numba
+    from tinygen.kernels.with_numba import get_num_threads
 
-    threads = numba.get_num_threads()
+    threads = get_num_threads()
     blocks = -(-images // max(1, CACHED // size))
     return -(-images // (-(-blocks // threads) * threads))
 
@@ -166,16 +166,15 @@ def conv2d_weight_grad_taps(x, gy, *, shape, stride, padding, dilation, groups):
     Bytes: x read and padded, gy read and turned (channels last) once (L2); gy's block read C·R·S / 6 times.  A thread
     sums its own part of the batch; the parts are added at the end.
     """
-    import numba
-
     from tinygen.kernels.conv2d_loops import correlate_with_gradient, unpack
     from tinygen.kernels.conv2d_tile_loops import PIXELS
+    from tinygen.kernels.with_numba import get_num_threads
 
     x, gy = np.ascontiguousarray(x), np.ascontiguousarray(gy)
     plan = _plan(_forward_axis, gy.shape[2:], x.shape[2:], stride, padding, dilation, shape[2:], shape[1])
     corner, padded, _, starts, _, offsets = plan
     width, blocks = _blocks(shape[0] // groups, x.itemsize)
-    chunks = min(numba.get_num_threads(), len(x))
+    chunks = min(get_num_threads(), len(x))
     size = max(x.shape[1] * padded[0] * padded[1], len(starts) * width) * x.itemsize
     block = min(-(-len(x) // chunks), max(1, 2 * CACHED // size))
     last = np.full(-len(offsets) % PIXELS, offsets[-1])

@@ -4,11 +4,7 @@ Numba cannot be told to keep a block of vectors in registers, and LLVM does not 
 Addresses are not checked in here: `conv2d_loops.py` allocates what they touch with the margin they need.
 """
 
-import llvmlite.binding as llvm
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from tinygen.kernels.with_numba import cgutils, intrinsic, ir, llvm, types
 
 _features = llvm.get_host_cpu_features()
 _wide = _features.get("avx512f", False)

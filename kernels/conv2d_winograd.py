@@ -31,10 +31,10 @@ def _whole(a, lanes):
 
 def _blocks(tiles, images, channels, itemsize):
     """(images that go together, threads that share the blocks)"""
-    import numba
+    from tinygen.kernels.with_numba import get_num_threads
 
     size = (TILE + 2) ** 2 * tiles[0] * tiles[1] * channels * itemsize
-    chunks = min(numba.get_num_threads(), images)
+    chunks = min(get_num_threads(), images)
     share = -(-images // chunks)
     turns = -(-share // max(1, CACHED // size))
     return -(-share // turns), chunks

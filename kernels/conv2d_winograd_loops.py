@@ -11,12 +11,10 @@ a third (Alam et al., "Winograd Convolution for Deep Neural Networks: Efficient 
 """
 
 import numpy as np
-from llvmlite import ir
-from numba import prange, types
-from numba.extending import intrinsic
 
 from tinygen.kernels.compiled import njit
 from tinygen.kernels.tile_loops import VECTOR_BYTES, add_product
+from tinygen.kernels.with_numba import intrinsic, ir, prange, types
 
 TILE = 4  # rows and columns of outputs
 PRODUCTS = (TILE + 2) ** 2  # of a tile and a channel

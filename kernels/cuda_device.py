@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from tinygen.kernels.imports import whole
+
 HOST = np.ndarray, np.generic  # what is on the CPU; NumPy's results without dimensions are scalars
 OLDEST = 80  # sm_80, Ampere: what the kernels are written for
 EXTRAS = 12, 13  # the versions of CUDA that an extra installs CuPy for
@@ -23,12 +25,11 @@ class CudaError(RuntimeError):
 def cupy():
     """The cupy module, or a CudaError that says how to get it."""
     try:
-        import cupy
+        return whole("cupy")
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
             raise CudaError(f"cuda needs CuPy, which is not installed: {INSTALL}") from error
         raise CudaError(f"CuPy is installed but cannot be imported: {error}") from error
-    return cupy
 
 
 @functools.cache

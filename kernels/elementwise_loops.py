@@ -7,10 +7,9 @@ a share of them.
 import math
 
 import numpy as np
-from numba import prange, types
-from numba.extending import overload
 
 from tinygen.kernels.compiled import njit
+from tinygen.kernels.with_numba import overload, prange, types
 
 F = np.float32
 ZERO, HALF, ONE = F(0), F(0.5), F(1)

@@ -20,7 +20,7 @@ OURS = "tinygen.kernels."
 def whole(name: str):
     """The module `name`; Ctrl-C during its import is answered at its end."""
     module = sys.modules.get(name)
-    if module is not None and not getattr(module.__spec__, "_initializing", False):
+    if module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False):
         return module
     with interrupts_wait():
         return importlib.import_module(name)

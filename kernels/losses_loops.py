@@ -1,10 +1,10 @@
 """The compiled loops behind `losses.py`; a file of their own, because importing it imports numba (0.5 s)."""
 
 import numpy as np
-from numba import prange
 
 from tinygen.kernels.compiled import njit
 from tinygen.kernels.elementwise_loops import decay, logistic
+from tinygen.kernels.with_numba import prange
 
 # 2 artanh(s) = 2 (s + s³/3 + s⁵/5 + …), highest term first; s ≤ 1/3, so the next would be below 1e-10
 ARTANH = tuple(np.float32(2 / k) for k in range(17, 0, -2))

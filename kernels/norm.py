@@ -301,15 +301,14 @@ def normalize_grad_slabs(g, x, weight, mean, var, dims, eps, shape):
 )
 def normalize_grad_rows(g, x, weight, mean, var, dims, eps, shape):
     """Layer norm: gx of a row, and its part of the weight's and bias's gradients, while the row lies in the cache."""
-    import numba
-
     from tinygen.kernels import norm_loops
+    from tinygen.kernels.with_numba import get_num_threads
 
     size = math.prod(x.shape[d] for d in dims)
     gx = np.empty_like(x)
     inverse = (1 / np.sqrt(var + x.dtype.type(eps))).reshape(-1)
     scale = np.ones(size, x.dtype) if weight is None else np.ascontiguousarray(weight).reshape(-1)
-    gweight, gbias = np.zeros((2, numba.get_num_threads(), size), x.dtype)
+    gweight, gbias = np.zeros((2, get_num_threads(), size), x.dtype)
     norm_loops.layer_norm_grad(
         np.ascontiguousarray(g).reshape(-1, size), x.reshape(-1, size), scale, mean.reshape(-1), inverse,
         gx.reshape(-1, size), gweight, gbias,

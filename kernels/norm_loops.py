@@ -6,10 +6,10 @@ to be 0 or more costs a comparison an element, and with it the vectors.  Each th
 """
 
 import numpy as np
-from numba import prange
 
 from tinygen.kernels.compiled import njit
 from tinygen.kernels.elementwise_loops import ONE, logistic
+from tinygen.kernels.with_numba import prange
 
 BLOCK = 2048  # elements of a row summed in its own precision
 ROWS = 128  # rows whose part of a column sum is added up before it joins the total

@@ -20,6 +20,7 @@ import os
 import numpy as np
 
 from tinygen.kernels.dispatch import array_module, for_readers
+from tinygen.kernels.imports import whole
 
 LARGEST_GRID = (2**31 - 1, 65535, 65535)  # blocks along x, y and z that CUDA can start
 
@@ -30,7 +31,8 @@ def numba_cuda():
     # cupy's stream is the one we launch on: numba need not wait for it
     os.environ.setdefault("NUMBA_CUDA_ARRAY_INTERFACE_SYNC", "0")
     try:
-        from numba import cuda
+        whole("numba")
+        cuda = whole("numba.cuda")
     except ImportError as error:
         raise ImportError(
             f"the numba_… variants need numba-cuda: pip install 'tinygen[cuda13]' or 'tinygen[cuda12]' ({error})"

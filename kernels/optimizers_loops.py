@@ -1,11 +1,9 @@
 """The compiled loop behind `adam`; imported on first use, because importing numba takes a moment."""
 
 import numpy as np
-from numba import carray, prange, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from tinygen.kernels.compiled import njit
+from tinygen.kernels.with_numba import carray, cgutils, intrinsic, prange, types
 
 
 @intrinsic

@@ -7,6 +7,6 @@ def threads_for(work: int, least: int) -> int:
     """As many as numba may use; one for less work than `least`, where sharing it costs more than it saves."""
     if work < least:
         return 1
-    import numba
+    from tinygen.kernels.with_numba import get_num_threads
 
-    return numba.get_num_threads()
+    return get_num_threads()

@@ -1,9 +1,9 @@
 """The compiled loops behind `pool.py` and `scatter.py`; importing it imports numba (0.5 s)."""
 
 import numpy as np
-from numba import prange
 
 from tinygen.kernels.compiled import njit
+from tinygen.kernels.with_numba import prange
 
 
 @njit(cache=True, parallel=True, error_model="numpy")

@@ -1,8 +1,7 @@
 """The compiled loop behind `reduce.py`; a file of its own, because importing it imports numba (0.5 s)."""
 
-from numba import prange
-
 from tinygen.kernels.compiled import njit
+from tinygen.kernels.with_numba import prange
 
 
 @njit(cache=True, error_model="numpy")

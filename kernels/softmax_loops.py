@@ -5,11 +5,11 @@ Sums run over blocks as in `norm_loops.py`.
 """
 
 import numpy as np
-from numba import prange
 
 from tinygen.kernels.compiled import njit
 from tinygen.kernels.elementwise_loops import decay
 from tinygen.kernels.norm_loops import BLOCK, SUMS, block_sum
+from tinygen.kernels.with_numba import prange
 
 F = np.float32
 SIGN, MAGNITUDE = np.int32(31), np.int32(2**31 - 1)

@@ -21,6 +21,8 @@ import threading
 
 import numpy as np
 
+from tinygen.kernels import imports
+
 NAMES = [f"{before}openblas_{{}}{after}" for before in ("scipy_", "") for after in ("64_", "", "_64")]
 LIMITS = "OMP_THREAD_LIMIT", "OMP_DYNAMIC"  # fewer threads than jobs would wait for one another for ever
 VARIABLES = "alone", "loop_runs", "jobs_run"  # of the code: whether this is a forked child, and its two locks
@@ -32,14 +34,13 @@ _starting = threading.RLock()
 
 def start() -> bool:
     """Once, before the first loop is compiled: numba's pool behind `run_loop`, and the BLAS on it if it can be."""
-    with _starting:
+    with _starting, imports.interrupts_wait():
         return _start()
 
 
 @functools.cache
 def _start() -> bool:
-    import llvmlite.binding as llvm
-    from numba.np.ufunc import parallel
+    from tinygen.kernels.with_numba import llvm, parallel
 
     parallel._launch_threads()
     layer = parallel.threading_layer()
@@ -103,7 +104,7 @@ def _blas_callback():
 
 def _compile(pool, nested, threads: int, one_caller: bool):
     """The module as machine code.  Python's lock must not be needed in there."""
-    import llvmlite.binding as llvm
+    from tinygen.kernels.with_numba import llvm
 
     for name in "parallel_for", "get_num_threads", "set_num_threads":
         llvm.add_symbol(f"pool_{name}", getattr(pool, name))
@@ -124,7 +125,7 @@ class _Code:
     """The LLVM module of `run_loop` and `run_jobs`."""
 
     def __init__(self) -> None:
-        from llvmlite import ir
+        from tinygen.kernels.with_numba import ir
 
         self.ir, self.module = ir, ir.Module("tinygen_threads")
         self.i32, self.i64, self.void = ir.IntType(32), ir.IntType(64), ir.VoidType()

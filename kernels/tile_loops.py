@@ -5,14 +5,10 @@ writes the loop in LLVM's own vectors: ROWS x 2 of them are summed in registers,
 ROWS broadcasts for 2 ROWS multiply-adds.
 """
 
-from llvmlite import binding, ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
-
 from tinygen.kernels.compiled import njit
+from tinygen.kernels.with_numba import cgutils, intrinsic, ir, llvm, types
 
-VECTOR_BYTES = 64 if binding.get_host_cpu_features().get("avx512f") else 32
+VECTOR_BYTES = 64 if llvm.get_host_cpu_features().get("avx512f") else 32
 ROWS = (
     8 if VECTOR_BYTES == 64 else 6
 )  # with 2 vectors a row 16 or 12 sums; a CPU has 32 or 16 vector registers

@@ -38,7 +38,8 @@ BELOW = {
     "nn": OPS - {"kernels"} | {"nn"},
     "optim": OPS | {"optim", "nn"},
     "profiler": TAPE | {"nn", "optim", "profile_report"},
-    "profile_report": set(),
+    "profile_report": {"imports"},
+    "imports": {"kernels"},
 }
 TOP = {"cli", "models", "benchmarks", "doctor", "explain", "__main__"}
 OPTIONAL = {"numba", "cupy", "matplotlib", "torch"}
@@ -96,6 +97,7 @@ def test_imports_go_down(part, path):
             allowed = {
                 "blas",
                 "devices",
+                "imports",
                 "kernels",
                 "ops",
                 "optim",
@@ -120,7 +122,7 @@ def test_names_of_the_installed_packages(part, path):
 
 def only_on_first_use(path) -> bool:
     """Files that are compiled loops may import numba at their top: they are themselves imported on first use."""
-    return path.stem.endswith("_loops")
+    return path.stem.endswith("_loops") or path.stem == "with_numba"
 
 
 @pytest.mark.parametrize("part, path", SOURCES)
@@ -128,7 +130,7 @@ def test_heavy_packages_are_imported_on_first_use(part, path):
     for module, line, inside in imports(path):
         if module.split(".")[0] in OPTIONAL and not only_on_first_use(path):
             assert inside, f"{path}:{line}: {module} at the top of a module"
-        if module.endswith("_loops") and not only_on_first_use(path):
+        if module.endswith(("_loops", "with_numba")) and not only_on_first_use(path):
             assert inside, f"{path}:{line}: {module}, which imports numba, at the top of a module"
 
 

@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 
+from tinygen.imports import whole
+
 
 def grid(images, columns: int | None = None, gap: int = 2) -> np.ndarray:
     """Lay images out in rows.  (N, H, W) or (N, 1 or 3, H, W) -> (H', W') or (H', W', 3)"""
@@ -29,7 +31,7 @@ def grid(images, columns: int | None = None, gap: int = 2) -> np.ndarray:
 
 def png(picture) -> bytes:
     """Encode values in [0, 1]; what lies outside is clipped.  (H, W) or (H, W, 3) -> bytes"""
-    from PIL import Image  # comes with matplotlib
+    Image = whole("PIL.Image")  # comes with matplotlib
 
     out = io.BytesIO()
     Image.fromarray(_eight_bits(picture)).save(out, "png")
@@ -38,7 +40,7 @@ def png(picture) -> bytes:
 
 def gif(sheets, milliseconds: int = 60, hold: int = 1500) -> bytes:
     """Encode pictures of values in [0, 1] as an animation that stays on the last for `hold` ms, and starts again."""
-    from PIL import Image
+    Image = whole("PIL.Image")
 
     frames = [Image.fromarray(_eight_bits(sheet)) for sheet in sheets]
     durations = [milliseconds] * (len(frames) - 1) + [hold]
@@ -119,8 +121,8 @@ def curves(records: list[dict], unit: str = "") -> bytes:
 
 def _figure(width: float, height: float):
     """An empty figure of so many inches, and the function that gives its PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    FigureCanvasAgg = whole("matplotlib.backends.backend_agg").FigureCanvasAgg
+    Figure = whole("matplotlib.figure").Figure
 
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from tinygen.imports import whole
+
 HEAD = ("operation", "forward ms", "calls", "backward ms", "calls", "kept", "at peak", "ms", "share")
 REST = "not in any of these"
 
@@ -95,7 +97,7 @@ def _aligned(head: list, foot: list) -> str:
 
 def plot(profile, path=None, row_limit: int = 12):
     """Milliseconds, forward and backward end to end, and beside them the bytes kept at the peak, a bar a row."""
-    from matplotlib.figure import Figure
+    Figure = whole("matplotlib.figure").Figure
 
     operations, others = parts(profile.rows, row_limit)
     rows = [*operations, *others]

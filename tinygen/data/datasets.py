@@ -12,6 +12,7 @@ import numpy as np
 from tinygen import files
 from tinygen.data import cifar, fetch, glyphs, idx
 from tinygen.data.errors import DataError
+from tinygen.imports import whole
 from tinygen.terminal import say
 
 DATASETS = {
@@ -104,6 +105,7 @@ def _cached_glyphs():
         pass
     except (OSError, DataError) as error:
         _note(f"{error}; drawing glyphs again")
+    whole("matplotlib.textpath")
     _note("drawing 70,000 glyphs, once (about 5 s) ...")
     arrays = glyphs.generate(*(GLYPHS_SHAPES[k][0] for k in (0, 2)))
     try:

@@ -12,6 +12,7 @@ import itertools
 import numpy as np
 
 from tinygen.explain.graph import Graph
+from tinygen.imports import whole
 
 COLOURS = {"operation": "#e8eef7", "leaf": "#dff0d8", "constant": "#f5f5f5"}
 SWEEPS = 12
@@ -88,8 +89,8 @@ class Layout:
 
 def draw(graph: Graph, kind: str) -> bytes:
     """The graph as the bytes of a PNG or an SVG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    FigureCanvasAgg = whole("matplotlib.backends.backend_agg").FigureCanvasAgg
+    Figure = whole("matplotlib.figure").Figure
 
     layout, margin = Layout(graph), 0.2
     n = len(graph.vertices)
