@@ -11,7 +11,7 @@ import weakref
 
 import numpy as np
 
-from tinygen import devices, dtypes
+from tinygen import devices, dtypes, printing
 from tinygen.devices import CPU, CUDA, HOST, device
 from tinygen.dtypes import DtypeError
 
@@ -452,20 +452,12 @@ class Tensor:
         return format(self.item(), spec) if spec and self._data.size == 1 else format(repr(self), spec)
 
     def __repr__(self) -> str:
-        body = np.array2string(
-            devices.move(self._data, CPU), separator=", ", prefix="tensor(", precision=4, threshold=1000
-        )
-        if not self._data.size and self._data.ndim != 1:
-            body += f", size={self.shape}"
-        if self._data.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_):
-            body += f", dtype={self._data.dtype}"
-        if self.is_cuda:
-            body += f", device='{self.device}'"
+        facts = [f"device='{self.device}'"] if self.is_cuda else []
         if self._edge is not None:
-            body += f", grad_fn={self._edge!r}"
+            facts.append(f"grad_fn={self._edge!r}")
         elif self.requires_grad:
-            body += ", requires_grad=True"
-        return f"tensor({body})"
+            facts.append("requires_grad=True")
+        return printing.shown(devices.move(self._data, CPU), facts)
 
     def __getstate__(self):
         """What `copy` and `pickle` take along: no graph; of a guard only who shares the memory, as they still will."""

@@ -1,0 +1,131 @@
+"""How a Tensor is printed: by PyTorch's rules, `set_printoptions` included."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import inf, isfinite
+
+import numpy as np
+
+from tinygen import dtypes
+
+
+@dataclass
+class _Options:
+    precision: int = 4
+    threshold: float = 1000
+    edgeitems: int = 3
+    linewidth: int = 80
+    sci_mode: bool | None = None
+
+
+_options = _Options()
+_PROFILES = {"default": {}, "short": {"precision": 2, "edgeitems": 2}, "full": {"threshold": inf}}
+
+
+def set_printoptions(
+    precision: int | None = None,
+    threshold: float | None = None,
+    edgeitems: int | None = None,
+    linewidth: int | None = None,
+    profile: str | None = None,
+    sci_mode: bool | None = None,
+) -> None:
+    """Set how Tensors are printed; None leaves an option as it is, but sci_mode=None means by the values.
+
+    precision  digits after the point       threshold  elements from which on a Tensor is summarised
+    edgeitems  elements shown of each end   linewidth  characters of a line
+    profile    "default", "short" or "full", which the others then change
+    """
+    if profile is not None:
+        if profile not in _PROFILES:
+            raise ValueError(
+                f"set_printoptions: found profile {profile!r}, expected one of {', '.join(_PROFILES)}"
+            )
+        vars(_options).update(asdict(_Options(**_PROFILES[profile])))
+    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    vars(_options).update({name: value for name, value in given.items() if value is not None})
+    _options.sci_mode = sci_mode
+
+
+def get_printoptions() -> dict:
+    """The options as `set_printoptions` takes them."""
+    return asdict(_options)
+
+
+def shown(array: np.ndarray, facts: list[str]) -> str:
+    """tensor(numbers, fact, fact): the facts on a line of their own where the last one is full."""
+    text, prefix = "tensor(", "tensor("
+    text += _nested(array, len(prefix), *_style(array)) if array.size else "[]"
+    obvious = (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_) if array.size else (dtypes.get_default_dtype(),)
+    if array.dtype not in obvious:
+        facts = [f"dtype={array.dtype}", *facts]
+    if not array.size and array.ndim != 1:
+        facts = [f"size={array.shape}", *facts]
+    width = len(text) - text.rfind("\n") + 1
+    for fact in facts:
+        if width + len(fact) + 2 > _options.linewidth:
+            text, width = f"{text},\n{' ' * len(prefix)}{fact}", len(prefix) + len(fact)
+        else:
+            text, width = f"{text}, {fact}", width + len(fact) + 2
+    return text + ")"
+
+
+def _style(array):
+    """(whether to summarise, what writes one element), from the elements that will be shown"""
+    summarised = array.size > _options.threshold
+    seen = _corners(array) if summarised else array
+    if array.dtype.kind != "f":
+        width = max((len(str(value)) for value in seen.ravel().tolist()), default=1)
+        return summarised, lambda value: str(value).rjust(width)
+    finite = seen[np.isfinite(seen) & (seen != 0)].astype(np.float64)
+    sizes, whole = np.abs(finite), bool((finite == np.ceil(finite)).all())
+    scientific, digits, width = False, _options.precision, 1
+    if finite.size:
+        least, most = sizes.min(), sizes.max()
+        scientific = _options.sci_mode
+        if scientific is None:
+            scientific = bool(most > 1000 * least or most > 1e8 or least < 1e-4)
+
+    def plain(value: float) -> str:
+        if scientific:
+            return f"{value:.{digits}e}"
+        if whole:
+            return f"{value:.0f}." if isfinite(value) else f"{value:.0f}"
+        return f"{value:.{digits}f}"
+
+    width = max((len(plain(value)) for value in finite.tolist()), default=1)
+    return summarised, lambda value: plain(value).rjust(width)
+
+
+def _corners(array):
+    """The elements that a summary shows: the ends of every dimension."""
+    n = _options.edgeitems
+    for dim, size in enumerate(array.shape):
+        if size > 2 * n:
+            array = np.take(array, [*range(n), *range(size - n, size)], axis=dim)
+    return array
+
+
+def _nested(array, indent: int, summarised: bool, write) -> str:
+    if not array.ndim:
+        return write(array.item())
+    n, size = _options.edgeitems, len(array)
+    cut = summarised and size > 2 * n
+    ends = [*range(n), *range(size - n, size)] if cut else range(size)
+    if array.ndim == 1:
+        parts = [write(value) for value in array[list(ends)].tolist()]
+        if cut:
+            parts.insert(n, " ..." if n else "...")
+        return _vector(parts, indent, len(write(0)) + 2)
+    parts = [_nested(array[i], indent + 1, summarised, write) for i in ends]
+    if cut:
+        parts.insert(n, "...")
+    return f"[{(',' + chr(10) * (array.ndim - 1) + ' ' * (indent + 1)).join(parts)}]"
+
+
+def _vector(parts: list[str], indent: int, width: int) -> str:
+    """Elements in lines, as many as fit."""
+    count = max(1, (_options.linewidth - indent) // width)
+    lines = [", ".join(parts[i : i + count]) for i in range(0, len(parts), count)]
+    return f"[{(',' + chr(10) + ' ' * (indent + 1)).join(lines)}]"
