@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import tinygen
 from tinygen import blas, doctor
 
 CPU = "flags\t\t: fpu avx2 avx512f avx512dq avx512ifma avx512cd avx512bw avx512vl\n"
@@ -55,3 +56,23 @@ def test_the_doctor_names_kernels_speed_and_advice(monkeypatch):
     assert doctor._kernels().startswith("unknown kernels") and ";" not in doctor._kernels()
     monkeypatch.setattr(blas, "advice", lambda core: "drink water")
     assert doctor._kernels().endswith("; drink water")
+
+
+def test_numbers_of_threads():
+    code = """
+import tinygen as tg
+from tinygen import blas
+known = blas.threads() is not None
+for n in 1, 2, 99:
+    tg.set_num_threads(n)
+    print(tg.get_num_threads(), blas.threads() if known else tg.get_num_threads())
+"""
+    environment = {
+        **os.environ,
+        **dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2"),
+    }
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == ["1", "1", "2", "2", "2", "2"], done.stderr
+    for wrong, kind in ((0, RuntimeError), (1.5, TypeError), (True, TypeError)):
+        with pytest.raises(kind, match="set_num_threads: found"):
+            tinygen.set_num_threads(wrong)

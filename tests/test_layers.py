@@ -13,7 +13,7 @@ PACKAGE = Path(tinygen.__file__).resolve().parent
 KERNELS = Path(tinygen.kernels.__file__).resolve().parent
 
 # which parts of tinygen each part may import; a part that is not named here may not be imported at all
-FOUNDATION = {"devices", "dtypes", "grad_mode", "hooks"}
+FOUNDATION = {"devices", "dtypes", "grad_mode", "hooks", "printing", "size"}
 TAPE = FOUNDATION | {
     *("argument_types", "autograd", "calls", "conversion", "gradcheck", "legacy", "primitive", "tensor")
 }
@@ -25,6 +25,8 @@ BELOW = {
     "dtypes": set(),
     "grad_mode": set(),
     "hooks": set(),
+    "printing": {"dtypes"},
+    "size": set(),
     "autograd": TAPE | {"ops"},
     "primitive": TAPE,
     "argument_types": TAPE,

@@ -3,12 +3,12 @@
 Names, argument order, defaults and meaning are PyTorch's: a reader who knows PyTorch knows tinygen.
 """
 
-from builtins import tuple as Size
 from math import inf, nan, pi
 
 from numpy import finfo, iinfo
 
 from tinygen import accelerator, autograd, cuda, dtypes, nn, optim, random
+from tinygen.blas import get_num_threads, set_num_threads
 from tinygen.calls import absent as _absent
 from tinygen.calls import public as _public
 from tinygen.calls import public_functions as _public_functions
@@ -45,9 +45,11 @@ from tinygen.legacy import (
     ShortTensor,
 )
 from tinygen.ops import FUNCTIONS as _FUNCTIONS
+from tinygen.printing import get_printoptions, set_printoptions
 from tinygen.profiler import profile
 from tinygen.random import manual_seed
 from tinygen.serialization import load, save
+from tinygen.size import Size
 from tinygen.tensor import Tensor, as_tensor, from_dlpack, from_numpy, is_tensor, tensor
 
 globals().update(_FUNCTIONS)

@@ -23,6 +23,7 @@ from tinygen.grad_mode import (  # noqa: F401
     no_grad,
     set_grad_enabled,
 )
+from tinygen.hooks import RemovableHandle
 
 _serial = itertools.count()
 _serial_of = operator.attrgetter("serial")
@@ -93,12 +94,12 @@ class Node:
     node never holds its own output Tensor, so there is no reference cycle.
     """
 
-    __slots__ = ("attrs", "inputs", "op", "parents", "retained", "saved", "serial")
+    __slots__ = ("attrs", "hooks", "inputs", "op", "parents", "retained", "saved", "serial")
 
     def __init__(self, op, parents, inputs, attrs, saved) -> None:
         self.op, self.parents, self.inputs, self.attrs, self.saved = op, parents, inputs, attrs, saved
         self.serial = next(_serial)
-        self.retained = None
+        self.retained = self.hooks = None
 
     def __repr__(self) -> str:
         return f"<{self.op.name}>"
@@ -238,6 +239,8 @@ def _sweep(roots: list, seeds: list, targets, keep_graph: bool, record: bool) ->
             g, g_owned = gradients.pop(node, (None, False))
             if g is None or (useful is not None and node not in useful):
                 continue
+            if node.hooks:
+                g, g_owned = _hooked(node.hooks, g, g_owned, record), False
             retained = node.retained and node.retained()
             if retained is not None:
                 _accumulate(retained, g, False, record)
@@ -262,8 +265,48 @@ def _sweep(roots: list, seeds: list, targets, keep_graph: bool, record: bool) ->
                     _add(gradients, parent, Tensor._wrap(gi._data), True, record)
                 else:
                     _add(gradients, parent, gi, _is_new(gi, i, g, row_results), record)
-    found.update((edge, g) for edge, g in gradients.items() if not isinstance(edge, Node))
+        for edge, (g, owned) in gradients.items():
+            if not isinstance(edge, Node):
+                hooks = getattr(edge, "_hooks", None)  # most leaves never had any, and no such attribute
+                found[edge] = (_hooked(hooks, g, owned, record), False) if hooks else (g, owned)
     return found
+
+
+def register_hook(tensor, hook) -> RemovableHandle:
+    """`Tensor.register_hook`: on the operation a Tensor came from, or on the leaf that it is."""
+    if not tensor.requires_grad:
+        raise RuntimeError(
+            "register_hook: this Tensor does not require a gradient, of which a hook could be told"
+        )
+    if not callable(hook):
+        raise TypeError(f"register_hook: found a {type(hook).__name__}, expected a function of the gradient")
+    if tensor._edge is None:
+        hooks = tensor._hooks = getattr(tensor, "_hooks", None) or {}
+    else:
+        hooks = tensor._edge.hooks = tensor._edge.hooks or {}
+    handle = RemovableHandle(hooks)
+    hooks[handle] = hook
+    return handle
+
+
+def _hooked(hooks: dict, g, owned: bool, record: bool):
+    """The gradient after the hooks, in memory that nobody else holds when they get it."""
+    g = _own(g, owned, record)
+    for hook in list(hooks.values()):
+        result = hook(g)
+        if result is None:
+            continue
+        if not isinstance(result, Tensor):
+            raise TypeError(
+                f"register_hook: the hook returned a {type(result).__name__}, expected a Tensor or None"
+            )
+        if result.shape != g.shape or result.dtype != g.dtype:
+            raise RuntimeError(
+                f"register_hook: the hook returned {result.dtype} {result.shape} for a gradient {g.dtype} {g.shape}, "
+                "expected the same"
+            )
+        g = result
+    return g
 
 
 def _is_new(gi, i: int, g, row_results) -> bool:

@@ -57,7 +57,11 @@ def shown(array: np.ndarray, facts: list[str]) -> str:
     """tensor(numbers, fact, fact): the facts on a line of their own where the last one is full."""
     text, prefix = "tensor(", "tensor("
     text += _nested(array, len(prefix), *_style(array)) if array.size else "[]"
-    obvious = (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_) if array.size else (dtypes.get_default_dtype(),)
+    obvious = (
+        (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool_)
+        if array.size
+        else (dtypes.get_default_dtype(),)
+    )
     if array.dtype not in obvious:
         facts = [f"dtype={array.dtype}", *facts]
     if not array.size and array.ndim != 1:

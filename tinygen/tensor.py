@@ -14,6 +14,8 @@ import numpy as np
 from tinygen import devices, dtypes, printing
 from tinygen.devices import CPU, CUDA, HOST, device
 from tinygen.dtypes import DtypeError
+from tinygen.hooks import RemovableHandle
+from tinygen.size import Size
 
 
 class Tensor:
@@ -24,7 +26,7 @@ class Tensor:
     requires_grad  whether backward should reach it
     """
 
-    __slots__ = ("__weakref__", "_data", "_edge", "_guard", "_requires_grad", "grad")
+    __slots__ = ("__weakref__", "_data", "_edge", "_guard", "_hooks", "_requires_grad", "grad")
     __array_priority__ = 1000  # numpy_array * tensor comes to Tensor.__rmul__
 
     def __init__(self, *data) -> None:
@@ -53,8 +55,8 @@ class Tensor:
     # what it is
 
     @property
-    def shape(self) -> tuple:
-        return self._data.shape
+    def shape(self) -> Size:
+        return Size(self._data.shape)
 
     @property
     def ndim(self) -> int:
@@ -120,7 +122,7 @@ class Tensor:
     ndimension = dim
 
     def size(self, dim: int | None = None):
-        return self._data.shape if dim is None else self._data.shape[dim]
+        return Size(self._data.shape) if dim is None else self._data.shape[dim]
 
     def stride(self, dim: int | None = None):
         """Elements to step over from one index to the next, of all dimensions or of one"""
@@ -319,10 +321,9 @@ class Tensor:
         if self._edge is not None:
             self._edge.retained = weakref.ref(self)
 
-    def register_hook(self, hook):
-        raise NotImplementedError(
-            "register_hook is not supported; call x.retain_grad() and read x.grad after backward, or use autograd.grad"
-        )
+    def register_hook(self, hook) -> RemovableHandle:
+        """Call hook(gradient) when the gradient of this Tensor is known; what it returns, if not None, replaces it."""
+        return autograd.register_hook(self, hook)
 
     # writing
 

@@ -102,7 +102,7 @@ def _paddings(operation: str, padding, window, stride, dilation) -> tuple:
 
 def _check(operation: str, count: int, input, weight, bias, groups: int, channels: int, outputs: int) -> None:
     """`channels`: what the weight expects of the input; `outputs`: what it gives."""
-    shapes = f"x {input.shape}, w {weight.shape}"
+    shapes = f"x {input._data.shape}, w {weight._data.shape}"
     if input.ndim not in (count + 1, count + 2) or weight.ndim != count + 2:
         places = "L" if count == 1 else "H, W"
         raise ShapeError(
@@ -110,23 +110,23 @@ def _check(operation: str, count: int, input, weight, bias, groups: int, channel
         )
     expect_floating(operation, input=input)
     expect_one_dtype(operation, input=input, weight=weight, bias=bias)
-    if groups < 1 or weight.shape[0] % groups or channels == 0:
+    if groups < 1 or weight._data.shape[0] % groups or channels == 0:
         raise ShapeError(
-            f"{operation}: {groups} groups do not divide the {weight.shape[0]} filters of w; {shapes}"
+            f"{operation}: {groups} groups do not divide the {weight._data.shape[0]} filters of w; {shapes}"
         )
-    if outputs == 0 or 0 in weight.shape[2:]:
+    if outputs == 0 or 0 in weight._data.shape[2:]:
         raise ShapeError(
             f"{operation}: found a w without filters or with empty ones, expected some; {shapes}"
         )
-    found = input.shape[-count - 1]
+    found = input._data.shape[-count - 1]
     if found != channels:
         plural = "" if found == 1 else "s"
         grouped = f" in {groups} groups" if groups > 1 else ""
         raise ShapeError(
             f"{operation}: x has {found} channel{plural}, w expects {channels}{grouped}; {shapes}"
         )
-    if bias is not None and bias.shape != (outputs,):
-        raise ShapeError(f"{operation}: found bias {bias.shape}, expected ({outputs},); {shapes}")
+    if bias is not None and bias._data.shape != (outputs,):
+        raise ShapeError(f"{operation}: found bias {bias._data.shape}, expected ({outputs},); {shapes}")
 
 
 def _lift(count: int, input, weight):
@@ -153,13 +153,13 @@ def _convolve(operation: str, count: int, input, weight, bias, stride, padding, 
     """conv1d (count 1) and conv2d (count 2)"""
     stride = sizes(stride, count, "stride", operation, 1)
     dilation = sizes(dilation, count, "dilation", operation, 1)
-    channels = groups * weight.shape[1] if weight.ndim == count + 2 else 0
-    _check(operation, count, input, weight, bias, groups, channels, weight.shape[0])
-    window = weight.shape[2:]
+    channels = groups * weight._data.shape[1] if weight.ndim == count + 2 else 0
+    _check(operation, count, input, weight, bias, groups, channels, weight._data.shape[0])
+    window = weight._data.shape[2:]
     padding = _paddings(operation, padding, window, stride, dilation)
-    size = kernels.output_size(input.shape[-count:], window, stride, padding, dilation)
+    size = kernels.output_size(input._data.shape[-count:], window, stride, padding, dilation)
     if min(size) < 1 or min(window) < 1:
-        shapes = f"x {input.shape}, w {weight.shape}"
+        shapes = f"x {input._data.shape}, w {weight._data.shape}"
         raise ShapeError(f"{operation}: the filter does not fit the padded input; {shapes}")
     x, w = _lift(count, input, weight)
     stride, dilation = _images(count, 1, stride, dilation)

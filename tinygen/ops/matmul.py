@@ -149,18 +149,19 @@ def _linear_backward(g, needs, x=None, weight=None):
 
 def linear(input, weight, bias=None):
     """x weightᵀ + bias.  input (..., K), weight (N, K), bias (N,) -> (..., N)"""
-    if weight.ndim != 2 or not input.ndim or input.shape[-1] != weight.shape[1]:
+    shape, weights = input._data.shape, weight._data.shape
+    if len(weights) != 2 or not shape or shape[-1] != weights[1]:
         found = f"input {input.shape}, weight {weight.shape}"
         raise ShapeError(f"linear: the last dimension of input must be weight's second; {found}")
-    if bias is not None and bias.shape != weight.shape[:1]:
+    if bias is not None and bias._data.shape != weights[:1]:
         raise ShapeError(
             f"linear: found bias {bias.shape}, expected {weight.shape[:1]} for weight {weight.shape}"
         )
-    if input.ndim == 2:
+    if len(shape) == 2:
         return _linear(input, weight, bias)
-    lead = input.shape[:-1]
-    rows = reshape(input, _rows(lead), input.shape[-1])
-    return reshape(_linear(rows, weight, bias), *lead, weight.shape[0])
+    lead = shape[:-1]
+    rows = reshape(input, _rows(lead), shape[-1])
+    return reshape(_linear(rows, weight, bias), *lead, weights[0])
 
 
 def _rows(lead: tuple) -> int:

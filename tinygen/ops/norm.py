@@ -111,7 +111,7 @@ def _check_floating(operation: str, input) -> None:
 def _check_sizes(operation: str, input, expected: tuple, **vectors) -> None:
     expect_one_dtype(operation, input=input, **vectors)
     for name, vector in vectors.items():
-        if vector is not None and vector.shape != expected:
+        if vector is not None and vector._data.shape != expected:
             raise ShapeError(
                 f"{operation}: found {name} {vector.shape}, expected {expected}; input {input.shape}"
             )

@@ -111,7 +111,7 @@ class Optimizer:
     def _step(self, group: dict, params: list[Tensor]) -> None:
         """Update parameters of one device."""
         for p in params:
-            if p.grad.shape != p.shape:
+            if p.grad._data.shape != p._data.shape:
                 raise ShapeError(f"step: found a gradient {p.grad.shape} of a parameter {p.shape}")
             p._touch()
         gradients = [-p.grad._data if group["maximize"] else p.grad._data for p in params]

@@ -1,0 +1,23 @@
+"""The shape of a Tensor."""
+
+from __future__ import annotations
+
+import math
+
+
+class Size(tuple):
+    """A tuple of sizes that can count: `x.shape.numel()`, `x.shape[1:].numel()`."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """How many elements a Tensor of that shape has"""
+        return math.prod(self)
+
+    def __getitem__(self, index):
+        item = tuple.__getitem__(self, index)
+        return Size(item) if isinstance(index, slice) else item
+
+    def __add__(self, other):
+        joined = tuple.__add__(self, other)
+        return joined if joined is NotImplemented else Size(joined)
