@@ -3,7 +3,12 @@
 `kernels/` is `tinygen.kernels`, `models/` is `tinygen.models`, `benchmarks/` is `tinygen.benchmarks`: a top-level
 `kernels` would collide with a package of that name on the index. The links `tinygen/kernels -> ../kernels` (and
 likewise for the other two) are for editors and type checkers; they are not packaged.
+
+`pip install -e .` puts `editable/` on the path, which holds `tinygen -> ../tinygen` and nothing else: a .pth file,
+which mypy, pyright and jedi follow.  They do not run setuptools' other way, a finder, and with it find no module.
 """
+
+import sys
 
 from setuptools import find_packages, setup
 
@@ -20,8 +25,12 @@ for folder in TOP_LEVEL:
 setup(
     packages=packages,
     include_package_data=False,  # only what the next lines name
-    package_dir={f"tinygen.{folder}": folder for folder in TOP_LEVEL},
+    package_dir={"": "editable"}
+    if "editable_wheel" in sys.argv
+    else {f"tinygen.{folder}": folder for folder in TOP_LEVEL},
     package_data={
+        "tinygen": ["py.typed", "*.pyi"],
+        "tinygen.nn": ["*.pyi"],
         "tinygen.kernels": ["*.cu", "*.cuh", "*.h"],
         "tinygen.kernels.hostcuda": ["*.h", "*.cpp", "*.md", "toolkit/*.h"],
         "tinygen.metrics": ["weights/*.safetensors", "weights/*.json"],

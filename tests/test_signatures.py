@@ -23,7 +23,7 @@ ONLY_DOCUMENTED = """Tensor.bmm:batch2 Tensor.broadcast_to:shape broadcast_to:sh
     Tensor.index_copy:tensor2 Tensor.matmul:tensor2 Tensor.mul:value Tensor.multiply:value Tensor.narrow:dimension
     Tensor.prod:dtype Tensor.remainder:divisor Tensor.sum:dtype Tensor.to:other Tensor.true_divide:value
     Tensor.type_as:tensor true_divide:dividend true_divide:divisor F.one_hot:tensor F.gelu:approximate
-    from_numpy:ndarray""".split()
+    from_numpy:ndarray set_num_threads:int""".split()
 # what: why it differs
 DIFFERENT = {
     **dict.fromkeys(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import SupportsIndex, overload
 
 
-class Size(tuple):
+class Size(tuple[int, ...]):
     """A tuple of sizes that can count: `x.shape.numel()`, `x.shape[1:].numel()`."""
 
     __slots__ = ()
@@ -14,10 +15,14 @@ class Size(tuple):
         """How many elements a Tensor of that shape has"""
         return math.prod(self)
 
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> Size: ...
     def __getitem__(self, index):
         item = tuple.__getitem__(self, index)
         return Size(item) if isinstance(index, slice) else item
 
-    def __add__(self, other):
+    def __add__(self, other) -> Size:
         joined = tuple.__add__(self, other)
         return joined if joined is NotImplemented else Size(joined)
