@@ -102,6 +102,15 @@ def test_other_derivatives_that_were_nan():
     same(value_and_gradient(lambda x: x.amin(0), [1.0, nan]), (nan, [0, 1]))
 
 
+def test_a_nan_is_never_lost_in_a_loss():
+    target = tg.tensor([0.0, inf], dtype=tg.float64)
+    for loss in (F.huber_loss, F.smooth_l1_loss, F.mse_loss):
+        same(
+            value_and_gradient(lambda x: loss(x, target, reduction="none"), [nan, inf]),
+            ([nan, nan], [nan, nan]),
+        )
+
+
 def test_clamp_between_a_number_and_a_tensor():
     bound = tg.tensor([0.0, 2.0, 2.0], requires_grad=True)
     x = tg.tensor([-1.0, 0.5, 3.0], requires_grad=True)

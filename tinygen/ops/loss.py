@@ -112,7 +112,7 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
 def _huber(d, delta: float):
     """d² / 2 where |d| < delta, else delta (|d| - delta / 2); the square is of chosen d alone, as 0 · inf is nan"""
     size = abs(d)
-    near = size < delta
+    near = ~(size >= delta)  # a nan as well: its derivative is nan
     return where(near, 0.5 * square(where(near, d, 0.0)), delta * (size - 0.5 * delta))
 
 
