@@ -61,12 +61,18 @@ def read(path) -> tuple[dict, dict]:
         )
     _verify(path, arrays, metadata, header)
     try:
-        meta = json.loads(metadata["tinygen"])
+        meta = json.loads(metadata["tinygen"], parse_int=_whole)
     except (ValueError, RecursionError) as e:
         raise CheckpointError(f"{path}: its metadata cannot be read: {e}") from e
     if not isinstance(meta, dict):
         raise CheckpointError(f"{path}: found metadata {meta!r:.60}, expected an object")
     return arrays, meta
+
+
+def _whole(text) -> int:
+    if len(text) > 20 or abs(int(text)) >= 2**64:
+        raise ValueError(f"found the number {text:.25}, expected at most 64 bits")
+    return int(text)
 
 
 def save_state(state_dict: dict, path) -> None:
@@ -134,8 +140,6 @@ def first_of_another_kind(found, own, path: str = "") -> str | None:
 def _kind(value) -> str:
     if value is None or isinstance(value, bool):
         return str(value) if value is None else "true or false"
-    if isinstance(value, int) and abs(value) >= 2**63:
-        return "a number of more than 64 bits"
     if getattr(value, "shape", None) == ():
         return "a number"
     kinds = {dict: "a dict", (list, tuple): "a list", str: "a word", (int, float): "a number"}

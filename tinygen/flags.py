@@ -197,7 +197,7 @@ LOWEST = {
     "clip": 0,
     "label_dropout": 0,
 }  # the common ones
-HIGHEST = {"ema": 1, "label_dropout": 1}
+HIGHEST = {"ema": 1, "label_dropout": 1, "depth": 5}  # 5 strides of 2 leave one pixel of 28 or 32
 
 
 def make_config(Config, values: dict):
