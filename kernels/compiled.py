@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from tinygen.kernels import disk_cache, imports
+from tinygen.kernels.announce import announce
 
 DIGEST = 32  # bytes that a file begins with
 
@@ -179,9 +180,9 @@ def _announce_the_first_compilation() -> None:
 
         def on_start(self, event) -> None:
             module = event.data["dispatcher"].py_func.__module__
-            if not self.said and module.startswith("tinygen.kernels.") and sys.stderr.isatty():
+            if not self.said and module.startswith("tinygen.kernels."):
                 self.said = True
-                print(f"compiling {module.rpartition('.')[2]} … (cached for the next time)", file=sys.stderr)
+                announce(f"compiling {module.rpartition('.')[2]} … (cached for the next time)")
 
         def on_end(self, event) -> None:
             pass

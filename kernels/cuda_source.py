@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygen.kernels import cuda_device, disk_cache, dispatch, nvrtc
+from tinygen.kernels.announce import announce
 from tinygen.kernels.includes import included
 
 FOLDER = Path(__file__).parent
@@ -121,8 +122,7 @@ class CudaSource:
             path = disk_cache.folder("cuda") / name
             if disk_cache.is_kept(path.with_suffix(".log")) and disk_cache.is_kept(path):
                 return path
-        if sys.stderr.isatty():
-            print(f"compiling {self.path.name} for sm_{arch} … (cached for the next time)", file=sys.stderr)
+        announce(f"compiling {self.path.name} for sm_{arch} … (cached for the next time)")
         cubin, log = compiler.compile(self.text, self.path.name, self.headers, options)
         try:
             return _kept(disk_cache.folder("cuda") / name, cubin, log)

@@ -156,8 +156,11 @@ class Watch:
         return {"looks": self.looks, "warnings": self.warnings}
 
     def load_state_dict(self, state: dict) -> None:
-        self.looks = [tuple(look) for look in state["looks"]]
-        self.warnings = list(state["warnings"])
+        self.looks = [(float(loss), float(wide), float(near)) for loss, wide, near in state["looks"]]
+        self.warnings = [
+            {"step": int(warning["step"]), "kind": str(warning["kind"]), "text": str(warning["text"])}
+            for warning in state["warnings"]
+        ]
 
     @no_grad()
     def look(self, discriminator, generator, real, fake, real_logits, fake_logits, loss_d) -> None:

@@ -40,7 +40,9 @@ BELOW = {
     "nn": OPS - {"kernels"} | {"nn"},
     "optim": OPS | {"optim", "nn"},
     "profiler": TAPE | {"nn", "optim", "profile_report"},
-    "profile_report": {"imports"},
+    "profile_report": {"imports", "terminal"},
+    "terminal": set(),
+    "files": set(),
     "imports": {"kernels"},
 }
 TOP = {"cli", "models", "benchmarks", "doctor", "explain", "__main__"}

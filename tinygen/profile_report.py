@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from tinygen.imports import whole
+from tinygen.terminal import tell
 
 HEAD = ("operation", "forward ms", "calls", "backward ms", "calls", "kept", "at peak", "ms", "share")
 REST = "not in any of these"
 
 
 def show(profile) -> None:
-    print(profile.table(), file=sys.stderr)
+    tell(profile.table() + "\n")
 
 
 def table(profile, row_limit: int | None = None) -> str:

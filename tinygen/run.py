@@ -181,7 +181,7 @@ class Run:
     def steps(self, total: int, *, log_every: int = 100, checkpoint_every: int | None = None):
         """Yield the indices of the steps from here to `total`; after each, log, checkpoint and heed signals.
 
-        Draws a progress bar when stderr is a terminal.  Raises Stopped after SIGINT and SIGTERM.
+        Says on stderr how far it is, see `tinygen.progress`.  Raises Stopped after SIGINT and SIGTERM.
         """
         checkpoint_every = checkpoint_every or getattr(self.config, "checkpoint_every", 1000)
         self._begin(total, log_every)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinygen.kernels import disk_cache
+from tinygen.kernels.announce import announce
 from tinygen.kernels.includes import included
 
 FOLDER = Path(__file__).parent
@@ -256,8 +257,7 @@ def library(source: Path, flags=(), build: str = "fast") -> tuple[Path, dict[str
     stem = f"{source.stem}-{build}-{key(str(source), _with_headers(source), repr(tuple(flags)), build)}"
     path, listing = where / f"{stem}{ending}", where / f"{stem}.json"
     if not (disk_cache.is_kept(path) and disk_cache.is_kept(listing)):
-        if sys.stderr.isatty():
-            print(f"compiling {source.name} for the CPU … (cached for the next time)", file=sys.stderr)
+        announce(f"compiling {source.name} for the CPU … (cached for the next time)")
         text = preprocess(source, [*BUILDS[build], *flags])
         kernels = signatures(text)
         if not kernels:
