@@ -10,7 +10,6 @@ import hashlib
 import os
 import pickle
 import re
-import sys
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
