@@ -27,6 +27,7 @@ from tinygen.kernels.conv2d import conv2d, conv2d_input_grad, conv2d_weight_grad
 from tinygen.kernels.conv2d_bias import add_bias, bias_grad
 from tinygen.kernels.dispatch import Kernel, array_module, device_of, registry, use
 from tinygen.kernels.elementwise import *  # noqa: F403
+from tinygen.kernels.layout import Layout, common_layout, lay, pick
 from tinygen.kernels.likelihood import bernoulli_log_likelihood
 from tinygen.kernels.losses import (
     bce_with_logits,

@@ -9,8 +9,9 @@ import pytest
 
 import tinygen
 from tinygen import nn, optim
-from tinygen.autograd import Node, grad, owner
+from tinygen.autograd import Node, grad
 from tinygen.benchmarks import profile_vae
+from tinygen.memory import owner
 from tinygen.nn import functional as F
 from tinygen.primitive import primitive
 from tinygen.profiler import SWAPPED, TAPE

@@ -10,7 +10,6 @@ import itertools
 import operator
 import os
 import threading
-import weakref
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from tinygen.grad_mode import (  # noqa: F401
     set_grad_enabled,
 )
 from tinygen.hooks import RemovableHandle
+from tinygen.memory import Guard, alias, shares
 
 _serial = itertools.count()
 _serial_of = operator.attrgetter("serial")
@@ -37,35 +37,6 @@ def _open_lock() -> None:
 
 
 os.register_at_fork(after_in_child=_open_lock)
-
-
-class Guard:
-    """What all Tensors over one piece of memory share, so that mutate-then-backward is never silent.
-
-    version   raised by every write through the Tensor API; backward compares it with the one it saved
-    saves     how many tape entries hold this memory: while any does, item assignment is refused and `.numpy()`
-              hands out a read-only view (cupy's arrays cannot be read-only: on a GPU the version alone tells)
-    exposed   somebody outside may hold a writable NumPy array of it: what the tape saves of it is a copy
-    aliased   more than one Tensor was made over this memory
-    """
-
-    __slots__ = ("aliased", "saves", "shared", "version", "views")
-
-    def __init__(self, shared: bool = False) -> None:
-        self.version = self.saves = 0
-        self.aliased, self.shared = False, shared  # shared: the memory was somebody else's from the start
-        self.views: tuple = ()  # weak references to the writable views that were handed out
-
-    @property
-    def exposed(self) -> bool:
-        return self.shared or any(view() is not None for view in self.views)
-
-    def expose(self, view) -> None:
-        """Remember a view; every view made of it must keep it alive."""
-        self.views = (*(known for known in self.views if known() is not None), weakref.ref(view))
-
-    def __reduce__(self):
-        return Guard, ()  # copied or unpickled memory is new: nothing is saved of it
 
 
 class Saved:
@@ -149,7 +120,7 @@ class Node:
             gradient = None if edge is None or array is None else Tensor._wrap(array)
             for tensor in known_arrays:
                 if gradient is not None and tensor._data is array:  # the rule handed on what it was given
-                    _alias(gradient, tensor)
+                    alias(gradient, tensor)
             results.append(gradient)
         return results
 
@@ -177,28 +148,6 @@ class _RowArguments(dict):
             value = None  # an optional input that was not given
         self[name] = value
         return value
-
-
-def owner(array):
-    """The array that owns the memory `array` looks at."""
-    base = array.base
-    while base is not None:
-        if isinstance(base, (np.ndarray, type(array))):  # cupy's arrays are of one type
-            array = base
-        base = getattr(base, "base", None)  # as_strided puts an object of its own between the two arrays
-    return array
-
-
-def _shares(a, b) -> bool:
-    return owner(a) is owner(b)
-
-
-def _alias(view, tensor) -> None:
-    """Let two Tensors over the same memory share one guard."""
-    if tensor._guard is None:
-        tensor._guard = Guard()
-    tensor._guard.aliased = True
-    view._guard = tensor._guard
 
 
 def _topological(roots) -> list[Node]:
@@ -332,7 +281,7 @@ def _is_reshaped(gi, g) -> bool:
         or not getattr(array.flags, "writeable", True)
     ):
         return False
-    return _shares(array, g._data)
+    return shares(array, g._data)
 
 
 def _add(gradients: dict, edge, g, owned: bool, record: bool) -> None:

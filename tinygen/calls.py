@@ -26,7 +26,7 @@ ELSEWHERE = {
     "non_blocking": ((False, True), ""),
     "generator": ((None,), "use tinygen.manual_seed(seed), or draw from a tinygen.random.Generator"),
     "names": ((None,), "name dimensions by number"),
-    "inplace": ((False, True), ""),
+    "inplace": ((False,), "write x = f(x)"),
     "size_average": ((None,), "use reduction='mean' or 'sum'"),
     "reduce": ((None,), "use reduction='none'"),
     "device": ((None,), "use x.to(device) before, or on the result"),

@@ -20,11 +20,12 @@ from types import MethodType
 import numpy as np
 
 from tinygen import devices, dtypes
-from tinygen.autograd import Node, Saved, _alias, _shares
+from tinygen.autograd import Node, Saved
 from tinygen.calls import ELSEWHERE, expect_tensor, refuse_elsewhere
 from tinygen.devices import CUDA, DeviceError
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.grad_mode import _mode
+from tinygen.memory import join, shares
 from tinygen.tensor import Tensor
 
 _quiet = np.errstate(all="ignore")  # overflow and 0/0 give inf and nan without a warning, as in PyTorch
@@ -160,8 +161,8 @@ class Primitive:
         for x in inputs:
             if isinstance(x, Tensor):
                 needed = needed or x._requires_grad
-                if out is x._data or (view and _shares(out, x._data)):
-                    _alias(result, x)
+                if out is x._data or (view and shares(out, x._data)):
+                    join(result, x)
         if needed and self.differentiable and _mode.recording and out.dtype.kind == "f":
             self._record(result, inputs, arrays, attrs, kept)
         return result

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from tinygen import autograd, profile_report
-from tinygen.autograd import Node, owner
+from tinygen.autograd import Node
+from tinygen.memory import owner
 from tinygen.nn.module import Parameter
 from tinygen.optim import Optimizer
 from tinygen.primitive import Primitive

@@ -15,6 +15,7 @@ from tinygen import devices, dtypes, printing
 from tinygen.devices import CPU, CUDA, HOST, device
 from tinygen.dtypes import DtypeError
 from tinygen.hooks import RemovableHandle
+from tinygen.memory import Guard, alias
 from tinygen.size import Size
 
 
@@ -26,13 +27,13 @@ class Tensor:
     requires_grad  whether backward should reach it
     """
 
-    __slots__ = ("__weakref__", "_data", "_edge", "_guard", "_hooks", "_requires_grad", "grad")
+    __slots__ = ("__weakref__", "_data", "_edge", "_family", "_guard", "_hooks", "_requires_grad", "grad")
     __array_priority__ = 1000  # numpy_array * tensor comes to Tensor.__rmul__
 
     def __init__(self, *data) -> None:
         """Tensor(2, 3) is zeros of that shape, Tensor(list or array) a copy in the default dtype; see also `tensor`."""
         self._data = constructed("Tensor", data, dtypes.get_default_dtype())
-        self._edge = self._guard = self.grad = None
+        self._edge = self._family = self._guard = self.grad = None
         self._requires_grad = False
 
     @classmethod
@@ -40,7 +41,7 @@ class Tensor:
         """A Tensor around an array that nobody else writes to."""
         tensor = _new(Tensor)
         tensor._data = array
-        tensor._edge = tensor._guard = tensor.grad = None
+        tensor._edge = tensor._family = tensor._guard = tensor.grad = None
         tensor._requires_grad = False
         return tensor
 
@@ -49,7 +50,7 @@ class Tensor:
         """A Tensor that shares the memory of an array somebody else holds."""
         dtypes.category(array.dtype)
         tensor = cls._wrap(array)
-        tensor._guard = autograd.Guard(shared=True)
+        tensor._guard = Guard(shared=True)
         return tensor
 
     # what it is
@@ -109,12 +110,15 @@ class Tensor:
             )
         if array.dtype != self._data.dtype:
             raise DtypeError(f"data: found {array.dtype}, expected {self._data.dtype}")
-        self._data = array
-        self._guard = None
+        self._point_at(array)
         if isinstance(value, Tensor):
-            autograd._alias(self, value)
+            alias(self, value)
         else:
-            self._guard = autograd.Guard(shared=True)
+            self._guard = Guard(shared=True)
+
+    def _point_at(self, array) -> None:
+        """Look at other memory, which nobody else sees."""
+        self._data, self._guard, self._family = array, None, None
 
     def dim(self) -> int:
         return self._data.ndim
@@ -163,7 +167,7 @@ class Tensor:
     def detach(self) -> Tensor:
         """The same memory outside the graph.  Writing to either is seen by both, and by backward."""
         tensor = Tensor._wrap(self._data)
-        autograd._alias(tensor, self)
+        alias(tensor, self)
         return tensor
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
@@ -175,7 +179,7 @@ class Tensor:
             return self.detach().cpu().numpy()
         self._readable_by_numpy()
         if self._guard is None:
-            self._guard = autograd.Guard()
+            self._guard = Guard()
         # its base is no array: NumPy lets the base of a view's view be the view itself, which is thus kept alive
         view = np.lib.stride_tricks.as_strided(self._data)
         if self._guard.saves:
@@ -235,7 +239,7 @@ class Tensor:
     def _shown_outside(self):
         """The array for somebody who may write to it: what the tape saves of it from now on is a copy."""
         if self._guard is None:
-            self._guard = autograd.Guard()
+            self._guard = Guard()
         self._guard.shared = True
         return self._data
 
@@ -347,54 +351,11 @@ class Tensor:
         if self._guard is not None:
             self._guard.version += 1
 
-    def _in_place(self, operation: str, result: Tensor) -> Tensor:
-        """Take over `result`, which is `operation` on self computed out of place."""
-        if result.shape != self.shape:
-            raise dtypes.ShapeError(
-                f"{operation}: the result {result.shape} does not fit into x {self.shape}"
-            )
-        if dtypes.category(result.dtype) > dtypes.category(self.dtype):
-            raise DtypeError(
-                f"{operation}: a result of dtype {result.dtype} cannot be stored in x {self.dtype}"
-            )
-        recorded = autograd.is_grad_enabled() and (self.requires_grad or result.requires_grad)
-        if not recorded:
-            return self._write(result._data)
-        if self._edge is None and self.requires_grad:
-            raise RuntimeError(
-                f"{operation}: a leaf that requires a gradient cannot be changed in place; use no_grad()"
-            )
-        if self._guard is not None and (self._guard.aliased or self._guard.exposed):
-            raise NotImplementedError(
-                f"{operation}: in place on memory that another Tensor or a NumPy array shares is not recorded; "
-                "write x = x + … instead"
-            )
-        if result.dtype != self.dtype:
-            result = ops.cast(result, dtype=self.dtype)
-        elif result._guard is not None and result._guard.aliased:
-            result = ops.clone(result)
-        if self._edge is not None and self._edge.retained is not None and result._edge is not None:
-            self._edge.retained, result._edge.retained = None, weakref.ref(self)
-        self._data, self._edge, self._guard = result._data, result._edge, result._guard
-        self._requires_grad = result._requires_grad
-        return self
-
     def __setitem__(self, index, value) -> None:
-        """Write to places of memory that no graph needs; what is recorded is built with the operations named here."""
-        instead = "write y = x.index_put((index,), value) or y = where(mask, value, x)"
-        if self.requires_grad and autograd.is_grad_enabled():
-            raise NotImplementedError(
-                f"x[...] = value: x {self.shape} requires a gradient; {instead}, or write under no_grad()"
-            )
-        if self._guard is not None and self._guard.saves:
-            raise NotImplementedError(
-                f"x[...] = value: x {self.shape} is saved for the backward of a recorded operation; "
-                "write to x.clone()"
-            )
-        if isinstance(value, Tensor) and value.requires_grad and autograd.is_grad_enabled():
-            raise NotImplementedError(
-                f"x[...] = value: the value requires a gradient; {instead}, or value.detach()"
-            )
+        """Write to places of the memory; recorded where a gradient has to know of it, as PyTorch does."""
+        if ops.overwrite.is_recorded("x[...] = value", self, value):
+            ops.overwrite.set_item(self, index, value)
+            return
         self._touch()
         if isinstance(value, Tensor):
             value = devices.move(value._data, self.device)
@@ -469,14 +430,14 @@ class Tensor:
 
     def __setstate__(self, state) -> None:
         self._data, self._requires_grad, self.grad, self._guard = state
-        self._edge = None
+        self._edge = self._family = None
         if self._guard is not None:
             self._guard.aliased = True
 
     def __copy__(self):
         copy = _new(type(self))
         copy.__setstate__(self.__getstate__())
-        autograd._alias(copy, self)
+        alias(copy, self)
         return copy
 
 

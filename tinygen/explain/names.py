@@ -61,7 +61,7 @@ def entries() -> dict[str, Entry]:
     others = {name: f for name, f in ops.METHODS.items() if name not in found and name not in ops.ALIASES}
     others |= {"__getitem__": ops.getitem, "to": ops.cast}
     for name, function in others.items():
-        if plain(function).__code__.co_name != "in_place":
+        if not hasattr(plain(function), "of"):
             found[f"Tensor.{name}"] = Entry(f"Tensor.{name}", function, "Tensor")
     known = {plain(entry.target) for entry in found.values()}
     for name, value in vars(F).items():

@@ -1,6 +1,6 @@
 """torch.nn.functional's names over the operations.
 
-`inplace=True` is accepted where PyTorch has it, and computed out of place.
+`inplace=True` writes the result into the input, as in PyTorch.
 """
 # ruff: noqa: F401  (what is imported here is what this module offers)
 
@@ -43,6 +43,7 @@ from tinygen.ops.loss import (
 )
 from tinygen.ops.matmul import linear
 from tinygen.ops.norm import batch_norm, group_norm, group_norm_silu, instance_norm, layer_norm, rms_norm
+from tinygen.ops.overwrite import in_place as _in_place
 from tinygen.ops.pad import pad
 from tinygen.ops.pool import (
     adaptive_avg_pool1d,
@@ -61,17 +62,21 @@ from tinygen.ops.softmax import softmin as _softmin
 
 
 def relu(input, inplace=False):
-    """max(input, 0).  inplace is accepted and computed out of place."""
-    return activation.relu(input)
+    """max(input, 0).  inplace writes it into input."""
+    return _in_place("relu", activation.relu, input) if inplace else activation.relu(input)
 
 
 def leaky_relu(input, negative_slope=0.01, inplace=False):
-    """input where positive, else negative_slope · input.  inplace is accepted and computed out of place."""
+    """input where positive, else negative_slope · input.  inplace writes it into input."""
+    if inplace:
+        return _in_place("leaky_relu", activation.leaky_relu, input, negative_slope=negative_slope)
     return activation.leaky_relu(input, negative_slope=negative_slope)
 
 
 def elu(input, alpha=1.0, inplace=False):
-    """input where positive, else alpha (exp(input) - 1).  inplace is accepted and computed out of place."""
+    """input where positive, else alpha (exp(input) - 1).  inplace writes it into input."""
+    if inplace:
+        return _in_place("elu", activation.elu, input, alpha=alpha)
     return activation.elu(input, alpha=alpha)
 
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinygen.autograd import _alias
 from tinygen.devices import CPU, CUDA, checked, move
 from tinygen.hooks import RemovableHandle
+from tinygen.memory import alias
 from tinygen.nn.hooks import call_with_hooks, register
 from tinygen.tensor import Tensor, as_tensor
 from tinygen.tensor import tensor as new_tensor
@@ -27,8 +27,8 @@ class Parameter(Tensor):
 
     def __init__(self, data, requires_grad: bool = True) -> None:
         data = data if isinstance(data, Tensor) else new_tensor(data)
-        self._data, self._edge, self.grad = data._data, None, None
-        _alias(self, data)
+        self._data, self._edge, self._family, self.grad = data._data, None, None, None
+        alias(self, data)
         self.requires_grad_(requires_grad)
 
     def __repr__(self) -> str:
@@ -309,7 +309,7 @@ class Module:
             raise TypeError(f"to: found dtype {np.dtype(dtype)}, expected a floating dtype")
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.is_floating_point() and tensor.dtype != dtype:
-                tensor._data, tensor._guard = tensor._data.astype(dtype), None
+                tensor._point_at(tensor._data.astype(dtype))
                 tensor.grad = None if tensor.grad is None else tensor.grad.detach().to(dtype)
         return self
 
@@ -317,7 +317,7 @@ class Module:
         """Point every parameter and buffer at memory there: they stay the same Tensors, which optimizers know."""
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.device is not device:
-                tensor._data, tensor._guard = move(tensor._data, device), None
+                tensor._point_at(move(tensor._data, device))
                 tensor.grad = None if tensor.grad is None else tensor.grad.detach().to(device)
 
     def type(self, dst_type):

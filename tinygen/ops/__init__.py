@@ -23,6 +23,7 @@ from tinygen.ops import (
     matmul,
     norm,
     operators,
+    overwrite,
     pointwise,
     pool,
     reduce,

@@ -8,7 +8,12 @@ import numpy as np
 
 from tinygen import dtypes, kernels
 from tinygen.ops.checks import expect_floating, expect_one_dtype, floating, no_bools
+<<<<<<< HEAD
 from tinygen.ops.elementwise import abs, clamp, exp, flat, keep, where
+=======
+from tinygen.ops.elementwise import abs, clamp, exp, keep, where
+from tinygen.ops.overwrite import in_place
+>>>>>>> d5e39b2 (in-place operations on shared memory, x[i] = value and inplace=True are written and recorded)
 from tinygen.ops.pointwise import erf
 from tinygen.ops.shape import chunk
 from tinygen.primitive import primitive
@@ -105,9 +110,9 @@ _silu.fused(lambda g, x: (kernels.silu_grad(g, x),))
 
 
 def silu(input, inplace=False):
-    """x sigmoid(x)  (Hendrycks & Gimpel 2016, arXiv 1606.08415).  inplace is computed out of place."""
+    """x sigmoid(x)  (Hendrycks & Gimpel 2016, arXiv 1606.08415).  inplace writes it into input."""
     expect_floating("silu", input=input)
-    return _silu(input)
+    return in_place("silu", _silu, input) if inplace else _silu(input)
 
 
 def logsigmoid(input):
@@ -190,23 +195,24 @@ _hardtanh.vjp(lambda g, x, least, most: flat(keep(g, mask=~((x <= least) | (x >=
 
 
 def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
-    """x limited to [min_val, max_val]; its derivative at both ends is 0.  inplace is computed out of place."""
+    """x limited to [min_val, max_val]; its derivative at both ends is 0.  inplace writes it into input."""
     if min_val > max_val:
         raise ValueError(f"hardtanh: found min_val {min_val} above max_val {max_val}")
     if input.dtype == np.uint8 and min_val < 0:
         raise dtypes.DtypeError(f"hardtanh: found dtype uint8 and min_val {min_val}, expected a signed dtype")
-    return _hardtanh(input, least=min_val, most=max_val)
+    bounds = {"least": min_val, "most": max_val}
+    return in_place("hardtanh", _hardtanh, input, **bounds) if inplace else _hardtanh(input, **bounds)
 
 
 def relu6(input, inplace=False):
-    """min(max(x, 0), 6); its derivative at 0 and 6 is 0.  inplace is computed out of place."""
-    return _hardtanh(input, least=0.0, most=6.0)
+    """min(max(x, 0), 6); its derivative at 0 and 6 is 0.  inplace writes it into input."""
+    return hardtanh(input, 0.0, 6.0, inplace)
 
 
 def mish(input, inplace=False):
-    """x tanh(log(1 + e^x))  (Misra 2019, arXiv 1908.08681).  inplace is computed out of place."""
+    """x tanh(log(1 + e^x))  (Misra 2019, arXiv 1908.08681).  inplace writes it into input."""
     expect_floating("mish", input=input)
-    return input * tanh(softplus(input))
+    return in_place("mish", mish, input) if inplace else input * tanh(softplus(input))
 
 
 def softsign(input):
@@ -219,8 +225,10 @@ SELU_SCALE, SELU_ALPHA = 1.0507009873554804934, 1.6732632423543772848
 
 def selu(input, inplace=False):
     """λ (x where x > 0, else α (e^x - 1)), λ and α such that mean 0 and variance 1 are a stable fixed point of layers
-    (Klambauer et al. 2017, arXiv 1706.02515, eq. 2).  inplace is computed out of place."""
+    (Klambauer et al. 2017, arXiv 1706.02515, eq. 2).  inplace writes it into input."""
     expect_floating("selu", input=input)
+    if inplace:
+        return in_place("selu", selu, input)
     return SELU_SCALE * elu(input, alpha=SELU_ALPHA)
 
 

@@ -7,28 +7,30 @@ import numpy as np
 from tinygen import random
 from tinygen.dtypes import DtypeError, ShapeError
 from tinygen.ops.device import beside
+from tinygen.ops.elementwise import mul
+from tinygen.ops.overwrite import in_place
 from tinygen.tensor import Tensor
 
 
 def dropout(input, p=0.5, training=True, inplace=False):
     """In training zero each element with probability p and scale the others by 1 / (1 - p).  shape -> shape
 
-    The mask comes from `tinygen.random`'s default generator.  inplace is accepted and computed out of place.
+    The mask comes from `tinygen.random`'s default generator.  inplace writes the result into input.
     """
-    return _dropout("dropout", input, p, training, input.shape)
+    return _dropout("dropout", input, p, training, inplace, input.shape)
 
 
 def dropout2d(input, p=0.5, training=True, inplace=False):
     """`dropout` of whole channels  (Tompson et al. 2014, arXiv 1411.4280).  (N, C, …) -> (N, C, …)
 
-    inplace is accepted and computed out of place.
+    inplace writes the result into input.
     """
     if input.ndim < 2:
         raise ShapeError(f"dropout2d: found input {input.shape}, expected (N, C, …)")
-    return _dropout("dropout2d", input, p, training, input.shape[:2] + (1,) * (input.ndim - 2))
+    return _dropout("dropout2d", input, p, training, inplace, input.shape[:2] + (1,) * (input.ndim - 2))
 
 
-def _dropout(operation: str, input, p: float, training: bool, shape: tuple):
+def _dropout(operation: str, input, p: float, training: bool, inplace: bool, shape: tuple):
     if not 0 <= p <= 1:
         raise ValueError(f"{operation}: found p={p}, expected a probability")
     if not training or p == 0 or input.numel() == 0:
@@ -36,10 +38,11 @@ def _dropout(operation: str, input, p: float, training: bool, shape: tuple):
     if not input.is_floating_point():
         raise DtypeError(f"{operation}: found dtype {input.dtype}, expected a floating dtype")
     if p == 1:
-        return input * beside(input, np.zeros(shape, input.dtype))
-    kept = random.default_stream(input.device).uniform(shape) >= np.float32(p)
-    with np.errstate(over="ignore"):
-        scale = input.dtype.type(1 / (1 - p))
-    return input * Tensor._wrap(
-        kept * scale if np.isfinite(scale) else np.where(kept, scale, scale.dtype.type(0))
-    )
+        factor = beside(input, np.zeros(shape, input.dtype))
+    else:
+        kept = random.default_stream(input.device).uniform(shape) >= np.float32(p)
+        with np.errstate(over="ignore"):
+            scale = input.dtype.type(1 / (1 - p))
+        factor = kept * scale if np.isfinite(scale) else np.where(kept, scale, scale.dtype.type(0))
+        factor = Tensor._wrap(factor)
+    return in_place(operation, mul, input, factor) if inplace else input * factor

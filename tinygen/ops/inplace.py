@@ -1,4 +1,4 @@
-"""Methods that overwrite their Tensor: the operation out of place, then `Tensor._in_place` takes the result over."""
+"""Methods that overwrite their Tensor: the operation out of place, whose result `overwrite.take_over` then writes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tinygen.dtypes import DtypeError
 from tinygen.ops import activation, creation, gather, pointwise, sampling
 from tinygen.ops import elementwise as e
 from tinygen.ops import pointwise as p
+from tinygen.ops.overwrite import in_place, take_over
 from tinygen.ops.shape import expand
 from tinygen.tensor import Tensor, as_tensor
 
@@ -18,14 +19,15 @@ from tinygen.tensor import Tensor, as_tensor
 def _of(operation):
     """The in-place form of a public operation, with the same arguments."""
 
-    def in_place(input, *args, **named):
-        return input._in_place(name, operation(input, *args, **named))
+    def method(input, *args, **named):
+        return in_place(name, operation, input, *args, **named)
 
     name = f"{operation.__name__}_"
-    in_place.__name__ = in_place.__qualname__ = name
-    in_place.__doc__ = f"`{operation.__name__}`, written into input"
-    in_place.__signature__ = inspect.signature(operation)
-    return in_place
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"`{operation.__name__}`, written into input"
+    method.__signature__ = inspect.signature(operation)
+    method.of = operation
+    return method
 
 
 add_, sub_, mul_, div_, pow_, remainder_, floor_divide_ = map(
@@ -53,7 +55,7 @@ relu_, sigmoid_, tanh_ = map(_of, (activation.relu, activation.sigmoid, activati
 
 def copy_(input, src, non_blocking=False):
     """Take over the numbers of another Tensor, which broadcasts and is cast.  non_blocking has no effect."""
-    return input._in_place("copy_", expand(as_tensor(src).to(input), input.shape))
+    return take_over(input, "copy_", expand(as_tensor(src).to(input), input.shape))
 
 
 def fill_(input, value):
@@ -63,12 +65,14 @@ def fill_(input, value):
             raise RuntimeError(
                 f"fill_: found value {value.shape}, expected a number or a Tensor without dimensions"
             )
-        return input._in_place("fill_", expand(e.cast(value, dtype=input.dtype), input.shape))
+        return take_over(input, "fill_", expand(e.cast(value, dtype=input.dtype), input.shape))
     if input.dtype.kind in "iu":
         limits = np.iinfo(input.dtype)
         if not limits.min <= value <= limits.max:
             raise RuntimeError(f"fill_: the value {value} does not fit into {input.dtype}")
-    return input._in_place("fill_", creation.full(input.shape, value, dtype=input.dtype, device=input.device))
+    return take_over(
+        input, "fill_", creation.full(input.shape, value, dtype=input.dtype, device=input.device)
+    )
 
 
 def zero_(input):
@@ -86,30 +90,30 @@ def uniform_(input, a=0.0, b=1.0):
             f"uniform_: found bounds a={a} and b={b}, expected a <= b, both finite in {input.dtype}"
         )
     u = creation.rand_like(input)._data
-    return input._in_place("uniform_", Tensor._wrap(random.between(a, b, u, input.dtype)))
+    return take_over(input, "uniform_", Tensor._wrap(random.between(a, b, u, input.dtype)))
 
 
 def normal_(input, mean=0.0, std=1.0):
     """Fill with N(mean, std²)"""
-    return input._in_place("normal_", mean + std * creation.randn_like(input))
+    return take_over(input, "normal_", mean + std * creation.randn_like(input))
 
 
 def bernoulli_(input, p=0.5):
     """Fill with 1 with probability p, a number or a Tensor that broadcasts, else 0"""
     chance = p if isinstance(p, Tensor) else creation.full((), p, dtype=np.float64, device=input.device)
     drawn = sampling.bernoulli(expand(chance, input.shape))
-    return input._in_place("bernoulli_", e.cast(drawn, dtype=input.dtype))
+    return take_over(input, "bernoulli_", e.cast(drawn, dtype=input.dtype))
 
 
 def _refused(name: str):
-    def in_place(input, *args, **named):
+    def refused(input, *args, **named):
         raise NotImplementedError(
             f"{name}_: a Tensor does not change its shape in place; use x = x.{name}(…)"
         )
 
-    in_place.__name__ = in_place.__qualname__ = f"{name}_"
-    in_place.__doc__ = f"Refused: use `{name}`"
-    return in_place
+    refused.__name__ = refused.__qualname__ = f"{name}_"
+    refused.__doc__ = f"Refused: use `{name}`"
+    return refused
 
 
 REFUSED = {f"{name}_": _refused(name) for name in ("squeeze", "unsqueeze", "transpose", "t")}

@@ -1,0 +1,159 @@
+"""Writing to a Tensor in place: the values, and what the graph has to know of it.
+
+In the graph nothing is overwritten.  A write gives the Tensor the place in the graph of a result computed out of place.
+Every other view of the written memory gets the operation `overwritten` as its place: its old elements where they were
+left alone, the result's elsewhere.  So gradients are exact, of any order; what was saved of the old values is found out
+by its version.
+"""
+
+from __future__ import annotations
+
+import weakref
+
+import numpy as np
+
+from tinygen import dtypes, kernels
+from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.grad_mode import is_grad_enabled
+from tinygen.memory import is_shared, other_views
+from tinygen.ops import elementwise as e
+from tinygen.ops import gather, index
+from tinygen.ops.shape import expand, reshape
+from tinygen.primitive import primitive
+from tinygen.tensor import Tensor, as_tensor
+
+
+@primitive
+def _lay(x, *, layout, size):
+    """The elements of a view in the stretch of memory that it shows, zeros elsewhere.  layout.shape -> (size,)"""
+    return kernels.lay(x, layout, size)
+
+
+@primitive
+def _pick(x, *, layout):
+    """The elements of a stretch of memory that a view shows.  (size,) -> layout.shape"""
+    return kernels.pick(x, layout)
+
+
+_lay.vjp(lambda g, layout: _pick(g, layout=layout))
+_pick.vjp(lambda g, x_shape, layout: _lay(g, layout=layout, size=x_shape[0]))
+
+
+@primitive
+def _overwritten(x, values, *, kept, own, written, size):
+    """What a view shows after another view of the same `size` elements of memory was overwritten with `values`
+
+    kept, own   where x keeps its elements, and its layout; written: the layout of the view that was overwritten
+    """
+    return kernels.array_module(x).where(kept, x, kernels.pick(kernels.lay(values, written, size), own))
+
+
+# each element comes from one of the two
+_overwritten.vjp(
+    lambda g, kept: e.keep(g, mask=kept),
+    lambda g, kept, own, written, size: _pick(
+        _lay(e.keep(g, mask=~kept), layout=own, size=size), layout=written
+    ),
+)
+
+
+def _after_write(view, values, places):
+    """`view` as the graph knows it after `values` were written to another view; places as of kernels.common_layout."""
+    size, own, written = places
+    ones = kernels.array_module(values._data).ones(values.shape, np.bool_)
+    kept = Tensor._wrap(~kernels.pick(kernels.lay(ones, written, size), own))
+    return _overwritten(view, values, kept=kept, own=own, written=written, size=size)
+
+
+def is_recorded(operation: str, x, *others) -> bool:
+    """Whether the graph has to know of a write to x that `others` take part in."""
+    if not is_grad_enabled():
+        return False
+    if x._family is not None and x._family.unrecorded:
+        raise RuntimeError(
+            f"{operation}: x {x.shape} is a view, made under no_grad, of a Tensor that requires a gradient, which "
+            "would miss the write; write under no_grad, or take the view outside of it"
+        )
+    return any(isinstance(t, Tensor) and t._requires_grad for t in (x, *others, *other_views(x)))
+
+
+def _operand(operation: str, x, *others):
+    """x for an operation whose result will overwrite it: a copy where that would change what the operation saves."""
+    return e.clone(x) if is_shared(x) and is_recorded(operation, x, *others) else x
+
+
+def in_place(name: str, operation, input, *args, **named):
+    """operation(input, ...), written into input."""
+    return take_over(input, name, operation(_operand(name, input, *args, *named.values()), *args, **named))
+
+
+def take_over(x, operation: str, result):
+    """Give x the values of `result`, which is `operation` on x computed out of place, and its place in the graph."""
+    if result.shape != x.shape:
+        raise ShapeError(f"{operation}: the result {result.shape} does not fit into x {x.shape}")
+    if dtypes.category(result.dtype) > dtypes.category(x.dtype):
+        raise DtypeError(f"{operation}: a result of dtype {result.dtype} cannot be stored in x {x.dtype}")
+    if not is_recorded(operation, x, result):
+        return x._write(result._data)
+    views = [(view, kernels.common_layout(view._data, x._data)) for view in other_views(x)]
+    views = [(view, places) for view, places in views if places is not None]
+    if any(t._edge is None and t._requires_grad for t in (x, *(view for view, _ in views))):
+        raise RuntimeError(
+            f"{operation}: a leaf that requires a gradient, or a view of it, cannot be changed in place; use no_grad()"
+        )
+    if result.dtype != x.dtype:
+        result = e.cast(result, dtype=x.dtype)
+    elif result._data.base is not None or is_shared(result):
+        result = e.clone(result)
+    if not result._requires_grad and x._requires_grad:  # the gradient of what was there is 0, not unknown
+        everything = kernels.common_layout(x._data, x._data)
+        result = result if everything is None else _after_write(x, result, everything)
+    if is_shared(x):
+        x._write(result._data)
+        for view, places in views:
+            _move_in_graph(view, _after_write(view, result, places))
+    else:
+        x._point_at(result._data)
+        x._guard = result._guard
+    _move_in_graph(x, result)
+    return x
+
+
+def _move_in_graph(x, result) -> None:
+    """Give x the place that `result` has, and a retained gradient with it."""
+    if x._edge is not None and x._edge.retained is not None and result._edge is not None:
+        if x._edge.retained() is x:
+            x._edge.retained, result._edge.retained = None, weakref.ref(x)
+    x._edge, x._requires_grad = result._edge, result._requires_grad
+
+
+def set_item(x, places, value) -> None:
+    """x[places] = value, recorded: the part as a view, into which the value is copied"""
+    operation, part = "x[...] = value", x
+    steps = index.steps(places, x._data)
+    kind = kernels.array_module(x._data).ndarray
+    arrays = steps.pop() if steps and any(isinstance(i, kind) for i in steps[-1]) else None
+    for step in steps:
+        part = index._getitem(part, index=step)
+    if arrays is None:
+        take_over(part, operation, _fitted(value, part, part.shape))
+    else:
+        value = _fitted(value, part, part._data[arrays].shape)
+        take_over(part, operation, gather._index_put(_operand(operation, part, value), value, index=arrays))
+
+
+def _fitted(value, x, shape: tuple):
+    """What is assigned, as a Tensor of x's dtype in the shape of the places it goes to."""
+    if not isinstance(value, Tensor):
+        numbers = np.empty(shape, x.dtype)
+        index.assign(numbers, (), value)
+        return as_tensor(numbers).to(x.device)
+    lead = value.ndim - len(shape)
+    if lead > 0 and all(n == 1 for n in value.shape[:lead]):
+        value = reshape(value, value.shape[lead:])
+    try:
+        return expand(value.to(x), shape)
+    except ShapeError:
+        raise ShapeError(
+            f"x[...] = value: found value {value.shape}, expected a shape that broadcasts to {shape}"
+        ) from None
