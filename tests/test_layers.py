@@ -13,7 +13,7 @@ PACKAGE = Path(tinygen.__file__).resolve().parent
 KERNELS = Path(tinygen.kernels.__file__).resolve().parent
 
 # which parts of tinygen each part may import; a part that is not named here may not be imported at all
-FOUNDATION = {"devices", "dtypes", "grad_mode", "hooks", "printing", "size"}
+FOUNDATION = {"devices", "dtypes", "grad_mode", "hooks", "memory", "printing", "size"}
 TAPE = FOUNDATION | {
     *("argument_types", "autograd", "calls", "conversion", "gradcheck", "legacy", "primitive", "tensor")
 }
@@ -27,6 +27,7 @@ BELOW = {
     "hooks": set(),
     "printing": {"dtypes"},
     "size": set(),
+    "memory": {"grad_mode"},
     "autograd": TAPE | {"ops"},
     "primitive": TAPE,
     "argument_types": TAPE,

@@ -22,14 +22,14 @@ class Guard:
     saves     how many tape entries hold this memory: while any does, `.numpy()` hands out a read-only view (cupy's
               arrays cannot be read-only: on a GPU the version alone tells)
     exposed   somebody outside may hold a writable NumPy array of it: what the tape saves of it is a copy
-    aliased   another Tensor outside the graph was made over this memory: by detach, `.data`, copy or Parameter
+    holders   the Tensors over this memory, if there ever was more than one
     """
 
-    __slots__ = ("aliased", "saves", "shared", "version", "views")
+    __slots__ = ("holders", "saves", "shared", "version", "views")
 
     def __init__(self, shared: bool = False) -> None:
         self.version = self.saves = 0
-        self.aliased, self.shared = False, shared  # shared: the memory was somebody else's from the start
+        self.shared, self.holders = shared, None  # shared: the memory was somebody else's from the start
         self.views: tuple = ()  # weak references to the writable views that were handed out
 
     @property
@@ -40,66 +40,82 @@ class Guard:
         """Remember a view; every view made of it must keep it alive."""
         self.views = (*(known for known in self.views if known() is not None), weakref.ref(view))
 
+    def hold(self, *tensors) -> None:
+        """Know these Tensors as holders."""
+        if self.holders is None:
+            self.holders = Holders()
+        self.holders.add(*tensors)
+
+    def others(self, tensor) -> list:
+        """The living holders but `tensor`."""
+        if self.holders is None:
+            return []
+        living = [known() for known in list(self.holders.known.values())]
+        return [t for t in living if t is not None and t is not tensor and t._guard is self]
+
     def __reduce__(self):
         return Guard, ()  # copied or unpickled memory is new: nothing is saved of it
 
 
+class Holders:
+    """Weak references to Tensors, by identity; those to Tensors that are gone are dropped now and then."""
+
+    __slots__ = ("known", "limit")
+    lock = threading.Lock()  # several threads may take views of one parameter
+
+    def __init__(self) -> None:
+        self.known, self.limit = {}, 8
+
+    def add(self, *tensors) -> None:
+        with self.lock:
+            if len(self.known) >= self.limit:
+                self.known = {key: t for key, t in self.known.items() if t() is not None}
+                self.limit = 8 + 2 * len(self.known)
+            for tensor in tensors:
+                self.known[id(tensor)] = weakref.ref(tensor)
+
+
 class Family:
-    """Tensors made from one another by view operations, held weakly.  A detached Tensor begins a family of its own.
+    """Stands for the Tensors that view operations made from one another.  A detached Tensor has none, or its own.
 
     unrecorded   they are views, made under no_grad, of a Tensor that requires a gradient: the graph does not know them
     """
 
-    __slots__ = ("limit", "members", "unrecorded")
-    lock = threading.Lock()  # several threads may take views of one parameter
+    __slots__ = ("unrecorded",)
 
-    def __init__(self, first, unrecorded: bool = False) -> None:
-        self.members, self.limit, self.unrecorded = [weakref.ref(first)], 8, unrecorded
-
-    def add(self, tensor) -> None:
-        with self.lock:
-            if len(self.members) >= self.limit:
-                self.members = [member for member in self.members if member() is not None]
-                self.limit = 8 + 2 * len(self.members)
-            self.members.append(weakref.ref(tensor))
+    def __init__(self, unrecorded: bool = False) -> None:
+        self.unrecorded = unrecorded
 
 
 def alias(tensor, other) -> None:
     """Let a new Tensor outside the graph share the guard of another one over the same memory."""
     if other._guard is None:
         other._guard = Guard()
-    other._guard.aliased = True
     tensor._guard = other._guard
+    tensor._guard.hold(other, tensor)
 
 
 def join(view, tensor) -> None:
     """Make the result of a view operation on `tensor` one of its family."""
+    alias(view, tensor)
     if tensor._requires_grad and not _mode.recording:
-        alias(view, tensor)
-        view._family = Family(view, unrecorded=True)
+        view._family = Family(unrecorded=True)
         return
-    if tensor._guard is None:
-        tensor._guard = Guard()
-    view._guard = tensor._guard
     if tensor._family is None:
-        tensor._family = Family(tensor)
+        tensor._family = Family()
     view._family = tensor._family
-    view._family.add(view)
 
 
 def other_views(tensor) -> list:
-    """The living views of a Tensor's memory, itself not among them."""
+    """The living views of a Tensor's memory that its graph knows, itself not among them."""
     family = tensor._family
-    if family is None:
-        return []
-    members = [member() for member in family.members]
-    return [m for m in members if m is not None and m is not tensor and m._family is family]
+    return [] if family is None else [t for t in tensor._guard.others(tensor) if t._family is family]
 
 
 def is_shared(tensor) -> bool:
     """Whether anything but the Tensor itself may look at its memory."""
     guard = tensor._guard
-    return guard is not None and (guard.aliased or guard.exposed or bool(other_views(tensor)))
+    return guard is not None and (guard.exposed or bool(guard.others(tensor)))
 
 
 def owner(array):

@@ -425,14 +425,14 @@ class Tensor:
         """What `copy` and `pickle` take along: no graph; of a guard only who shares the memory, as they still will."""
         if self._edge is not None:
             raise RuntimeError("only leaf Tensors can be copied or pickled; use x.detach(), or x.clone()")
-        guard = self._guard if self._guard is not None and self._guard.aliased else None
+        guard = self._guard if self._guard is not None and self._guard.others(self) else None
         return self._data, self._requires_grad, None if self.grad is None else self.grad.detach(), guard
 
     def __setstate__(self, state) -> None:
         self._data, self._requires_grad, self.grad, self._guard = state
         self._edge = self._family = None
         if self._guard is not None:
-            self._guard.aliased = True
+            self._guard.hold(self)
 
     def __copy__(self):
         copy = _new(type(self))

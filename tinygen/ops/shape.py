@@ -8,8 +8,8 @@ import operator
 import numpy as np
 
 from tinygen import dtypes, kernels
-from tinygen.autograd import _shares
 from tinygen.dtypes import ShapeError
+from tinygen.memory import shares
 from tinygen.ops.elementwise import cast, clone
 from tinygen.primitive import primitive
 
@@ -207,7 +207,7 @@ def repeat(input, *sizes, repeats=None):
 
 def copied(result, input):
     """`result`, which was made of `input`, as memory of its own: what NumPy gives as a view, PyTorch gives as a copy"""
-    return clone(result) if _shares(result._data, input._data) else result
+    return clone(result) if shares(result._data, input._data) else result
 
 
 def contiguous(input):

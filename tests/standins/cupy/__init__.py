@@ -24,7 +24,7 @@ from numpy import (
     uint64,
 )
 
-from cupy import cuda
+from cupy import cuda, lib
 from cupy._array import ndarray
 from cupy._functions import *  # noqa: F403
 from cupy._ufuncs import *  # noqa: F403
