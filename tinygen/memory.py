@@ -7,6 +7,7 @@ graph (`tinygen/ops/inplace.py`).
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 
@@ -61,7 +62,7 @@ class Holders:
     """Weak references to Tensors, by identity; those to Tensors that are gone are dropped now and then."""
 
     __slots__ = ("known", "limit")
-    lock = threading.Lock()  # several threads may take views of one parameter
+    lock = threading.RLock()  # several threads may take views of one parameter, and so may a signal's handler
 
     def __init__(self) -> None:
         self.known, self.limit = {}, 8
@@ -73,6 +74,14 @@ class Holders:
                 self.limit = 8 + 2 * len(self.known)
             for tensor in tensors:
                 self.known[id(tensor)] = weakref.ref(tensor)
+
+
+def _open_lock() -> None:
+    """In a forked child there is no other thread to open it."""
+    Holders.lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_open_lock)
 
 
 class Family:

@@ -8,12 +8,8 @@ import numpy as np
 
 from tinygen import dtypes, kernels
 from tinygen.ops.checks import expect_floating, expect_one_dtype, floating, no_bools
-<<<<<<< HEAD
 from tinygen.ops.elementwise import abs, clamp, exp, flat, keep, where
-=======
-from tinygen.ops.elementwise import abs, clamp, exp, keep, where
 from tinygen.ops.overwrite import in_place
->>>>>>> d5e39b2 (in-place operations on shared memory, x[i] = value and inplace=True are written and recorded)
 from tinygen.ops.pointwise import erf
 from tinygen.ops.shape import chunk
 from tinygen.primitive import primitive
