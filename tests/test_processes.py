@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import textwrap
 import threading
 
 import numpy as np
@@ -102,6 +103,59 @@ print(os.waitpid(child, 0)[1])
 thread.join()
 """
     assert run(code, XDG_CACHE_HOME=str(tmp_path)) == "0\n"
+
+
+SCRIPT = """
+import sys
+import numpy as np
+import tinygen as tg, tinygen.nn.functional as F
+
+class Numbers:
+    def __len__(self): return 4
+    def __getitem__(self, i):
+        x = (tg.arange(256 * 512).reshape(256, 512) / 1000 + i).requires_grad_()
+        (F.layer_norm(x, (512,)).softmax(0) ** 2).sum().backward()
+        return np.array(x.grad.numpy())
+
+def check(found, right): print(all((np.asarray(a) == b).all() for a, b in zip(found, right, strict=True)), flush=True)
+
+if __name__ == "__main__":
+    numbers = Numbers()
+    right = [numbers[i] for i in range(4)]
+"""
+
+
+def run_script(tmp_path, code: str) -> str:
+    """A program in a file, as the methods that start a fresh Python need it"""
+    (tmp_path / "program.py").write_text(SCRIPT + textwrap.indent(textwrap.dedent(code), "    "))
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "program.py")],
+        env={**os.environ, "NUMBA_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_workers_that_start_afresh(method, tmp_path):
+    code = f"""
+        import multiprocessing
+        with multiprocessing.get_context("{method}").Pool(1) as pool:
+            check(pool.map(numbers.__getitem__, range(4)), right)
+    """
+    assert run_script(tmp_path, code) == "True\n"
+
+
+def test_the_workers_of_pytorchs_data_loader(tmp_path):
+    pytest.importorskip("torch")
+    code = """
+        from torch.utils.data import DataLoader
+        check(DataLoader(numbers, batch_size=None, num_workers=2, timeout=60), right)
+    """
+    assert run_script(tmp_path, code) == "True\n"
 
 
 @pytest.mark.parametrize("layer", LAYERS)
