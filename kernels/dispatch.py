@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 _registry: dict[str, Kernel] = {}
-_forced: dict[int, dict[str, Forced]] = {}  # by thread: what its `use` asks for
+_used = False  # whether anything was ever forced
 
 # Where a variant for the GPU can also run on numpy arrays: a .cu source compiled for this CPU, a numba kernel in
 # numba's simulator.
@@ -31,9 +31,10 @@ class Forced(NamedTuple):
 
 
 class _Here(threading.local):
-    """The forced call with on=... that is running in this thread."""
+    """Of this thread: the forced call with on=... that is running, and what its `use` asks for."""
 
     forced: Forced | None = None
+    wanted: dict[str, Forced] = {}  # noqa: RUF012  never written to, but replaced
 
 
 _here = _Here()
@@ -121,8 +122,8 @@ class Kernel:
         first = _first(args[0])
         array_of_cpu = isinstance(first, np.ndarray)
         device = "cpu" if array_of_cpu else device_of(first)
-        if _forced and self.name in (forced := _forced.get(threading.get_ident(), ())):
-            return self._run_forced(forced[self.name], device, args, attrs)
+        if _used and self.name in _here.wanted:
+            return self._run_forced(_here.wanted[self.name], device, args, attrs)
         if device == "cuda":
             load_gpu_variants()
         elif not array_of_cpu:  # a NumPy scalar: nothing to be fast about
@@ -201,18 +202,13 @@ def use(*, on: str | None = None, order: str = "forward", checked: bool = False,
             raise ValueError(
                 f"use: {name} has no variant {variant!r}{where}; known: {', '.join(sorted(known)) or 'none'}"
             )
-    thread = threading.get_ident()
-    before = _forced.get(thread, {})
-    _forced[thread] = before | {
-        name: Forced(variant, on, order, checked) for name, variant in variants.items()
-    }
+    global _used
+    _used, outside = True, _here.wanted
+    _here.wanted = outside | {name: Forced(variant, on, order, checked) for name, variant in variants.items()}
     try:
         yield
     finally:
-        if before:
-            _forced[thread] = before
-        else:
-            _forced.pop(thread, None)
+        _here.wanted = outside
 
 
 @contextmanager

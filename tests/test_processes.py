@@ -295,4 +295,4 @@ def test_a_forced_variant_is_the_thread_s_own():
             kernels.matmul(x, x)
     leave.set()
     thread.join()
-    assert calls == [("matmul", "reference")] and not kernels.dispatch._forced
+    assert calls == [("matmul", "reference")] and not kernels.dispatch._here.wanted
