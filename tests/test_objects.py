@@ -11,7 +11,7 @@ import tinygen as tg
 from tinygen import data, kernels, nn, optim, random
 from tinygen.nn import functional as F
 from tinygen.optim import lr_scheduler
-from tinygen.run import Run
+from tinygen.run import Run, RunError
 
 CLASSES = {  # of what is handed out, by module
     "tinygen": "Tensor device profile",
@@ -115,3 +115,18 @@ def test_devices_at_a_prompt(name, index):
     assert type(d.type) is str and d.index == index and d == tg.device(d) and hash(d) == hash(name)
     for twin in (copy.copy(d), copy.deepcopy(d), pickle.loads(pickle.dumps(d))):
         assert twin == d and type(twin) is tg.device
+
+
+def test_a_run_is_opened_without_its_config(tmp_path):
+    models = importlib.import_module("tinygen.models")
+    vae = importlib.import_module("tinygen.models.vae")
+    Run.create("vae", vae.Config(batch=7), out=tmp_path / "run")
+    run = models.open_run(tmp_path / "run")
+    assert run.config == vae.Config(batch=7) and run.model == "vae"
+    assert repr(run) == f"Run({str(tmp_path / 'run')!r}, model='vae', step=0)"
+    config = tmp_path / "run" / "config.json"
+    for name in ("nonsense", "shared", "../vae", ""):
+        config.write_text(config.read_text().replace('"model": "vae"', f'"model": "{name}"'))
+        with pytest.raises(RunError):
+            models.open_run(tmp_path / "run")
+        config.write_text(config.read_text().replace(f'"model": "{name}"', '"model": "vae"'))

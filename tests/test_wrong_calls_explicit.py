@@ -161,3 +161,60 @@ def test_functions_refuse_numpy_arrays_and_operators_take_them():
     ):
         with pytest.raises(TypeError, match=r"(mul|exp|sum|maximum): \w+ is a ndarray, expected a Tensor"):
             call()
+
+
+@pytest.mark.parametrize(
+    "module, name, said",
+    [
+        (tinygen, "linalg", "; use NumPy's, numpy.linalg, on x.detach().numpy()"),
+        (tinygen, "hstack", "; use cat or stack"),
+        (tinygen, "softplus", "; there is tinygen.nn.functional.softplus"),
+        (tinygen, "sigmoid_", "; there is the method x.sigmoid_(…)"),
+        (tinygen, "zeros_lik", "; the closest names are zeros_like"),
+        (tinygen, "kron", ""),
+        (tinygen, "fft", "; use numpy.fft on x.detach().numpy()"),
+        (nn, "Adam", "; there is tinygen.optim.Adam"),
+        (nn, "relu", "; there is tinygen.relu"),
+        (nn, "GRU", "; write the step with Linear"),
+        (functional, "Linear", "; there is tinygen.nn.Linear"),
+        (optim, "Lion", ""),
+    ],
+)
+def test_what_is_there_instead(module, name, said):
+    """A name that is not there, where it is, or a name spelt nearly so: never one that only shares letters."""
+    with pytest.raises(AttributeError) as raised:
+        getattr(module, name)
+    assert str(raised.value) == f"{module.__name__} does not have {name!r}{said}"
+
+
+def test_a_good_reason_is_not_followed_by_a_signature():
+    x = tinygen.ones(2, requires_grad=True)
+    y = (x * x).sum()
+    y.backward()
+    for again in (y.backward, lambda: tinygen.autograd.grad(y, x), lambda: tinygen.autograd.backward(y)):
+        with pytest.raises(RuntimeError) as raised:
+            again()
+        assert str(raised.value) == (
+            "backward through mul a second time: what it saved was freed by the first; "
+            "call the first with retain_graph=True"
+        )
+    with pytest.raises(NotImplementedError) as raised:
+        x.squeeze_()
+    assert str(raised.value).startswith(
+        "squeeze_: a Tensor does not change its shape in place; use x = x.squeeze"
+    )
+    with pytest.raises(TypeError, match="Generator: found seed 'a', expected a whole number"):
+        tinygen.manual_seed("a")
+
+
+@pytest.mark.parametrize("draw", ["plot", "scatter", "hist", "imshow", "bar"])
+def test_a_plot_of_what_requires_a_gradient_ends_in_one_sentence(draw):
+    figure = pytest.importorskip("matplotlib.figure")
+    axes = figure.Figure().add_subplot()
+    for x in (tinygen.ones(2, 2, requires_grad=True), tinygen.ones(2, 2, requires_grad=True) * 2):
+        x = x if draw in ("imshow", "plot") else x[0]
+        with pytest.raises(RuntimeError, match=r"use x\.detach\(\)") as raised:
+            getattr(axes, draw)(*[x] * (2 if draw in ("scatter", "bar") else 1))
+        assert raised.value.__context__ is None and "\n" not in str(raised.value)
+        getattr(axes, draw)(*[x.detach()] * (2 if draw in ("scatter", "bar") else 1))
+    assert draw != "plot" or len(axes.plot(tinygen.arange(3.0), tinygen.ones(3, 4))) == 4

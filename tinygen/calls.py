@@ -145,6 +145,7 @@ def check_types(function, name: str, args: tuple, kwargs: dict) -> None:
     signature = inspect.signature(function)
     arguments = signature.bind(*args, **kwargs).arguments
     several = next((p.name for p in signature.parameters.values() if p.kind is p.VAR_POSITIONAL), None)
+    several = None if several == "args" else several  # of a function that takes anything
     if (
         several
         and several not in arguments
@@ -186,7 +187,10 @@ def _explain(function, name: str, error: Exception, args: tuple, kwargs: dict):
     known = type(error).__module__.startswith(("builtins", "numpy", DtypeError.__module__))
     if not isinstance(error, _REWRITTEN) or not known:
         return None  # an error with a type of its own says what it is
-    if str(error).startswith(f"{name}:") and not isinstance(error, (AttributeError, KeyError)):
+    told = str(error).startswith(
+        (f"{name}:", "backward of ", "backward through ")
+    )  # all that there is to say
+    if told and not isinstance(error, (AttributeError, KeyError)):
         return None
     raise _kind(error)(
         f"{name}: {_what(error, signature, args, kwargs)}; {_found_and_expected(name, signature, args, kwargs)}"
@@ -242,7 +246,7 @@ def _what(error: Exception, signature, args, kwargs) -> str:
     """An attribute that was not there mostly means an argument that is no Tensor."""
     if isinstance(error, AttributeError) and hasattr(error, "obj"):
         for name, value in signature.bind(*args, **kwargs).arguments.items():
-            if value is error.obj and not isinstance(value, Tensor):
+            if value is error.obj and name != "self" and not isinstance(value, Tensor):
                 return f"{name} is a {type(value).__name__}, expected a Tensor"
     return str(error)
 
@@ -265,17 +269,69 @@ def absent(module: str, namespace: dict):
     def __getattr__(name: str):
         if name.startswith("_"):
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        import difflib
-
-        known = [n for n in namespace if not n.startswith("_")]
-        close = difflib.get_close_matches(name, known, 3, 0.5)
-        hint = f"; the closest names are {', '.join(close)}" if close else ""
-        raise AttributeError(f"{module} does not have {name!r}{hint}")
+        raise AttributeError(f"{module} does not have {name!r}{_hint(name, namespace)}")
 
     return __getattr__
 
 
-ASKED_ALL_THE_TIME = {"dim", "numel", "is_floating_point", "detach"}  # and without arguments to get wrong
+_NUMPYS = "use NumPy's, numpy.linalg, on x.detach().numpy()"
+INSTEAD = {  # names of PyTorch that are not here: what to use
+    **dict.fromkeys(
+        "linalg inverse det slogdet cholesky qr svd eig eigh solve lstsq pinverse".split(), _NUMPYS
+    ),
+    "fft": "use numpy.fft on x.detach().numpy()",
+    **dict.fromkeys("hstack vstack dstack column_stack row_stack".split(), "use cat or stack"),
+    "tile": "use x.repeat(…)",
+    **dict.fromkeys(
+        "bfloat16 complex64 complex128 cfloat".split(), "NumPy's dtypes are used: float16, float32, float64"
+    ),
+    "Generator": "use tinygen.manual_seed(seed), or tinygen.random.Generator(seed)",
+    **dict.fromkeys("get_rng_state set_rng_state".split(), "use tinygen.random.get_state and set_state"),
+    "initial_seed": "use tinygen.random.get_state",
+    **dict.fromkeys(
+        "jit compile amp onnx distributed multiprocessing".split(), "leave it out: nothing takes its place"
+    ),
+    "sparse": "every Tensor is dense",
+    "utils": "batches are in tinygen.data, checkpoints in tinygen.save and tinygen.load",
+    **dict.fromkeys("median quantile mode kthvalue".split(), "use x.sort()"),
+    **dict.fromkeys("RNN LSTM GRU RNNCell LSTMCell GRUCell".split(), "write the step with Linear"),
+    **dict.fromkeys(
+        "Transformer TransformerEncoder TransformerEncoderLayer TransformerDecoder TransformerDecoderLayer".split(),
+        "write the block with MultiheadAttention, LayerNorm and Linear",
+    ),
+    **dict.fromkeys("DataParallel parallel SyncBatchNorm".split(), "one device is used"),
+}
+
+
+def _hint(name: str, namespace: dict) -> str:
+    """Where PyTorch's name is here, what takes its place, or which names are spelt nearly so; "" if none does."""
+    import difflib
+
+    import tinygen
+
+    places = {"tinygen": tinygen, "tinygen.nn": tinygen.nn, "tinygen.nn.functional": tinygen.nn.functional}
+    for place, other in {**places, "tinygen.optim": tinygen.optim}.items():
+        if name in vars(other) and vars(other) is not namespace and not inspect.ismodule(vars(other)[name]):
+            return f"; there is {place}.{name}"
+    if name in vars(Tensor):
+        return f"; there is the method x.{name}(…)"
+    if name in INSTEAD:
+        return f"; {INSTEAD[name]}"
+    known = [n for n, value in namespace.items() if not n.startswith("_") and not inspect.ismodule(value)]
+    close = difflib.get_close_matches(name, known, 3, 0.8)
+    close = close or [
+        n for n in known if len(n) > 4 and n[:3] + n[-2:] == name[:3] + name[-2:]
+    ]  # Convolution2d
+    return f"; the closest names are {', '.join(close[:3])}" if close else ""
+
+
+ASKED_ALL_THE_TIME = {
+    "dim",
+    "numel",
+    "is_floating_point",
+    "detach",
+    "to_numpy",
+}  # and without arguments to get wrong
 
 
 def public_methods(cls) -> None:

@@ -96,6 +96,8 @@ class Generator:
     """
 
     def __init__(self, seed: int = 0) -> None:
+        if not isinstance(seed, (int, float, np.number)):
+            raise TypeError(f"Generator: found seed {seed!r}, expected a whole number")
         if not -(2**63) <= seed < 2**64:
             raise ValueError(f"seed {seed} does not fit 64 bits")
         self.seed = int(seed) % 2**64

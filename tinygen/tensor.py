@@ -204,6 +204,10 @@ class Tensor:
             return array.astype(dtype)
         return array.copy() if copy else array
 
+    def to_numpy(self) -> np.ndarray:
+        """The values to look at, read-only: under this name, which is pandas', matplotlib asks for what it draws."""
+        return self.__array__()
+
     def item(self):
         """The only element as a Python number."""
         if self._data.size != 1:
@@ -424,7 +428,10 @@ class Tensor:
     def __getstate__(self):
         """What `copy` and `pickle` take along: no graph; of a guard only who shares the memory, as they still will."""
         if self._edge is not None:
-            raise RuntimeError("only leaf Tensors can be copied or pickled; use x.detach(), or x.clone()")
+            raise RuntimeError(
+                "only leaf Tensors can be copied or pickled, not results of recorded operations; use x.detach() "
+                "(to plot it, too), or x.clone()"
+            )
         guard = self._guard if self._guard is not None and self._guard.others(self) else None
         return self._data, self._requires_grad, None if self.grad is None else self.grad.detach(), guard
 
