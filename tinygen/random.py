@@ -112,9 +112,15 @@ class Generator:
 _default = Generator(0)
 _counter = 0
 _drawing = threading.RLock()  # no two threads draw the same numbers
-os.register_at_fork(
-    before=_drawing.acquire, after_in_parent=_drawing.release, after_in_child=_drawing.release
-)
+
+
+def _open_lock() -> None:
+    """In a forked child there is no other thread to open it."""
+    global _drawing
+    _drawing = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_open_lock)
 
 
 def manual_seed(seed: int) -> None:
