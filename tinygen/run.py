@@ -298,7 +298,7 @@ class Run:
             raise RunError(f"{e.filename or path or self.folder}: {what}: {e.strerror or e}") from e
 
     def _occupy(self, resume) -> bool:
-        """Make, check, lock and tidy the folder.  -> whether it already holds a run"""
+        """Make, check and lock the folder.  -> whether it already holds a run"""
         with self._errors("cannot make the run folder"):
             self.folder.mkdir(parents=True, exist_ok=True)
             visible = [name for name in os.listdir(self.folder) if not name.startswith(".")]

@@ -39,7 +39,12 @@ def tell(text: str) -> None:
 
 
 def silence(stream) -> None:
-    """Send to nowhere what could not be written: else it is tried again at exit, which changes the exit status."""
+    """Send to nowhere what could not be written: else it is tried again at exit, which changes the exit status.
+
+    Only of the process's own streams: what a program put in their place is not ours to close.
+    """
+    if stream not in (sys.__stdout__, sys.__stderr__):
+        return
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
