@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygen.kernels.accumulation import FLOAT16, in_float32
 from tinygen.kernels.dispatch import Kernel, array_module, for_readers
+from tinygen.kernels.reduce import sum
 
 matmul = Kernel("matmul")
 
@@ -22,7 +23,7 @@ def matmul_reference(x, w):
 @in_float32()
 def matmul_widened(x, w):
     """float16 in float32: by BLAS, which has no float16, and NumPy would add one after the other."""
-    return np.matmul(x, w)
+    return matmul(x, w)
 
 
 def _column_times_row(x, w) -> bool:
@@ -37,6 +38,29 @@ def matmul_rank_one(x, w):
     an axpy, which skips zeros: 0 * inf would be 0.
     """
     return np.dot(x, w)
+
+
+PIECE = 128  # terms
+
+
+def _few_long_sums(x, w) -> bool:
+    return x.shape[-1] >= 8 * PIECE and x.shape[-2] * w.shape[-1] <= 4096 and x.dtype.char in "fd"
+
+
+@matmul.variant("pieces", usable=_few_long_sums)
+def matmul_pieces(x, w):
+    """Few sums of many terms, PIECE of them at a time, and then the sums of the pieces.
+
+    BLAS adds hundreds of terms one after the other, and all of them where a vector is multiplied.
+    """
+    pieces = x.shape[-1] // PIECE
+    whole = pieces * PIECE
+    left = x[..., :whole].reshape(*x.shape[:-1], pieces, PIECE).swapaxes(-2, -3)
+    right = w[..., :whole, :].reshape(*w.shape[:-2], pieces, PIECE, w.shape[-1])
+    parts = np.matmul(left, right)  # (..., pieces, M, N)
+    total = sum(parts, (parts.ndim - 3,))
+    total += np.matmul(x[..., whole:], w[..., whole:, :])
+    return total
 
 
 MOST = 4  # blocks

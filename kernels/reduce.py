@@ -10,7 +10,7 @@ from tinygen.kernels.accumulation import wide, wide_running, widened
 from tinygen.kernels.dispatch import Kernel, array_module
 
 DIRECT = 128  # numbers that may be added one after the other
-CHAIN = 32  # as many at most, where more are summed in steps
+CHAIN = 16  # as many at most, where more are summed in steps
 ROWS = 128  # rows that one thread adds up at a time
 LONG = 1 << 16  # elements; fewer are summed by one thread before another has begun
 

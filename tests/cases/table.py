@@ -12,6 +12,7 @@ A new operation is covered by adding its line; a public name without one fails t
 
 from __future__ import annotations
 
+import functools
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +79,19 @@ def case(
 # makers of inputs
 
 
+def sized(maker):
+    """Makers know the shape they were given, and make the same in another: make.shape, make.sized(*shape)."""
+
+    @functools.wraps(maker)
+    def make_maker(*shape, **options):
+        make = maker(*shape, **options)
+        make.shape, make.sized = shape, lambda *other: make_maker(*other, **options)
+        return make
+
+    return make_maker
+
+
+@sized
 def U(*shape, low=-3, high=3):
     """Numbers between `low` and `high`, at least 0.1 from every multiple of a half."""
 
@@ -88,16 +102,19 @@ def U(*shape, low=-3, high=3):
     return make
 
 
+@sized
 def P(*shape):
     """Positive numbers."""
     return U(*shape, low=0, high=2)
 
 
+@sized
 def V(*shape):
     """Probabilities."""
     return lambda random: np.asarray(random.uniform(0.1, 0.9, shape))
 
 
+@sized
 def D(*shape):
     """Distinct numbers, at least 0.1 apart."""
 
@@ -110,11 +127,13 @@ def D(*shape):
     return make
 
 
+@sized
 def N(*shape, low=0, high=3):
     """Whole numbers low..high-1."""
     return lambda random: np.asarray(random.integers(low, high, shape))
 
 
+@sized
 def B(*shape):
     """Bools, both kinds."""
     return lambda random: np.asarray(np.resize(random.permutation([True, False, True, False, True]), shape))
@@ -137,6 +156,9 @@ def constant(make):
         return make(random)
 
     make_constant.constant, make_constant.exact = True, getattr(make, "exact", False)
+    if hasattr(make, "sized"):
+        make_constant.shape = make.shape
+        make_constant.sized = lambda *shape: constant(make.sized(*shape))
     return make_constant
 
 
