@@ -301,7 +301,6 @@ def test_backward_hooks_say_what_to_use():
         lambda: nn.ReLU().register_full_backward_hook(print),
         lambda: nn.ReLU().register_full_backward_pre_hook(print),
         lambda: nn.ReLU().register_backward_hook(print),
-        lambda: tg.ones(1, requires_grad=True).register_hook(print),
     ):
         with pytest.raises(NotImplementedError, match="retain_grad"):
             refused()
