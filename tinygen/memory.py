@@ -23,10 +23,10 @@ class Guard:
     saves     how many tape entries hold this memory: while any does, `.numpy()` hands out a read-only view (cupy's
               arrays cannot be read-only: on a GPU the version alone tells)
     exposed   somebody outside may hold a writable NumPy array of it: what the tape saves of it is a copy
-    holders   the Tensors over this memory, if there ever was more than one
+    holders   weak references to the Tensors over this memory, if there ever was more than one
     """
 
-    __slots__ = ("holders", "saves", "shared", "version", "views")
+    __slots__ = ("holders", "limit", "saves", "shared", "version", "views")
 
     def __init__(self, shared: bool = False) -> None:
         self.version = self.saves = 0
@@ -41,78 +41,80 @@ class Guard:
         """Remember a view; every view made of it must keep it alive."""
         self.views = (*(known for known in self.views if known() is not None), weakref.ref(view))
 
-    def hold(self, *tensors) -> None:
-        """Know these Tensors as holders."""
+    def hold(self, tensor, family) -> None:
+        """Know a Tensor as a holder.  Threads may do so at once: a list's append is whole."""
+        tensor._guard, tensor._family = self, family
         if self.holders is None:
-            self.holders = Holders()
-        self.holders.add(*tensors)
+            self.holders, self.limit = [], 8
+        self.holders.append(_ref(tensor))
+        if len(self.holders) > self.limit:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Drop the references to Tensors that are gone."""
+        with _forgetting:
+            known = list(self.holders)
+            living = [holder for holder in known if holder() is not None]
+            self.holders[: len(known)] = living  # what another thread appends meanwhile comes after these
+            self.limit = 8 + 2 * len(living)
 
     def others(self, tensor) -> list:
         """The living holders but `tensor`."""
-        if self.holders is None:
-            return []
-        living = [known() for known in list(self.holders.known.values())]
+        living = [holder() for holder in list(self.holders or ())]
         return [t for t in living if t is not None and t is not tensor and t._guard is self]
 
     def __reduce__(self):
         return Guard, ()  # copied or unpickled memory is new: nothing is saved of it
 
 
-class Holders:
-    """Weak references to Tensors, by identity; those to Tensors that are gone are dropped now and then."""
-
-    __slots__ = ("known", "limit")
-    lock = threading.RLock()  # several threads may take views of one parameter, and so may a signal's handler
-
-    def __init__(self) -> None:
-        self.known, self.limit = {}, 8
-
-    def add(self, *tensors) -> None:
-        with self.lock:
-            if len(self.known) >= self.limit:
-                self.known = {key: t for key, t in self.known.items() if t() is not None}
-                self.limit = 8 + 2 * len(self.known)
-            for tensor in tensors:
-                self.known[id(tensor)] = weakref.ref(tensor)
+_ref = weakref.ref
+_forgetting = threading.RLock()  # a signal's handler may come in between
 
 
 def _open_lock() -> None:
     """In a forked child there is no other thread to open it."""
-    Holders.lock = threading.RLock()
+    global _forgetting
+    _forgetting = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_open_lock)
 
 
 class Family:
-    """Stands for the Tensors that view operations made from one another.  A detached Tensor has none, or its own.
+    """Stands for the Tensors that view operations made from one another; a detached Tensor begins another one.
 
     unrecorded   they are views, made under no_grad, of a Tensor that requires a gradient: the graph does not know them
     """
 
-    __slots__ = ("unrecorded",)
+    __slots__ = ()
+    unrecorded = False
 
-    def __init__(self, unrecorded: bool = False) -> None:
-        self.unrecorded = unrecorded
+
+class UnrecordedFamily(Family):
+    __slots__ = ()
+    unrecorded = True
+
+
+def _family(tensor) -> Family:
+    """A Tensor's family; from its first view or alias on it has one, and its guard knows it as a holder."""
+    if tensor._family is None:
+        guard = Guard() if tensor._guard is None else tensor._guard
+        guard.hold(tensor, Family())
+    return tensor._family
 
 
 def alias(tensor, other) -> None:
     """Let a new Tensor outside the graph share the guard of another one over the same memory."""
-    if other._guard is None:
-        other._guard = Guard()
-    tensor._guard = other._guard
-    tensor._guard.hold(other, tensor)
+    _family(other)
+    other._guard.hold(tensor, Family())
 
 
 def join(view, tensor) -> None:
     """Make the result of a view operation on `tensor` one of its family."""
-    alias(view, tensor)
+    family = tensor._family or _family(tensor)
     if tensor._requires_grad and not _mode.recording:
-        view._family = Family(unrecorded=True)
-        return
-    if tensor._family is None:
-        tensor._family = Family()
-    view._family = tensor._family
+        family = UnrecordedFamily()
+    tensor._guard.hold(view, family)
 
 
 def other_views(tensor) -> list:

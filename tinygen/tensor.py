@@ -15,7 +15,7 @@ from tinygen import devices, dtypes, printing
 from tinygen.devices import CPU, CUDA, HOST, device
 from tinygen.dtypes import DtypeError
 from tinygen.hooks import RemovableHandle
-from tinygen.memory import Guard, alias
+from tinygen.memory import Family, Guard, alias
 from tinygen.size import Size
 
 
@@ -439,7 +439,7 @@ class Tensor:
         self._data, self._requires_grad, self.grad, self._guard = state
         self._edge = self._family = None
         if self._guard is not None:
-            self._guard.hold(self)
+            self._guard.hold(self, Family())
 
     def __copy__(self):
         copy = _new(type(self))
