@@ -29,6 +29,7 @@ def sum_reference(x, dims: tuple, keepdims: bool = False):
         accumulated = wide(x.dtype)
         total = x.sum(axis=dims, keepdims=keepdims, dtype=accumulated)
         return total if accumulated is x.dtype else total.astype(x.dtype)
+    dims = tuple(d % x.ndim for d in dims)
     if x.size > LONG and (shape := _middle(x, dims)):
         return _sum_of_middle(x, shape).reshape(_kept(x.shape, dims, keepdims))
     return _sum_in_steps(x, dims).reshape(_kept(x.shape, dims, keepdims))

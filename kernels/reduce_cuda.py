@@ -14,6 +14,7 @@ source = CudaSource("reduce.cu")
 BLOCKS = 528  # that keep a large card reading: 4 for each of an H100's 132 multiprocessors
 SLICE_OF_A_ROW = 4096  # numbers at least
 SLICE_OF_COLUMNS = 256  # rows at least
+LONGEST_OF_A_ROW, LONGEST_OF_COLUMNS = 1 << 17, 1 << 12  # of a slice: a thread adds 128 numbers, or fours, in turn
 
 
 def _sum(x, dims: tuple, keepdims: bool, stage):
@@ -54,7 +55,9 @@ def _two_stage(x):
         return array_module(x).zeros((A, B), np.float32)
     rows = B == 1
     column_blocks = -(-B // 32)
-    slices = min(-(-BLOCKS // (A * column_blocks)), -(-R // (SLICE_OF_A_ROW if rows else SLICE_OF_COLUMNS)))
+    shortest = SLICE_OF_A_ROW if rows else SLICE_OF_COLUMNS
+    longest = LONGEST_OF_A_ROW if rows else LONGEST_OF_COLUMNS
+    slices = max(min(-(-BLOCKS // (A * column_blocks)), -(-R // shortest)), -(-R // longest))
     slice = -(-R // slices) + 3 & ~3
     slices = -(-R // slice)
     y = array_module(x).empty((A, slices, B), np.float32)
