@@ -14,7 +14,8 @@ source = CudaSource("reduce.cu")
 BLOCKS = 528  # that keep a large card reading: 4 for each of an H100's 132 multiprocessors
 SLICE_OF_A_ROW = 4096  # numbers at least
 SLICE_OF_COLUMNS = 256  # rows at least
-LONGEST_OF_A_ROW, LONGEST_OF_COLUMNS = 1 << 17, 1 << 12  # of a slice: a thread adds 128 numbers, or fours, in turn
+LONGEST_OF_A_ROW = 1 << 17  # numbers of a slice: a thread adds 128 of them in turn
+LONGEST_OF_COLUMNS = 1 << 12  # rows of a slice: a thread adds 128 sums of four in turn
 
 
 def _sum(x, dims: tuple, keepdims: bool, stage):
