@@ -67,10 +67,10 @@ def _add_turned_product(out, x, n, h, t0, t1, s):
 
 
 @njit(**_options)
-def _soften(s, keys, top, shift, fade, total):
+def _soften(s, keys, top, shift, fade, block, total):
     """A block's weights, with the maximum m and the sum l moved on, and the factor by which the past fades:
 
-    m' = max(m, max_t s),  s <- exp(s - m'),  fade = exp(m - m'),  l <- l fade + Σ_t s
+    m' = max(m, max_t s),  s <- exp(s - m'),  fade = exp(m - m'),  block = Σ_t s,  l <- l fade + block
     """
     width = s.shape[1]
     fade[:] = top
@@ -80,12 +80,14 @@ def _soften(s, keys, top, shift, fade, total):
     for i in range(width):
         shift[i] = top[i] if top[i] > -np.inf else 0
         fade[i] = decay(fade[i] - shift[i])
-        total[i] *= fade[i]
+        block[i] = 0
     for t in range(keys):
         for i in range(width):
             weight = decay(s[t, i] - shift[i])
             s[t, i] = weight
-            total[i] += weight
+            block[i] += weight
+    for i in range(width):
+        total[i] = total[i] * fade[i] + block[i]
 
 
 @njit(**_options)
@@ -136,7 +138,7 @@ def _forward(q, k, v, bias, scale, causal, y, lse, part, parts):
     turned, s = np.empty((D, width), q.dtype), np.empty((keys, width), q.dtype)
     sums = np.empty((E, width), q.dtype)
     top, shift = np.empty(width, q.dtype), np.empty(width, q.dtype)
-    fade, total = np.empty(width, q.dtype), np.empty(width, q.dtype)
+    fade, total, added = np.empty(width, q.dtype), np.empty(width, q.dtype), np.empty(width, q.dtype)
     blocks = (L + width - 1) // width
     for item in range(part, batch * heads * blocks, parts):
         head, block = divmod(item, blocks)
@@ -147,7 +149,7 @@ def _forward(q, k, v, bias, scale, causal, y, lse, part, parts):
         for t0 in range(0, min(T, i1) if causal else T, keys):
             t1 = min(t0 + keys, T)
             _scores(s, turned, k, bias, n, h, i0, i1, t0, t1, causal)
-            _soften(s, t1 - t0, top, shift, fade, total)
+            _soften(s, t1 - t0, top, shift, fade, added, total)
             sums *= fade
             _add_turned_product(sums, v, n, h, t0, t1, s)
         for i in range(i1 - i0):

@@ -6,12 +6,16 @@ import numpy as np
 
 from tinygen.kernels.accumulation import in_float32
 from tinygen.kernels.dispatch import Kernel, array_module
-from tinygen.kernels.reduce import largest
+from tinygen.kernels.reduce import largest, sum
 
 softmax = Kernel("softmax")
 softmax_grad = Kernel("softmax_grad")
 log_softmax = Kernel("log_softmax")
 log_softmax_grad = Kernel("log_softmax_grad")
+
+
+def _sum(x, dim):
+    return sum(x, (dim % x.ndim,), keepdims=True)
 
 
 @softmax.reference
@@ -20,7 +24,7 @@ def softmax_reference(x, dim):
     """exp(x - m) / sum(exp(x - m)), m the maximum, so that nothing overflows.  A row of -inf is nan."""
     y = x - largest(x, dim, keepdims=True)
     array_module(x).exp(y, out=y)
-    y /= y.sum(axis=dim, keepdims=True)
+    y /= _sum(y, dim)
     return y
 
 
@@ -29,7 +33,7 @@ def softmax_reference(x, dim):
 def softmax_grad_reference(g, y, dim):
     """gx = y (g - sum(g y))"""
     gx = g * y
-    total = gx.sum(axis=dim, keepdims=True)
+    total = _sum(gx, dim)
     gx -= y * total
     return gx
 
@@ -40,7 +44,7 @@ def log_softmax_reference(x, dim):
     """x - m - log(sum(exp(x - m))), m the maximum."""
     xp = array_module(x)
     y = x - largest(x, dim, keepdims=True)
-    y -= xp.log(xp.exp(y).sum(axis=dim, keepdims=True))
+    y -= xp.log(_sum(xp.exp(y), dim))
     return y
 
 
@@ -49,7 +53,7 @@ def log_softmax_reference(x, dim):
 def log_softmax_grad_reference(g, y, dim):
     """gx = g - exp(y) sum(g)"""
     gx = array_module(y).exp(y)
-    gx *= -g.sum(axis=dim, keepdims=True)
+    gx *= -_sum(g, dim)
     gx += g
     return gx
 

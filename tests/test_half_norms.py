@@ -104,3 +104,26 @@ def test_against_float64(name):
             np.spacing(np.maximum(np.abs(expected), np.float16(6e-5))).astype(float) + 3e-6 * whole
         )  # one unit: half of it by rounding
         assert np.isfinite(found.numpy()).all() and (error <= limit).all(), (name, error.max(), whole)
+
+
+def test_kernels_without_a_tape():
+    """The references take float16 arrays themselves."""
+    from tinygen import kernels
+
+    x = np.zeros((4096, 8), np.float16)
+    assert (kernels.softmax(x, 0) == np.float16(1 / 4096)).all()
+    assert (kernels.log_softmax(x, 0) == np.float16(np.log(1 / 4096))).all()
+    assert not kernels.softmax_grad(x + 300, kernels.softmax(x, 0), 0).any()
+    assert (kernels.log_softmax_grad(x + 20, x - 100, 0) == 20).all()
+    assert (kernels.mean(x + 60000, (0, 1)) == 60000).all()
+    y, mean, var = kernels.normalize(x + 60000, x[0], x[0], (0,), 1e-5)
+    assert y.dtype == np.float16 and mean.dtype == var.dtype == np.float32
+    assert not y.any() and not var.any() and (mean == 60000).all()
+    gx, gweight, gbias = kernels.normalize_grad(x + 1, x, x[0], mean * 0, var + 1, (0,), 0.0, (8,))
+    assert gx.dtype == np.float16 and not gx.any() and not gweight.any() and (gbias == 4096).all()
+    y, _ = kernels.attention(x[:3], x, x + 20, None, scale=1.0, causal=False)
+    assert y.dtype == np.float16 and (y == 20).all()
+    losses, _, _ = kernels.cross_entropy(
+        x.T[..., None], np.zeros((8, 1), np.int64), np.ones((8, 1), np.float16)
+    )
+    assert losses.dtype == np.float16 and (losses == np.float16(np.log(4096))).all()

@@ -196,3 +196,15 @@ def test_the_exponential_is_exact_to_a_few_ulp(dtype, least, error):
     assert np.abs(found / expected - 1).max() < error and found[-1] == 1
     edge = exponentials(np.array([-np.inf, -1e30, least - 0.6, np.nan], dtype))
     assert not edge[:3].any() and np.isnan(edge[3])
+
+
+@pytest.mark.parametrize("D", [4, 20])
+def test_many_keys_as_accurate_as_few(D):
+    """Sums over blocks of keys do not grow their errors: 4,097 keys, some of whose weights are tiny."""
+    x = np.repeat(np.random.default_rng(0).standard_normal((4097, 1)), D, 1).astype(np.float32)
+    wide = x.astype(np.float64)
+    with kernels.use(attention="reference"):
+        right, _ = kernels.attention(wide[:64], wide, wide, None, scale=2 / D, causal=False)
+    with kernels.use(attention="tiled"):
+        found, _ = kernels.attention(x[:64], x, x, None, scale=2 / D, causal=False)
+    assert np.abs(found - right).max() < 3e-6

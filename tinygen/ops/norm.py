@@ -147,10 +147,11 @@ def _last_dims(operation: str, input, normalized_shape, **vectors) -> tuple:
 def rms_norm(input, normalized_shape, weight=None, eps=None):
     """y = x / sqrt(mean(x²) + eps) · weight over the last dimensions  (Zhang & Sennrich 2019, arXiv 1910.07467, eq. 4).
 
-    input (…, *normalized_shape), weight (*normalized_shape) -> the shape of input.  eps is the dtype's by default.
+    input (…, *normalized_shape), weight (*normalized_shape) -> the shape of input.  eps is by default that of the
+    dtype it is computed in.
     """
     dims = _last_dims("rms_norm", input, normalized_shape, weight=weight)
-    eps = float(np.finfo(input.dtype).eps) if eps is None else eps
+    eps = float(np.finfo(kernels.wide(input.dtype)).eps) if eps is None else eps
     return by_float32(_rms_norm, input, weight, dims, eps)
 
 

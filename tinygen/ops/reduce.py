@@ -278,7 +278,7 @@ def _logsumexp(x, *, dims, keepdim):
     xp = kernels.array_module(x)
     largest = kernels.largest(x, dims, keepdims=True)
     largest = xp.where(xp.isfinite(largest), largest, x.dtype.type(0))
-    total = kernels.log(kernels.exp(x - largest).sum(axis=dims, keepdims=True)) + largest
+    total = kernels.log(kernels.sum(kernels.exp(x - largest), dims, True)) + largest
     return total if keepdim else total.squeeze(dims)
 
 
