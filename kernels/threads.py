@@ -62,16 +62,25 @@ def _survive_forks(engine, set_callback) -> None:
     """In a forked child there is no pool: loops run in the thread that calls, OpenBLAS starts threads of its own.
 
     It holds a lock during a product on several threads: the child of a process with other threads of Python's takes
-    one thread for products, which needs no lock.
+    one thread for products, which needs no lock.  And it ends its threads before a fork, which it waits for without end
+    where another thread's jobs run meanwhile: a fork waits for those, and they for the fork.
     """
     addresses = {name: engine.get_global_value_address(name) for name in VARIABLES}
     words = {name: ctypes.c_int32.from_address(place) for name, place in addresses.items()}
     set_blas_threads = blas_function("set_num_threads")
     others = False
 
+    hold_jobs = ctypes.CFUNCTYPE(None)(engine.get_function_address("hold_jobs")) if set_callback else None
+
     def before() -> None:
         nonlocal others
         others = threading.active_count() > 1
+        if hold_jobs is not None:
+            hold_jobs()
+
+    def in_parent() -> None:
+        if hold_jobs is not None:
+            words["jobs_run"].value = 0
 
     def in_child() -> None:
         for word in words.values():
@@ -82,7 +91,7 @@ def _survive_forks(engine, set_callback) -> None:
         if others and set_blas_threads is not None:
             set_blas_threads(1)
 
-    os.register_at_fork(before=before, after_in_child=in_child)
+    os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
 
 
 def blas_function(name: str):
@@ -116,6 +125,7 @@ def _compile(pool, nested, threads: int, one_caller: bool):
     if nested is not None:
         llvm.add_symbol("omp_set_nested", ctypes.cast(nested, ctypes.c_void_p).value)
         code.write_run_jobs(threads)
+        code.write_hold_jobs()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(str(code.module)), machine)
     engine.finalize_object()
     return engine
@@ -140,9 +150,21 @@ class _Code:
             self.void, [self.part_type.as_pointer(), *arrays, self.i64, self.i64, self.i64]
         )
         self.pool = ir.Function(self.module, self.loop_type, "pool_parallel_for")
+        self.sched_yield = self.known("sched_yield", self.i32)
 
     def known(self, name, result, *arguments):
         return self.ir.Function(self.module, self.ir.FunctionType(result, arguments), name)
+
+    def wait_for(self, b, function, lock: str) -> None:
+        """Let others run until a lock is open, then take it."""
+        wait, busy, go = (function.append_basic_block(name) for name in ("wait", "busy", "go"))
+        b.branch(wait)
+        b.position_at_end(wait)
+        b.cbranch(self.taken(b, lock), go, busy)
+        b.position_at_end(busy)
+        b.call(self.sched_yield, [])
+        b.branch(wait)
+        b.position_at_end(go)
 
     def taken(self, b, lock: str):
         """Whether a lock was open, and is now ours."""
@@ -194,8 +216,7 @@ class _Code:
         run_type = ir.FunctionType(void, [i32, job_type.as_pointer(), i32, i64, pointer, i32])
         run = ir.Function(self.module, run_type, "run_jobs")
         _, job, count, size, jobs, extra = run.args
-        entry, wait, busy, go = (run.append_basic_block(name) for name in ("entry", "wait", "busy", "go"))
-        b = ir.IRBuilder(entry)
+        b = ir.IRBuilder(run.append_basic_block())
         context = b.alloca(context_type)
         for place, value in enumerate((job, jobs, size, extra)):
             b.store(value, b.gep(context, [i32(0), i32(place)]))
@@ -203,13 +224,7 @@ class _Code:
         b.store(ir.Constant(pointer, None), args)
         b.store(b.zext(count, i64), counts)
         b.store(i64(1), steps)
-        b.branch(wait)
-        b.position_at_end(wait)
-        b.cbranch(self.taken(b, "jobs_run"), go, busy)
-        b.position_at_end(busy)
-        b.call(self.known("sched_yield", i32), [])
-        b.branch(wait)
-        b.position_at_end(go)
+        self.wait_for(b, run, "jobs_run")
         # a product inside a parallel loop gets threads of its own too; numba allows that for its first thread alone
         b.call(self.known("omp_set_nested", void, i32), [i32(1)])
         # the pool takes its last number of threads as numba's from now on
@@ -219,4 +234,11 @@ class _Code:
         b.call(self.pool, [one, args, counts, steps, context, i64(1), i64(1), b.zext(most, i64)])
         b.call(self.known("pool_set_num_threads", void, i32), [before])
         self.open(b, "jobs_run")
+        b.ret_void()
+
+    def write_hold_jobs(self) -> None:
+        """hold_jobs(): wait until no jobs run, and let none begin"""
+        hold = self.ir.Function(self.module, self.ir.FunctionType(self.void, []), "hold_jobs")
+        b = self.ir.IRBuilder(hold.append_basic_block())
+        self.wait_for(b, hold, "jobs_run")
         b.ret_void()

@@ -90,6 +90,28 @@ print(os.waitpid(child, 0)[1])
     assert run(code) == ["0"]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_forks_during_products_of_other_threads():
+    """OpenBLAS alone hangs: in the fork, or in the child on a lock that is held by no thread of its own."""
+    code = """
+statuses, done = [], threading.Event()
+def multiply():
+    while not done.is_set():
+        x @ w
+threads = [threading.Thread(target=multiply) for _ in range(2)] if shared else []
+[t.start() for t in threads]
+for _ in range(15):
+    child = os.fork()
+    if not child:
+        os._exit(0 if np.allclose(x @ w, before, atol=1e-3) else 1)
+    statuses.append(os.waitpid(child, 0)[1])
+done.set()
+[t.join() for t in threads]
+print(statuses, (x @ w).tobytes() == before.tobytes())
+"""
+    assert " ".join(run(code)) == f"{[0] * 15} True"
+
+
 def test_not_where_fewer_threads_than_jobs_are_allowed():
     assert run("print(shared, (x @ w).tobytes() == before.tobytes())", OMP_THREAD_LIMIT="1") == [
         "False",
