@@ -228,7 +228,7 @@ def test_lines_where_nothing_can_be_drawn_over(clock, capfd):
             shown.append((i, err))
     assert [i for i, _ in shown[:6]] == [10, 20, 40, 80, 160, 320] and len(shown) == 18  # in 4,000 s
     assert {b - a for (a, _), (b, _) in itertools.pairwise(shown[6:])} == {300}
-    assert shown[0][1] == "evaluating: 10 of 4,000, 1:06:30 left\n"
+    assert shown[0][1] == "evaluating 10 of 4,000, 1:06:30 left\n"
 
 
 def test_a_run_says_where_it_is(monkeypatch, capfd):
@@ -236,7 +236,7 @@ def test_a_run_says_where_it_is(monkeypatch, capfd):
     assert cli.main(["train", "fake", "--out", "run", "--steps", "3"]) == 0
     lines = capfd.readouterr().err.splitlines()
     assert lines[0] == "run: steps 0 to 3" and lines[-1].startswith("run: finished step 3")
-    assert re.fullmatch(r"run: step: 1 of 3, loss \d\S*, [\d,]+ images/s, 0:0\d left", lines[1])
+    assert re.fullmatch(r"run: step 1 of 3, loss \d\S*, [\d,]+ images/s, 0:0\d left", lines[1])
 
 
 def test_one_line_that_is_drawn_over_in_a_notebook(monkeypatch, tmp_path):

@@ -44,7 +44,7 @@ class Progress:
             self.bar.close()
 
     def _place(self):
-        return f"{self.what}: {self.done:,}" + (f" of {self.total:,}" if self.total else "")
+        return f"{self.what} {self.done:,}" + (f" of {self.total:,}" if self.total else "")
 
     def _left(self, now):
         done = self.done - self.first
