@@ -48,12 +48,10 @@ def _overwritten(x, values, *, kept, own, written, size):
     return kernels.array_module(x).where(kept, x, kernels.pick(kernels.lay(values, written, size), own))
 
 
-# each element comes from one of the two
+# each element comes from one of the two; those that x keeps lie where none of the values went
 _overwritten.vjp(
     lambda g, kept: e.keep(g, mask=kept),
-    lambda g, kept, own, written, size: _pick(
-        _lay(e.keep(g, mask=~kept), layout=own, size=size), layout=written
-    ),
+    lambda g, own, written, size: _pick(_lay(g, layout=own, size=size), layout=written),
 )
 
 
