@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from functools import partial
@@ -595,3 +596,14 @@ def test_colour_where_grey_is_needed(tmp_path):
         DataError, match="images of cifar10 are 3 x 32 x 32, this network takes 28 x 28 in grey"
     ):
         data.load("cifar10", tmp_path, grey=True)
+
+
+def test_a_user_without_a_home_has_a_temporary_cache(monkeypatch):
+    """$HOME is not set, and the system's list of users does not know this one."""
+
+    def nobody():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", nobody)
+    assert fetch.cache_dir() == Path(tempfile.gettempdir()) / f"tinygen-{os.getuid()}"
