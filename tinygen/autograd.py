@@ -339,7 +339,7 @@ def _accumulate(tensor, g, owned: bool, record: bool) -> None:
         if tensor.grad is None:
             tensor.grad = _own(g, owned, record)
             return
-        if tensor.grad.shape != g.shape:
+        if tensor.grad._data.shape != g._data.shape:
             raise ShapeError(f"backward: found x.grad of shape {tensor.grad.shape}, expected {g.shape} as x")
         with _SetRecording(record):
             tensor.grad = tensor.grad + g
