@@ -129,3 +129,16 @@ def test_truncated_normals_keep_their_bounds(dtype):
     for a, b in ((-0.1, 0.1), (0.1, 0.3), (-2.0, 2.0)):
         drawn = init.trunc_normal_(tg.empty(20_000, dtype=dtype), 0, 1, a, b).double().numpy()
         assert a <= drawn.min() and drawn.max() <= b
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_single_number_is_an_array(dtype):
+    """Of NumPy, whose functions return scalars for arrays without dimensions."""
+    x = tg.rand((), dtype=dtype)
+    for drawn in (
+        x,
+        tg.randint(0, 5, (), dtype=dtype),
+        x.bernoulli(),
+        tg.empty((), dtype=dtype).uniform_(1, 2),
+    ):
+        assert type(drawn._data) is np.ndarray and drawn.dtype == dtype and drawn.shape == ()

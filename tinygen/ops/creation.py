@@ -15,7 +15,7 @@ from tinygen.tensor import Tensor, as_tensor
 
 def finish(array, requires_grad: bool) -> Tensor:
     dtypes.category(array.dtype)
-    result = Tensor._wrap(array)
+    result = Tensor._wrap(np.asarray(array) if isinstance(array, np.generic) else array)
     return result.requires_grad_() if requires_grad else result
 
 
