@@ -19,7 +19,9 @@ def add_arguments(parser) -> None:
         help="conv2d, softmax, vae, kernels, steps, …: with the ladder of variants",
     )
     parser.add_argument("--device", default="cpu", metavar="cpu|cuda", help="where to compute (default cpu)")
-    parser.add_argument("--json", metavar="FILE", help="write what was measured")
+    parser.add_argument(
+        "--json", metavar="FILE", help="write what was measured; --scaling: and its picture, in .png"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="default OMP_NUM_THREADS, else all cores")
     parser.add_argument("--repeat", type=int, default=15, metavar="N", help="turns of each side (default 15)")
     parser.add_argument("--quick", action="store_true", help="5 turns, no torch.compile")
@@ -40,6 +42,10 @@ def bench(argv, *, names, device, json, threads, repeat, quick, no_torch, scalin
         raise ValueError(f"--scaling: takes no names; found {', '.join(names)}")
     if scaling and device != "cpu":
         raise ValueError(f"--scaling: measures on the CPU; found --device {device}")
+    if scaling and json is not None and Path(json).suffix == ".png":
+        raise ValueError(
+            f"--json: found {json}, in whose place --scaling draws its picture; choose another name"
+        )
     from tinygen.benchmarks import bench, gpu, report
     from tinygen.benchmarks import scaling as growth
 

@@ -62,6 +62,7 @@ ROWS = {
         table="images",
     ),
     "ddpm-fashion-mnist": dict(train="ddpm --data fashion-mnist", table="images"),
+    "classifier-glyphs": dict(train="classifier", table="images"),
     "classifier-mnist": dict(train="classifier --data mnist", table="images"),
     "classifier-fashion-mnist": dict(train="classifier --data fashion-mnist --steps 6000", table="images"),
     **mode_table.ROWS,

@@ -20,6 +20,7 @@ from tinygen.metrics.frechet import expect_enough
 from tinygen.metrics.images import FEATURES
 from tinygen.models.latent import LatentSpace
 from tinygen.nn import functional as F
+from tinygen.pictures import by_class
 from tinygen.progress import progress
 from tinygen.terminal import say
 
@@ -291,11 +292,17 @@ def latent_space(run, generator) -> LatentSpace:
     return LatentSpace(draw, lambda z: decoded(net, z), run.config.data)
 
 
-def pictures(run, net, labels: np.ndarray | None = None) -> None:
-    """What the generator makes of the same 64 noises each time, and the curves of what was logged."""
-    n = 64 if labels is None else len(labels)
-    run.image("samples", drawn(net, n, 0, labels), columns=8 if labels is None else 10)
-    run.plot_losses("mean")
+UNITS = dict.fromkeys(("d_real", "d_fake"), "mean answer of D")
+UNITS |= dict.fromkeys(("grad_d", "grad_g"), "norm of the gradient")
+UNITS |= dict.fromkeys(("diversity", "nearest"), "times that of real images")
+
+
+def pictures(run, net, classes: int | None = None) -> None:
+    """What the generator makes of the same noises each time, 64 or 10 of each class, and the curves of the log."""
+    labels = np.tile(np.arange(classes), 10) if classes else None
+    run.sheet("samples", by_class(drawn(net, 64 if labels is None else len(labels), 0, labels), labels))
+    unit = "nats" if LOSSES[getattr(run.config, "loss", "wasserstein")].discriminator is _classify else "loss"
+    run.plot_losses(UNITS | dict.fromkeys(("loss", "loss_g"), unit))
 
 
 def log_measures(run, net, classes: int | None = None) -> None:
@@ -308,11 +315,13 @@ def device_of(net):
     return next(iter(net.parameters())).device
 
 
-def measured(run, n: int, draw: Callable, data_name: str | None, data_dir: str | None, labels=None) -> dict:
+def measured(
+    run, n: int, draw: Callable, data_name: str | None, data_dir: str | None, labels=None, alone: bool = True
+) -> dict:
     """What `tinygen eval` prints of the n images that `draw()` makes, and of labels that were asked for (n,).
 
-    Where the run's data has no evaluator, one line says so, and nothing is drawn or measured; other data without one,
-    or with images of another shape, are refused.
+    Data without an evaluator are refused, and such with images of another shape.  With alone=False, for a model that
+    has more to measure, one line says that the run's own data have none, and nothing is drawn.
     """
     name = data_name or run.config.data
     refuse_other_shape(run, name)
@@ -320,7 +329,7 @@ def measured(run, n: int, draw: Callable, data_name: str | None, data_dir: str |
     try:
         evaluator = load_evaluator(name)
     except MetricError as e:
-        if name != run.config.data:
+        if alone or name != run.config.data:
             raise
         say(f"{run.folder}: {e}")
         return found

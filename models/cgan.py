@@ -30,11 +30,13 @@ class Config(Checked):
     data: str = "glyphs"  # glyphs, mnist or fashion-mnist
     data_dir: str | None = None  # where the data set's files are
     seed: int = 0  # of the initial parameters and of everything drawn in training
-    steps: int = 20_000  # training steps
+    steps: int = 20_000  # training steps of both networks
     batch: int = 64  # real images a step, and as many generated ones
     lr: float = 2e-4  # of Adam, whose first beta is 0.5
     lr_ratio: float = 1.0  # the discriminator's rate in the generator's
-    loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = "non_saturating"  # of both
+    loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = (
+        "non_saturating"  # of both networks
+    )
     latent: int = 100  # dimensions of the noise
     ema: float = 0.999  # decay of the averaged generator that draws the images; 0 for none
     measure_every: int | None = None  # steps between measures of the images, fd and inception_score
@@ -113,8 +115,7 @@ def train(config: Config, run: Run | None = None) -> Run:
             adversarial.log_measures(run, adversarial.averaged(generator, ema, CLASSES), CLASSES)
         run.log(loss=loss_d, loss_g=loss_g)
         if run.every(config.pictures_every) or run.done == config.steps:
-            ten_of_each = np.repeat(np.arange(CLASSES), 10)
-            adversarial.pictures(run, adversarial.averaged(generator, ema, CLASSES), ten_of_each)
+            adversarial.pictures(run, adversarial.averaged(generator, ema, CLASSES), CLASSES)
     return run
 
 
@@ -133,12 +134,17 @@ def sample(
     run: Run,
     n: int,
     *,
-    seed: int = 0,
+    seed: int = 0,  # of the latents z
     label: int | None = None,  # the class to draw; without it one after the other
 ) -> np.ndarray:
     """n images of z ~ N(0, 1).  -> (n, 28, 28) in [0, 1]"""
     net = adversarial.trained(run, build(run.config)[0], CLASSES)
     return adversarial.drawn(net, n, seed, wanted(n, label))
+
+
+def labels_drawn(run: Run, n: int, label: int | None = None) -> np.ndarray:
+    """The labels of the n images of `sample`.  -> (n,)"""
+    return wanted(n, label)
 
 
 def wanted(n: int, label: int | None) -> np.ndarray:
@@ -159,7 +165,10 @@ def latent_space(run: Run, label: int | None = None) -> LatentSpace:
     def decode(z: np.ndarray) -> np.ndarray:
         return adversarial.decoded(net, z[:, :-1], z[:, -1].astype(np.int64))
 
-    return LatentSpace(draw, decode, run.config.data, held=1)
+    def told(z: np.ndarray) -> list[str]:
+        return [f"class {label:.0f}" for label in z[:, -1]]
+
+    return LatentSpace(draw, decode, run.config.data, held=1, told=told)
 
 
 def evaluate(

@@ -2,6 +2,7 @@
 
 The evaluators that ship with tinygen were made by
 
+    tinygen train classifier                                      tinygen eval RUN: accuracy 0.9999
     tinygen train classifier --data mnist                         tinygen eval RUN: accuracy 0.9938
     tinygen train classifier --data fashion-mnist --steps 6000    tinygen eval RUN: accuracy 0.9242
     python -m tinygen.models.classifier RUN                       writes tinygen/metrics/weights/DATA.safetensors

@@ -30,7 +30,9 @@ class Config(Checked):
     batch: int = 64  # real images a step, and as many generated ones
     lr: float = 2e-3  # of Adam, whose first beta is 0.5; the paper's is 2e-4
     lr_ratio: float = 1.0  # the discriminator's rate in the generator's
-    loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = "non_saturating"  # of both
+    loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = (
+        "non_saturating"  # of both networks
+    )
     norm: Literal["batch", "spectral", "none"] = "batch"  # of the discriminator's layers
     depth: int = 3  # strides of 2 in each network
     width: int = 32  # channels of the outer layers; every stride doubles them
@@ -131,7 +133,12 @@ def train(config: Config, run: Run | None = None) -> Run:
 resumable_changes = adversarial.resumable_changes
 
 
-def sample(run: Run, n: int, *, seed: int = 0) -> np.ndarray:
+def sample(
+    run: Run,
+    n: int,
+    *,
+    seed: int = 0,  # of the latents z
+) -> np.ndarray:
     """n images of z ~ N(0, 1).  -> (n, 28, 28), or (n, 3, 32, 32), in [0, 1]"""
     return adversarial.drawn(adversarial.trained(run, build(run.config)[0]), n, seed)
 

@@ -28,7 +28,7 @@ from tinygen.models.dit import DiT
 from tinygen.models.noise_schedule import SCHEDULES, NoiseSchedule
 from tinygen.models.samplers import Prediction, Sampling
 from tinygen.models.unet import UNet
-from tinygen.pictures import gif
+from tinygen.pictures import Sheet, by_class, gif
 from tinygen.progress import progress
 from tinygen.random import Generator
 from tinygen.run import Run
@@ -52,7 +52,7 @@ class Config(Checked):
     lr: float = 1e-3  # of Adam; grows in the first steps and falls to 0 with a cosine
     net: Literal["unet", "dit"] = "unet"  # which network, unet.py or dit.py
     width: int = 32  # channels of the U-Net's outer blocks; of the DiT's tokens 3 times as many
-    noise_levels: int = 1000  # T
+    noise_levels: int = 1000  # T, the levels from an image to noise
     schedule: Literal["linear", "cosine", "sigmoid"] = "cosine"  # of beta, see noise_schedule.py
     predict: Literal["eps", "x0", "v"] = "x0"  # what the network says of x_t: its noise, its image, or both
     variance: Literal["small", "large", "learned"] = "large"  # of the reverse steps, see noise_schedule.py
@@ -302,6 +302,11 @@ def sample(
     return denoising.drawn(trained_denoiser(run, sampling), n, seed, classes_asked(run.config, n, label))
 
 
+def labels_drawn(run: Run, n: int, label: int | None = None) -> np.ndarray | None:
+    """The labels of the n images of `sample`; None where there are none.  -> (n,)"""
+    return classes_asked(run.config, n, label)
+
+
 def trained_denoiser(run: Run, sampling: dict) -> Denoiser:
     """That of a run's checkpoint, with the sampler flags that were given."""
     sampling = make_config(Sampling, sampling)
@@ -327,7 +332,13 @@ def evaluate(
     net = trained(run, flags.weights)
     denoiser = denoiser_of(net, run.config, flags)
     found = adversarial.measured(
-        run, samples, lambda: denoising.drawn(denoiser, samples, 0, labels), data, data_dir, labels
+        run,
+        samples,
+        lambda: denoising.drawn(denoiser, samples, 0, labels),
+        data,
+        data_dir,
+        labels,
+        alone=False,
     )
     if "images" in found:
         found |= asdict(flags) | {"sampling_steps": len(denoiser.visited) - 1}
@@ -383,11 +394,12 @@ def pictures(run: Run, net, ema) -> None:
     denoiser = denoiser_of(averaged(net, ema), run.config, Sampling())
     columns = CLASSES if run.config.conditional else 8
     labels = classes_asked(run.config, 8 * columns, None)
-    run.image("samples", denoising.drawn(denoiser, 8 * columns, 0, labels), columns)
-    frames = denoising.trajectory(denoiser, 4, 0, classes_asked(run.config, 4, None))
-    run.image("denoising", denoising.strip(frames), columns=denoising.STRIP)
-    run.write(f"samples/denoising-{run.done:06d}.gif", gif(denoising.animated(frames)))
-    run.plot_losses("mean since the line before")
+    run.sheet("samples", by_class(denoising.drawn(denoiser, 8 * columns, 0, labels), labels))
+    labels = classes_asked(run.config, 4, None)
+    frames = denoising.trajectory(denoiser, 4, 0, labels)
+    run.sheet("denoising", denoising.strip(frames, labels))
+    run.write(f"samples/denoising-{run.done:06d}.gif", gif(denoising.animated(frames, labels)))
+    run.plot_losses("bits a dimension" if run.config.loss == "bound" else "squared error")
 
 
 def explored(
@@ -400,8 +412,8 @@ def explored(
     walk: Walk | None = None,  # rows from a test image to another, between their noises
     inpaint: Part | None = None,  # fill in a part of test images
     **sampling: Sampling,
-) -> tuple[np.ndarray, int]:
-    """What `tinygen sample --strip`, `--walk` and `--inpaint` draw: n rows of images, and how many are in a row."""
+) -> Sheet:
+    """What `tinygen sample --strip`, `--walk` and `--inpaint` draw: n rows of images."""
     if bool(strip) + bool(walk) + bool(inpaint) != 1:
         raise FlagError("--strip, --walk, --inpaint: expected one of them")
     for name, given in {"label": label is not None, "guidance": sampling.get("guidance", 1) != 1}.items():
@@ -409,7 +421,7 @@ def explored(
             raise FlagError(f"--{name}: not with --walk and --inpaint, which start from test images")
     labels, denoiser = classes_asked(run.config, n, label), trained_denoiser(run, sampling)
     if strip:
-        return denoising.strip(denoising.trajectory(denoiser, n, seed, labels)), denoising.STRIP
+        return denoising.strip(denoising.trajectory(denoiser, n, seed, labels), labels)
     images = load(run.config.data, run.config.data_dir).test_images.reshape(-1, *denoiser.shape)
     return denoising.explored(denoiser, images, n, seed, walk, inpaint)
 
@@ -417,4 +429,4 @@ def explored(
 def animation(run: Run, n: int, *, seed: int = 0, label: int | None = None, **sampling: Sampling) -> list:
     """The sheets of `tinygen sample -o FILE.gif`: n images on their way out of noise, x_t above x_0."""
     labels = classes_asked(run.config, n, label)
-    return denoising.animated(denoising.trajectory(trained_denoiser(run, sampling), n, seed, labels))
+    return denoising.animated(denoising.trajectory(trained_denoiser(run, sampling), n, seed, labels), labels)

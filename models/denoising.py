@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from tinygen import no_grad, tensor
 from tinygen.flags import FlagError
 from tinygen.models import samplers
-from tinygen.models.latent import COLUMNS, PATHS
+from tinygen.models.latent import COLUMNS, PATHS, WAY
 from tinygen.models.noise_schedule import NoiseSchedule
 from tinygen.models.samplers import Sampling
-from tinygen.pictures import grid
+from tinygen.pictures import Sheet
 from tinygen.progress import progress
 from tinygen.random import Generator
 
@@ -100,28 +100,43 @@ def pixels(x: np.ndarray) -> np.ndarray:
 # From noise to image, moment by moment
 
 
-def trajectory(denoiser: Denoiser, n: int, seed: int, label=None) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Every x_t on the way to n images, with the image that the network saw in it; at last the image, twice."""
+class Frame(NamedTuple):
+    """A moment on the way to n images: x_t, and the image that the network saw in it, as pictures take them."""
+
+    t: int
+    x: np.ndarray
+    x0: np.ndarray
+
+
+def trajectory(denoiser: Denoiser, n: int, seed: int, label=None) -> list[Frame]:
+    """Every moment on the way to n images; at last, at 0, the image twice."""
     x, frames = denoiser.noise(n, seed), []
     steps = iter(progress(range(len(denoiser.visited) - 1), "denoising"))
-    for (_, x_next, x0), _ in zip(denoiser.states(x, seed, label), steps):
-        frames.append((pixels(x.cpu().numpy()), pixels(x0.cpu().numpy())))
+    for t, (_, x_next, x0), _ in zip(denoiser.visited, denoiser.states(x, seed, label), steps):
+        frames.append(Frame(int(t), pixels(x.cpu().numpy()), pixels(x0.cpu().numpy())))
         x = x_next
     next(steps, None)
     image = pixels(x.cpu().numpy())
-    return [*frames, (image, image)]
+    return [*frames, Frame(0, image, image)]
 
 
-def strip(frames: list) -> np.ndarray:
-    """STRIP moments from left to right: for each image a row of x_t, and below it one of x_0.  -> (2 n STRIP, H, W)"""
-    both = np.stack([np.stack(frame) for frame in moments(frames, STRIP)], axis=2)  # (2, n, STRIP, H, W)
-    return both.swapaxes(0, 1).reshape(-1, *both.shape[3:])
+def strip(frames: list[Frame], label=None) -> Sheet:
+    """STRIP moments from left to right: for each image a row of x_t, and below it one of x_0.  2 n STRIP images"""
+    shown = moments(frames, STRIP)
+    both = np.stack([np.stack([frame.x, frame.x0]) for frame in shown], axis=2)  # (2, n, STRIP, H, W)
+    classes = [""] * both.shape[1] if label is None else [f"class {c}: " for c in label]
+    beside = [f"{c}{row}" for c in classes for row in ("x_t", "x_0 seen")]
+    over = [f"t {frame.t}" for frame in shown]
+    return Sheet(both.swapaxes(0, 1).reshape(-1, *both.shape[3:]), STRIP, over, beside)
 
 
-def animated(frames: list) -> list[np.ndarray]:
+def animated(frames: list[Frame], label=None) -> list[np.ndarray]:
     """A sheet for each of at most FILM moments, the images x_t in its upper row and x_0 in the lower."""
-    shown = moments(frames, min(FILM, len(frames)))
-    return [grid(np.concatenate(pair), columns=len(pair[0])) for pair in shown]
+    over = () if label is None else [f"class {c}" for c in label]
+    return [
+        Sheet(np.concatenate([x, x0]), len(x), over, ["x_t", "x_0 seen"], f"t = {t}").drawn()
+        for t, x, x0 in moments(frames, min(FILM, len(frames)))
+    ]
 
 
 def moments(frames: list, n: int) -> list:
@@ -139,18 +154,18 @@ def explored(
     seed: int,
     walk: Literal["linear", "spherical"] | None,
     inpaint: Literal["left", "right", "top", "bottom", "center"] | None,
-) -> tuple[np.ndarray, int]:
-    """n rows of what starts from test images (., C, H, W) uint8, and how many images are in a row."""
+) -> Sheet:
+    """n rows of what starts from test images (., C, H, W) uint8."""
     chosen = Generator(seed).at("test-images").permutation(len(test_images))[: 2 * n if walk else n]
     x0 = test_images[chosen].astype(np.float32) / 127.5 - 1
     return walks(denoiser, x0, walk) if walk else inpainted(denoiser, x0, inpaint, seed)
 
 
 @no_grad()
-def walks(denoiser: Denoiser, x0: np.ndarray, path: str) -> tuple[np.ndarray, int]:
+def walks(denoiser: Denoiser, x0: np.ndarray, path: str) -> Sheet:
     """Rows from one image to another, along the path between the noises that DDIM finds for them.
 
-    x0 (2 n, C, H, W) in [-1, 1] -> (n COLUMNS, H, W), COLUMNS
+    x0 (2 n, C, H, W) in [-1, 1] -> n COLUMNS images
     """
     if denoiser.sampling.sampler != "ddim" or denoiser.sampling.eta:
         raise FlagError("--walk: needs a sampler that draws nothing on its way: --sampler ddim --eta 0")
@@ -163,13 +178,13 @@ def walks(denoiser: Denoiser, x0: np.ndarray, path: str) -> tuple[np.ndarray, in
     x_T = tensor(PATHS[path](*ends, COLUMNS).reshape(-1, *x0.shape[1:]), device=denoiser.device)
     images = finished(denoiser.states(x_T, 0), steps)
     next(steps, None)
-    return pixels(images), COLUMNS
+    return Sheet(pixels(images), COLUMNS, WAY, title=f"{path} walk between the noises of two test images")
 
 
-def inpainted(denoiser: Denoiser, x0: np.ndarray, part: str, seed: int) -> tuple[np.ndarray, int]:
-    """Rows of an image, the image without a part, and COMPLETIONS ways to fill it in.
+def inpainted(denoiser: Denoiser, x0: np.ndarray, part: str, seed: int) -> Sheet:
+    """Rows of an image, the image with a part in grey, and COMPLETIONS ways to fill it in.
 
-    x0 (n, C, H, W) in [-1, 1] -> (n (2 + COMPLETIONS), H, W), 2 + COMPLETIONS
+    x0 (n, C, H, W) in [-1, 1] -> n (2 + COMPLETIONS) images
     """
     height, width = x0.shape[2:]
     top, bottom, left, right = (
@@ -181,7 +196,8 @@ def inpainted(denoiser: Denoiser, x0: np.ndarray, part: str, seed: int) -> tuple
     steps = iter(progress(range(len(denoiser.visited) - 1), "filling in"))
     x = finished(denoiser.states(denoiser.noise(len(known[0]), seed), seed, known=known), steps)
     next(steps, None)
-    shown, without, filled = pixels(x0), pixels(x0 * mask - (1 - mask)), pixels(x)
+    shown, without, filled = pixels(x0), pixels(x0 * mask), pixels(x)
     filled = filled.reshape(len(x0), COMPLETIONS, *shown.shape[1:])
     rows = np.concatenate([shown[:, None], without[:, None], filled], axis=1)
-    return rows.reshape(-1, *rows.shape[2:]), 2 + COMPLETIONS
+    over = ["original", "masked", *(f"filled in {i}" for i in range(1, COMPLETIONS + 1))]
+    return Sheet(rows.reshape(-1, *rows.shape[2:]), 2 + COMPLETIONS, over)

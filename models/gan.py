@@ -46,7 +46,9 @@ class Config(Checked):
     anneal: int | None = None  # epochs of half a cosine down to rates of 0: 0 for none, the seed's 100
     lr: float = 2e-4  # of Adam, whose first beta is 0.5
     lr_ratio: float = 1.0  # the discriminator's rate in the generator's
-    loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = "non_saturating"  # of both
+    loss: Literal["non_saturating", "minimax", "least_squares", "hinge"] = (
+        "non_saturating"  # of both networks
+    )
     packing: int = 1  # images that the discriminator judges together (PacGAN)
     latent: int = 100  # dimensions of the noise
     measure_every: int | None = None  # steps between measures of the images, fd and inception_score
@@ -168,7 +170,12 @@ def alternate(run: Run, generator, discriminator, dataset, images, factor=lambda
 resumable_changes = adversarial.resumable_changes
 
 
-def sample(run: Run, n: int, *, seed: int = 0) -> np.ndarray:
+def sample(
+    run: Run,
+    n: int,
+    *,
+    seed: int = 0,  # of the latents z
+) -> np.ndarray:
     """n images of z ~ N(0, 1).  -> (n, 28, 28) in [0, 1]"""
     return adversarial.drawn(adversarial.trained(run, build(run.config)[0]), n, seed)
 

@@ -31,10 +31,12 @@ import numpy as np
 from tinygen.flags import FlagError
 from tinygen.metrics import MetricError, features_and_logits, load_evaluator
 from tinygen.metrics.attributes import ATTRIBUTES
+from tinygen.pictures import Sheet
 from tinygen.terminal import say
 
 STEPS = np.linspace(-2, 2, 9)  # standard deviations of the prior along the vector
 COLUMNS = 10  # images of a walk
+WAY = ["from", *(f"{i / (COLUMNS - 1):.2f}" for i in range(1, COLUMNS - 1)), "to"]  # words over them
 FOUND_ON = 40_000  # images that a vector is found on; from 10,000 its noise already moves classes
 ROWS = 5_000  # of them at a time
 EXTREMES = 0.2  # share of a class that counts as high, and as low, in an attribute
@@ -49,12 +51,14 @@ class LatentSpace:
     draw(n, split, seed) -> (n, L) float32, z of other images for "train" than for "test"
     decode (N, L) -> (N, 28, 28) in [0, 1];  data: the data set trained on
     held: how many numbers at the end of z are no place in the space, such as a label, and stay as they are
+    told: z (N, L) -> what is held in words, to stand beside the image
     """
 
     draw: Callable
     decode: Callable
     data: str
     held: int = 0
+    told: Callable = lambda z: ()
 
 
 def explored(
@@ -64,13 +68,11 @@ def explored(
     seed: int = 0,  # of the latents
     walk: Literal["linear", "spherical"] | None = None,  # rows of images from one to another, along this path
     attribute: Literal["slant", "stroke_width"] | None = None,  # rows of an image, from less of it to more
-) -> tuple[np.ndarray, int]:
-    """What `tinygen sample --walk` or `--attribute` draws: n rows of images, and how many are in a row."""
+) -> Sheet:
+    """What `tinygen sample --walk` or `--attribute` draws: n rows of images."""
     if (walk is None) == (attribute is None):
         raise FlagError("--walk, --attribute: expected one of them")
-    if walk:
-        return walks(space, n, walk, seed), COLUMNS
-    return attribute_rows(space, n, attribute, seed), len(STEPS)
+    return walks(space, n, walk, seed) if walk else attribute_rows(space, n, attribute, seed)
 
 
 # Walks
@@ -104,13 +106,14 @@ def spherical(start: np.ndarray, end: np.ndarray, n: int) -> np.ndarray:
 PATHS = {"linear": linear, "spherical": spherical}
 
 
-def walks(space: LatentSpace, n: int, kind: str, seed: int) -> np.ndarray:
-    """Images on the way between n pairs of latents.  -> (n COLUMNS, 28, 28), a walk a row"""
+def walks(space: LatentSpace, n: int, kind: str, seed: int) -> Sheet:
+    """Images on the way between n pairs of latents, a walk a row.  n COLUMNS images"""
     z = space.draw(2 * n, "test", seed)
     free = z.shape[1] - space.held
     path = PATHS[kind](z[:n, :free], z[n:, :free], COLUMNS)
     held = np.repeat(z[:n, None, free:], COLUMNS, axis=1)  # the start's, along the whole walk
-    return space.decode(np.concatenate([path, held], axis=2).reshape(-1, z.shape[1]))
+    images = space.decode(np.concatenate([path, held], axis=2).reshape(-1, z.shape[1]))
+    return Sheet(images, COLUMNS, WAY, space.told(z[:n]), f"{kind} walk between two latents")
 
 
 # Attributes
@@ -168,11 +171,13 @@ def moved(space: LatentSpace, z, vector) -> list[np.ndarray]:
     return [space.decode(z + np.float32(t) * vector) for t in STEPS]
 
 
-def attribute_rows(space: LatentSpace, n: int, attribute: str, seed: int) -> np.ndarray:
-    """n images, each in a row of itself with the vector added -2 ... 2 times.  -> (n len(STEPS), 28, 28)"""
+def attribute_rows(space: LatentSpace, n: int, attribute: str, seed: int) -> Sheet:
+    """n images, each in a row of itself with the vector added -2 ... 2 times.  n len(STEPS) images"""
     z = space.draw(n, "test", seed)
     rows = np.stack(moved(space, z, found_vector(space, attribute)), axis=1)
-    return rows.reshape(-1, *rows.shape[2:])
+    images, over = rows.reshape(-1, *rows.shape[2:]), [f"{t:+g}" if t else "0" for t in STEPS]
+    title = f"{attribute.replace('_', ' ')}: its vector added so many times"
+    return Sheet(images, len(STEPS), over, space.told(z), title)
 
 
 def attribute_measures(

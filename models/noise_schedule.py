@@ -121,17 +121,18 @@ class NoiseSchedule:
 
 
 def picture(schedule: NoiseSchedule, mean_square: float) -> bytes:
-    """What a schedule does over t, as a PNG: beta, alpha_bar, SNR, posterior variance and prior KL."""
+    """What a schedule does over t, as a PNG: beta, posterior variance, their ratio, alpha_bar, SNR and prior KL."""
     from tinygen import pictures
 
     t = np.arange(1, schedule.T + 1)
+    beta, posterior = schedule.beta[1:], schedule.posterior(t).variance
+    positive = np.where(posterior > 0, posterior, np.nan)  # it is 0 at t = 1
     panels = {
-        "β_t, and the posterior's variance": {
-            "β": schedule.beta[1:],
-            "posterior": schedule.posterior(t).variance,
-        },
-        "ᾱ_t: what is left of the image": {"ᾱ": schedule.alpha_bar[1:]},
-        "signal to noise, ᾱ / (1 - ᾱ)": {"SNR": schedule.snr[1:]},
-        "KL(q(x_t | x_0) ‖ N(0, 1)), bits/dim": {"prior KL": schedule.prior_kl(mean_square)[1:]},
+        "β_t: variance of q(x_t | x_{t-1})": ("β", beta),
+        "variance of the posterior q(x_{t-1} | x_t, x_0)": ("variance", positive),
+        "the posterior's variance in that of q(x_t | x_{t-1})": ("variance / β", posterior / beta),
+        "ᾱ_t: what is left of the image": ("ᾱ", schedule.alpha_bar[1:]),
+        "signal to noise": ("ᾱ / (1 - ᾱ)", schedule.snr[1:]),
+        "KL(q(x_t | x_0) ‖ N(0, 1))": ("bits a dimension", schedule.prior_kl(mean_square)[1:]),
     }
-    return pictures.panels(t, panels, "t", logarithmic={0, 2, 3})
+    return pictures.panels(t, panels, "level t", logarithmic={0, 1, 4, 5})

@@ -29,6 +29,8 @@ from tinygen.run import Run
 LATENT = 2
 DATA_SIZE = 100_000  # points of the training set, and packs of them
 TEST_SEED = 0  # of the samples that are measured and drawn
+UNITS = {"loss_d": "nats a pack", "loss_g": "nats a pack"}
+UNITS |= {"p_real": "probability of being real", "p_fake": "probability of being real"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Config(Checked):
     seed: int = 0  # of the data, the initial parameters and of everything drawn in training
     steps: int = 20_000  # training steps; the paper's 400 epochs are 400,000
     batch: int = 100  # packs a step: the discriminator sees batch x packing samples
-    lr: float = 1e-4  # of both Adams
+    lr: float = 1e-4  # of both networks' Adams
     packing: Literal[1, 2, 3, 4] = 2  # samples the discriminator judges together; 1 is the plain GAN
     pictures_every: int = 2_000  # steps between pictures
     checkpoint_every: int = 5_000  # steps between checkpoints
@@ -143,7 +145,7 @@ def train(config: Config, run: Run | None = None) -> Run:
         if run.every(config.pictures_every) or run.done == config.steps:
             frames.add(run.done, points_of(generator, 2500))
             pictures(run, discriminator, frames)
-    run.plot_losses("nats a pack, or a probability")
+    run.plot_losses(UNITS)
     return run
 
 
@@ -163,7 +165,12 @@ def points_of(generator, n: int, seed: int = TEST_SEED) -> np.ndarray:
     return points.cpu().numpy()
 
 
-def sample(run: Run, n: int, *, seed: int = 0) -> np.ndarray:
+def sample(
+    run: Run,
+    n: int,
+    *,
+    seed: int = 0,  # of the latents z
+) -> np.ndarray:
     """n points from z ~ N(0, 1).  -> (n, 2)"""
     generator = Generator().to(run.device)
     run.load(net=generator)
@@ -215,8 +222,10 @@ def pictures(run: Run, discriminator, frames: Frames) -> None:
     run.picture("training", draw.points(frames.points[shown], reach, titles, centers))
     surface = discriminator_surface(discriminator, run.config, reach)
     title = f"D at step {run.done:,}" + (", with real companions" if run.config.packing > 1 else "")
-    run.picture("discriminator", draw.surface(surface, reach, title, frames.points[-1]))
-    run.plot_losses("nats a pack, or a probability")
+    run.picture(
+        "discriminator", draw.surface(surface, reach, title, frames.points[-1], "probability of being real")
+    )
+    run.plot_losses(UNITS)
 
 
 @no_grad()

@@ -15,14 +15,22 @@ import numpy as np
 from tinygen import manual_seed, nn, no_grad, optim, tensor
 from tinygen.data import batch_indices, binarize, load
 from tinygen.flags import Checked
-from tinygen.metrics import bernoulli_log_likelihood, importance_sampled_nll, mean_and_error
-from tinygen.models.latent import LatentSpace, linear
+from tinygen.metrics import (
+    MetricError,
+    bernoulli_log_likelihood,
+    image_measures,
+    importance_sampled_nll,
+    mean_and_error,
+)
+from tinygen.models.latent import COLUMNS, WAY, LatentSpace, linear
 from tinygen.nn import functional as F
 from tinygen.progress import progress
 from tinygen.random import Generator
 from tinygen.run import Run
+from tinygen.terminal import say
 
 PIXELS = 784
+UNITS = {"loss": "-ELBO, nats", "reconstruction": "-log p(x|z), nats", "kl": "KL, nats"}  # an image
 TEST_SEED = 0  # of the one fixed binarization of the test set and of the samples that measure it
 
 
@@ -36,9 +44,7 @@ class Config(Checked):
     lr: float = 1e-3  # of Adam; times 0.3 after 50 % of the steps, times 0.1 after 80 %
     net: Literal["seed", "iwae"] = "seed"  # 784-256-256-20 with ReLU, or 784-200-200-50 with tanh
     latent: int | None = None  # dimensions of z, instead of the net's own
-    kl_warmup: int = (
-        3_000  # steps in which the KL's weight grows from 0 to 1, at most a twelfth of all; 0 for none
-    )
+    kl_warmup: int = 3_000  # steps in which the KL's weight grows to 1, at most a twelfth of all; 0 for none
     pictures_every: int = 6_000  # steps between pictures
     checkpoint_every: int = 6_000  # steps between checkpoints
 
@@ -127,7 +133,7 @@ def train(config: Config, run: Run | None = None) -> Run:
         schedule.step()
         if run.every(config.pictures_every) or run.done == config.steps:
             pictures(run, net, images.test_images)
-    run.plot_losses("nats an image")
+    run.plot_losses(UNITS)
     return run
 
 
@@ -166,7 +172,12 @@ def trained_network(run: Run) -> VAE:
 
 
 @no_grad()
-def sample(run: Run, n: int, *, seed: int = 0) -> np.ndarray:
+def sample(
+    run: Run,
+    n: int,
+    *,
+    seed: int = 0,  # of the latents z
+) -> np.ndarray:
     """Pixel probabilities of n images decoded from z ~ N(0, 1).  -> (n, 28, 28) in [0, 1]"""
     net = trained_network(run)
     return _decoded(net, Generator(seed).at("sample").normal((n, net.latent)))
@@ -202,14 +213,17 @@ def evaluate(
     samples: int | None = None,  # only the first so many test images
     k: int = 500,  # importance samples an image
 ) -> dict:
-    """-ELBO and importance-sampled NLL in nats an image, on the test split under one fixed binarization."""
+    """-ELBO and importance-sampled NLL in nats an image, on the test split under one fixed binarization.
+
+    Then measures of as many images drawn (metrics/images.py), where the data have an evaluator that can judge so few.
+    """
     name = data or run.config.data
     images = load(name, data_dir or run.config.data_dir, grey=True).test_images[:samples].reshape(-1, PIXELS)
     net = trained_network(run)
     x_test = binarize(images, Generator(TEST_SEED).at("test-binarization"))
     neg_elbo, nll = likelihood(net, x_test, k)
     mean, error = mean_and_error(nll)
-    return {
+    found = {
         "data": name,
         "split": "test",
         "images": len(x_test),
@@ -218,6 +232,11 @@ def evaluate(
         "nll_se": error,
         "k": k,
     }
+    try:
+        return found | image_measures(sample(run, len(x_test)), name, data_dir or run.config.data_dir)
+    except MetricError as e:
+        say(f"{run.folder}: the images drawn are not measured: {e}")
+        return found
 
 
 @no_grad()
@@ -250,11 +269,14 @@ def pictures(run: Run, net, test_images) -> None:
     x = test_images[:32].reshape(-1, PIXELS).astype(np.float32) / 255
     mu = net.encode(tensor(x, device=device_of(net)))[0].cpu().numpy()
     pairs = np.stack([x.reshape(4, 8, 28, 28), _decoded(net, mu).reshape(4, 8, 28, 28)], axis=1)
-    run.image("reconstructions", pairs.reshape(-1, 28, 28), columns=8)
-    run.image("interpolation", _decoded(net, linear(mu[:8], mu[8:16], 10).reshape(80, -1)), columns=10)
+    run.image("reconstructions", pairs.reshape(-1, 28, 28), columns=8, beside=["image", "decoded"] * 4)
+    walks = linear(mu[:8], mu[8:16], COLUMNS).reshape(8 * COLUMNS, -1)
+    run.image("interpolation", _decoded(net, walks), columns=COLUMNS, over=WAY)
     if net.latent == 2:
-        run.image("manifold", _decoded(net, manifold(20)), columns=20)
-    run.plot_losses("nats an image")
+        axis = [f"{z:.2f}" for z in manifold(20)[:20, 0]]
+        words = {"over": axis, "beside": axis[::-1], "title": "z_1 to the right, z_2 upwards"}
+        run.image("manifold", _decoded(net, manifold(20)), columns=20, **words)
+    run.plot_losses(UNITS)
 
 
 def manifold(n: int) -> np.ndarray:

@@ -102,7 +102,12 @@ def clip_weights(critic, limit: float) -> None:
 resumable_changes = adversarial.resumable_changes
 
 
-def sample(run: Run, n: int, *, seed: int = 0) -> np.ndarray:
+def sample(
+    run: Run,
+    n: int,
+    *,
+    seed: int = 0,  # of the latents z
+) -> np.ndarray:
     """n images of z ~ N(0, 1).  -> (n, 28, 28), or (n, 3, 32, 32), in [0, 1]"""
     return adversarial.drawn(adversarial.trained(run, build(run.config)[0]), n, seed)
 

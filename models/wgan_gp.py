@@ -97,7 +97,12 @@ def train(config: Config, run: Run | None = None) -> Run:
 resumable_changes = adversarial.resumable_changes
 
 
-def sample(run: Run, n: int, *, seed: int = 0) -> np.ndarray:
+def sample(
+    run: Run,
+    n: int,
+    *,
+    seed: int = 0,  # of the latents z
+) -> np.ndarray:
     """n images of z ~ N(0, 1).  -> (n, 28, 28), or (n, 3, 32, 32), in [0, 1]"""
     return adversarial.drawn(adversarial.trained(run, build(run.config)[0]), n, seed)
 
@@ -119,7 +124,7 @@ def evaluate(
     grad_norm: its mean slope between training images and generated ones, which should be 1.
     loss_fd_spearman: the rank correlation of minus its loss with fd over `loss_fd_checkpoints` logged pairs.
     """
-    found = adversarial.measured(run, samples, lambda: sample(run, samples), data, data_dir)
+    found = adversarial.measured(run, samples, lambda: sample(run, samples), data, data_dir, alone=False)
     pairs = [(-line["loss"], line["fd"]) for line in run.metrics() if "fd" in line]
     found["grad_norm"] = mean_slope(run, samples, data_dir)
     if len(pairs) > 2:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygen.models
-from tinygen import cli, doctor
+from tinygen import cli, doctor, pictures
 
 FAKES = str(Path(__file__).parent / "fake_models")
 PROGRAM = f"import sys, tinygen.models as m; m.__path__[:] = [{FAKES!r}]; from tinygen.cli import main; "
@@ -122,15 +122,48 @@ def test_resume_keeps_the_flags_that_are_not_given(tinygen_):
 
 
 def test_sample_prints_where_the_picture_is(tinygen_, trained):
-    assert tinygen_("sample run -n 5 --seed 3")[:2] == (0, "run/samples/sample-seed3-000020.png\n")
+    assert tinygen_("sample run -n 5 --seed 3")[:2] == (0, "run/samples/sample-n5-seed3-000020.png\n")
     assert tinygen_("sample run -o a.png -n 4")[:2] == (0, "a.png\n")
     from PIL import Image
 
-    assert Image.open("a.png").size == (10, 10)
+    assert Image.open("a.png").size == (2 * 300 + 3 * pictures.GAP,) * 2
+
+
+def test_a_picture_takes_the_place_of_another_only_when_it_is_named(tinygen_, trained):
+    def sampled(flags=""):
+        return Path(tinygen_(f"sample run {flags}")[1].strip())
+
+    names = [sampled(flags) for flags in ("", "-n 16", "--seed 1", "-n 16 --seed 1")]
+    assert len(set(names)) == 4 and sampled() == names[0]  # the same picture is no other
+    names[0].write_bytes(b"what somebody put here")
+    again, third = sampled(), sampled()
+    assert again == third == Path("run/samples/sample-n64-seed0-000020-2.png")
+    assert names[0].read_bytes() == b"what somebody put here"
+    Path("a.png").write_bytes(b"mine")
+    sampled("-o a.png")
+    assert Path("a.png").read_bytes() == again.read_bytes()
+
+
+def test_every_answer_of_eval_is_kept(tinygen_, trained):
+    answers = {flags: json.loads(tinygen_(f"eval run {flags}")[1]) for flags in ("--k 4", "--k 5", "")}
+    assert json.loads(Path("run/eval.json").read_text()) == answers[""]
+    found = {name: json.loads(Path("run", name).read_text()) for name in os.listdir("run") if "eval-" in name}
+    assert found == {
+        "eval-k4-000020.json": answers["--k 4"],
+        "eval-k5-000020.json": answers["--k 5"],
+        "eval-000020.json": answers[""],
+    }
+
+
+def test_what_a_model_does_not_say_is_left_out(tinygen_, trained, monkeypatch):
+    fake = cli._module("fake")
+    monkeypatch.setattr(fake, "evaluate", lambda run: run.load(net=fake.Net(5)) or {"modes": 3})
+    assert json.loads(tinygen_("eval run")[1]) == {"model": "fake", "data": "glyphs", "step": 20, "modes": 3}
 
 
 def test_eval_prints_one_object_and_keeps_it(tinygen_, trained):
-    code, out, _ = tinygen_("eval run --k 4")
+    code, out, err = tinygen_("eval run --k 4")
+    assert err == "run: nll_se: not a finite number, null in JSON\n"
     result = json.loads(out)
     assert code == 0 and out.count("\n") == 1 and result == json.loads(Path("run/eval.json").read_text())
     assert list(result) == ["model", "data", "split", "images", "step", "nll", "nll_se", "k"]

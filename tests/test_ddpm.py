@@ -227,7 +227,9 @@ def test_train_sample_and_look(net, data, tmp_path, small_data, capsys):
     assert f"noise schedule linear, T 30: signal to noise at T {snr:.2e}" in capsys.readouterr().err
     assert {"loss", "loss_t1of4", "loss_t4of4"} <= run.metrics()[-1].keys()
     with Image.open(tmp_path / "run" / "samples" / "denoising-000004.gif") as film:
-        assert film.n_frames > 1
+        assert film.n_frames > 1 and max(film.size) >= 600
+        film.seek(film.n_frames - 1)
+        assert film.info["duration"] == 2000
 
 
 @pytest.mark.parametrize(
@@ -268,7 +270,7 @@ def test_both_devices_train_and_sample_alike(tmp_path, small_data):
             losses[device] = run.metrics()[-1]["loss"]
             drawn = [ddpm.sample(run, 2, sampler="ancestral", sampling_steps=3, guidance=2.0)]
             for flags in {"walk": "spherical"}, {"inpaint": "top"}:
-                drawn.append(ddpm.explored(run, 1, sampling_steps=2, **flags)[0])
+                drawn.append(ddpm.explored(run, 1, sampling_steps=2, **flags).images)
             images[device] = np.concatenate(drawn)
             test = blobs("mnist", n=40).test_images[:5].reshape(5, 1, 28, 28)
             bits[device] = ddpm.bound(ddpm.trained(run), run.config, test)["bits_per_dim"]
@@ -314,22 +316,30 @@ def test_label_dropout_drops_its_share(tmp_path):
 def test_strips_walks_and_completions(tmp_path, small_data):
     run = trained(tmp_path / "run")
     few = dict(sampling_steps=4)
-    strip, columns = ddpm.explored(run, 2, strip=True, **few)
+    sheet = ddpm.explored(run, 2, strip=True, **few)
+    strip, columns = sheet.images, sheet.columns
     assert columns == denoising.STRIP and strip.shape == (2 * 2 * columns, 28, 28)
+    assert (sheet.over[0], sheet.over[-1]) == ("t 30", "t 0") and sheet.beside == ["x_t", "x_0 seen"] * 2
     np.testing.assert_array_equal(strip[columns - 1], strip[2 * columns - 1])  # at the end x_t is x_0
     np.testing.assert_allclose(strip[columns - 1], ddpm.sample(run, 2, **few)[0], atol=1e-5)
-    filled, columns = ddpm.explored(run, 3, inpaint="left", **few)
-    rows = filled.reshape(3, columns, 28, 28)
+    sheet = ddpm.explored(run, 3, inpaint="left", **few)
+    columns = sheet.columns
+    rows = sheet.images.reshape(3, columns, 28, 28)
+    assert sheet.over[:3] == ["original", "masked", "filled in 1"] and len(sheet.over) == columns
     np.testing.assert_allclose(rows[:, 2:, :, 14:], np.repeat(rows[:, :1, :, 14:], columns - 2, 1), atol=1e-6)
-    assert (rows[:, 1, :, :14] == 0).all()
-    walk, columns = ddpm.explored(run, 2, walk="spherical", sampling_steps=30)
-    rows = walk.reshape(2, columns, 28, 28)
+    assert (rows[:, 1, :, :14] == 0.5).all()  # grey: black would be an empty part
+    sheet = ddpm.explored(run, 2, walk="spherical", sampling_steps=30)
+    rows = sheet.images.reshape(2, sheet.columns, 28, 28)
+    assert (sheet.over[0], sheet.over[-1], len(sheet.over)) == ("from", "to", sheet.columns)
     assert np.abs(np.diff(rows, axis=1)).max((0, 2, 3)).min() > 1e-3
 
 
 @pytest.mark.parametrize("moments, shown", [(7, 7), (1001, denoising.FILM)])
 def test_a_film_is_short_however_many_steps_there_are(moments, shown):
-    frames = [(np.full((2, 4, 4), i / 1000), np.full((2, 4, 4), 1.0)) for i in range(moments)]
+    frames = [
+        denoising.Frame(1000 - i, np.full((2, 4, 4), i / 1000), np.full((2, 4, 4), 1.0))
+        for i in range(moments)
+    ]
     sheets = denoising.animated(frames)
     assert len(sheets) == shown == len({sheet.tobytes() for sheet in sheets})
     first, last = denoising.animated(frames[:1])[0], denoising.animated(frames[-1:])[0]
@@ -343,12 +353,14 @@ def test_a_walk_begins_and_ends_at_its_images():
     image = np.random.default_rng(0).uniform(-0.9, 0.9, (1, 1, 28, 28))
     net = Right(image, ddpm.schedule_of(config))
     denoiser = ddpm.denoiser_of(net, config, Sampling())
-    rows, columns = denoising.walks(denoiser, np.repeat(image, 4, axis=0).astype(np.float32), "linear")
-    np.testing.assert_allclose(rows[::columns], np.repeat(denoising.pixels(image), 2, axis=0), atol=1e-3)
+    sheet = denoising.walks(denoiser, np.repeat(image, 4, axis=0).astype(np.float32), "linear")
+    np.testing.assert_allclose(
+        sheet.images[:: sheet.columns], np.repeat(denoising.pixels(image), 2, axis=0), atol=1e-3
+    )
 
 
 def test_evaluate(tmp_path, small_data, monkeypatch):
-    monkeypatch.setattr(ddpm.adversarial, "measured", lambda run, n, draw, data, folder, labels: {
+    monkeypatch.setattr(ddpm.adversarial, "measured", lambda run, n, draw, data, folder, labels, alone: {
         "images": len(draw()), "labels": None if labels is None else labels.tolist()
     })  # fmt: skip
     run = trained(tmp_path / "run", conditional=True)
@@ -360,14 +372,14 @@ def test_evaluate(tmp_path, small_data, monkeypatch):
 
 
 def test_evaluate_draws_nothing_where_nothing_measures_it(tmp_path, small_data, monkeypatch, capsys):
-    run = trained(tmp_path / "run")
+    run = trained(tmp_path / "run", data="cifar10")
     monkeypatch.setattr(denoising, "drawn", None)
     found = ddpm.evaluate(run, samples=12)
     for flag, value in {"eta": 2.0, "sampling_steps": 5000, "guidance": 2.0}.items():
         with pytest.raises(FlagError, match=f"--{flag.replace('_', '-')}"):
             ddpm.evaluate(run, samples=12, **{flag: value})
     assert "images" not in found and found["bound_images"] == 12
-    assert "glyphs has no evaluator" in capsys.readouterr().err
+    assert "cifar10 has no evaluator" in capsys.readouterr().err
 
 
 # Commands
@@ -386,12 +398,13 @@ def test_the_commands(tmp_path, small_data, monkeypatch, capsys):
         assert cli.main(["sample", "a", "--sampling-steps", "3", *argv]) == 0
         return capsys.readouterr().out.splitlines()[-1]
 
-    assert drawn("-n", "4", "--label", "3", "--guidance", "2").endswith("samples/sample-seed0-000002.png")
-    assert drawn("--strip", "-n", "2").endswith("samples/strip-seed0-000002.png")
-    assert drawn("--inpaint", "top", "-n", "2", "--seed", "4").endswith(
-        "samples/inpaint-top-seed4-000002.png"
-    )
-    assert drawn("--walk", "linear", "-n", "2").endswith("samples/walk-linear-seed0-000002.png")
+    for asked, name in {
+        "-n 4 --label 3 --guidance 2": "sample-guidance2-label3-sampling-steps3-n4-seed0-000002.png",
+        "--strip -n 2 --no-clip": "strip-no-clip-sampling-steps3-n2-seed0-000002.png",
+        "--inpaint top -n 2 --seed 4": "inpaint-top-sampling-steps3-n2-seed4-000002.png",
+        "--walk linear -n 2 --weights raw": "walk-linear-sampling-steps3-weights-raw-n2-seed0-000002.png",
+    }.items():
+        assert drawn(*asked.split()) == f"a/samples/{name}"
     assert drawn("-n", "2", "-o", "film.gif") == "film.gif"
     with Image.open("film.gif") as film:
         assert film.n_frames == 4
@@ -459,6 +472,7 @@ OTHER_WAYS = dict(sampler="ancestral", sampling_steps=7, eta=0.5, guidance=2.0, 
 def test_no_flag_is_dead(tmp_path, small_data, monkeypatch):
     """Every field of Config changes the images or the bound of a run, every field of Sampling its images."""
     monkeypatch.setattr(ddpm, "pictures", lambda *given: None)
+    monkeypatch.setattr(ddpm.adversarial, "measured", lambda *given, **more: {})  # 4 images are too few
 
     def drawn(name, **values):
         run = trained(tmp_path / name, **{"conditional": True, "lr": 0.1, "batch": 8, "ema": 0.9} | values)

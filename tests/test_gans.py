@@ -17,6 +17,7 @@ from tinygen import checkpoint, cli, nn, optim
 from tinygen.benchmarks.finished_run import finished_run
 from tinygen.data import Dataset
 from tinygen.flags import FlagError, make_config
+from tinygen.metrics import MetricError
 from tinygen.models import adversarial, cgan, dcgan, gan, wgan, wgan_gp
 from tinygen.models.adversarial import LOSSES, Watch
 from tinygen.run import Run, RunError
@@ -589,9 +590,20 @@ def test_measures_in_training_are_of_its_generator_and_leave_it_alone(
     np.testing.assert_array_equal(seen[-1], drawn)
 
 
-def test_data_without_an_evaluator_is_said(tmp_path, small_data, capsys):
-    module, run = trained("gan", tmp_path / "run", steps=1)
-    assert module.evaluate(run, data="glyphs", samples=3) == {"data": "glyphs", "split": "train"}
+def test_data_without_an_evaluator(tmp_path, small_data, monkeypatch, capsys):
+    """Are refused where nothing would be measured; of wgan-gp the critic's slope still is."""
+
+    def missing(name):
+        raise MetricError(f"{name} has no evaluator")
+
+    monkeypatch.setattr(adversarial, "load_evaluator", missing)
+    module, run = trained("gan", tmp_path / "gan", steps=1)
+    with pytest.raises(MetricError, match="glyphs has no evaluator"):
+        module.evaluate(run, samples=3)
+    assert cli.main(["eval", str(run.folder), "--samples", "3"]) == 2
+    assert not run.path("eval.json").exists() and not capsys.readouterr().out
+    module, run = trained("wgan_gp", tmp_path / "wgan_gp", steps=1)
+    assert module.evaluate(run, samples=3).keys() == {"data", "split", "grad_norm"}
     assert "glyphs has no evaluator" in capsys.readouterr().err.splitlines()[-1]
 
 
@@ -627,7 +639,8 @@ def test_bad_input(tmp_path, monkeypatch, capsys, small_data):
     assert "--batch: found 1, expected 2 or more" in told("train", "dcgan", "--batch", "1")
     assert "--critic-steps: found 0, expected 1 or more" in told("train", "wgan", "--critic-steps", "0")
     for model in MODELS:  # before the first step, not at the first measure
-        assert "glyphs has no evaluator" in told("train", command(model), "--measure-every", "9")
+        flags = "--data", "cifar10", "--measure-every", "9"
+        assert "cifar10 has no evaluator" in told("train", command(model), *flags)
     assert not Path("runs").exists() or not list(Path("runs").iterdir())
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)

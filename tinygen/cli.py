@@ -35,6 +35,7 @@ EXPLORING = {  # flags of `sample` that draw rows instead of a grid, and what a 
     "strip": "steps to show",
     "inpaint": "way to fill images in",
 }
+FUNCTIONS = {"sample": "sample", "eval": "evaluate"}  # of a model's file
 ABSENT = {"label": "labels"} | EXPLORING
 BROKEN_PIPE = 128 + 13
 
@@ -196,12 +197,9 @@ def _sample(argv) -> int:
     from tinygen.files import replace_file
 
     run, module = _open("sample", argv)
-    explored, more = _explored(module)
-    flags = _joined(flags_of_function(module.sample), more)
-    parser = Parser(prog=f"tinygen sample {argv[0]}", description=f"Draw pictures from a run of {run.model}.")
-    parser.add_argument("-n", type=int, help="how many (default 64, or 8 rows of a walk or an attribute)")
-    parser.add_argument("-o", metavar="FILE.png", help="where to (default: in the run's samples folder)")
-    _add_device(parser)
+    explored = _explored(module)
+    flags = _flags_of("sample", module)
+    parser = _parser("sample", argv[0], f"Draw pictures from a run of {run.model}.")
     add_flags(parser, flags)
     for name in ABSENT.keys() - {flag.name for flag in flags}:
         parser.add_argument(f"--{name}", nargs="?", help=argparse.SUPPRESS, default=argparse.SUPPRESS)
@@ -224,55 +222,74 @@ def _sample(argv) -> int:
         replace_file(out, [pictures.gif(module.animation(run, n, **given))])
         print(visible(out))
         return 0
-    drawn, columns = explored(run, n, **given) if exploring else (module.sample(run, n, **given), None)
-    png = pictures.points(drawn) if drawn.ndim == 2 else pictures.png(pictures.grid(drawn, columns))
+    drawn = explored(run, n, **given) if exploring else module.sample(run, n, **given)
+    if not exploring and drawn.ndim > 2:
+        labels = getattr(module, "labels_drawn", lambda run, n: None)
+        drawn = pictures.by_class(drawn, labels(run, n, **{k: given[k] for k in given.keys() & {"label"}}))
+    png = pictures.png(drawn.drawn()) if isinstance(drawn, pictures.Sheet) else pictures.points(drawn)
     if out is None:
-        kind = next((f"{name}-{given[name]}" for name in exploring), "sample").removesuffix("-True")
-        out = run.picture(f"{kind}-seed{given.get('seed', 0)}", png)
+        kind = next((f"{name}-{given.pop(name)}" for name in exploring), "sample").removesuffix("-True")
+        name = _named(kind, given | {"n": n, "seed": given.get("seed", 0)}, run.done)
+        out = run.write_new(f"samples/{name}.png", png)
     else:
         replace_file(out, [png])
     print(visible(out))
     return 0
 
 
+def _named(kind, given, step):
+    """A file's name that tells what was asked: KIND-label7-eta0.5-n16-seed0-000020"""
+    last = [name for name in ("n", "seed") if name in given]
+    words = [kind]
+    for name in [*sorted(given.keys() - {*last, "data_dir"}), *last]:
+        option, value = name.replace("_", "-"), given[name]
+        if isinstance(value, bool):
+            words.append(option if value else f"no-{option}")
+        else:
+            words.append(f"{option}-{value}" if isinstance(value, str) else f"{option}{value:g}")
+    return "-".join([*words, f"{step:06d}"])
+
+
 def _explored(module):
-    """How a model's `sample --walk` and the like are drawn, (run, n, **flags) -> images and columns, and its flags."""
-    if hasattr(module, "explored"):
-        return module.explored, flags_of_function(module.explored)
-    if not hasattr(module, "latent_space"):
-        return None, []
+    """How a model's `sample --walk` and the like are drawn: (run, n, **flags) -> pictures.Sheet."""
+    if hasattr(module, "explored") or not hasattr(module, "latent_space"):
+        return getattr(module, "explored", None)
     from tinygen.models import latent
 
     def explored(run, n, **given):
         fixed = {"label": given.pop("label")} if "label" in given else {}
         return latent.explored(module.latent_space(run, **fixed), n, **given)
 
-    return explored, flags_of_function(latent.explored)
+    return explored
 
 
 def _eval(argv) -> int:
-    run, module = _open("eval", argv)
-    parser = Parser(prog=f"tinygen eval {argv[0]}", description=f"Measure a run of {run.model}.")
-    _add_device(parser)
-    flags = flags_of_function(module.evaluate)
-    if hasattr(module, "latent_space"):
-        from tinygen.models import latent
+    from tinygen.run import as_json
 
-        flags = _joined(flags, flags_of_function(latent.attribute_measures))
-    add_flags(parser, flags)
+    run, module = _open("eval", argv)
+    parser = _parser("eval", argv[0], f"Measure a run of {run.model}.")
+    add_flags(parser, _flags_of("eval", module))
     given = parser.parse(argv[1:])
     run.device = _device(given.pop("device"))
+    kind = "eval"
     if "attribute" in given:
+        from tinygen.models import latent
+
+        kind = f"eval-{given['attribute']}"
         for name in given.keys() - {"attribute", "samples"}:
             raise FlagError(f"--{name.replace('_', '-')}: not with --attribute")
         measures = _plain(latent.attribute_measures(module.latent_space(run), **given))
     else:
         measures = _plain(module.evaluate(run, **given))
-    result = {"model": run.model, "data": getattr(run.config, "data", None), "split": None, "images": None}
-    result |= {"step": run.step}
-    result |= measures
+    if missing := [name for name, value in measures.items() if value is None]:
+        say(f"{run.folder}: {', '.join(missing)}: not a finite number, null in JSON")
+    about = {"model": run.model, "data": getattr(run.config, "data", None)} | measures | {"step": run.step}
+    first = [name for name in ("model", "data", "split", "images", "step") if about.get(name) is not None]
+    result = {name: about[name] for name in first} | measures
+    asked = {name: value for name, value in given.items() if name != "attribute"}
     try:
-        run.write_json(f"eval-{given['attribute']}.json" if "attribute" in given else "eval.json", result)
+        run.write_json(f"{kind}.json", result)  # the last answer, and beside it every one
+        run.write_new(f"{_named(kind, asked, run.step)}.json", as_json(result))
     finally:
         print(
             json.dumps(result)
@@ -280,22 +297,63 @@ def _eval(argv) -> int:
     return 0
 
 
-def _joined(flags, more):
-    """`flags`, and those of `more` that they do not name."""
-    names = {flag.name for flag in flags}
-    return [*flags, *(flag for flag in more if flag.name not in names)]
+def _flags_of(command, module):
+    """The flags that `sample` or `eval` takes of a model's runs."""
+    functions = [module.sample if command == "sample" else module.evaluate]
+    if hasattr(module, "latent_space"):
+        from tinygen.models import latent
+
+        functions.append(latent.explored if command == "sample" else latent.attribute_measures)
+    if command == "sample" and hasattr(module, "explored"):
+        functions.append(module.explored)
+    found: dict = {}
+    for flag in [flag for function in functions for flag in flags_of_function(function)]:
+        found.setdefault(flag.name, flag)
+    return list(found.values())
+
+
+def _parser(command, run, what):
+    """The parser of `sample` or `eval`, with the flags that all models have."""
+    parser = Parser(prog=f"tinygen {command} {run}", description=what)
+    if command == "sample":
+        parser.add_argument("-n", type=int, help="how many (default 64, or 8 rows of a walk or an attribute)")
+        parser.add_argument("-o", metavar="FILE.png", help="where to (default a new name in RUN/samples)")
+    _add_device(parser)
+    return parser
+
+
+def _help_of_all(command):
+    """What `tinygen sample --help` and `eval --help` say before a run is named: every flag and whose it is."""
+    parser = _parser(command, "RUN", COMMANDS[command].split(":")[0])
+    whose: dict = {}
+    for model in models():
+        module = _module(model)
+        for flag in _flags_of(command, module) if hasattr(module, FUNCTIONS[command]) else []:
+            whose.setdefault(flag.name, (flag, []))[1].append(model)
+    most = max((len(names) for _, names in whose.values()), default=0)
+    for flag, names in whose.values():
+        of = "" if len(names) == most else f" ({', '.join(names)})"
+        kind = "|".join(map(str, flag.choices)) or flag.kind.__name__.upper()
+        option = {"action": argparse.BooleanOptionalAction} if flag.kind is bool else {"metavar": kind}
+        parser.add_argument(flag.option, help=f"{flag.help}{of}".replace("%", "%%"), **option)
+    parser.usage = f"tinygen {command} RUN [flags]; RUN is the folder that tinygen train made"
+    parser.epilog = f"tinygen {command} RUN --help: those of its model alone, with their defaults."
+    parser.print_help()
+    raise SystemExit(0)
 
 
 def _open(command, argv):
     """The run named by the first word, and its model's module."""
     from tinygen.run import Run, read_config
 
+    if argv and argv[0] in ("-h", "--help"):
+        _help_of_all(command)
     folder = _subject(command, "RUN", "RUN is the folder that tinygen train made", argv)
     model = read_config(folder)["model"]
     if model not in models():
         raise FlagError(f"{folder}/config.json: {unknown('model', model, models())}")
     module = _module(model)
-    if not hasattr(module, {"eval": "evaluate"}.get(command, command)):
+    if not hasattr(module, FUNCTIONS[command]):
         raise FlagError(f"{model} has no {command}")
     return Run.open(folder, module.Config), module
 
@@ -341,11 +399,12 @@ def _list(argv) -> int:
     Parser(prog="tinygen list", description=COMMANDS["list"]).parse(argv)
     from tinygen.data import DATASETS, TOYS
     from tinygen.kernels.dispatch import registry
+    from tinygen.metrics.evaluator import judged
 
     kernels = {name: _rungs(**ladders) for name, ladders in registry().items()}
     sections = {
         "models": models(),
-        "data": DATASETS | TOYS,
+        f"data: eval judges images of {', '.join(judged())}": DATASETS | TOYS,
         "kernels: from slow to fast; what host and simulator have is the GPU's, and runs without one": kernels,
     }
     for title, entries in sections.items():

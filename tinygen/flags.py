@@ -79,18 +79,24 @@ def flags_of_function(function: Callable) -> list[Flag]:
 
 
 def comments(thing) -> dict[str, str]:
-    """The comment at the end of each line of a class or function, under the line's first name."""
+    """The comment at the end of each field of a class or parameter of a function, under its name.
+
+    Of what takes several lines the comment may stand at the end of any.
+    """
     try:
         source = textwrap.dedent(inspect.getsource(thing))
     except (OSError, TypeError):
         return {}
-    first, found = {}, {}
+    outer = 0 if inspect.isclass(thing) else 1  # brackets around a field's name, or a parameter's
+    name, seen, depth, found = None, 0, 0, {}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         line = token.start[0]
-        if token.type == tokenize.NAME:
-            first.setdefault(line, token.string)
-        elif token.type == tokenize.COMMENT and line in first:
-            found[first[line]] = token.string.lstrip("# ").strip()
+        if token.type == tokenize.NAME and depth <= outer and line > seen:
+            name, seen = token.string, line
+        elif token.type == tokenize.COMMENT and (line == seen or depth > outer):
+            found[name] = token.string.lstrip("# ").strip()
+        elif token.type == tokenize.OP:
+            depth += (token.string in "([{") - (token.string in ")]}")
     return found
 
 

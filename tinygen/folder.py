@@ -114,6 +114,19 @@ def numbered(root, stem) -> Path:
             raise RunError(f"{folder}: cannot make the run folder: {e.strerror}") from e
 
 
+def unused(path: Path, data: bytes) -> Path:
+    """`path`, or NAME-2, NAME-3, … where something else than a file of these contents is in its place."""
+    found, number = path, 1
+
+    def is_it():
+        return found.is_file() and found.stat().st_size == len(data) and found.read_bytes() == data
+
+    while os.path.lexists(found) and not is_it():
+        number += 1
+        found = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return found
+
+
 def metric_lines(path) -> list[tuple[bytes, dict | None]]:
     """Every line of metrics.jsonl with its record, None for one that is torn or damaged.  Raises RunError."""
     try:

@@ -2,13 +2,71 @@
 
 import io
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from tinygen.imports import whole
 
+LEAST = 600  # pixels of a picture's longer side
+GAP, TEXT, LINE = 4, 14, 22  # pixels between enlarged images; of a letter and of a line of words
+SPAN = 20  # largest over smallest value from which on an axis is logarithmic
 
-def grid(images, columns: int | None = None, gap: int = 2) -> np.ndarray:
+
+@dataclass(frozen=True)
+class Sheet:
+    """Images to be laid out in rows, and what rows and columns mean.
+
+    images (N, H, W) or (N, 1 or 3, H, W) in [0, 1]; over: words over each column; beside: words beside each row
+    """
+
+    images: np.ndarray
+    columns: int | None = None
+    over: Sequence[str] = ()
+    beside: Sequence[str] = ()
+    title: str = ""
+
+    def drawn(self) -> np.ndarray:
+        """The page: every image enlarged as many times as brings its longer side to LEAST and gives the words over a
+        column room.  -> (H', W') or (H', W', 3)"""
+        over, beside = ([_words(text) for text in texts] for texts in (self.over, self.beside))
+        plain = grid(self.images, self.columns, 0)
+        columns = min(len(self.images), self.columns or math.ceil(math.sqrt(len(self.images))))
+        rows = math.ceil(len(self.images) / columns)
+        height, width = plain.shape[0] // rows, plain.shape[1] // columns
+        room = max([word.shape[1] for word in over], default=0)
+        times = max(math.ceil(LEAST / max(plain.shape[:2])), math.ceil(room / width))
+        large = [_enlarged(image, times) for image in self.images]
+        body = grid(large, columns, GAP, background=1.0)
+        left = max([word.shape[1] + GAP for word in beside], default=0) + GAP
+        top = LINE * (bool(self.title) + bool(over)) + GAP
+        title = _words(self.title) if self.title else np.ones((0, 0), np.float32)
+        size = top + body.shape[0] + GAP, left + max(body.shape[1], title.shape[1]) + GAP
+        page = np.ones((*size, *body.shape[2:]), np.float32)
+        page[top : top + body.shape[0], left : left + body.shape[1]] = body
+        _print(page, title, GAP, left)
+        for i, word in enumerate(over[:columns]):
+            middle = left + i * (times * width + GAP) + times * width // 2
+            _print(page, word, top - LINE, middle - word.shape[1] // 2)
+        for i, word in enumerate(beside[:rows]):
+            middle = top + i * (times * height + GAP) + times * height // 2
+            _print(page, word, middle - word.shape[0] // 2, left - GAP - word.shape[1])
+        return page
+
+
+def by_class(images, labels=None) -> Sheet:
+    """Images of these labels, all the same or one after the other, a column for each class.  labels (N,) or None"""
+    if labels is None:
+        return Sheet(images)
+    classes = list(dict.fromkeys(int(label) for label in labels))
+    if len(classes) == 1:
+        return Sheet(images, title=f"class {classes[0]}")
+    return Sheet(images, len(classes), over=[f"class {c}" for c in classes])
+
+
+def grid(images, columns: int | None = None, gap: int = 2, background: float = 0.0) -> np.ndarray:
     """Lay images out in rows.  (N, H, W) or (N, 1 or 3, H, W) -> (H', W') or (H', W', 3)"""
     images = np.stack([_array(image) for image in images]) if len(images) else np.zeros((0, 1, 1))
     if images.ndim == 4 and images.shape[1] in (1, 3):
@@ -22,7 +80,8 @@ def grid(images, columns: int | None = None, gap: int = 2) -> np.ndarray:
     n, height, width, channels = images.shape
     columns = min(n, columns or math.ceil(math.sqrt(n)))
     rows = math.ceil(n / columns)
-    sheet = np.zeros((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), np.float32)
+    size = rows * (height + gap) - gap, columns * (width + gap) - gap
+    sheet = np.full((*size, channels), background, np.float32)
     for i, image in enumerate(images):
         y, x = i // columns * (height + gap), i % columns * (width + gap)
         sheet[y : y + height, x : x + width] = image
@@ -38,7 +97,7 @@ def png(picture) -> bytes:
     return out.getvalue()
 
 
-def gif(sheets, milliseconds: int = 60, hold: int = 1500) -> bytes:
+def gif(sheets, milliseconds: int = 60, hold: int = 2000) -> bytes:
     """Encode pictures of values in [0, 1] as an animation that stays on the last for `hold` ms, and starts again."""
     Image = whole("PIL.Image")
 
@@ -58,65 +117,90 @@ def points(frames, reach: float | None = None, titles=None, centers=None) -> byt
     reach = reach or 1.05 * max(np.abs(frame).max() for frame in frames) or 1.0
     columns = min(5, len(frames))
     rows = math.ceil(len(frames) / columns)
-    figure, save = _figure(2.2 * columns, (2.75 if titles else 2.2) * rows)
+    side = max(2.2, 5.4 / columns)
+    figure, save = _figure(side * columns, (side + 0.55 if titles else side) * rows)
     for i, frame in enumerate(frames):
-        axes = figure.add_subplot(rows, columns, i + 1, aspect="equal", xticks=[], yticks=[])
+        axes = figure.add_subplot(rows, columns, i + 1, aspect="equal")
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
+        if len(frames) > 1:
+            axes.set(xticks=[], yticks=[])
         if titles:
             axes.set_title(titles[i], fontsize=8)
         if centers is not None:
             axes.plot(*np.asarray(centers).T, "+", color="tab:red", markersize=5, markeredgewidth=0.7)
-        axes.plot(*frame.T, ".", color="black", markersize=2, alpha=0.3, markeredgewidth=0)
+        size, alpha = max(2, 0.8 * side), min(1, max(0.3, 300 / len(frame)))  # a few must be seen too
+        axes.plot(*frame.T, ".", color="black", markersize=size, alpha=alpha, markeredgewidth=0)
     return save()
 
 
-def surface(values, reach: float, title: str = "", over=None) -> bytes:
-    """Draw a function of the plane as colours with its scale, points `over` it.
+def surface(values, reach: float, title: str = "", over=None, label: str = "") -> bytes:
+    """Draw a function of the plane as colours with its scale, which `label` names, points `over` it.
 
     values (n, n) over [-reach, reach]², the first row at the bottom; over (N, 2)
     """
-    figure, save = _figure(4.6, 4)
+    figure, save = _figure(6, 5.2)
     axes = figure.add_subplot(title=title)
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
     square = (-reach, reach, -reach, reach)
-    figure.colorbar(axes.imshow(values, origin="lower", extent=square, cmap="viridis"), ax=axes)
+    image = axes.imshow(values, origin="lower", extent=square, cmap="viridis")
+    figure.colorbar(image, ax=axes, label=label)
     if over is not None:
         axes.plot(*np.asarray(over).T, ".", color="white", markersize=2, alpha=0.4, markeredgewidth=0)
     return save()
 
 
-def panels(x, panels: dict[str, dict], label: str, logarithmic=frozenset()) -> bytes:
+def panels(x, panels: dict[str, tuple], label: str, logarithmic=frozenset()) -> bytes:
     """Draw functions of the same x in panels side by side, two in a row.
 
-    panels: title -> {name: values like x}; label of x; logarithmic: which panels, counted from 0
+    panels: title -> (label of the values, values like x); label of x; logarithmic: which panels, counted from 0
     """
     rows = math.ceil(len(panels) / 2)
     figure, save = _figure(8, 2.6 * rows)
-    for i, (title, lines) in enumerate(panels.items()):
-        axes = figure.add_subplot(rows, 2, i + 1, xlabel=label)
+    for i, (title, (name, values)) in enumerate(panels.items()):
+        axes = figure.add_subplot(rows, 2, i + 1, xlabel=label, ylabel=name)
         axes.set_title(title, fontsize=9)
-        for name, values in lines.items():
-            axes.plot(x, values, label=name, linewidth=1)
+        axes.plot(x, values, linewidth=1)
         if i in logarithmic:
             axes.set_yscale("log")
-        if len(lines) > 1:
-            axes.legend()
         axes.grid(alpha=0.3)
     return save()
 
 
-def curves(records: list[dict], unit: str = "") -> bytes:
-    """Draw every term of the lines of metrics.jsonl against the step, one labelled line each."""
-    figure, save = _figure(7, 4)
-    axes = figure.add_subplot(xlabel="step", ylabel=unit)
+def curves(records: list[dict], units: str | dict[str, str] = "") -> bytes:
+    """Draw every term of the lines of metrics.jsonl against the step, a panel for those of one unit.
+
+    units: of all terms, or name -> unit; a term without one has a panel of its own
+    """
     names = dict.fromkeys(name for record in records for name in record if name not in ("step", "seconds"))
+    groups: dict[str, list] = {}
     for name in names:
-        points = [(record["step"], record[name]) for record in records if name in record]
-        axes.plot(*zip(*points), label=name, linewidth=1, marker="." if len(points) < 20 else None)
-    if names:
-        axes.legend()
-    axes.grid(alpha=0.3)
+        unit = units if isinstance(units, str) else units.get(name)
+        groups.setdefault(name if unit is None else unit, []).append(name)
+    columns = min(2, max(1, len(groups)))
+    rows = max(1, math.ceil(len(groups) / columns))
+    figure, save = _figure(7 if columns == 1 else 10, 4 if rows == 1 else 2.6 * rows)
+    if groups:
+        figure.suptitle("each point is the mean of the steps since the one before it", fontsize=8)
+    else:
+        figure.text(0.5, 0.5, "no step has been taken yet", ha="center", va="center")
+    for i, (unit, members) in enumerate(groups.items()):
+        axes = figure.add_subplot(rows, columns, i + 1, xlabel="step", ylabel=unit)
+        _lines(axes, {name: [(r["step"], r[name]) for r in records if name in r] for name in members})
     return save()
+
+
+def _lines(axes, lines: dict[str, list]) -> None:
+    """Draw name -> (step, value) pairs; few of them as dots too, and logarithmic where that shows more."""
+    for name, pairs in lines.items():
+        few = None if len(pairs) > 20 else "." if len(pairs) > 1 else "o"
+        axes.plot(*zip(*pairs), label=name, linewidth=1, marker=few)
+    axes.set_xlim(0, 1.05 * max(step for pairs in lines.values() for step, _ in pairs))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    values = [value for pairs in lines.values() for _, value in pairs]
+    if min(values) > 0 and max(values) > SPAN * min(values):
+        axes.set_yscale("log")
+    axes.legend(fontsize=8)
+    axes.grid(alpha=0.3)
 
 
 def _figure(width: float, height: float):
@@ -132,6 +216,31 @@ def _figure(width: float, height: float):
         return out.getvalue()
 
     return figure, save
+
+
+def _enlarged(image, times: int) -> np.ndarray:
+    """Every pixel as a square of times x times.  (H, W) or (1 or 3, H, W) -> as many dimensions"""
+    return _array(image).repeat(times, -1).repeat(times, -2)
+
+
+@lru_cache(maxsize=1)
+def _font():
+    folder = whole("matplotlib").get_data_path()
+    return whole("PIL.ImageFont").truetype(f"{folder}/fonts/ttf/DejaVuSans.ttf", TEXT)
+
+
+@lru_cache(maxsize=256)
+def _words(text: str) -> np.ndarray:
+    """Black words on white, one line high.  -> (LINE - GAP, W) in [0, 1]"""
+    paper = whole("PIL.Image").new("L", (math.ceil(_font().getlength(text)) + 2, LINE - GAP), 255)
+    whole("PIL.ImageDraw").Draw(paper).text((1, 0), text, fill=0, font=_font())
+    return np.asarray(paper, np.float32) / 255
+
+
+def _print(page: np.ndarray, word: np.ndarray, y: int, x: int) -> None:
+    """Put a word on a page, (H, W) or (H, W, 3), with its upper left corner at (y, x)."""
+    place = page[max(y, 0) : max(y, 0) + word.shape[0], max(x, 0) : max(x, 0) + word.shape[1]]
+    place[:] = word.reshape(*word.shape, *[1] * (page.ndim - 2))[: place.shape[0], : place.shape[1]]
 
 
 def _eight_bits(picture) -> np.ndarray:

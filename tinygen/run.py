@@ -35,6 +35,7 @@ from tinygen.folder import (
     numbered,
     own_folder,
     read_config,
+    unused,
 )
 from tinygen.progress import Bar, caught_signals
 from tinygen.terminal import say
@@ -256,24 +257,41 @@ class Run:
 
     # Pictures and numbers
 
-    def image(self, name: str, images, columns: int | None = None) -> Path:
-        """Write images in [0, 1] as one grid to samples/NAME-STEP.png.  (N, H, W) or (N, 1 or 3, H, W)"""
-        return self.picture(name, pictures.png(pictures.grid(images, columns)))
+    def image(self, name: str, images, columns: int | None = None, **words) -> Path:
+        """Write images in [0, 1] as one sheet, `words` as of pictures.Sheet, to samples/NAME-STEP.png.
+
+        (N, H, W) or (N, 1 or 3, H, W)
+        """
+        return self.sheet(name, pictures.Sheet(images, columns, **words))
+
+    def sheet(self, name: str, sheet: pictures.Sheet) -> Path:
+        """Write a sheet of images to samples/NAME-STEP.png."""
+        return self.picture(name, pictures.png(sheet.drawn()))
 
     def picture(self, name: str, png: bytes) -> Path:
         """Write a PNG, such as `tinygen.pictures` draws, to samples/NAME-STEP.png."""
         return self.write(f"samples/{name}-{self.done:06d}.png", png)
 
-    def plot_losses(self, unit: str = "mean since the line before") -> Path:
-        """Draw metrics.jsonl as loss.png, `unit` beside the values."""
-        return self.write("loss.png", pictures.curves(self.metrics(), unit))
+    def plot_losses(self, units: str | dict[str, str] = "mean since the line before") -> Path:
+        """Draw metrics.jsonl, and what was logged since its last line, as loss.png; `units` see pictures.curves."""
+        records = self.metrics()
+        if self._sums and self.done > max((record["step"] for record in records), default=-1):
+            means = {name: total / count for name, (total, count) in self._sums.items()}
+            records.append({"step": self.done, **means})
+        return self.write("loss.png", pictures.curves(records, units))
 
     def metrics(self) -> list[dict]:
         """The lines of metrics.jsonl; torn and damaged ones are left out."""
         return [record for _, record in metric_lines(self.path("metrics.jsonl")) if record is not None]
 
     def write_json(self, name: str, value) -> Path:
-        return self.write(name, (json.dumps(value, indent=2) + "\n").encode())
+        return self.write(name, as_json(value))
+
+    def write_new(self, name: str, data: bytes) -> Path:
+        """Write a file of the folder in the place of none: a number is added to a name that is taken."""
+        with self._errors("cannot read"):
+            name = unused(self.path(name), data).relative_to(self.folder)
+        return self.write(str(name), data)
 
     def write(self, name: str, data: bytes) -> Path:
         """Write a file of the folder, whole or not at all."""
@@ -418,6 +436,11 @@ class Run:
         if self._saved_step is None:
             return "there is no checkpoint yet"
         return f"{self.path('checkpoint.safetensors')} holds step {self._saved_step}"
+
+
+def as_json(value) -> bytes:
+    """The bytes of a JSON file of the folder."""
+    return (json.dumps(value, indent=2) + "\n").encode()
 
 
 def _random():

@@ -55,14 +55,18 @@ def _stage(before: int, after: int) -> list:
     ]
 
 
+def judged() -> list[str]:
+    """The data sets that have an evaluator."""
+    return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
+
+
 @lru_cache(maxsize=4)
 def load_evaluator(data: str) -> Evaluator:
     """The trained evaluator of a data set, in evaluation mode; MetricError where there is none."""
     path = WEIGHTS / f"{data}.safetensors"
     if not path.exists():
-        known = ", ".join(sorted(p.stem for p in WEIGHTS.glob("*.safetensors")))
         raise MetricError(
-            f"{data} has no evaluator, which the measures of images need; there is one for {known}"
+            f"{data} has no evaluator, which the measures of images need; there is one for {', '.join(judged())}"
         )
     net = Evaluator()
     net.load_state_dict(checkpoint.load_state(path))
