@@ -18,7 +18,7 @@ from tinygen.kernels.conv2d_tile_loops import (
 )
 from tinygen.kernels.with_numba import prange
 
-DEPTH = 1024  # terms of a sum at a time: 64 channels of so many weights are a quarter of a core's L2
+PIECE = 256  # terms of a sum that are added one after the other, at most
 
 
 @njit(cache=True, nogil=True)
@@ -84,6 +84,12 @@ def products(width, x, x_at, starts, offsets, i_at, length, w, w_at, y, y_at, ad
             product_tile_2(x, x_at, starts, j, offsets, i_at, length, w, w_at, y, at, add)
         else:
             product_tile_1(x, x_at, starts, j, offsets, i_at, length, w, w_at, y, at, add)
+
+
+@njit(cache=True, nogil=True)
+def piece_of(terms):
+    """How many terms at a time, so that the pieces of a sum are about equal."""
+    return -(-terms // -(-terms // PIECE))
 
 
 @njit(cache=True, nogil=True)
@@ -159,9 +165,10 @@ def correlate(x, groups, block, corner, size, phases, starts, offsets, blocks, w
             for part_of_k in range(groups * blocks):
                 g, k = part_of_k // blocks, part_of_k % blocks * width
                 at = images_at + g * (C // groups) * plane
-                for i in range(0, terms, DEPTH):
+                piece = piece_of(terms)
+                for i in range(0, terms, piece):
                     w_at = ((offset * groups * blocks) + part_of_k * terms + i) * width
-                    length = min(DEPTH, terms - i)
+                    length = min(piece, terms - i)
                     products(
                         width, images, at, pixels, offsets, offset + i, length, weights, w_at, sums, 0, i > 0
                     )
@@ -198,8 +205,12 @@ def correlate_with_gradient(x, gy, groups, block, corner, size, starts, offsets,
                             g, n * positions * width, width,
                         )  # fmt: skip
                     sums_at = ((chunk * groups + group) * blocks + b) * taps * width
-                    length = pixels.size
-                    products(width, images, at, offsets, pixels, 0, length, g, 0, flat_sums, sums_at, True)
+                    piece = piece_of(pixels.size)
+                    for i in range(0, pixels.size, piece):
+                        products(
+                            width, images, at, offsets, pixels, i, min(piece, pixels.size - i),
+                            g, i * width, flat_sums, sums_at, True,
+                        )  # fmt: skip
 
 
 @njit(cache=True, parallel=True)

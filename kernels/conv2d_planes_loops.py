@@ -14,6 +14,9 @@ def add(weight, source, target):
         target[i] += weight * source[i]
 
 
+PIECE = 64  # products that are added one after the other before their sum joins the others
+
+
 @njit(cache=True, nogil=True, fastmath={"reassoc"})
 def dot(a, b):
     """The sum of a b, in as many parts as a register has numbers."""
@@ -49,9 +52,15 @@ def correlate(x, w, groups, corner, size, stride, offsets, y):
         for k in range(K):
             sums[:] = 0
             first = k // (K // groups) * per
-            for l in range(per * offsets.size):
-                at = (first + l // offsets.size) * plane + offsets[l % offsets.size]
-                add(taps[k, l], image[at : at + sums.size], sums)
+            terms = per * offsets.size
+            piece = sums if terms <= PIECE else np.empty_like(sums)
+            for start in range(0, terms, PIECE):
+                piece[:] = 0
+                for l in range(start, min(start + PIECE, terms)):
+                    at = (first + l // offsets.size) * plane + offsets[l % offsets.size]
+                    add(taps[k, l], image[at : at + sums.size], piece)
+                if terms > PIECE:
+                    add(1, piece, sums)
             for p in range(P):
                 for q in range(Q):
                     y[n, k, p, q] = sums[p * stride[0] * size[1] + q * stride[1]]
@@ -65,12 +74,17 @@ def add_input_gradient(gy, w, groups, corner, size, stride, offsets, gx):
     for n in prange(N):
         sums = np.zeros(C * plane, gy.dtype)
         run = np.empty(length(gy.shape[2:], columns, stride), gy.dtype)
+        together = max(1, PIECE // offsets.size)  # channels k whose products are one piece of the sums
+        piece = sums if K <= together * groups else np.zeros_like(sums)
         for k in range(K):
             spaced(gy[n, k], columns, stride, run)
             first = k // (K // groups) * per
             for l in range(per * offsets.size):
                 at = (first + l // offsets.size) * plane + offsets[l % offsets.size]
-                add(taps[k, l], run, sums[at : at + run.size])
+                add(taps[k, l], run, piece[at : at + run.size])
+            if K > together * groups and (k % together == together - 1 or k == K - 1):
+                add(1, piece, sums)
+                piece[:] = 0
         for c in range(C):
             for h in range(H):
                 at = c * plane + (h + corner[0]) * columns + corner[1]

@@ -80,7 +80,8 @@ def _product_tile(vectors: int):
     def tile(typing, x, x_at, starts, j_at, offsets, i_at, length, w, w_at, y, y_at, add):
         """y[j, k] = (add: y[j, k] +) sum over i < length of x[starts[j] + offsets[i]] w[i, k], PIXELS values of j.
 
-        The arrays are flat with a start each; rows of w and y are `vectors` registers long.
+        The arrays are flat with a start each; rows of w and y are `vectors` registers long.  The sums begin at 0 and
+        join y at their end: y then has as many rounding errors as there were pieces, not as there were terms.
         """
         n = types.intp
         signature = types.void(x, n, starts, n, offsets, n, n, w, n, y, n, types.boolean)
@@ -105,9 +106,9 @@ def _product_tile(vectors: int):
                 pairs = [(value, weight) for value in values for weight in weights]
                 return [builder.call(e.fma, [*pair, old]) for pair, old in zip(pairs, sums)]
 
-            before = [builder.select(add, e.load(place), e.zero) for place in places]
-            for total, place in zip(e.sum_loop(length, before, body), places):
-                e.store(total, place)
+            for total, place in zip(e.sum_loop(length, [e.zero] * len(places), body), places):
+                before = builder.select(add, e.load(place), e.zero)
+                e.store(builder.fadd(before, total), place)
             return context.get_dummy_value()
 
         return signature, generate
