@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygen.kernels.accumulation import in_float32
 from tinygen.kernels.dispatch import Kernel, array_module
+from tinygen.kernels.matmul import matmul
 from tinygen.kernels.parts import threads_for
 from tinygen.kernels.reduce import largest
 
@@ -22,7 +23,7 @@ attention_grad = Kernel("attention_grad")
 def _scores(q, k, bias, scale: float, causal: bool):
     """scale q kᵀ + bias; -inf where, if causal, the key comes after the query.  -> (…, L, T)"""
     xp = array_module(q)
-    scores = q @ k.swapaxes(-1, -2)
+    scores = matmul(q, k.swapaxes(-1, -2))
     scores *= q.dtype.type(scale)
     if bias is not None:
         scores = scores + bias
@@ -62,7 +63,7 @@ def attention_grad_reference(g, q, k, v, bias, y, lse, *, scale, causal, needs_b
     p -= xp.where(lse == -np.inf, lse.dtype.type(0), lse)[..., None]
     xp.exp(p, out=p)
     gv = p.swapaxes(-1, -2) @ g
-    gs = g @ v.swapaxes(-1, -2)
+    gs = matmul(g, v.swapaxes(-1, -2))
     gs -= (g * y).sum(axis=-1, keepdims=True)
     gs *= p
     scaled = q.dtype.type(scale)
