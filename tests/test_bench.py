@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -481,3 +482,15 @@ def test_first_step_times_fresh_processes(monkeypatch, capsys):
 
 def test_first_step_of_one_process():
     assert len(seconds := first_step.fresh_process()) == len(first_step.STAGES) and min(seconds) > 0
+
+
+def test_two_versions_in_turns(capsys, tmp_path):
+    """Here one and the same; the figures are not looked at."""
+    from tinygen.benchmarks import versions
+
+    told = tmp_path / "versions.json"
+    versions.main([sys.executable, "vae", "--repeat", "2", "--json", str(told)])
+    row = json.loads(told.read_text())["steps"]["vae"]
+    assert row["this"] >= row["this_min"] > 0 and row["other"] >= row["other_min"] > 0 and row["ratio"] > 0
+    with pytest.raises(SystemExit, match="cannot run"):
+        versions.main(["/bin/true", "vae"])
