@@ -4,7 +4,7 @@
 `kernels` would collide with a package of that name on the index. The links `tinygen/kernels -> ../kernels` (and
 likewise for the other two) are for editors and type checkers; they are not packaged.
 
-`pip install -e .` puts `editable/` on the path, which holds `tinygen -> ../tinygen` and nothing else: a .pth file,
+`pip install -e .` puts `.editable/` on the path, which holds `tinygen -> ../tinygen` and nothing else: a .pth file,
 which mypy, pyright and jedi follow.  They do not run setuptools' other way, a finder, and with it find no module.
 """
 
@@ -25,7 +25,7 @@ for folder in TOP_LEVEL:
 setup(
     packages=packages,
     include_package_data=False,  # only what the next lines name
-    package_dir={"": "editable"}
+    package_dir={"": ".editable"}
     if "editable_wheel" in sys.argv
     else {f"tinygen.{folder}": folder for folder in TOP_LEVEL},
     package_data={
