@@ -205,7 +205,7 @@ def test_json_says_what_was_measured_on_what(measured, tmp_path):
         assert set(case["sides"]["tinygen"]) == {"ms", "min_ms", "spread", "turns"}
         assert set(case["errors"]) == {"reference"} and case["errors"]["reference"] <= 1e-3
         assert 0 < case["sides"]["tinygen"]["min_ms"] <= case["sides"]["tinygen"]["ms"]
-    assert set(measured["cases"][0]["kernels"]) == {"softmax"}
+    assert set(measured["cases"][0]["kernels"]) == {"softmax", "sum"}
 
 
 def test_rates_and_the_roof():

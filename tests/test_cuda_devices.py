@@ -247,9 +247,16 @@ def test_what_is_written_after_it_was_saved_is_noticed(cupy):
     with pytest.raises(RuntimeError, match="changed in place after the forward"):
         z.sum().backward()
     saved = x.exp()
-    (saved * 2).sum()
-    with pytest.raises(NotImplementedError, match="requires a gradient"):
-        saved[0] = 1
+    saved[0] = x[1]
+    with pytest.raises(
+        RuntimeError, match=r"backward of exp: its output .* changed in place after the forward"
+    ):
+        saved.sum().backward()
+    z = x * 1
+    z[1:] *= x[:2]
+    z[0] = 5 * x[2]
+    z.sum().backward()
+    assert x.grad.tolist() == [1, 2, 6] and z.tolist() == [5, 1, 1]
 
 
 def test_an_expanded_tensor_is_not_written_to(cupy):

@@ -150,7 +150,8 @@ def test_which_rungs_of_rows_a_gpu_runs(host):
         for x, dim in (a(9, 256), 1), (a(9, 257), -1), (a(9, 3), 0), (a(9, 3).astype("float64"), 1):
             kernels.log_softmax_grad(x, kernels.softmax(x, dim), dim)
         rungs = "warp_rows", "block_rows", "naive", "reference"
-        assert called == [(name, rung) for rung in rungs for name in ("softmax", "log_softmax_grad")]
+        found = [call for call in called if call[0] != "sum"]  # that is the references'
+        assert found == [(name, rung) for rung in rungs for name in ("softmax", "log_softmax_grad")]
         for x, dims, shape, rungs in (
             (a(9, 256), (1,), (256,), ["warp_rows", "block_rows"]),
             (a(9, 257), (1,), (257,), ["block_rows", "block_rows"]),

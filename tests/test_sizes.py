@@ -58,7 +58,7 @@ for name in ("nn.Conv1d", "conv1d", "conv2d", "conv_transpose2d"):
         "groups do not divide",
         "PyTorch convolves images of no channels",
     )
-for name in ("nn.AdaptiveAvgPool1d", "adaptive_avg_pool1d", "adaptive_avg_pool2d"):
+for name in ("nn.AdaptiveAvgPool1d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "interpolate"):
     DIFFERENT[name] = DIFFERENT[f"F.{name}"] = ("not empty", "PyTorch pools images of no channels")
 
 

@@ -94,7 +94,9 @@ def _mean(x, *, dims, keepdim):
 
 
 # every x enters its mean with weight 1/n
-_mean.vjp(lambda g, x_shape, dims: _spread(g / math.prod(x_shape[d] for d in dims), x_shape, dims))
+_mean.vjp(
+    lambda g, x_shape, dims: _spread(g / builtins.max(math.prod(x_shape[d] for d in dims), 1), x_shape, dims)
+)
 
 
 def mean(input, dim=None, keepdim=False, *, dtype=None):
@@ -323,6 +325,10 @@ def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
     if p == 1:
         return sum(e.abs(input), dims, keepdim)
     p = 2 if p in ("fro", None) else p
+    if p < 0 and 0 in [input.shape[d] for d in dims]:
+        raise RuntimeError(
+            f"norm: found no elements in shape {input.shape} along dim {dim}, expected some for p {p}"
+        )
     powers = sum(e.square(input) if p == 2 else _power_of_size(input, p), dims, keepdim)
     zero = powers == 0
     safe = e.where(zero, 1.0, powers)
