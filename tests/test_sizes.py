@@ -58,6 +58,7 @@ for name in ("nn.Conv1d", "conv1d", "conv2d", "conv_transpose2d"):
         "groups do not divide",
         "PyTorch convolves images of no channels",
     )
+DIFFERENT["F.interpolate-59"] = ("nothing is left of", "PyTorch makes images of no columns, by area alone")
 for name in ("nn.AdaptiveAvgPool1d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "interpolate"):
     DIFFERENT[name] = DIFFERENT[f"F.{name}"] = ("not empty", "PyTorch pools images of no channels")
 
