@@ -123,7 +123,7 @@ def test_a_run_is_opened_without_its_config(tmp_path):
     Run.create("vae", vae.Config(batch=7), out=tmp_path / "run")
     run = models.open_run(tmp_path / "run")
     assert run.config == vae.Config(batch=7) and run.model == "vae"
-    assert repr(run) == f"Run({str(tmp_path / 'run')!r}, model='vae', step=0)"
+    assert repr(run) == f"Run({str(tmp_path / 'run')!r}, model='vae')"
     config = tmp_path / "run" / "config.json"
     for name in ("nonsense", "shared", "../vae", ""):
         config.write_text(config.read_text().replace('"model": "vae"', f'"model": "{name}"'))

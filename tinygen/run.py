@@ -111,7 +111,8 @@ class Run:
         return run
 
     def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r}, model={self.model!r}, step={self.done})"
+        reached = f", step={self.done}" if self.done else ""  # 0 also where its checkpoint was not read yet
+        return f"Run({str(self.folder)!r}, model={self.model!r}{reached})"
 
     def __getstate__(self) -> dict:
         return vars(self) | {
