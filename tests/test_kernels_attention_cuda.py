@@ -95,6 +95,7 @@ def test_what_a_gpu_runs_unasked():
             y, lse = kernels.attention(q, k, v, None, **attrs)
             kernels.attention_grad(y, q, k, v, None, y, lse, **attrs)
     rungs = "tiled", "reference", "reference", "reference"
+    called = [call for call in called if call[0] != "matmul"]  # that is the references'
     assert called == [(kernel, rung) for rung in rungs for kernel in ("attention", "attention_grad")]
 
 
