@@ -31,7 +31,7 @@ setup(
     package_data={
         "tinygen": ["py.typed", "*.pyi"],
         "tinygen.nn": ["*.pyi"],
-        "tinygen.kernels": ["*.cu", "*.cuh", "*.h"],
+        "tinygen.kernels": ["*/*.cu", "runtime/include/*.cuh"],
         "tinygen.kernels.hostcuda": ["*.h", "*.cpp", "*.md", "toolkit/*.h"],
         "tinygen.metrics": ["weights/*.safetensors", "weights/*.json"],
         "tinygen.benchmarks": ["results/*.json"],

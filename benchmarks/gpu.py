@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygen import devices
 from tinygen.benchmarks import machine
-from tinygen.kernels import cuda_device, nvrtc
+from tinygen.kernels.runtime import cuda_device, nvrtc
 
 TF32 = "CUPY_TF32"  # read by cupy before its first product
 TURN = 0.001  # seconds of work in a turn: nothing waits actively on a GPU, and every call is timed by itself

@@ -102,7 +102,7 @@ def tests(session: Session) -> None:
 
 
 def fragments(session: Session) -> None:
-    """Which number lies in which register of which lane: kernels/tensor_core.cuh on the card."""
+    """Which number lies in which register of which lane: kernels/runtime/include/tensor_core.cuh on the card."""
     session.run("fragments", (*PYTEST, "-n", "0", "-m", "gpu", "tests/test_tensor_core.py"), 90)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen import blas
+from tinygen.kernels.runtime import blas
 
 THREAD_VARIABLES = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"
 # OpenBLAS threads wait actively for 2^26 cycles, longer than a pause between turns, and PyTorch's would have to share

@@ -22,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen import blas
 from tinygen.benchmarks import diffusion_table, mode_table
 from tinygen.benchmarks.finished_run import finished_run
 from tinygen.benchmarks.table_cells import minutes, runs_of, spread
+from tinygen.kernels.runtime import blas
 
 RESULTS = Path(__file__).resolve().parent / "results" / "models.json"
 README = Path(__file__).resolve().parents[1] / "README.md"

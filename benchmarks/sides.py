@@ -12,7 +12,7 @@ import numpy as np
 
 import tinygen
 from tinygen import kernels
-from tinygen.kernels import cuda_device, dispatch
+from tinygen.kernels.runtime import cuda_device, dispatch
 
 
 @dataclass(frozen=True)

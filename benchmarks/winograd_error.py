@@ -38,7 +38,7 @@ def error(kernel: str, variant: str, channels: int, images: int = 8, size: int =
 
 def error_of_points(near: float, far: float, channels: int = 64, tiles: int = 2000, seed: int = 0) -> float:
     """The same of `tiles` tiles in numpy, each 6x6 pixels of all channels, with these points."""
-    from tinygen.kernels.conv2d_winograd_loops import combine, evaluate, interpolate
+    from tinygen.kernels.conv2d.winograd_loops import combine, evaluate, interpolate
 
     rng = np.random.default_rng(seed)
     d = rng.standard_normal((6, 6, tiles, channels), np.float32)

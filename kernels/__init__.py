@@ -3,12 +3,11 @@
 Shape letters: N batch, C/K channels in/out, H W image, R S filter, P Q output, T tokens, D head size, B*H heads.
 `g` incoming gradient, `gx` gradient of x, `y` output, `xp` the array module (numpy or cupy).
 
-Variants for the GPU stand in `*_cuda.py` and are registered on first need (`dispatch.load_gpu_variants`).
+A folder an operation: `reference` says what it means, then come the CPU variants with their loops, `numba_cuda` and
+`cuda`.  The two for the GPU are registered on first need (`dispatch.load_gpu_variants`).
 """
 
-from tinygen.kernels import conv2d_planes, conv2d_taps, conv2d_window, conv2d_winograd  # register variants
-from tinygen.kernels.accumulation import wide, wide_running, widened
-from tinygen.kernels.activation import (
+from tinygen.kernels.activation.reference import (
     gelu,
     gelu_grad,
     gelu_tanh,
@@ -21,15 +20,13 @@ from tinygen.kernels.activation import (
     silu,
     silu_grad,
 )
-from tinygen.kernels.allocation import keep_freed_memory
-from tinygen.kernels.attention import attention, attention_grad
-from tinygen.kernels.conv2d import conv2d, conv2d_input_grad, conv2d_weight_grad, output_size
-from tinygen.kernels.conv2d_bias import add_bias, bias_grad
-from tinygen.kernels.dispatch import Kernel, array_module, device_of, registry, use
-from tinygen.kernels.elementwise import *  # noqa: F403
-from tinygen.kernels.layout import Layout, common_layout, lay, pick
-from tinygen.kernels.likelihood import bernoulli_log_likelihood
-from tinygen.kernels.losses import (
+from tinygen.kernels.attention.reference import attention, attention_grad
+from tinygen.kernels.conv2d import planes, taps, window, winograd  # register variants
+from tinygen.kernels.conv2d.bias import add_bias, bias_grad
+from tinygen.kernels.conv2d.reference import conv2d, conv2d_input_grad, conv2d_weight_grad, output_size
+from tinygen.kernels.elementwise.reference import *  # noqa: F403
+from tinygen.kernels.losses.likelihood import bernoulli_log_likelihood
+from tinygen.kernels.losses.reference import (
     bce_with_logits,
     bce_with_logits_grad,
     cross_entropy,
@@ -37,12 +34,17 @@ from tinygen.kernels.losses import (
     pick_class,
     pick_class_grad,
 )
-from tinygen.kernels.matmul import matmul
-from tinygen.kernels.moments import mean
-from tinygen.kernels.norm import normalize, normalize_grad, normalize_silu, normalize_silu_grad, rescale
-from tinygen.kernels.optimizers import adadelta, adagrad, adam, rmsprop, sgd
-from tinygen.kernels.philox import philox_bernoullis, philox_normals, philox_uniforms, philox_words
-from tinygen.kernels.pool import (
+from tinygen.kernels.matmul.reference import matmul
+from tinygen.kernels.norm.reference import (
+    normalize,
+    normalize_grad,
+    normalize_silu,
+    normalize_silu_grad,
+    rescale,
+)
+from tinygen.kernels.optimizers.reference import adadelta, adagrad, adam, rmsprop, sgd
+from tinygen.kernels.philox.reference import philox_bernoullis, philox_normals, philox_uniforms, philox_words
+from tinygen.kernels.pool.reference import (
     max_pool2d,
     max_pool2d_grad,
     nearest2d,
@@ -51,10 +53,15 @@ from tinygen.kernels.pool import (
     sum_pool2d,
     sum_pool2d_grad,
 )
-from tinygen.kernels.reduce import cumsum, largest, sum
-from tinygen.kernels.scatter import add_at, put
-from tinygen.kernels.softmax import log_softmax, log_softmax_grad, softmax, softmax_grad
-from tinygen.kernels.sort import argsort, multinomial, nonzero, topk
+from tinygen.kernels.reduce.accumulation import wide, wide_running, widened
+from tinygen.kernels.reduce.moments import mean
+from tinygen.kernels.reduce.reference import cumsum, largest, sum
+from tinygen.kernels.runtime.allocation import keep_freed_memory
+from tinygen.kernels.runtime.dispatch import Kernel, array_module, device_of, registry, use
+from tinygen.kernels.scatter.layout import Layout, common_layout, lay, pick
+from tinygen.kernels.scatter.reference import add_at, put
+from tinygen.kernels.scatter.sort import argsort, multinomial, nonzero, topk
+from tinygen.kernels.softmax.reference import log_softmax, log_softmax_grad, softmax, softmax_grad
 
 keep_freed_memory()
 

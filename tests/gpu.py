@@ -11,7 +11,7 @@ STANDINS = Path(__file__).resolve().parent / "standins"
 
 def real() -> bool:
     """Whether tinygen could use a GPU of this machine."""
-    from tinygen.kernels import cuda_device
+    from tinygen.kernels.runtime import cuda_device
 
     try:
         return cuda_device.architecture() >= cuda_device.OLDEST
@@ -51,7 +51,7 @@ def stand_in(launches: bool = False):
 @contextlib.contextmanager
 def _without_launches():
     """Kernels without the variants that a real GPU would have to run."""
-    from tinygen.kernels.dispatch import _registry, load_gpu_variants
+    from tinygen.kernels.runtime.dispatch import _registry, load_gpu_variants
 
     load_gpu_variants()
     ladders = {kernel: kernel.ladder for kernel in _registry.values()}
@@ -68,7 +68,7 @@ def _without_launches():
 @contextlib.contextmanager
 def _launches_on_the_host():
     """What a launch takes for kernels of the GPU are hostcuda's, on the memory behind the stand-in's arrays."""
-    from tinygen.kernels.cuda_source import CudaSource
+    from tinygen.kernels.runtime.cuda_source import CudaSource
 
     class Function:
         max_dynamic_shared_size_bytes = 48 << 10
@@ -89,7 +89,7 @@ def _launches_on_the_host():
 
 def _forget() -> None:
     """What was found out about the driver and the card."""
-    from tinygen.kernels import cuda_device
+    from tinygen.kernels.runtime import cuda_device
 
     cuda_device.driver.cache_clear()
     cuda_device._architecture.cache_clear()

@@ -15,7 +15,7 @@ from tinygen.benchmarks.kernel_cases import gradient, kernel_cases, normal, oper
 from tinygen.benchmarks.sides import OURS, Case, Side, reference_kernels, seen_kernels, torch_sides
 from tinygen.benchmarks.step_cases import STEPS, sampling_case, step_case, step_cases
 from tinygen.benchmarks.timing import Timing, WrongResult, interleaved, require_equal
-from tinygen.kernels import dispatch
+from tinygen.kernels.runtime import dispatch
 
 ROOF = {"gflops": 100.0, "gbps": 10.0, "sgemm": "8³", "copy_megabytes": 1}
 ONE = bench.Settings(threads=1, repeat=1, torch=False, memory=False)

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 import tinygen
-from tinygen import blas, doctor
+from tinygen import doctor
+from tinygen.kernels.runtime import blas
 
 CPU = "flags\t\t: fpu avx2 avx512f avx512dq avx512ifma avx512cd avx512bw avx512vl\n"
 
 
 def said_by_a_process(name, **variables) -> str:
     environment = {k: v for k, v in os.environ.items() if k != blas.VARIABLE} | variables
-    code = f"import tinygen.blas; print(tinygen.blas.{name}())"
+    code = f"import tinygen.kernels.runtime.blas; print(tinygen.kernels.runtime.blas.{name}())"
     return subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     ).stdout.strip()

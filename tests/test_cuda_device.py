@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from tinygen.kernels import cuda_device, nvrtc
-from tinygen.kernels.cuda_device import CudaError
-from tinygen.kernels.cuda_source import CudaSource
+from tinygen.kernels.runtime import cuda_device, nvrtc
+from tinygen.kernels.runtime.cuda_device import CudaError
+from tinygen.kernels.runtime.cuda_source import CudaSource
 
 
 class CUDARuntimeError(RuntimeError):

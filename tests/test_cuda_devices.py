@@ -18,7 +18,8 @@ from test_cuda_engine import NOT_FOR_A_GPU, on_cpu, on_gpu
 import tinygen as tg
 from tinygen import devices, nn, optim
 from tinygen.devices import DeviceError
-from tinygen.kernels import cuda_device, dispatch, scatter
+from tinygen.kernels.runtime import cuda_device, dispatch
+from tinygen.kernels.scatter import reference as scatter
 from tinygen.nn import functional as F
 from tinygen.random import Generator
 

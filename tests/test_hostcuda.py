@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinygen.kernels import hostcuda, nvrtc
-from tinygen.kernels.cuda_source import CudaSource
+from tinygen.kernels import hostcuda
 from tinygen.kernels.hostcuda import build
+from tinygen.kernels.runtime import nvrtc
+from tinygen.kernels.runtime.cuda_source import CudaSource
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="hostcuda works on Linux only"),

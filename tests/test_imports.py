@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tinygen.kernels.imports import interrupts_wait, whole
+from tinygen.kernels.runtime.imports import interrupts_wait, whole
 
 INTERRUPTED = """
 import os, signal, sys, threading, time

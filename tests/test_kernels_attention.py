@@ -154,7 +154,7 @@ def run(code: str, **environment) -> str:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_product_tile_writes_its_block_and_nothing_else(dtype):
-    loops = pytest.importorskip("tinygen.kernels.tile_loops")
+    loops = pytest.importorskip("tinygen.kernels.matmul.tile_loops")
     rng = np.random.default_rng(0)
     tile = loops.TILE_BYTES // np.dtype(dtype).itemsize
     for rows, depth, tiles in ((1, 1, 1), (3, 5, 2), (8, 0, 1), (13, 7, 1), (29, 64, 3), (0, 3, 1)):
@@ -182,7 +182,7 @@ def test_the_product_tile_writes_its_block_and_nothing_else(dtype):
 def test_the_exponential_is_exact_to_a_few_ulp(dtype, least, error):
     from numba import njit
 
-    from tinygen.kernels.elementwise_loops import decay
+    from tinygen.kernels.elementwise.loops import decay
 
     @njit
     def exponentials(x):

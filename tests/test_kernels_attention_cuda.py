@@ -9,7 +9,7 @@ from gpu import stand_in
 
 import tinygen
 from tinygen import kernels
-from tinygen.kernels import dispatch
+from tinygen.kernels.runtime import dispatch
 from tinygen.nn import functional as F
 
 RUNGS = ["naive", "tiled"]
@@ -114,7 +114,7 @@ def test_what_the_kernels_do_not_take():
 
 
 def test_arrays_are_taken_as_they_lie():
-    from tinygen.kernels.attention_cuda import _placed
+    from tinygen.kernels.attention.cuda import _placed
 
     a = cuda_cases.Arrays()
     rows = a(2, 5, 3, 8)

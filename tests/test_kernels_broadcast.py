@@ -5,9 +5,10 @@ import pytest
 from bounds import pass_with_bounds_checked
 
 from tinygen import kernels
-from tinygen.kernels import elementwise, reduce
-from tinygen.kernels.dispatch import trace
-from tinygen.kernels.matmul import _column_blocks
+from tinygen.kernels.elementwise import reference as elementwise
+from tinygen.kernels.matmul.reference import _column_blocks
+from tinygen.kernels.reduce import reference as reduce
+from tinygen.kernels.runtime.dispatch import trace
 
 BOTH = ["float32", "float64"]
 PAIRS = [  # shapes of two operands that the loops take whatever their size

@@ -1,4 +1,4 @@
-"""`python -m tinygen.kernels.compile`: every kernel for every architecture within its budget, and one that is not."""
+"""The compile report: every kernel for every architecture within its budget, and one that is not."""
 
 import json
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tinygen.kernels import budgets, compile, cuda_source, nvrtc
+from tinygen.kernels.runtime import budgets, compile_report, cuda_source, nvrtc
 
 SOURCES = sorted(cuda_source.FOLDER.glob("*.cu"))
 SPILLS = """
@@ -31,26 +31,28 @@ def compiler():
 
 
 def disassembler():
-    if compile.disassembler() is None:
+    if compile_report.disassembler() is None:
         pytest.skip("nvdisasm is not installed: pip install nvidia-cuda-nvdisasm")
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
 def test_every_kernel_is_within_its_budget(compiler, source, capsys):
-    assert compile.main([str(source)]) == 0, capsys.readouterr().err
+    assert compile_report.main([str(source)]) == 0, capsys.readouterr().err
     lines = capsys.readouterr().out.splitlines()
     kernels = {line.split()[0] for line in lines[1:]}
-    assert kernels and len(lines) == 1 + len(compile.ARCHITECTURES) * len(kernels)
+    assert kernels and len(lines) == 1 + len(compile_report.ARCHITECTURES) * len(kernels)
 
 
 def test_every_budget_is_a_kernels(compiler):
-    rows = [row for path in SOURCES for row in compile.measure(cuda_source.CudaSource(path), 90, compiler)]
+    rows = [
+        row for path in SOURCES for row in compile_report.measure(cuda_source.CudaSource(path), 90, compiler)
+    ]
     assert set(budgets.BUDGETS) <= {row.kernel for row in rows}
 
 
 def test_matmul_reads_and_computes_as_its_header_says(compiler):
     disassembler()
-    rows = {r.kernel: r for r in compile.measure(cuda_source.CudaSource("matmul.cu"), 90, compiler)}
+    rows = {r.kernel: r for r in compile_report.measure(cuda_source.CudaSource("matmul.cu"), 90, compiler)}
     assert list(rows) == sorted(rows) and len(rows) == 7
     assert rows["matmul_naive"].shared == 0 and rows["matmul_tiled"].shared == 2 * 32 * 33 * 4
     assert rows["matmul_naive"].instructions["BAR"] == 0 and rows["matmul_tiled"].instructions["BAR"] == 2
@@ -66,7 +68,7 @@ def test_matmul_reads_and_computes_as_its_header_says(compiler):
 def test_a_kernel_that_spills_fails(compiler, tmp_path, capsys):
     (tmp_path / "spilling.cu").write_text(SPILLS)
     arguments = ["--arch", "90", str(tmp_path / "spilling.cu"), "--json", str(tmp_path / "rows.json")]
-    assert compile.main(arguments) == 1
+    assert compile_report.main(arguments) == 1
     (row,) = json.loads((tmp_path / "rows.json").read_text())
     assert row["kernel"] == "spilling" and row["registers"] == 32 and row["spills"] > 0
     message = capsys.readouterr().err
@@ -76,7 +78,7 @@ def test_a_kernel_that_spills_fails(compiler, tmp_path, capsys):
 def test_a_budget_may_allow_spills_and_says_why(compiler, tmp_path, capsys, monkeypatch):
     (tmp_path / "spilling.cu").write_text(SPILLS)
     monkeypatch.setitem(budgets.BUDGETS, "spilling", budgets.Budget(spills=10_000, reason="to be seen"))
-    assert compile.main(["--arch", "90", str(tmp_path / "spilling.cu")]) == 0
+    assert compile_report.main(["--arch", "90", str(tmp_path / "spilling.cu")]) == 0
     with pytest.raises(ValueError, match="says why"):
         budgets.Budget(spills=1)
     with pytest.raises(ValueError, match="no reason"):
@@ -92,7 +94,9 @@ def test_a_budget_may_allow_spills_and_says_why(compiler, tmp_path, capsys, monk
     ],
 )
 def test_what_is_past_a_budget(budget, message):
-    row = compile.Row("k", 80, 64, 2, 0, 400, {**dict.fromkeys(compile.INSTRUCTIONS, 0), "LDS.128": 4})
+    row = compile_report.Row(
+        "k", 80, 64, 2, 0, 400, {**dict.fromkeys(compile_report.INSTRUCTIONS, 0), "LDS.128": 4}
+    )
     assert row.overspent(budget) == [f"k, sm_80: {message}"]
     assert row.overspent(budgets.Budget()) == []
     row.instructions = None
@@ -101,17 +105,17 @@ def test_what_is_past_a_budget(budget, message):
 
 def test_a_source_that_does_not_compile(compiler, tmp_path, capsys):
     (tmp_path / "wrong.cu").write_text('extern "C" __global__ void wrong(float *x) { x[0] = y; }\n')
-    assert compile.main([str(tmp_path / "wrong.cu")]) == 2
+    assert compile_report.main([str(tmp_path / "wrong.cu")]) == 2
     assert 'wrong.cu(1): error: identifier "y" is undefined' in capsys.readouterr().err
     (tmp_path / "empty.cu").write_text("__device__ int f() { return 1; }\n")
-    assert compile.main([str(tmp_path / "empty.cu"), "--arch", "90"]) == 2
+    assert compile_report.main([str(tmp_path / "empty.cu"), "--arch", "90"]) == 2
     assert "empty.cu: no kernel in it" in capsys.readouterr().err
-    assert compile.main([str(tmp_path / "nowhere.cu")]) == 2
+    assert compile_report.main([str(tmp_path / "nowhere.cu")]) == 2
     assert "nowhere.cu" in capsys.readouterr().err
 
 
 def test_an_architecture_that_is_not_known(compiler, capsys):
-    assert compile.main(["--arch", "90,17"]) == 2
+    assert compile_report.main(["--arch", "90,17"]) == 2
     assert "--arch: '17' is not one that NVRTC" in capsys.readouterr().err
 
 
@@ -119,15 +123,15 @@ def test_without_nvrtc(monkeypatch, capsys):
     monkeypatch.setattr(nvrtc, "libraries", list)
     nvrtc.load.cache_clear()
     try:
-        assert compile.main([]) == 2
+        assert compile_report.main([]) == 2
     finally:
         nvrtc.load.cache_clear()
     assert "NVRTC, which compiles CUDA C++, is not installed: pip install" in capsys.readouterr().err
 
 
 def test_without_a_disassembler(compiler, monkeypatch, capsys):
-    monkeypatch.setattr(compile, "disassembler", lambda: None)
-    assert compile.main(["--arch", "90", str(SOURCES[0])]) == 0
+    monkeypatch.setattr(compile_report, "disassembler", lambda: None)
+    assert compile_report.main(["--arch", "90", str(SOURCES[0])]) == 0
     out, err = capsys.readouterr()
     assert out.splitlines()[1].split()[-1] == "-" and "pip install nvidia-cuda-nvdisasm" in err
 
@@ -145,7 +149,7 @@ def test_a_header_that_changes_is_compiled_anew(compiler, tmp_path):
 
 def test_the_command_needs_no_gpu_and_no_cupy(compiler):
     code = (
-        "import sys; sys.modules['cupy'] = None; from tinygen.kernels.compile import main;"
+        "import sys; sys.modules['cupy'] = None; from tinygen.kernels.runtime.compile_report import main;"
         "sys.exit(main(['--arch', '90']) or 'numba' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0

@@ -6,7 +6,7 @@ from bounds import pass_with_bounds_checked
 
 from tinygen import kernels
 from tinygen.benchmarks import winograd_error
-from tinygen.kernels import conv2d_winograd
+from tinygen.kernels.conv2d import winograd
 
 ONE, TWO = (1, 1), (2, 2)
 NONE, SAME = ((0, 0), (0, 0)), ((1, 1), (1, 1))
@@ -168,7 +168,7 @@ def test_what_a_variant_refuses(kernel, name):
 def test_winograds_shares(kernel, threads, cached, monkeypatch):
     """Images shared unequally among threads and among blocks (the shares of three threads, taken by one)"""
     monkeypatch.setattr("numba.get_num_threads", lambda: threads)
-    monkeypatch.setattr(conv2d_winograd, "CACHED", cached)
+    monkeypatch.setattr(winograd, "CACHED", cached)
     args, at = arguments(kernel, ((7, 18, 9, 14), (37, 18, 3, 3), ONE, SAME, ONE))
     close(run(kernel, "winograd", args, at), run(kernel, "reference", args, at), np.float64)
 
@@ -177,7 +177,7 @@ def test_winograds_shares(kernel, threads, cached, monkeypatch):
 def test_winograds_error_and_its_bound(kernel):
     """To as many channels as are given to it the error stays below 1e-5 of the largest output; Lavin and Gray's points,
     0, ±1, ±2, would pass that"""
-    most = conv2d_winograd.MOST_CHANNELS
+    most = winograd.MOST_CHANNELS
     assert winograd_error.error(kernel, "winograd", most, images=4, size=8) < 1e-5
     for channels, taken in ((most, kernel != "conv2d_weight_grad"), (most + 16, False)):
         args, at = arguments(
@@ -188,7 +188,7 @@ def test_winograds_error_and_its_bound(kernel):
 
 def test_winograds_points():
     """The three transforms give the correlation, exactly as far as float64 goes, with any points"""
-    from tinygen.kernels import conv2d_winograd_loops as loops
+    from tinygen.kernels.conv2d import winograd_loops as loops
 
     rng = np.random.default_rng(0)
     for points in ((), (1, 2), (0.5, 0.75)):

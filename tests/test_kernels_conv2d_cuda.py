@@ -8,7 +8,8 @@ import pytest
 from test_kernels_cuda import compare, host, run  # noqa: F401
 
 from tinygen import kernels, nn, ops, tensor
-from tinygen.kernels import compile, conv2d_cuda, cuda_source, dispatch, nvrtc
+from tinygen.kernels.conv2d import cuda as conv2d_cuda
+from tinygen.kernels.runtime import compile_report, cuda_source, dispatch, nvrtc
 
 NAMES = "conv2d", "conv2d_input_grad", "conv2d_weight_grad"
 AT = dict(stride=(1, 1), padding=((1, 1), (1, 1)), dilation=(1, 1), groups=1)
@@ -127,13 +128,13 @@ def test_a_training_step_has_the_gradients_of_the_cpu(host, variant):  # noqa: F
 
 
 def test_implicit_gemm_uses_what_its_header_says():
-    if compile.disassembler() is None:
+    if compile_report.disassembler() is None:
         pytest.skip("nvdisasm is not installed: pip install nvidia-cuda-nvdisasm")
     try:
         compiler = nvrtc.load()
     except nvrtc.NvrtcMissing as error:
         pytest.skip(f"NVRTC is not installed: {error}")
-    for row in compile.measure(cuda_source.CudaSource("conv2d.cu"), 90, compiler):
+    for row in compile_report.measure(cuda_source.CudaSource("conv2d/conv2d.cu"), 90, compiler):
         if "implicit" in row.kernel:
             assert (
                 row.shared == 2 * 2 * 16 * 68 * 4 + 2 * 16 * 16

@@ -13,8 +13,8 @@ import pytest
 from gpu import stand_in
 
 from tinygen import kernels
-from tinygen.kernels import dispatch
-from tinygen.kernels.cuda_source import FOLDER, CudaSource
+from tinygen.kernels.runtime import dispatch
+from tinygen.kernels.runtime.cuda_source import FOLDER, CudaSource
 from tinygen.random import Generator
 
 VARIANTS = [
@@ -192,7 +192,7 @@ def test_every_kernel_of_every_source_has_cases(host, monkeypatch):
             for args, attrs in calls(name):
                 with kernels.use(on="host", **{name: variant}):
                     run(name, args, attrs)
-    sources = sorted(FOLDER.glob("*.cu"))
+    sources = sorted(FOLDER.glob("*/*.cu"))
     assert launched == {(path.name, kernel) for path in sources for kernel in host.compile(path).kernels}
 
 
@@ -235,7 +235,7 @@ def test_the_kernels_compute_in_float32(host):
 
 @pytest.mark.parametrize("variant", kernels.matmul.variants_on("host"))
 def test_matmul_of_more_matrices_than_a_grid_is_long(host, monkeypatch, variant):
-    monkeypatch.setattr("tinygen.kernels.matmul_cuda.BATCHES", 2)
+    monkeypatch.setattr("tinygen.kernels.matmul.cuda.BATCHES", 2)
     a = cuda_cases.Arrays()
     for args in (a(5, 4, 8), a(5, 8, 12)), (a(5, 4, 8), a.turned(5, 8, 12)), (a(5, 1, 4, 8), a(3, 8, 4)):
         with kernels.use(matmul=variant, on="host"):
@@ -256,7 +256,7 @@ def test_matmul_takes_large_tiles_where_there_are_enough(monkeypatch):
 @pytest.mark.parametrize("size", [5, 4100])
 def test_layer_norm_gradient_of_more_rows_than_blocks(host, monkeypatch, size):
     """A block takes rows 0, 2 and 4: its sums for the weights go on, in registers and, at 4100, in memory."""
-    monkeypatch.setattr("tinygen.kernels.norm_cuda.FEWEST_STRIPES", 2)
+    monkeypatch.setattr("tinygen.kernels.norm.cuda.FEWEST_STRIPES", 2)
     a = cuda_cases.Arrays()
     x = a(5, size)
     args = (a(5, size), x, a(size), *cuda_cases._statistics(x, (1,)), (1,), 1e-3, (size,))
@@ -275,7 +275,7 @@ def test_layer_norm_gradient_of_more_rows_than_blocks(host, monkeypatch, size):
 )
 def test_launch_arguments(arguments, error, message):
     with pytest.raises(error, match=f"matmul_naive: {message}"):
-        CudaSource("matmul.cu").launch("matmul_naive", (1,), (1,), *arguments)
+        CudaSource("matmul/matmul.cu").launch("matmul_naive", (1,), (1,), *arguments)
 
 
 def test_philox_draws_of_a_gpu_are_the_cpus(host):

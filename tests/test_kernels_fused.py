@@ -90,7 +90,7 @@ def test_activations_of_odd_numbers(name, dtype, options):
 @pytest.mark.parametrize("name, dtype, options", list(activations()))
 def test_activations_choose_by_layout(name, dtype, options):
     """Long and contiguous: compiled.  Across memory: the reference.  One number seen many times as g: compiled."""
-    from tinygen.kernels.dispatch import trace
+    from tinygen.kernels.runtime.dispatch import trace
 
     x = numbers(0, 101, 67, dtype=dtype)
     gs = [np.broadcast_to(x[:1, :1], x.shape), x] if name.endswith("_grad") else [None]
@@ -105,7 +105,7 @@ def test_activations_choose_by_layout(name, dtype, options):
 @pytest.mark.parametrize("dtype, least, error", [("float32", 80, 6e-7), ("float64", 700, 1.2e-15)])
 def test_the_exponential(dtype, least, error):
     """Within a few units in the last place over its range"""
-    from tinygen.kernels.elementwise_loops import silu
+    from tinygen.kernels.elementwise.loops import silu
 
     x = -np.exp(np.linspace(np.log(1e-6), np.log(least), 20011)).astype(dtype)
     out = np.empty_like(x)
@@ -165,7 +165,7 @@ def test_norms(shape, dims, vector, dtype):
 
 def test_silu_after_a_norm_is_compiled_where_groups_are():
     """Over the channels and places of a group; of nothing and elsewhere the reference answers"""
-    from tinygen.kernels.dispatch import trace
+    from tinygen.kernels.runtime.dispatch import trace
 
     cases = [
         ((2, 3, 5, 97), (2, 3), "groups"),
@@ -232,7 +232,7 @@ def test_softmax_of_odd_numbers():
 
 
 def test_softmax_chooses_by_layout():
-    from tinygen.kernels.dispatch import trace
+    from tinygen.kernels.runtime.dispatch import trace
 
     x = numbers(0, 40, 50)
     for args, expected in (
@@ -363,7 +363,7 @@ def test_max_pool_refuses_places_outside():
 
 @pytest.mark.parametrize("dtype", BOTH)
 def test_rows_added_in_order(dtype):
-    from tinygen.kernels.dispatch import trace
+    from tinygen.kernels.runtime.dispatch import trace
 
     for n, d, most in ((997, 7, 31), (64, 96, 1000), (3000, 2, 10)):
         rows, x = np.random.default_rng(n).integers(0, most, n), numbers(0, n, d, dtype=dtype)
@@ -385,7 +385,7 @@ def test_rows_added_in_order(dtype):
 @pytest.mark.parametrize("dtype", BOTH)
 @pytest.mark.parametrize("m, k, n", [(1, 1, 1), (7, 13, 5), (65, 129, 67), (0, 3, 2), (2, 0, 3), (2, 3, 0)])
 def test_matmul_rungs(m, k, n, dtype):
-    from tinygen.kernels.dispatch import trace
+    from tinygen.kernels.runtime.dispatch import trace
 
     x, w = numbers(0, m, k, dtype=dtype), numbers(1, n, k, dtype=dtype).T
     for variant in ("naive", "tiled"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tinygen import kernels
-from tinygen.kernels.matmul import matmul_rank_one, matmul_reference
+from tinygen.kernels.matmul.reference import matmul_rank_one, matmul_reference
 
 SIZES = (2, 2), (3, 7), (13, 257), (784, 256), (1001, 2)
 
@@ -40,7 +40,7 @@ def test_rank_one_keeps_zero_times_infinity():
 
 def test_rank_one_is_chosen_where_it_fits():
     def chosen(*shapes, dtype=np.float32):
-        from tinygen.kernels.dispatch import trace
+        from tinygen.kernels.runtime.dispatch import trace
 
         with trace() as calls:
             kernels.matmul(*(np.ones(shape, dtype) for shape in shapes))

@@ -25,7 +25,7 @@ import pytest
 
 import tinygen
 from tinygen import kernels
-from tinygen.kernels import dispatch, numba_cuda
+from tinygen.kernels.runtime import dispatch, numba_cuda
 
 RUNGS = {
     name: kernel.variants_on("simulator")
@@ -222,7 +222,7 @@ def poisoned(shape, dtype=float, empty=np.empty, **more):
 
 
 def modules():
-    return [importlib.import_module(f"tinygen.kernels.{name}_numba_cuda") for name in MODULES]
+    return [importlib.import_module(f"tinygen.kernels.{name}.numba_cuda") for name in MODULES]
 
 
 def resize(sizes: dict) -> None:
@@ -407,7 +407,7 @@ RUNS = {  # file or function: the kernel and the variant that run it, where they
 def with_bug(where: str, old: str, new: str, which: int = 0) -> None:
     """Run a kernel's cases with one place of a function changed: the `which`-th at which `old` stands."""
     stem, function = where.split()
-    home = importlib.import_module(f"tinygen.kernels.{stem}_numba_cuda")
+    home = importlib.import_module(f"tinygen.kernels.{stem}.numba_cuda")
     parts = inspect.getsource(getattr(home, function).__wrapped__).split(old)
     assert len(parts) > 1 + which, f"{where}: {old} is not there"
     source = old.join(parts[: which + 1]) + new + old.join(parts[which + 1 :])
@@ -457,7 +457,7 @@ def every_barrier_is_missed() -> None:
     small_and_poisoned()
     for where, count in BARRIERS.items():
         stem, function = where.split()
-        module = importlib.import_module(f"tinygen.kernels.{stem}_numba_cuda")
+        module = importlib.import_module(f"tinygen.kernels.{stem}.numba_cuda")
         assert inspect.getsource(getattr(module, function).__wrapped__).count(BARRIER) == count
         for which in range(count):
             assert any(is_noticed(where, which) for attempt in range(3)), f"{where}, barrier {which}"
@@ -475,12 +475,12 @@ def test_the_sizes_for_the_simulator_are_all_there_are():
 
 def jitted_functions():
     """The syntax tree of every function that is compiled for the GPU"""
-    for path in Path(kernels.__file__).parent.glob("*_numba_cuda.py"):
+    for path in Path(kernels.__file__).parent.glob("*/numba_cuda.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and any(
                 "cuda.jit" in ast.unparse(d) for d in node.decorator_list
             ):
-                yield pytest.param(node, id=f"{path.stem.removesuffix('_numba_cuda')}-{node.name}")
+                yield pytest.param(node, id=f"{path.parent.name}-{node.name}")
 
 
 @pytest.mark.parametrize("function", [*jitted_functions()])

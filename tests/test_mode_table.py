@@ -2,8 +2,8 @@
 
 import json
 
-from tinygen import blas
 from tinygen.benchmarks import mode_table, paper_tables
+from tinygen.kernels.runtime import blas
 from tinygen.models import pacgan
 from tinygen.run import Run
 

@@ -17,7 +17,7 @@ CLASSES = {  # of what is handed out, by module
     "tinygen": "Tensor device profile",
     "tinygen.hooks": "RemovableHandle",
     "tinygen.grad_mode": "_SetRecording set_grad_enabled",
-    "tinygen.kernels.dispatch": "Kernel",
+    "tinygen.kernels.runtime.dispatch": "Kernel",
     "tinygen.random": "Generator Stream",
     "tinygen.run": "Run",
     "tinygen.data": "Dataset",

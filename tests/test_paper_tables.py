@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from tinygen import blas
 from tinygen.benchmarks import paper_tables
 from tinygen.benchmarks.finished_run import finished_run
 from tinygen.benchmarks.table_cells import minutes
+from tinygen.kernels.runtime import blas
 from tinygen.models import adversarial, classifier, gan
 from tinygen.run import Run
 

@@ -11,7 +11,7 @@ import pytest
 
 import tinygen as tg
 from tinygen import kernels, nn, random
-from tinygen.kernels import threads as pools
+from tinygen.kernels.runtime import threads as pools
 
 WORK = """
 import multiprocessing, os, sys, threading

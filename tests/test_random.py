@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tinygen import kernels, random
-from tinygen.kernels import philox
+from tinygen.kernels.philox import reference as philox
 from tinygen.random import Generator
 
 F = 0xFFFFFFFF

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import tinygen.models
-from tinygen import blas, checkpoint, pictures
+from tinygen import checkpoint, pictures
 from tinygen.checkpoint import CheckpointError
 from tinygen.flags import FlagError, make_config
 from tinygen.folder import newest
+from tinygen.kernels.runtime import blas
 from tinygen.run import NonFiniteLoss, Run, RunError, Stopped
 
 FAKES = str(Path(__file__).parent / "fake_models")

@@ -1,4 +1,4 @@
-"""kernels/tensor_core.cuh: which number lies in which register of which lane, by hostcuda and, if there is one, a GPU.
+"""include/tensor_core.cuh: which number lies in which register of which lane, by hostcuda and, if there is one, a GPU.
 
 The sources (hostcuda/tensor_core.cu) are the same; what the GPU answers is the truth that hostcuda has to copy.
 Expected values come from the PTX ISA 8.x: "Matrix Fragments for mma.m16n8k16", "ldmatrix".
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tinygen.kernels import hostcuda
-from tinygen.kernels.cuda_source import CudaSource
+from tinygen.kernels.runtime.cuda_source import CudaSource
 
 SOURCE = Path(__file__).parent / "hostcuda" / "tensor_core.cu"
 ON_HOST = pytest.mark.skipif(

@@ -8,7 +8,6 @@ from math import inf, nan, pi
 from numpy import finfo, iinfo
 
 from tinygen import accelerator, autograd, cuda, dtypes, nn, optim, random
-from tinygen.blas import get_num_threads, set_num_threads
 from tinygen.calls import absent as _absent
 from tinygen.calls import public as _public
 from tinygen.calls import public_functions as _public_functions
@@ -33,6 +32,7 @@ from tinygen.dtypes import float32 as float
 from tinygen.dtypes import float64 as double
 from tinygen.dtypes import int64 as long
 from tinygen.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from tinygen.kernels.runtime.blas import get_num_threads, set_num_threads
 from tinygen.legacy import (
     BoolTensor,
     ByteTensor,

@@ -67,7 +67,7 @@ def _one_line(e):
     if isinstance(e, OSError) and e.strerror:
         return f"{e.filename}: {e.strerror}" if e.filename else f"{e.strerror} (TINYGEN_DEBUG=1 shows where)"
     from tinygen.devices import CudaError, DeviceError
-    from tinygen.kernels.cuda_device import told
+    from tinygen.kernels.runtime.cuda_device import told
 
     if isinstance(e, MemoryError):
         return told(e) or f"out of memory {text}".strip()
@@ -398,7 +398,7 @@ def _bench(argv) -> int:
 def _list(argv) -> int:
     Parser(prog="tinygen list", description=COMMANDS["list"]).parse(argv)
     from tinygen.data import DATASETS, TOYS
-    from tinygen.kernels.dispatch import registry
+    from tinygen.kernels.runtime.dispatch import registry
     from tinygen.metrics.evaluator import judged
 
     kernels = {name: _rungs(**ladders) for name, ladders in registry().items()}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen.kernels import cuda_device
-from tinygen.kernels.cuda_device import HOST, CudaError
+from tinygen.kernels.runtime import cuda_device
+from tinygen.kernels.runtime.cuda_device import HOST, CudaError
 
 
 class DeviceError(RuntimeError):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen import blas
+from tinygen.kernels.runtime import blas
 
 PACKAGES = {  # what it enables, how to install it
     "numba": ("compiled CPU kernels", "pip install numba"),
@@ -111,12 +111,12 @@ def _cuda():
 
 def _nvrtc():
     """What compiles .cu files for a GPU, with or without one here"""
-    from tinygen.kernels import nvrtc
+    from tinygen.kernels.runtime import nvrtc
 
     try:
         found = nvrtc.load()
     except nvrtc.NvrtcMissing as missing:
-        return f"missing; would enable python -m tinygen.kernels.compile: {missing}"
+        return f"missing; would enable python -m tinygen.kernels.runtime.compile_report: {missing}"
     return f"{found.version[0]}.{found.version[1]} (compiles the CUDA kernels)"
 
 

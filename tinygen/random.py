@@ -4,7 +4,7 @@
     rng.normal((8, 784))
 
 Nothing is shared between purposes or steps, so a resumed run needs only its step to draw the same numbers,
-and an extra draw in one place shifts nothing elsewhere.  Words come from Philox (`kernels/philox.py`).
+and an extra draw in one place shifts nothing elsewhere.  Words come from Philox (`kernels/philox/reference.py`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import zlib
 import numpy as np
 
 from tinygen import devices
-from tinygen.kernels import philox
+from tinygen.kernels.philox import reference as philox
 
 
 class Stream:

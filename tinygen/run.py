@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen import blas, checkpoint, files, flags, pictures
+from tinygen import checkpoint, files, flags, pictures
 from tinygen.checkpoint import CheckpointError
 from tinygen.devices import CPU, checked
 from tinygen.folder import (
@@ -37,6 +37,7 @@ from tinygen.folder import (
     read_config,
     unused,
 )
+from tinygen.kernels.runtime import blas
 from tinygen.progress import Bar, caught_signals
 from tinygen.terminal import say
 

@@ -20,9 +20,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinygen.kernels import disk_cache
-from tinygen.kernels.announce import announce
-from tinygen.kernels.includes import included
+from tinygen.kernels.runtime import disk_cache, includes
+from tinygen.kernels.runtime.announce import announce
 
 FOLDER = Path(__file__).parent
 PARTS = {  # of the machine, by the kind of build
@@ -122,7 +121,7 @@ def _text_of_the_machine() -> str:
 
 def _with_headers(source: Path) -> str:
     """The text of a source and of every file it includes with quotes."""
-    return "".join([source.read_text(encoding="utf-8"), *included(source).values()])
+    return "".join([source.read_text(encoding="utf-8"), *includes.included(source).values()])
 
 
 def key(*parts: str) -> str:
@@ -246,6 +245,8 @@ def preprocess(source: Path, flags) -> str:
         FOLDER / "hostcuda.h",
         "-I",
         FOLDER / "toolkit",
+        "-I",
+        includes.FOLDER,
     ]
     return run_compiler([*options, source], source.name)
 

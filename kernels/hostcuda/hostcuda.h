@@ -507,7 +507,7 @@ static inline __half __float2half_rn(float x) { return __half(x); }
 static inline __half2 __floats2half2_rn(float x, float y) { return {__half(x), __half(y)}; }
 
 // ---- 9 wrapped instructions: cp.async, ldmatrix, mma ---------------------------------------------------------------
-// Their GPU side is PTX in kernels/tensor_core.cuh, with the same names.
+// Their GPU side is PTX in kernels/runtime/include/tensor_core.cuh, with the same names.
 
 namespace hostcuda {
 void copy_later(void *shared, const void *global, size_t bytes);

@@ -1,5 +1,5 @@
 // Planted bugs.  Compiled with -DFIXED the same kernels are right; tests/test_hostcuda.py tells what is reported.
-#include "../../kernels/tensor_core.cuh"
+#include "../../kernels/runtime/include/tensor_core.cuh"
 
 #ifdef FIXED
 #define BUG(wrong, right) right

@@ -1,5 +1,5 @@
 // Matrix products by cp.async, ldmatrix and mma, for a GPU and for hostcuda; bfloat16 as its 16 bits.
-#include "../../kernels/tensor_core.cuh"
+#include "../../kernels/runtime/include/tensor_core.cuh"
 
 typedef unsigned short bf16;
 

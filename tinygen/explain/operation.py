@@ -12,7 +12,7 @@ from tinygen.explain.names import Entry, entries, find, function_of, is_public
 from tinygen.explain.page import Page
 from tinygen.explain.rows import derivatives
 from tinygen.explain.run import Check, Run, check, run
-from tinygen.kernels.dispatch import Kernel, _registry, load_gpu_variants
+from tinygen.kernels.runtime.dispatch import Kernel, _registry, load_gpu_variants
 from tinygen.primitive import Primitive
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from tinygen import autograd
 from tinygen.explain.examples import Example
 from tinygen.gradcheck import measure
-from tinygen.kernels.dispatch import trace
+from tinygen.kernels.runtime.dispatch import trace
 from tinygen.primitive import Primitive
 from tinygen.tensor import Tensor
 

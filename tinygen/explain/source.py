@@ -51,7 +51,7 @@ def same(f, g) -> bool:
 
 
 def where(function) -> str:
-    """Its file and line, the file as it lies in the package: `tinygen/kernels/softmax.py:17`."""
+    """Its file and line, the file as it lies in the package: `tinygen/kernels/softmax/reference.py:17`."""
     if isinstance(function, type):
         return _place(function.__module__, _class_node(function).lineno)
     return _place(plain(function).__module__, plain(function).__code__.co_firstlineno)

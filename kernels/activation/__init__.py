@@ -1,0 +1,1 @@
+"""Activations: one pass over memory, forward and gradient."""

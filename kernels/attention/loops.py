@@ -1,0 +1,231 @@
+"""The compiled loops behind `attention` and its gradients; imported on first use.
+
+A block holds KEYS x QUERIES scores with the queries side by side, so that maximum, exponential and sum over the keys
+take whole vectors, and it stays in the L2 cache.  `part` of `parts` says which share of the work a call does.
+"""
+
+import functools
+
+import numpy as np
+
+from tinygen.kernels.elementwise.loops import decay
+from tinygen.kernels.matmul.tile_loops import TILE_BYTES, add_product
+from tinygen.kernels.runtime.njit import njit
+from tinygen.kernels.runtime.with_numba import from_dtype, prange, types
+
+QUERIES, KEYS = 128, 128
+_options = dict(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+
+
+@njit(**_options)
+def whole_tiles(n, itemsize):
+    """n columns, rounded up to whole tiles"""
+    tile = TILE_BYTES // itemsize
+    return (n + tile - 1) // tile * tile
+
+
+@njit(**_options)
+def _turn(x, n, h, start, stop, factor, out):
+    """out[d, l - start] = factor x[n, h, l, d], and 0 beyond"""
+    out[:] = 0
+    for l in range(start, stop):
+        for d in range(x.shape[3]):
+            out[d, l - start] = x[n, h, l, d] * factor
+
+
+@njit(**_options)
+def _scores(s, turned, k, bias, n, h, i0, i1, t0, t1, causal):
+    """s[t - t0, i - i0] = Σ_d k[t, d] turned[d, i - i0] + bias[i, t], -inf for a key that query i may not see"""
+    size, width = k.itemsize, s.shape[1]
+    if bias.size:
+        for t in range(t0, t1):
+            s[t - t0] = 0
+            for i in range(i0, i1):
+                s[t - t0, i - i0] = bias[n, h, i, t]
+    else:
+        s[: t1 - t0] = 0
+    _, _, k_row, k_column = k.strides
+    first = (n * k.strides[0] + h * k.strides[1] + t0 * k_row) // size
+    add_product(
+        s.ravel(), 0, width, k, first, k_row // size, k_column // size,
+        turned.ravel(), 0, width, t1 - t0, width, k.shape[3],
+    )  # fmt: skip
+    if causal:
+        for t in range(max(t0, i0), t1):
+            s[t - t0, : min(t - i0, width)] = -np.inf
+
+
+@njit(**_options)
+def _add_turned_product(out, x, n, h, t0, t1, s):
+    """out[e, i] += Σ_t x[n, h, t, e] s[t - t0, i]"""
+    size, width = x.itemsize, s.shape[1]
+    first = (n * x.strides[0] + h * x.strides[1] + t0 * x.strides[2]) // size
+    add_product(
+        out.ravel(), 0, width, x, first, x.strides[3] // size, x.strides[2] // size,
+        s.ravel(), 0, width, x.shape[3], width, t1 - t0,
+    )  # fmt: skip
+
+
+@njit(**_options)
+def _soften(s, keys, top, shift, fade, block, total):
+    """A block's weights, with the maximum m and the sum l moved on, and the factor by which the past fades:
+
+    m' = max(m, max_t s),  s <- exp(s - m'),  fade = exp(m - m'),  block = Σ_t s,  l <- l fade + block
+    """
+    width = s.shape[1]
+    fade[:] = top
+    for t in range(keys):
+        for i in range(width):
+            top[i] = s[t, i] if s[t, i] > top[i] else top[i]
+    for i in range(width):
+        shift[i] = top[i] if top[i] > -np.inf else 0
+        fade[i] = decay(fade[i] - shift[i])
+        block[i] = 0
+    for t in range(keys):
+        for i in range(width):
+            weight = decay(s[t, i] - shift[i])
+            s[t, i] = weight
+            block[i] += weight
+    for i in range(width):
+        total[i] = total[i] * fade[i] + block[i]
+
+
+@njit(**_options)
+def _pack(x, n, h, start, stop, factor, out):
+    """out[l - start, d] = factor x[n, h, l, d], and 0 beyond: rows of whole tiles"""
+    out[:] = 0
+    for l in range(start, stop):
+        for d in range(x.shape[3]):
+            out[l - start, d] = x[n, h, l, d] * factor
+
+
+@njit(**_options)
+def _weights_and_scores_grad(p, gs, keys, lse, mean):
+    """p <- exp(p - lse),  gs <- p (gs - mean)"""
+    for t in range(keys):
+        for i in range(p.shape[1]):
+            weight = decay(p[t, i] - lse[i])
+            p[t, i] = weight
+            gs[t, i] = weight * (gs[t, i] - mean[i])
+
+
+@njit(**_options)
+def _query_sums(g, y, lse, n, h, i0, i1, log_total, mean):
+    """Of each query: the logarithm of its total, 0 where it may see no key, and Σ_e g y"""
+    log_total[:], mean[:] = 0, 0
+    for i in range(i0, i1):
+        log_total[i - i0] = lse[n, h, i] if lse[n, h, i] > -np.inf else 0
+        for e in range(y.shape[3]):
+            mean[i - i0] += g[n, h, i, e] * y[n, h, i, e]
+
+
+@njit(**_options)
+def _add_to_keys(out, p, x, t0, t1, queries):
+    """out[t, d] += Σ_i p[t - t0, i] x[i, d]"""
+    width, columns = p.shape[1], x.shape[1]
+    add_product(
+        out.ravel(), t0 * columns, columns, p.ravel(), 0, width, 1,
+        x.ravel(), 0, columns, t1 - t0, columns, queries,
+    )  # fmt: skip
+
+
+@njit(**_options)
+def _forward(q, k, v, bias, scale, causal, y, lse, part, parts):
+    """One turn of the loop: a block of queries of one head meets all keys, and keeps Σ p v, Σ p and the maximum."""
+    batch, heads, L, D = q.shape
+    T, E = v.shape[2:]
+    width, keys = min(QUERIES, whole_tiles(L, q.itemsize)), min(KEYS, T)
+    turned, s = np.empty((D, width), q.dtype), np.empty((keys, width), q.dtype)
+    sums = np.empty((E, width), q.dtype)
+    top, shift = np.empty(width, q.dtype), np.empty(width, q.dtype)
+    fade, total, added = np.empty(width, q.dtype), np.empty(width, q.dtype), np.empty(width, q.dtype)
+    blocks = (L + width - 1) // width
+    for item in range(part, batch * heads * blocks, parts):
+        head, block = divmod(item, blocks)
+        n, h = divmod(head, heads)
+        i0, i1 = block * width, min(block * width + width, L)
+        _turn(q, n, h, i0, i1, scale, turned)
+        sums[:], top[:], total[:] = 0, -np.inf, 0
+        for t0 in range(0, min(T, i1) if causal else T, keys):
+            t1 = min(t0 + keys, T)
+            _scores(s, turned, k, bias, n, h, i0, i1, t0, t1, causal)
+            _soften(s, t1 - t0, top, shift, fade, added, total)
+            sums *= fade
+            _add_turned_product(sums, v, n, h, t0, t1, s)
+        for i in range(i1 - i0):
+            lse[n, h, i0 + i] = shift[i] + np.log(total[i])
+            for e in range(E):
+                y[n, h, i0 + i, e] = sums[e, i] / (total[i] if total[i] != 0 else 1)
+
+
+@njit(**_options)
+def _backward(g, q, k, v, bias, y, lse, scale, causal, gq, gk, gv, sums_k, sums_v, part, parts):
+    """One turn of the loop: a block of queries of one head meets all keys, finds their weights again from lse, ends
+    with its own gradient and adds to those of the keys and values, summed over the head in sums_k, sums_v."""
+    batch, heads, L, D = q.shape
+    T, E = v.shape[2:]
+    size, dtype = q.itemsize, q.dtype
+    width, keys = min(QUERIES, whole_tiles(L, size)), min(KEYS, T)
+    turned_q, turned_gq, turned_g = (
+        np.empty((D, width), dtype),
+        np.empty((D, width), dtype),
+        np.empty((E, width), dtype),
+    )
+    sum_k, sum_v = sums_k[part], sums_v[part]
+    packed_q, packed_g = np.empty((width, sum_k.shape[1]), dtype), np.empty((width, sum_v.shape[1]), dtype)
+    p, gs = np.empty((keys, width), dtype), np.empty((keys, width), dtype)
+    log_total, mean = np.empty(width, dtype), np.empty(width, dtype)
+    none = bias[:0]
+    for head in range(part, batch * heads, parts):
+        n, h = divmod(head, heads)
+        sum_k[:], sum_v[:] = 0, 0
+        for i0 in range(0, L, width):
+            i1 = min(i0 + width, L)
+            _turn(q, n, h, i0, i1, scale, turned_q)
+            _turn(g, n, h, i0, i1, 1, turned_g)
+            _pack(q, n, h, i0, i1, scale, packed_q)
+            _pack(g, n, h, i0, i1, 1, packed_g)
+            _query_sums(g, y, lse, n, h, i0, i1, log_total, mean)
+            turned_gq[:] = 0
+            for t0 in range(0, min(T, i1) if causal else T, keys):
+                t1 = min(t0 + keys, T)
+                _scores(p, turned_q, k, bias, n, h, i0, i1, t0, t1, causal)
+                _scores(gs, turned_g, v, none, n, h, i0, i1, t0, t1, False)
+                _weights_and_scores_grad(p, gs, t1 - t0, log_total, mean)
+                _add_to_keys(sum_v, p, packed_g, t0, t1, i1 - i0)
+                _add_to_keys(sum_k, gs, packed_q, t0, t1, i1 - i0)
+                _add_turned_product(turned_gq, k, n, h, t0, t1, gs)
+            for i in range(i0, i1):
+                for d in range(D):
+                    gq[n, h, i, d] = turned_gq[d, i - i0] * scale
+        gk[n, h], gv[n, h] = sum_k[:, :D], sum_v[:, :E]
+
+
+# numba's threads, as every other loop's: while threads of Python's own ran, those would wait actively on the same cores
+def _forward_in_parts(q, k, v, bias, scale, causal, y, lse, parts):
+    for part in prange(parts):
+        _forward(q, k, v, bias, scale, causal, y, lse, part, parts)
+
+
+def _backward_in_parts(g, q, k, v, bias, y, lse, scale, causal, gq, gk, gv, sums_k, sums_v, parts):
+    for part in prange(parts):
+        _backward(g, q, k, v, bias, y, lse, scale, causal, gq, gk, gv, sums_k, sums_v, part, parts)
+
+
+@functools.cache
+def compiled(loop, dtype):
+    """`loop`, "forward" or "backward", for arrays of `dtype` with any strides; a thread for each of its parts."""
+    number = from_dtype(np.dtype(dtype))
+    read, written = types.Array(number, 4, "A", readonly=True), types.Array(number, 4, "C")
+    read_lse, written3 = types.Array(number, 3, "A", readonly=True), types.Array(number, 3, "C")
+    options = (number, types.boolean)
+    if loop == "forward":
+        function, signature = _forward_in_parts, (*[read] * 4, *options, written, written3, types.intp)
+    else:
+        outputs = (written, written, written, written3, written3)
+        function = _backward_in_parts
+        signature = (*[read] * 6, read_lse, *options, *outputs, types.intp)
+    loop = njit(**_options, parallel=True)(function)
+    loop.compile(signature)
+    loop.disable_compile()  # contiguous arrays too take the one for any strides
+    return loop

@@ -1,0 +1,237 @@
+"""Convolution's ladder on the GPU: `conv2d.cu`.  float32; any stride, dilation, padding and groups.
+
+Shapes: x (N, C, H, W), w (K, C/G, R, S), y and gy (N, K, P, Q); a transposed convolution is the input gradient.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tinygen.kernels.conv2d.reference import conv2d, conv2d_input_grad, conv2d_weight_grad, output_size
+from tinygen.kernels.runtime.cuda_source import CudaSource, float32_only
+from tinygen.kernels.runtime.dispatch import array_module
+
+source = CudaSource("conv2d/conv2d.cu")
+SIDE, STEP = 64, 16  # of a tile of implicit_gemm: rows and columns, terms
+FEW_ROWS = 8  # of the 64 of a tile: with fewer, most of its products are thrown away
+BLOCKS = 512  # that the weight gradient's sums are cut for: four for each multiprocessor of a large card
+LONG = 32 * STEP  # terms of a sum that are worth a block of their own
+GRID_Z = 65_535
+
+
+class Convolution:
+    """The sizes of one convolution, as conv2d.cu's GEOMETRY."""
+
+    def __init__(self, x_shape, w_shape, stride, padding, dilation, groups) -> None:
+        self.x_shape, self.w_shape, self.groups = tuple(x_shape), tuple(w_shape), groups
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+        self.N, self.C, *size = self.x_shape
+        self.K, self.channels, *window = self.w_shape
+        self.filters = self.K // groups
+        self.positions = output_size(size, window, stride, padding, dilation)
+        self.y_shape = (self.N, self.K, *self.positions)
+        self.arguments = (
+            *self.x_shape,
+            *(self.K, *window, *self.positions, groups),
+            *(*stride, *dilation, padding[0][0], padding[1][0]),
+        )
+
+    def check(self, name: str, gy=None) -> Convolution:
+        """Itself; ValueError where the shapes do not fit, or an offset would not fit 32 bits."""
+        if self.C != self.channels * self.groups or self.K % self.groups:
+            raise ValueError(
+                f"{name}: x {self.x_shape} and w {self.w_shape} do not fit with {self.groups} groups"
+            )
+        if gy is not None and gy.shape != self.y_shape:
+            raise ValueError(f"{name}: expected gy {self.y_shape}, found {gy.shape}")
+        if not self.in_32_bits():
+            raise ValueError(f"{name}: more than 2^31 elements; x {self.x_shape}, y {self.y_shape}")
+        return self
+
+    def in_32_bits(self) -> bool:
+        """Whether the kernels can count the elements of x and y, and the places a window reaches beyond them."""
+        reach = [d * (r - 1) + 1 for d, r in zip(self.dilation, self.w_shape[2:])]
+        x = [n + sum(p) + r for n, p, r in zip(self.x_shape[2:], self.padding, reach)]
+        y = [n + r for n, r in zip(self.positions, reach)]
+        sizes = self.N * self.C * math.prod(x), self.N * self.K * math.prod(y), math.prod(self.w_shape)
+        most_z = self.groups * math.prod(self.stride)
+        return max(sizes) < 2**31 - SIDE and max(*x, *y) < 2**30 and most_z <= GRID_Z
+
+
+def _blocks(size: int, block: int) -> int:
+    return -(-size // block)
+
+
+def _contiguous(name: str, **arrays):
+    """The arrays as they are given, in float32, contiguous."""
+    float32_only(name, **arrays)
+    return [array_module(a).ascontiguousarray(a) for a in arrays.values()]
+
+
+def _takes(a, b, *, w_shape, x_shape, stride, padding, dilation, groups) -> bool:
+    if not (a.dtype == b.dtype == np.float32):
+        return False
+    return Convolution(x_shape, w_shape, stride, padding, dilation, groups).in_32_bits()
+
+
+def _forward_fits(x, w, **at) -> bool:
+    return _takes(x, w, x_shape=x.shape, w_shape=w.shape, **at)
+
+
+def _input_grad_fits(gy, w, *, shape, **at) -> bool:
+    return _takes(gy, w, x_shape=shape, w_shape=w.shape, **at)
+
+
+def _weight_grad_fits(x, gy, *, shape, **at) -> bool:
+    return _takes(x, gy, x_shape=x.shape, w_shape=shape, **at)
+
+
+def _many_filters(x, w, **at) -> bool:
+    return len(w) // at["groups"] >= FEW_ROWS and _forward_fits(x, w, **at)
+
+
+def _many_channels(gy, w, **at) -> bool:
+    return w.shape[1] >= FEW_ROWS and _input_grad_fits(gy, w, **at)
+
+
+def _many_filters_of_gradient(x, gy, *, shape, **at) -> bool:
+    return shape[0] // at["groups"] >= FEW_ROWS and _weight_grad_fits(x, gy, shape=shape, **at)
+
+
+# -- y
+
+
+def _forward(x, w, at, launch):
+    """Prepare the arrays and let `launch` fill y."""
+    conv = Convolution(x.shape, w.shape, **at).check("conv2d")
+    x, w = _contiguous("conv2d", x=x, w=w)
+    y = array_module(x).empty(conv.y_shape, np.float32)
+    if w[:1].size == 0:
+        y[...] = 0
+    elif y.size:
+        launch(conv, x, w, y)
+    return y
+
+
+@conv2d.variant("naive", devices=("cuda",), usable=_forward_fits, on="host")
+def conv2d_naive_cuda(x, w, **at):
+    """One thread a number of y: C/G R S reads of x, coalesced, as many of w, which a warp shares."""
+
+    def launch(conv, x, w, y):
+        source.launch("conv2d_naive", (_blocks(y.size, 256),), (256,), x, w, y, *conv.arguments)
+
+    return _forward(x, w, at, launch)
+
+
+@conv2d.variant("implicit_gemm", devices=("cuda",), usable=_many_filters, on="host")
+def conv2d_implicit_gemm_cuda(x, w, **at):
+    """Filters times columns in tiles of 64 x 64, the columns gathered from x as they are needed, never in memory.
+
+    128 threads hold 8 x 4 sums each.  Fewer than 8 filters in a group leave the tiles empty: `naive` takes those.
+    """
+
+    def launch(conv, x, w, y):
+        columns = conv.N * math.prod(conv.positions)
+        grid = _blocks(columns, SIDE), _blocks(conv.filters, SIDE), conv.groups
+        source.launch("conv2d_implicit_gemm", grid, (128,), x, w, y, *conv.arguments)
+
+    return _forward(x, w, at, launch)
+
+
+# -- gx
+
+
+def _input_grad(gy, w, shape, at, launch):
+    """Prepare the arrays and let `launch` fill gx."""
+    name = "conv2d_input_grad"
+    conv = Convolution(shape, w.shape, **at).check(name, gy=gy)
+    gy, w = _contiguous(name, gy=gy, w=w)
+    gx = array_module(gy).empty(conv.x_shape, np.float32)
+    if gy[:1].size * w.size == 0:
+        gx[...] = 0
+    elif gx.size:
+        launch(conv, gy, w, gx)
+    return gx
+
+
+@conv2d_input_grad.variant("naive", devices=("cuda",), usable=_input_grad_fits, on="host")
+def conv2d_input_grad_naive_cuda(gy, w, *, shape, **at):
+    """One thread a number of gx: it gathers every gy that it went into, at most K/G R S, and nothing is added twice."""
+
+    def launch(conv, gy, w, gx):
+        source.launch("conv2d_input_grad_naive", (_blocks(gx.size, 256),), (256,), gy, w, gx, *conv.arguments)
+
+    return _input_grad(gy, w, shape, at, launch)
+
+
+@conv2d_input_grad.variant("implicit_gemm", devices=("cuda",), usable=_many_channels, on="host")
+def conv2d_input_grad_implicit_gemm_cuda(gy, w, *, shape, **at):
+    """w, its channels as rows, times columns gathered from gy.
+
+    With strides the pixels of x fall into stride_h x stride_w phases, which meet different taps: a product for each.
+    """
+
+    def launch(conv, gy, w, gx):
+        pixels = conv.N * math.prod(_blocks(n, s) for n, s in zip(conv.x_shape[2:], conv.stride))
+        grid = _blocks(pixels, SIDE), _blocks(conv.channels, SIDE), conv.groups * math.prod(conv.stride)
+        steps = [s // math.gcd(s, d) for s, d in zip(conv.stride, conv.dilation)]
+        source.launch("conv2d_input_grad_implicit_gemm", grid, (128,), gy, w, gx, *conv.arguments, *steps)
+
+    return _input_grad(gy, w, shape, at, launch)
+
+
+# -- gw
+
+
+def _weight_grad(x, gy, shape, at, launch):
+    """Prepare the arrays and let `launch(conv, x, gy, empty)` return (parts, K, C/G, R, S), which are summed here."""
+    name = "conv2d_weight_grad"
+    conv = Convolution(x.shape, shape, **at).check(name, gy=gy)
+    x, gy = _contiguous(name, x=x, gy=gy)
+    xp = array_module(x)
+    if 0 in (x.size, gy.size, math.prod(shape)):
+        return xp.zeros(shape, np.float32)
+    parts = launch(conv, x, gy, lambda count: xp.empty((count, *shape), np.float32))
+    if len(parts) == 1:
+        return parts[0]
+    gw = xp.empty(shape, np.float32)
+    source.launch("conv2d_sum_parts", (_blocks(gw.size, 256),), (256,), parts, gw, gw.size, len(parts))
+    return gw
+
+
+@conv2d_weight_grad.variant("naive", devices=("cuda",), usable=_weight_grad_fits, on="host")
+def conv2d_weight_grad_naive_cuda(x, gy, *, shape, **at):
+    """One thread an element of w over some of the images; a second kernel sums these parts, in order."""
+
+    def launch(conv, x, gy, empty):
+        blocks = _blocks(math.prod(shape), 256)
+        images = _blocks(conv.N, _blocks(BLOCKS, blocks))
+        parts = empty(_blocks(conv.N, images))
+        grid = blocks, len(parts)
+        source.launch("conv2d_weight_grad_naive", grid, (256,), x, gy, parts, *conv.arguments, images)
+        return parts
+
+    return _weight_grad(x, gy, shape, at, launch)
+
+
+@conv2d_weight_grad.variant("implicit_gemm", devices=("cuda",), usable=_many_filters_of_gradient, on="host")
+def conv2d_weight_grad_implicit_gemm_cuda(x, gy, *, shape, **at):
+    """gy, its filters as rows, times columns gathered from x: sums over all positions of all images.
+
+    Few tiles with long sums: each is cut so that about 512 blocks have work, and the parts are summed in order.
+    """
+
+    def launch(conv, x, gy, empty):
+        terms = conv.N * math.prod(conv.positions)
+        columns = math.prod(conv.w_shape[1:])
+        tiles = _blocks(columns, SIDE) * _blocks(conv.filters, SIDE) * conv.groups
+        count = max(1, min(_blocks(BLOCKS, tiles), terms // LONG))
+        part = _blocks(_blocks(terms, count), STEP) * STEP
+        parts = empty(_blocks(terms, part))
+        grid = _blocks(columns, SIDE), _blocks(conv.filters, SIDE), conv.groups * len(parts)
+        source.launch("conv2d_weight_grad_implicit_gemm", grid, (128,), x, gy, parts, *conv.arguments, part)
+        return parts
+
+    return _weight_grad(x, gy, shape, at, launch)

@@ -1,0 +1,1 @@
+"""Losses in one pass over logits, and log-likelihoods."""

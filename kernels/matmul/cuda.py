@@ -1,0 +1,153 @@
+"""The matrix product's ladder on the GPU: `matmul.cu`.  float32, any layout, batches as NumPy broadcasts them.
+
+Shapes: x (..., M, K), w (..., K, N) -> (..., M, N); a vector is a row (x) or a column (w), and its axis is dropped.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from tinygen.kernels.matmul.reference import matmul
+from tinygen.kernels.runtime.cuda_source import CudaSource, address, float32_only
+from tinygen.kernels.runtime.dispatch import array_module, for_readers
+
+source = CudaSource("matmul/matmul.cu")
+BATCHES = 65_535  # the longest grid along z; more matrices are more launches
+FEW_BLOCKS = (
+    100  # a large card has 108 (A100) to 132 (H200) multiprocessors: fewer large tiles leave it half empty
+)
+
+
+class Operand(NamedTuple):
+    """Matrices in memory: element (i, j) of the n-th at n * batch + i * row + j * column."""
+
+    array: object
+    batch: int
+    row: int
+    column: int
+
+
+def _operand(array, batch_shape) -> Operand:
+    """`array` (..., rows, columns) with one distance between its matrices; copied only where it has more than one.
+
+    A transposed array is taken as it lies: its column is then longer than its row.
+    """
+    rows, columns = array.shape[-2:]
+    if array.ndim == 2:
+        lies, batch = array, 0
+    else:
+        lies, batch = array_module(array).broadcast_to(array, (*batch_shape, rows, columns)), rows * columns
+        if math.prod(array.shape[:-2]) == 1:
+            lies, batch = array.reshape(rows, columns), 0
+        elif array.shape[:-2] == batch_shape:
+            lies = array
+    if lies.flags.c_contiguous:
+        return Operand(lies, batch, columns, 1)
+    turned = lies.swapaxes(-1, -2)
+    if turned.flags.c_contiguous:
+        return Operand(turned, batch, 1, rows)
+    return Operand(array_module(array).ascontiguousarray(lies), batch, columns, 1)
+
+
+def _product(x, w, launch):
+    """Prepare operands and output as NumPy's `matmul` defines them and let `launch` fill it."""
+    float32_only("matmul", x=x, w=w)
+    if x.ndim == 0 or w.ndim == 0:
+        raise ValueError(f"matmul: expected at least one axis; x {x.shape}, w {w.shape}")
+    rows, columns = x.ndim == 1, w.ndim == 1
+    a = x[None] if rows else x
+    b = w[:, None] if columns else w
+    (M, K), (inner, N) = a.shape[-2:], b.shape[-2:]
+    if K != inner:
+        raise ValueError(f"matmul: x has {K} columns, w has {inner} rows; x {x.shape}, w {w.shape}")
+    if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous:
+        a = a.reshape(-1, K)  # one matrix w for all: the batch is more rows
+    batch_shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    out = array_module(x).empty((*batch_shape, a.shape[-2], N), np.float32)
+    if out.size:
+        launch(_operand(a, batch_shape), _operand(b, batch_shape), out, K)
+    shape = np.broadcast_shapes(x.shape[:-2], w.shape[:-2])
+    return out.reshape((*shape, *(() if rows else (M,)), *(() if columns else (N,))))
+
+
+def _launch(kernel: str, grid, block, a: Operand, b: Operand, out, K: int) -> None:
+    M, N = out.shape[-2:]
+    batches = math.prod(out.shape[:-2])
+    for first in range(0, batches, BATCHES):
+        source.launch(
+            kernel,
+            (*grid, min(batches - first, BATCHES)),
+            block,
+            *(a.array, b.array, out, M, N, K),
+            *(np.int64(a.batch), a.row, a.column),
+            *(np.int64(b.batch), b.row, b.column),
+            first,
+        )
+
+
+def _tiles(out, rows: int, columns: int) -> tuple[int, int]:
+    """Blocks along the rows and the columns of `out`."""
+    return -(-out.shape[-2] // rows), -(-out.shape[-1] // columns)
+
+
+@matmul.variant("naive", devices=("cuda",), usable=for_readers, on="host")
+def matmul_naive_cuda(x, w):
+    """One thread a sum, K reads of a row and K of a column; those of w are coalesced."""
+    return _product(
+        x, w, lambda a, b, out, K: _launch("matmul_naive", _tiles(out, 8, 32), (32, 8), a, b, out, K)
+    )
+
+
+@matmul.variant("tiled", devices=("cuda",), usable=for_readers, on="host")
+def matmul_tiled_cuda(x, w):
+    """32 x 32 threads copy tiles of both matrices to shared memory and use each element 32 times."""
+    return _product(
+        x, w, lambda a, b, out, K: _launch("matmul_tiled", _tiles(out, 32, 32), (32, 32), a, b, out, K)
+    )
+
+
+def _float32(x, w) -> bool:
+    return x.dtype == w.dtype == np.float32
+
+
+@matmul.variant("register_tiled", devices=("cuda",), usable=_float32, on="host")
+def matmul_register_tiled_cuda(x, w):
+    """Tiles of 64 x 64 by 128 threads: each holds 8 x 4 sums in registers, 12 shared floats make 32 products."""
+    return _product(x, w, _register_tiled)
+
+
+def _register_tiled(a: Operand, b: Operand, out, K: int) -> None:
+    _launch("matmul_register_tiled", _tiles(out, 64, 64), (128,), a, b, out, K)
+
+
+def _many_large_tiles(x, w) -> bool:
+    if not _float32(x, w) or x.ndim < 2 or w.ndim < 2:
+        return False
+    rows, columns = -(-x.shape[-2] // 128), -(-w.shape[-1] // 128)
+    matrices = math.prod(np.broadcast_shapes(x.shape[:-2], w.shape[:-2]))
+    return rows * columns * matrices >= FEW_BLOCKS
+
+
+@matmul.variant("vectorized", devices=("cuda",), usable=_many_large_tiles, on="host")
+def matmul_vectorized_cuda(x, w):
+    """Tiles of 128 x 128 by 256 threads, float4 everywhere, 8 x 8 sums a thread: 16 shared floats make 64 products.
+
+    Rows (of a transposed matrix: columns) that are not a multiple of 4 long go to `register_tiled`.
+    """
+    return _product(x, w, _vectorized)
+
+
+def _vectorized(a: Operand, b: Operand, out, K: int) -> None:
+    if not (_in_fours(a) and _in_fours(b)):
+        return _register_tiled(a, b, out, K)
+    layout = ("n" if a.column == 1 else "t") + ("n" if b.column == 1 else "t")
+    _launch(f"matmul_vectorized_{layout}", _tiles(out, 128, 128), (256,), a, b, out, K)
+
+
+def _in_fours(operand: Operand) -> bool:
+    """Whether all that lies together starts on a 16-byte boundary and is a multiple of 4 long."""
+    length = operand.row if operand.column == 1 else operand.column
+    return length % 4 == 0 and address(operand.array) % 16 == 0

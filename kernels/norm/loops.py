@@ -1,0 +1,334 @@
+"""The compiled loops behind `norm.py`; a file of their own, because importing it imports numba (0.5 s).
+
+A sum runs over blocks: inside one the compiler may reorder the additions, and so makes 8 to 32 at once; the sums of
+blocks are added in double precision.  A block is an array of its own, counted from 0: an index that numba cannot see
+to be 0 or more costs a comparison an element, and with it the vectors.  Each thread takes a share of the rows.
+"""
+
+import numpy as np
+
+from tinygen.kernels.elementwise.loops import ONE, logistic
+from tinygen.kernels.runtime.njit import njit
+from tinygen.kernels.runtime.with_numba import prange
+
+BLOCK = 2048  # elements of a row summed in its own precision
+ROWS = 128  # rows whose part of a column sum is added up before it joins the total
+SUMS = {"reassoc", "contract", "nsz"}  # nan and inf stay what they are
+
+
+@njit(cache=True, fastmath=SUMS, error_model="numpy")
+def block_sum(x):
+    total = x.dtype.type(0)
+    for i in range(x.size):
+        total += x[i]
+    return total
+
+
+@njit(cache=True, error_model="numpy")
+def difference(a, b):
+    """a - b, to be rounded before it is added: SUMS would let the compiler take b from the total instead"""
+    return a - b
+
+
+@njit(cache=True, fastmath=SUMS, error_model="numpy")
+def block_sum_from(x, origin):
+    """Σ (x - origin)"""
+    total = x.dtype.type(0)
+    for i in range(x.size):
+        total += difference(x[i], origin)
+    return total
+
+
+@njit(cache=True, fastmath=SUMS, error_model="numpy")
+def block_total(x):
+    """Σ x in double precision"""
+    total = 0.0
+    for i in range(x.size):
+        total += x[i]
+    return total
+
+
+@njit(cache=True, fastmath=SUMS, error_model="numpy")
+def block_squares(x, centre):
+    total = x.dtype.type(0)
+    for i in range(x.size):
+        d = x[i] - centre
+        total += d * d
+    return total
+
+
+@njit(cache=True, fastmath=SUMS, error_model="numpy")
+def block_products(g, x, centre):
+    """Σ g and Σ g (x - centre)"""
+    total, product = g.dtype.type(0), g.dtype.type(0)
+    for i in range(x.size):
+        total += g[i]
+        product += g[i] * (x[i] - centre)
+    return total, product
+
+
+@njit(cache=True, fastmath=SUMS, error_model="numpy")
+def block_weighted(g, x, weight, centre):
+    """Σ h and Σ h (x - centre), h = g weight"""
+    total, product = g.dtype.type(0), g.dtype.type(0)
+    for i in range(x.size):
+        h = g[i] * weight[i]
+        total += h
+        product += h * (x[i] - centre)
+    return total, product
+
+
+@njit(cache=True, error_model="numpy")
+def row_moments(x):
+    """The mean of a row and the sum of squares about it.
+
+    Differences from the first number are summed (from 0 if it is not finite): of equal numbers all are 0, and the mean
+    is exact.  The first lies at most sqrt(n) deviations from the mean, so that nothing is lost in other rows.
+    """
+    n = x.size
+    origin = x[0] if np.isfinite(x[0]) else x.dtype.type(0)
+    total = 0.0
+    for start in range(0, n, BLOCK):
+        total += block_sum_from(x[start : start + BLOCK], origin)
+    centre = x.dtype.type(origin + total / n)
+    total = 0.0
+    for start in range(0, n, BLOCK):
+        total += block_squares(x[start : start + BLOCK], centre)
+    return centre, total
+
+
+@njit(cache=True, error_model="numpy")
+def row_products(g, x, centre):
+    """Σ g and Σ g (x - centre) of a row"""
+    total = product = 0.0
+    for start in range(0, x.size, BLOCK):
+        t, p = block_products(g[start : start + BLOCK], x[start : start + BLOCK], centre)
+        total += t
+        product += p
+    return total, product
+
+
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def scale_row(x, m, a, b, y):
+    """y = (x - m) a + b"""
+    for i in range(x.size):
+        y[i] = (x[i] - m) * a + b
+
+
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def combine_row(g, x, m, a, b, c, gx):
+    """gx = a g + b (x - m) + c"""
+    for i in range(x.size):
+        gx[i] = a * g[i] + (b * (x[i] - m) + c)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def block_totals(x, block, totals):
+    """totals[r, p] = Σ of the p-th `block` numbers of x[r].  x (R, S), totals (R, P)"""
+    parts = totals.shape[1]
+    for item in prange(x.shape[0] * parts):
+        r, p = item // parts, item % parts
+        totals[r, p] = block_total(x[r, p * block : min((p + 1) * block, x.shape[1])])
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def moments(x, mean, squares):
+    """x (R, S), the others (R,)"""
+    for r in prange(x.shape[0]):
+        mean[r], squares[r] = row_moments(x[r])
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def scale_rows(x, centre, scale, shift, y):
+    """y = (x - centre) scale + shift.  x, y (R, S), the others (R,)"""
+    for r in prange(x.shape[0]):
+        scale_row(x[r], centre[r], scale[r], shift[r], y[r])
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def products(g, x, centre, totals, products):
+    """Σ g and Σ g (x - centre) of each row.  g, x (R, S), the others (R,)"""
+    for r in prange(x.shape[0]):
+        totals[r], products[r] = row_products(g[r], x[r], centre[r])
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def combine_rows(g, x, centre, a, b, c, gx):
+    """gx = a g + b (x - centre) + c.  g, x, gx (R, S), the others (R,)"""
+    for r in prange(x.shape[0]):
+        combine_row(g[r], x[r], centre[r], a[r], b[r], c[r], gx[r])
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def group_norm(x, weight, bias, eps, y, mean, var):
+    """A row has C channels with a weight and a bias each.  x, y (R, C S); weight, bias (R, C); mean, var (R,)"""
+    C = weight.shape[1]
+    S = x.shape[1] // C
+    for r in prange(x.shape[0]):
+        m, squares = row_moments(x[r])
+        v = x.dtype.type(squares / x.shape[1])
+        mean[r], var[r] = m, v
+        inverse = x.dtype.type(1) / np.sqrt(v + eps)
+        for c in range(C):
+            own = slice(c * S, (c + 1) * S)
+            scale_row(x[r, own], m, inverse * weight[r, c], bias[r, c], y[r, own])
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def group_norm_grad(g, x, weight, mean, inverse, gx, gweight, gbias):
+    """g, x, gx (R, C S); weight, gweight, gbias (R, C); mean, inverse = 1 / σ (R,)"""
+    n, C = x.shape[1], weight.shape[1]
+    S = n // C
+    for r in prange(x.shape[0]):
+        m, scale = mean[r], inverse[r]
+        total = product = 0.0
+        for c in range(C):
+            own = slice(c * S, (c + 1) * S)
+            t, p = row_products(g[r, own], x[r, own], m)
+            gweight[r, c], gbias[r, c] = p * scale, t
+            total += t * weight[r, c]
+            product += p * weight[r, c]
+        b = x.dtype.type(-product * scale * scale * scale / n)
+        shift = x.dtype.type(-total * scale / n)
+        for c in range(C):
+            own = slice(c * S, (c + 1) * S)
+            combine_row(g[r, own], x[r, own], m, scale * weight[r, c], b, shift, gx[r, own])
+
+
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def scale_silu_row(x, m, a, b, out):
+    """silu(y), y = (x - m) a + b"""
+    for i in range(x.size):
+        y = (x[i] - m) * a + b
+        out[i] = y * logistic(y)
+
+
+@njit(cache=True, fastmath=SUMS, error_model="numpy")
+def block_silu_products(g, x, m, a, b, h):
+    """h = g silu'((x - m) a + b), which is kept; Σ h and Σ h (x - m)"""
+    total, product = g.dtype.type(0), g.dtype.type(0)
+    for i in range(x.size):
+        d = x[i] - m
+        y = d * a + b
+        p = logistic(y)
+        slope = g[i] * (p * (ONE + y * (ONE - p)))
+        h[i] = slope
+        total += slope
+        product += slope * d
+    return total, product
+
+
+@njit(cache=True, error_model="numpy")
+def row_silu_products(g, x, m, a, b, h):
+    """The same of a row of any length"""
+    total = product = 0.0
+    for start in range(0, x.size, BLOCK):
+        own = slice(start, start + BLOCK)
+        t, p = block_silu_products(g[own], x[own], m, a, b, h[own])
+        total += t
+        product += p
+    return total, product
+
+
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def combine_row_in_place(x, m, a, b, c, gx):
+    """combine_row where g lies in gx: the compiler cannot see that it may have both be one array"""
+    for i in range(x.size):
+        gx[i] = a * gx[i] + (b * (x[i] - m) + c)
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def group_norm_silu(x, weight, bias, eps, y, mean, var):
+    """As group_norm, and its SiLU"""
+    C = weight.shape[1]
+    S = x.shape[1] // C
+    for r in prange(x.shape[0]):
+        m, squares = row_moments(x[r])
+        v = x.dtype.type(squares / x.shape[1])
+        mean[r], var[r] = m, v
+        inverse = x.dtype.type(1) / np.sqrt(v + eps)
+        for c in range(C):
+            own = slice(c * S, (c + 1) * S)
+            scale_silu_row(x[r, own], m, inverse * weight[r, c], bias[r, c], y[r, own])
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def group_norm_silu_grad(g, x, weight, bias, mean, inverse, gx, gweight, gbias):
+    """As group_norm_grad; what SiLU hands on lies in gx meanwhile.  bias (R, C), the others as there"""
+    n, C = x.shape[1], weight.shape[1]
+    S = n // C
+    for r in prange(x.shape[0]):
+        m, scale = mean[r], inverse[r]
+        total = product = 0.0
+        for c in range(C):
+            own = slice(c * S, (c + 1) * S)
+            t, p = row_silu_products(g[r, own], x[r, own], m, scale * weight[r, c], bias[r, c], gx[r, own])
+            gweight[r, c], gbias[r, c] = p * scale, t
+            total += t * weight[r, c]
+            product += p * weight[r, c]
+        b = x.dtype.type(-product * scale * scale * scale / n)
+        shift = x.dtype.type(-total * scale / n)
+        for c in range(C):
+            own = slice(c * S, (c + 1) * S)
+            combine_row_in_place(x[r, own], m, scale * weight[r, c], b, shift, gx[r, own])
+
+
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def scale_each(x, m, scale, weight, bias, y):
+    """y = (x - m) scale weight + bias, all but m and scale arrays of one size"""
+    for i in range(x.size):
+        y[i] = (x[i] - m) * scale * weight[i] + bias[i]
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def layer_norm(x, weight, bias, eps, y, mean, var):
+    """x, y (R, D); weight, bias (D,); mean, var (R,)"""
+    for r in prange(x.shape[0]):
+        m, squares = row_moments(x[r])
+        v = x.dtype.type(squares / x.shape[1])
+        mean[r], var[r] = m, v
+        scale_each(x[r], m, x.dtype.type(1) / np.sqrt(v + eps), weight, bias, y[r])
+
+
+@njit(cache=True, fastmath={"contract"}, error_model="numpy")
+def combine_each(g, x, m, scale, weight, b, c, gx, gweight, gbias):
+    """gx = scale weight g + b (x - m) + c, and what a row adds to the column sums"""
+    for i in range(x.size):
+        d = x[i] - m
+        gx[i] = scale * weight[i] * g[i] + (b * d + c)
+        gweight[i] += g[i] * (d * scale)
+        gbias[i] += g[i]
+
+
+@njit(cache=True, error_model="numpy")
+def layer_norm_grad_rows(g, x, weight, mean, inverse, gx, gweight, gbias):
+    """layer_norm_grad of some rows; gweight and gbias are zeros before"""
+    rows, n = x.shape
+    part_weight, part_bias = np.zeros_like(gweight), np.zeros_like(gbias)
+    for r in range(rows):
+        m, scale = mean[r], inverse[r]
+        total = product = 0.0
+        for start in range(0, n, BLOCK):
+            own = slice(start, start + BLOCK)
+            t, p = block_weighted(g[r, own], x[r, own], weight[own], m)
+            total += t
+            product += p
+        b = x.dtype.type(-product * scale * scale * scale / n)
+        c = x.dtype.type(-total * scale / n)
+        combine_each(g[r], x[r], m, scale, weight, b, c, gx[r], part_weight, part_bias)
+        if r % ROWS == ROWS - 1 or r == rows - 1:
+            for i in range(n):
+                gweight[i] += part_weight[i]
+                gbias[i] += part_bias[i]
+                part_weight[i] = part_bias[i] = 0
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def layer_norm_grad(g, x, weight, mean, inverse, gx, gweight, gbias):
+    """g, x, gx (R, D); weight (D,); mean, inverse = 1 / σ (R,); gweight, gbias (parts, D), zeros"""
+    rows, parts = len(x), len(gweight)
+    for part in prange(parts):
+        own = slice(rows * part // parts, rows * (part + 1) // parts)
+        layer_norm_grad_rows(
+            g[own], x[own], weight, mean[own], inverse[own], gx[own], gweight[part], gbias[part]
+        )

@@ -1,0 +1,1 @@
+"""Sums and means, and the dtype they are accumulated in."""

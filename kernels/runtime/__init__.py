@@ -1,0 +1,1 @@
+"""What every kernel runs on: dispatch, compilation, threads, caches and the GPU."""

@@ -1,0 +1,130 @@
+"""Is there a GPU that our kernels run on?  For each reason why not one sentence, with what to install or change."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from contextlib import contextmanager
+
+import numpy as np
+
+from tinygen.kernels.runtime.imports import whole
+
+HOST = np.ndarray, np.generic  # what is on the CPU; NumPy's results without dimensions are scalars
+OLDEST = 80  # sm_80, Ampere: what the kernels are written for
+EXTRAS = 12, 13  # the versions of CUDA that an extra installs CuPy for
+DRIVERS = "580 or newer for CUDA 13, 525 for CUDA 12"
+NO_DRIVER = f"no NVIDIA driver found that CuPy can use: install one ({DRIVERS}), or use the CPU"
+INSTALL = "pip install 'tinygen[cuda13]' (or 'tinygen[cuda12]', for a driver below 580)"
+
+
+class CudaError(RuntimeError):
+    """The GPU cannot be used, or ran out of memory; the message says what to install or change."""
+
+
+def cupy():
+    """The cupy module, or a CudaError that says how to get it."""
+    try:
+        return whole("cupy")
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
+            raise CudaError(f"cuda needs CuPy, which is not installed: {INSTALL}") from error
+        raise CudaError(f"CuPy is installed but cannot be imported: {error}") from error
+
+
+@functools.cache
+def driver() -> int:
+    """The newest CUDA that the driver takes, 12 or 13.  CudaError where there is no driver, no card, an old driver."""
+    runtime = cupy().cuda.runtime
+    with errors_told():
+        version = runtime.driverGetVersion()
+        needed = runtime.runtimeGetVersion()
+    if version == 0:
+        raise CudaError(NO_DRIVER)
+    if version // 1000 < needed // 1000:
+        other = f", or pip install 'tinygen[cuda{version // 1000}]'" if version // 1000 in EXTRAS else ""
+        raise CudaError(
+            f"the NVIDIA driver is for CUDA {_version(version)}, older than this CuPy's {_version(needed)}: "
+            f"update it ({DRIVERS}){other}"
+        )
+    with errors_told():
+        count = runtime.getDeviceCount()
+    if count == 0:
+        raise CudaError(
+            "there is a driver but no GPU: check CUDA_VISIBLE_DEVICES and nvidia-smi, or use the CPU"
+        )
+    return version // 1000
+
+
+def architecture() -> int:
+    """80, 86, 90, …: the compute capability of the current card, for which the kernels are compiled."""
+    driver()
+    return _architecture(cupy().cuda.runtime.getDevice())
+
+
+@functools.cache
+def _architecture(device: int) -> int:
+    card = cupy().cuda.Device(device)
+    number = int(card.compute_capability)
+    if number < OLDEST:
+        raise CudaError(
+            f"the card is of compute capability {number / 10:.1f}, tinygen's kernels need {OLDEST / 10:.1f} "
+            "(A100, RTX 30, or newer): use another card (CUDA_VISIBLE_DEVICES) or the CPU"
+        )
+    return number
+
+
+def on_device(array, device: str):
+    """The array itself where it lives on the device, 'cpu' or 'cuda', else a copy there."""
+    here = isinstance(array, HOST)
+    if here == (device == "cpu"):
+        return array
+    with errors_told():
+        return cupy().asarray(array) if here else array.get()
+
+
+def on_host(array) -> np.ndarray:
+    """The array itself where NumPy owns it, else a copy."""
+    return array if isinstance(array, HOST) else array.get()
+
+
+@contextmanager
+def errors_told():
+    """What cupy raises inside becomes a CudaError in words, where we have words for it."""
+    try:
+        yield
+    except Exception as error:
+        message = told(error)
+        if message is None:
+            raise
+        raise CudaError(message) from error
+
+
+def told(error: Exception) -> str | None:
+    """Our sentence for an error of cupy's, None where we have none: theirs then stands."""
+    name, text = type(error).__name__, str(error)
+    if (
+        name == "OutOfMemoryError"
+        or "cudaErrorMemoryAllocation" in text
+        or "CUDA_ERROR_OUT_OF_MEMORY" in text
+    ):
+        return f"out of GPU memory{_memory()}: take a smaller --batch or a smaller model, or free the card ({text})"
+    if "cudaErrorInsufficientDriver" in text:
+        return NO_DRIVER
+    if "cudaErrorNoDevice" in text:
+        return "there is a driver but no GPU: check CUDA_VISIBLE_DEVICES and nvidia-smi, or use the CPU"
+    if "CUDA_ERROR_NO_BINARY_FOR_GPU" in text or "CUDA_ERROR_INVALID_IMAGE" in text:
+        return f"the driver does not take this kernel's machine code: update the driver ({text})"
+    return None
+
+
+def _memory() -> str:
+    try:
+        free, total = sys.modules["cupy"].cuda.runtime.memGetInfo()
+        return f" ({free / 2**30:.1f} of {total / 2**30:.1f} GiB free)"
+    except Exception:  # the message must not fail
+        return ""
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"

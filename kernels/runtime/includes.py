@@ -1,0 +1,27 @@
+"""The files that a C++ source includes with quotes: what a cached compilation depends on besides the source."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "include"
+_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"', re.MULTILINE)
+
+
+def included(source: Path) -> dict[str, str]:
+    """Every header that a source includes, directly or through another: the name it goes by -> text, sorted.
+
+    A header is looked for beside the file that names it, then in `include/`.  One that is in
+    neither is left to the compiler.
+    """
+    found: dict[str, str] = {}
+    waiting = [source]
+    while waiting:
+        file = waiting.pop()
+        for name in _INCLUDE.findall(file.read_text(encoding="utf-8")):
+            header = next((h for h in (file.parent / name, FOLDER / name) if h.exists()), None)
+            if name not in found and header is not None:
+                found[name] = header.read_text(encoding="utf-8")
+                waiting.append(header)
+    return dict(sorted(found.items()))

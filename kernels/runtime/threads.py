@@ -1,0 +1,244 @@
+"""Where compiled loops get their threads: from numba's pool, which they share with the BLAS of NumPy.
+
+A loop calls numba's pool through `run_loop`, a few instructions of our own.  In a forked child, which has none of the
+pool's threads, it runs the whole loop in the calling thread: OpenMP would kill the child.  It does so as well where the
+pool is numba's workqueue and busy: that one takes one caller at a time and ends the process at the second.  The work is
+split into the same parts, so that the numbers are the same.
+
+OpenBLAS has threads of its own.  They wait actively for the next product, and OpenMP's, on which numba runs, for the
+next loop: where products and loops take turns, as in every training step, each finds its core taken by the other's
+waiting.  OpenBLAS from 0.3.27 lets a program say how jobs are run (openblas_set_threads_callback_function); here they
+are handed to the function that runs numba's loops.  A product has the same bits, made of the same jobs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib
+import os
+import threading
+
+import numpy as np
+
+from tinygen.kernels.runtime import imports
+
+NAMES = [f"{before}openblas_{{}}{after}" for before in ("scipy_", "") for after in ("64_", "", "_64")]
+LIMITS = "OMP_THREAD_LIMIT", "OMP_DYNAMIC"  # fewer threads than jobs would wait for one another for ever
+VARIABLES = "alone", "loop_runs", "jobs_run"  # of the code: whether this is a forked child, and its two locks
+POOLS = {"omp": "omppool", "tbb": "tbbpool", "workqueue": "workqueue"}
+ONE_CALLER = {"workqueue"}  # a second call while one runs, also one from inside a loop, ends the process
+
+_starting = threading.RLock()
+
+
+def start() -> bool:
+    """Once, before the first loop is compiled: numba's pool behind `run_loop`, and the BLAS on it if it can be."""
+    with _starting, imports.interrupts_wait():
+        return _start()
+
+
+@functools.cache
+def _start() -> bool:
+    from tinygen.kernels.runtime.with_numba import llvm, parallel
+
+    parallel._launch_threads()
+    layer = parallel.threading_layer()
+    pool = importlib.import_module(f"numba.np.ufunc.{POOLS[layer]}")
+    set_callback, nested = _blas_callback(), None
+    if layer == "omp":
+        nested = getattr(ctypes.CDLL(pool.__file__), "omp_set_nested", None)
+    shared = set_callback is not None and nested is not None
+    engine = _compile(pool, nested if shared else None, parallel.get_thread_count(), layer in ONE_CALLER)
+    _start.engine = engine  # owns the code
+    llvm.add_symbol("numba_parallel_for", engine.get_function_address("run_loop"))
+    if shared:
+        set_callback(ctypes.c_void_p(engine.get_function_address("run_jobs")))
+    _survive_forks(engine, set_callback if shared else None)
+    return shared
+
+
+def _survive_forks(engine, set_callback) -> None:
+    """In a forked child there is no pool: loops run in the thread that calls, OpenBLAS starts threads of its own.
+
+    It holds a lock during a product on several threads: the child of a process with other threads of Python's takes
+    one thread for products, which needs no lock.  And it ends its threads before a fork, which it waits for without end
+    where another thread's jobs run meanwhile: a fork waits for those, and they for the fork.
+    """
+    addresses = {name: engine.get_global_value_address(name) for name in VARIABLES}
+    words = {name: ctypes.c_int32.from_address(place) for name, place in addresses.items()}
+    set_blas_threads = blas_function("set_num_threads")
+    others = False
+
+    hold_jobs = ctypes.CFUNCTYPE(None)(engine.get_function_address("hold_jobs")) if set_callback else None
+
+    def before() -> None:
+        nonlocal others
+        others = threading.active_count() > 1
+        if hold_jobs is not None:
+            hold_jobs()
+
+    def in_parent() -> None:
+        if hold_jobs is not None:
+            words["jobs_run"].value = 0
+
+    def in_child() -> None:
+        for word in words.values():
+            word.value = 0
+        words["alone"].value = 1
+        if set_callback is not None:
+            set_callback(None)
+        if others and set_blas_threads is not None:
+            set_blas_threads(1)
+
+    os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
+
+
+def blas_function(name: str):
+    """A function of the OpenBLAS that NumPy is linked to, openblas_NAME; None if there is none."""
+    core = np._core if hasattr(np, "_core") else np.core
+    library = ctypes.CDLL(core._multiarray_umath.__file__)
+    return next((getattr(library, n.format(name)) for n in NAMES if hasattr(library, n.format(name))), None)
+
+
+def _blas_callback():
+    """What sets the function that runs the jobs of an OpenBLAS with threads of its own; None for any other BLAS."""
+    set_callback, kind = blas_function("set_threads_callback_function"), blas_function("get_parallel")
+    known = set_callback is not None and kind is not None and kind() == 1
+    return set_callback if known and not any(name in os.environ for name in LIMITS) else None
+
+
+# -- the code before the pool
+
+
+def _compile(pool, nested, threads: int, one_caller: bool):
+    """The module as machine code.  Python's lock must not be needed in there."""
+    from tinygen.kernels.runtime.with_numba import llvm
+
+    for name in "parallel_for", "get_num_threads", "set_num_threads":
+        llvm.add_symbol(f"pool_{name}", getattr(pool, name))
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine()
+    code = _Code()
+    code.write_run_loop(one_caller)
+    if nested is not None:
+        llvm.add_symbol("omp_set_nested", ctypes.cast(nested, ctypes.c_void_p).value)
+        code.write_run_jobs(threads)
+        code.write_hold_jobs()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(str(code.module)), machine)
+    engine.finalize_object()
+    return engine
+
+
+class _Code:
+    """The LLVM module of `run_loop` and `run_jobs`."""
+
+    def __init__(self) -> None:
+        from tinygen.kernels.runtime.with_numba import ir
+
+        self.ir, self.module = ir, ir.Module("tinygen_threads")
+        self.i32, self.i64, self.void = ir.IntType(32), ir.IntType(64), ir.VoidType()
+        self.pointer = ir.IntType(8).as_pointer()
+        self.variables = {name: ir.GlobalVariable(self.module, self.i32, name) for name in VARIABLES}
+        for variable in self.variables.values():
+            variable.initializer = self.i32(0)
+        # a part of a loop: addresses, counts, steps, what else it was given
+        arrays = self.pointer.as_pointer(), self.i64.as_pointer(), self.i64.as_pointer(), self.pointer
+        self.part_type = ir.FunctionType(self.void, arrays)
+        self.loop_type = ir.FunctionType(
+            self.void, [self.part_type.as_pointer(), *arrays, self.i64, self.i64, self.i64]
+        )
+        self.pool = ir.Function(self.module, self.loop_type, "pool_parallel_for")
+        self.sched_yield = self.known("sched_yield", self.i32)
+
+    def known(self, name, result, *arguments):
+        return self.ir.Function(self.module, self.ir.FunctionType(result, arguments), name)
+
+    def wait_for(self, b, function, lock: str) -> None:
+        """Let others run until a lock is open, then take it."""
+        wait, busy, go = (function.append_basic_block(name) for name in ("wait", "busy", "go"))
+        b.branch(wait)
+        b.position_at_end(wait)
+        b.cbranch(self.taken(b, lock), go, busy)
+        b.position_at_end(busy)
+        b.call(self.sched_yield, [])
+        b.branch(wait)
+        b.position_at_end(go)
+
+    def taken(self, b, lock: str):
+        """Whether a lock was open, and is now ours."""
+        before = b.atomic_rmw("xchg", self.variables[lock], self.i32(1), "acquire")
+        return b.icmp_signed("==", before, self.i32(0))
+
+    def open(self, b, lock: str) -> None:
+        b.store_atomic(self.i32(0), self.variables[lock], "release", 4)
+
+    def write_run_loop(self, one_caller: bool) -> None:
+        """run_loop(part, args, counts, steps, data, ndim, arrays, threads): what loops call as numba_parallel_for."""
+        run = self.ir.Function(self.module, self.loop_type, "run_loop")
+        part, args, counts, steps, data = run.args[:5]
+        entry, shared, whole = (run.append_basic_block(name) for name in ("entry", "shared", "whole"))
+        b = self.ir.IRBuilder(entry)
+        b.cbranch(b.icmp_signed("==", b.load(self.variables["alone"]), self.i32(0)), shared, whole)
+        b.position_at_end(shared)
+        if one_caller:
+            go = run.append_basic_block("go")
+            b.cbranch(self.taken(b, "loop_runs"), go, whole)
+            b.position_at_end(go)
+        b.call(self.pool, run.args)
+        if one_caller:
+            self.open(b, "loop_runs")
+        b.ret_void()
+        b.position_at_end(whole)
+        b.call(part, [args, counts, steps, data])
+        b.ret_void()
+
+    def write_run_jobs(self, threads: int) -> None:
+        """run_jobs(sync, job, count, size, jobs, extra): job(i, jobs + i size, extra) for i < count, each on a thread.
+
+        All must run at once, since they wait for one another: the pool's loop over count takes a thread for each.  The
+        buffers that OpenBLAS gives its jobs are one for each i, so calls from several threads take turns.
+        """
+        ir, i32, i64, void, pointer = self.ir, self.i32, self.i64, self.void, self.pointer
+        job_type = ir.FunctionType(void, [i32, pointer, i32])
+        context_type = ir.LiteralStructType([job_type.as_pointer(), pointer, i64, i32])
+
+        # what the pool calls for every i: args[0] is i, as it counts in steps of 1 from an address of 0
+        one = ir.Function(self.module, self.part_type, "run_one")
+        b = ir.IRBuilder(one.append_basic_block())
+        context = b.load(b.bitcast(one.args[3], context_type.as_pointer()))
+        job, jobs, size, extra = (b.extract_value(context, i) for i in range(4))
+        i = b.ptrtoint(b.load(one.args[0]), i64)
+        b.call(job, [b.trunc(i, i32), b.gep(jobs, [b.mul(i, size)]), extra])
+        b.ret_void()
+
+        run_type = ir.FunctionType(void, [i32, job_type.as_pointer(), i32, i64, pointer, i32])
+        run = ir.Function(self.module, run_type, "run_jobs")
+        _, job, count, size, jobs, extra = run.args
+        b = ir.IRBuilder(run.append_basic_block())
+        context = b.alloca(context_type)
+        for place, value in enumerate((job, jobs, size, extra)):
+            b.store(value, b.gep(context, [i32(0), i32(place)]))
+        args, counts, steps = b.alloca(pointer), b.alloca(i64), b.alloca(i64)
+        b.store(ir.Constant(pointer, None), args)
+        b.store(b.zext(count, i64), counts)
+        b.store(i64(1), steps)
+        self.wait_for(b, run, "jobs_run")
+        # a product inside a parallel loop gets threads of its own too; numba allows that for its first thread alone
+        b.call(self.known("omp_set_nested", void, i32), [i32(1)])
+        # the pool takes its last number of threads as numba's from now on
+        before = b.call(self.known("pool_get_num_threads", i32), [])
+        most = b.select(b.icmp_signed("<", count, i32(threads)), i32(threads), count)
+        context = b.bitcast(context, pointer)
+        b.call(self.pool, [one, args, counts, steps, context, i64(1), i64(1), b.zext(most, i64)])
+        b.call(self.known("pool_set_num_threads", void, i32), [before])
+        self.open(b, "jobs_run")
+        b.ret_void()
+
+    def write_hold_jobs(self) -> None:
+        """hold_jobs(): wait until no jobs run, and let none begin"""
+        hold = self.ir.Function(self.module, self.ir.FunctionType(self.void, []), "hold_jobs")
+        b = self.ir.IRBuilder(hold.append_basic_block())
+        self.wait_for(b, hold, "jobs_run")
+        b.ret_void()

@@ -1,0 +1,1 @@
+"""Writing to indexed places, memory layouts and orders."""
