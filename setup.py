@@ -30,6 +30,7 @@ setup(
     else {f"tinygen.{folder}": folder for folder in TOP_LEVEL},
     package_data={
         "tinygen": ["py.typed", "*.pyi"],
+        "tinygen.engine": ["*.pyi"],
         "tinygen.nn": ["*.pyi"],
         "tinygen.kernels": ["*/*.cu", "runtime/include/*.cuh"],
         "tinygen.kernels.hostcuda": ["*.h", "*.cpp", "*.md", "toolkit/*.h"],

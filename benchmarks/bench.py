@@ -29,7 +29,7 @@ from tinygen.benchmarks.sides import (
 )
 from tinygen.benchmarks.step_cases import sampling_case, step_cases
 from tinygen.benchmarks.timing import arrays, interleaved, require_equal
-from tinygen.terminal import say
+from tinygen.run.terminal import say
 
 SCHEMA = 1
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -57,7 +57,7 @@ def chosen(names: list[str], cases: list[Case]) -> list[Case]:
     known = ["kernels", "steps", *dict.fromkeys(n for case in cases for n in (case.group, case.name))]
     for name in names:
         if name not in known:
-            from tinygen.flags import unknown
+            from tinygen.run.flags import unknown
 
             raise ValueError(f"bench: {unknown('name', name, known)}")
     return [case for case in cases if not names or {case.name, case.group, _kind(case)} & set(names)]

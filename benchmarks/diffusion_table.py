@@ -87,7 +87,7 @@ def train(names: list[str], runs: Path) -> None:
 def measure(names: list[str], runs: Path, keys: list[str] | None = None) -> None:
     """Measure runs, and keep each figure at once: the next call goes on with what is missing."""
     from tinygen.models import adversarial, ddpm
-    from tinygen.terminal import say
+    from tinygen.run.terminal import say
 
     for name in names:
         run = finished_run(runs / name, TRAIN[name])

@@ -13,8 +13,8 @@ def finished_run(folder: Path, train: str):
     train  "gan --data mnist", say.  Raises SystemExit
     """
     from tinygen.cli import Parser
-    from tinygen.flags import add_flags, flags_of, make_config, to_json
-    from tinygen.run import Run
+    from tinygen.run.flags import add_flags, flags_of, make_config, to_json
+    from tinygen.run.run import Run
 
     model, *flags = shlex.split(train)
     module = importlib.import_module(f"tinygen.models.{model.replace('-', '_')}")

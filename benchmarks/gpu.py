@@ -11,8 +11,8 @@ import subprocess
 
 import numpy as np
 
-from tinygen import devices
 from tinygen.benchmarks import machine
+from tinygen.engine import devices
 from tinygen.kernels.runtime import cuda_device, nvrtc
 
 TF32 = "CUPY_TF32"  # read by cupy before its first product

@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
-from tinygen import devices
 from tinygen.benchmarks import bench
-from tinygen.terminal import say
+from tinygen.engine import devices
+from tinygen.run.terminal import say
 
 PYTHON = sys.executable, "-m"
 PYTEST = *PYTHON, "pytest", "-q", "-ra", "-p", "no:cacheprovider", "--maxfail", "50"

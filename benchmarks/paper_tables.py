@@ -131,8 +131,8 @@ def _passed(run, score: float) -> dict:
 
 def _draw(model: str, folder: Path, picture: Path) -> None:
     """A strip of 60 samples of a run whose model draws images; of toys, the samples over training."""
-    from tinygen import pictures
-    from tinygen.run import Run
+    from tinygen.run import pictures
+    from tinygen.run.run import Run
 
     module = importlib.import_module(f"tinygen.models.{model.replace('-', '_')}")
     if not hasattr(module, "sample"):
@@ -146,7 +146,7 @@ def _draw(model: str, folder: Path, picture: Path) -> None:
 
 def _parameters(folder: Path) -> int:
     """The number of elements of the networks in a run's checkpoint, moments and averages not counted."""
-    from tinygen import checkpoint
+    from tinygen.run import checkpoint
 
     arrays, _ = checkpoint.read(folder / "checkpoint.safetensors")
     counted = [name.split(".")[0] in NETWORKS and name.split(".")[-1] not in BUFFERS for name in arrays]

@@ -18,7 +18,7 @@ from tinygen.benchmarks.kernel_cases import normal
 from tinygen.benchmarks.sides import OURS, Case, Side, load_torch
 from tinygen.benchmarks.step_cases import step_case
 from tinygen.benchmarks.timing import interleaved, require_equal
-from tinygen.terminal import say
+from tinygen.run.terminal import say
 
 
 def with_gradients(name: str, shape: str, f: Callable, *make_arrays: Callable, **options) -> Case:

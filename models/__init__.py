@@ -3,8 +3,8 @@
 import importlib
 import pkgutil
 
-from tinygen.folder import RunError, read_config
-from tinygen.run import Run
+from tinygen.run.folder import RunError, read_config
+from tinygen.run.run import Run
 
 
 def open_run(folder) -> Run:

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinygen import data, nn, no_grad, optim, random, tensor
-from tinygen.flags import FlagError
 from tinygen.metrics import MetricError, features_and_logits, image_measures, load_evaluator, quick_measures
 from tinygen.metrics.frechet import expect_enough
 from tinygen.metrics.images import FEATURES
 from tinygen.models.latent import LatentSpace
 from tinygen.nn import functional as F
-from tinygen.pictures import by_class
-from tinygen.progress import progress
-from tinygen.terminal import say
+from tinygen.run.flags import FlagError
+from tinygen.run.pictures import by_class
+from tinygen.run.progress import progress
+from tinygen.run.terminal import say
 
 # Losses
 

@@ -15,12 +15,12 @@ import numpy as np
 
 from tinygen import cat, manual_seed, optim, random, tensor
 from tinygen.data import DataError, batch_indices
-from tinygen.flags import Checked, FlagError
 from tinygen.models import adversarial, gan
 from tinygen.models.adversarial import LOSSES, Watch, noise, real_batch
 from tinygen.models.latent import LatentSpace
 from tinygen.nn import functional as F
-from tinygen.run import Run
+from tinygen.run.flags import Checked, FlagError
+from tinygen.run.run import Run
 
 CLASSES = 10
 

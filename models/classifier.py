@@ -15,12 +15,13 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from tinygen import checkpoint, manual_seed, optim, tensor
+from tinygen import manual_seed, optim, tensor
 from tinygen.data import batch_indices, load
-from tinygen.flags import Checked
 from tinygen.metrics.evaluator import WEIGHTS, Evaluator, features_and_logits, in_unit_range
 from tinygen.nn import functional as F
-from tinygen.run import Run, read_config
+from tinygen.run import checkpoint
+from tinygen.run.flags import Checked
+from tinygen.run.run import Run, read_config
 
 
 @dataclass(frozen=True)

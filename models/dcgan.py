@@ -16,9 +16,9 @@ from typing import Literal
 import numpy as np
 
 from tinygen import manual_seed, nn
-from tinygen.flags import Checked
 from tinygen.models import adversarial, gan
-from tinygen.run import Run
+from tinygen.run.flags import Checked
+from tinygen.run.run import Run
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ import numpy as np
 
 from tinygen import cat, full, manual_seed, nn, no_grad, optim, tensor
 from tinygen.data import batch_indices, load
-from tinygen.flags import Checked, FlagError, make_config
 from tinygen.metrics import mean_and_error
 from tinygen.models import adversarial, denoising, noise_schedule, samplers, variational_bound
 from tinygen.models.denoising import Denoiser
@@ -28,11 +27,12 @@ from tinygen.models.dit import DiT
 from tinygen.models.noise_schedule import SCHEDULES, NoiseSchedule
 from tinygen.models.samplers import Prediction, Sampling
 from tinygen.models.unet import UNet
-from tinygen.pictures import Sheet, by_class, gif
-from tinygen.progress import progress
 from tinygen.random import Generator
-from tinygen.run import Run
-from tinygen.terminal import say
+from tinygen.run.flags import Checked, FlagError, make_config
+from tinygen.run.pictures import Sheet, by_class, gif
+from tinygen.run.progress import progress
+from tinygen.run.run import Run
+from tinygen.run.terminal import say
 
 CLASSES = 10
 TERMS = 4  # steps of the bound that each test image is measured on

@@ -10,14 +10,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from tinygen import no_grad, tensor
-from tinygen.flags import FlagError
 from tinygen.models import samplers
 from tinygen.models.latent import COLUMNS, PATHS, WAY
 from tinygen.models.noise_schedule import NoiseSchedule
 from tinygen.models.samplers import Sampling
-from tinygen.pictures import Sheet
-from tinygen.progress import progress
 from tinygen.random import Generator
+from tinygen.run.flags import FlagError
+from tinygen.run.pictures import Sheet
+from tinygen.run.progress import progress
 
 ROWS = 250  # images at a time
 STRIP, FILM = 12, 60  # moments in a picture of denoising, and at most in an animation

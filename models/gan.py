@@ -20,10 +20,10 @@ from typing import Literal
 import numpy as np
 
 from tinygen import manual_seed, nn, optim, random
-from tinygen.flags import Checked
 from tinygen.models import adversarial
 from tinygen.models.adversarial import LOSSES, Watch, noise, packed, real_batch
-from tinygen.run import Run
+from tinygen.run.flags import Checked
+from tinygen.run.run import Run
 
 PIXELS = 784
 RECIPES = {

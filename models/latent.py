@@ -28,11 +28,11 @@ from typing import Literal
 
 import numpy as np
 
-from tinygen.flags import FlagError
 from tinygen.metrics import MetricError, features_and_logits, load_evaluator
 from tinygen.metrics.attributes import ATTRIBUTES
-from tinygen.pictures import Sheet
-from tinygen.terminal import say
+from tinygen.run.flags import FlagError
+from tinygen.run.pictures import Sheet
+from tinygen.run.terminal import say
 
 STEPS = np.linspace(-2, 2, 9)  # standard deviations of the prior along the vector
 COLUMNS = 10  # images of a walk

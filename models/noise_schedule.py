@@ -12,8 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-from tinygen.flags import FlagError
 from tinygen.metrics import bits_per_dim
+from tinygen.run.flags import FlagError
 
 MOST = 0.999  # of a beta that comes out of a given alpha_bar, where the last would be 1
 
@@ -122,7 +122,7 @@ class NoiseSchedule:
 
 def picture(schedule: NoiseSchedule, mean_square: float) -> bytes:
     """What a schedule does over t, as a PNG: beta, posterior variance, their ratio, alpha_bar, SNR and prior KL."""
-    from tinygen import pictures
+    from tinygen.run import pictures
 
     t = np.arange(1, schedule.T + 1)
     beta, posterior = schedule.beta[1:], schedule.posterior(t).variance

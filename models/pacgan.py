@@ -16,15 +16,15 @@ from typing import Literal
 import numpy as np
 
 from tinygen import autograd, cat, manual_seed, nn, no_grad, optim, tensor
-from tinygen import pictures as draw
 from tinygen.data import batch_indices, toy, toy_centers
 from tinygen.data.toys import STD
-from tinygen.flags import Checked
 from tinygen.metrics import mode_measures
 from tinygen.models.adversarial import LOSSES
 from tinygen.nn import init
 from tinygen.random import Generator as Random
-from tinygen.run import Run
+from tinygen.run import pictures as draw
+from tinygen.run.flags import Checked
+from tinygen.run.run import Run
 
 LATENT = 2
 DATA_SIZE = 100_000  # points of the training set, and packs of them

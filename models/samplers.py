@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 
 from tinygen import cat, full
-from tinygen.flags import Checked, FlagError
 from tinygen.models.noise_schedule import NoiseSchedule
+from tinygen.run.flags import Checked, FlagError
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ import numpy as np
 
 from tinygen import manual_seed, nn, no_grad, optim, tensor
 from tinygen.data import batch_indices, binarize, load
-from tinygen.flags import Checked
 from tinygen.metrics import (
     MetricError,
     bernoulli_log_likelihood,
@@ -24,10 +23,11 @@ from tinygen.metrics import (
 )
 from tinygen.models.latent import COLUMNS, WAY, LatentSpace, linear
 from tinygen.nn import functional as F
-from tinygen.progress import progress
 from tinygen.random import Generator
-from tinygen.run import Run
-from tinygen.terminal import say
+from tinygen.run.flags import Checked
+from tinygen.run.progress import progress
+from tinygen.run.run import Run
+from tinygen.run.terminal import say
 
 PIXELS = 784
 UNITS = {"loss": "-ELBO, nats", "reconstruction": "-log p(x|z), nats", "kl": "KL, nats"}  # an image

@@ -15,10 +15,10 @@ from typing import Literal
 import numpy as np
 
 from tinygen import manual_seed, no_grad, optim, random
-from tinygen.flags import Checked
 from tinygen.models import adversarial, dcgan, gan
 from tinygen.models.adversarial import LOSSES, Watch, noise, real_batch
-from tinygen.run import Run
+from tinygen.run.flags import Checked
+from tinygen.run.run import Run
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from typing import Literal
 import numpy as np
 
 from tinygen import autograd, no_grad, optim, random, tensor
-from tinygen.flags import Checked
 from tinygen.models import adversarial
 from tinygen.models.adversarial import LOSSES, Watch, noise, real_batch
 from tinygen.models.wgan import build
-from tinygen.run import Run
+from tinygen.run.flags import Checked
+from tinygen.run.run import Run
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def stand_in(launches: bool = False):
 
     launches: variants in CUDA C++ are launched, on the CPU (`kernels/hostcuda`), instead of left out.
     """
-    from tinygen import devices
+    from tinygen.engine import devices
 
     names = [name for name in sys.modules if name.split(".")[0] in ("cupy", "cupyx")]
     hidden = {name: sys.modules.pop(name) for name in names}
@@ -98,7 +98,7 @@ def _forget() -> None:
 @contextlib.contextmanager
 def gpu():
     """cupy: the real one where there is a GPU."""
-    from tinygen import devices
+    from tinygen.engine import devices
 
     if real():
         import cupy

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tinygen import checkpoint
-from tinygen.run import Run
+from tinygen.run import checkpoint
+from tinygen.run.run import Run
 
 
 def require_same_bits(module, name: str, config, folder, stop: int, monkeypatch) -> dict:

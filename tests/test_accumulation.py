@@ -11,8 +11,8 @@ import pytest
 from cases import CASES
 
 import tinygen
+from tinygen.engine.tensor import Tensor
 from tinygen.nn import functional
-from tinygen.tensor import Tensor
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings(

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinygen import checkpoint, cli
+from tinygen import cli
+from tinygen.run import checkpoint
 
 PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 IMAGES, LABELS = (f"{part}-ubyte.gz" for part in PARTS[:2])

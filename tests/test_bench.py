@@ -100,7 +100,7 @@ def doubling():
     kernel.reference(lambda x: x + x)
     kernel.variant("shift", usable=lambda x: x.size > 1)(lambda x: x * 2)
     kernel.variant("huge", usable=lambda x: x.size > 1000)(lambda x: x * 3)
-    kernel.variant("naive", usable=kernels.dispatch.for_readers)(
+    kernel.variant("naive", usable=kernels.runtime.dispatch.for_readers)(
         lambda x: np.array([2 * value for value in x], x.dtype)
     )
 

@@ -62,7 +62,7 @@ def test_the_doctor_names_kernels_speed_and_advice(monkeypatch):
 def test_numbers_of_threads():
     code = """
 import tinygen as tg
-from tinygen import blas
+from tinygen.kernels.runtime import blas
 known = blas.threads() is not None
 for n in 1, 2, 99:
     tg.set_num_threads(n)

@@ -8,8 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from tinygen import checkpoint
-from tinygen.checkpoint import CheckpointError
+from tinygen.run import checkpoint
+from tinygen.run.checkpoint import CheckpointError
 
 rng = np.random.default_rng(0)
 ARRAYS = {
@@ -232,7 +232,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(saved):
     good = saved.read_bytes()
     program = f"""
 import numpy as np, resource, sys
-from tinygen import checkpoint
+from tinygen.run import checkpoint
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     checkpoint.write({str(saved)!r}, {{"x": np.zeros(50_000)}}, {{}})

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import tinygen.models
-from tinygen import cli, doctor, pictures
+from tinygen import cli, doctor
+from tinygen.run import pictures
 
 FAKES = str(Path(__file__).parent / "fake_models")
 PROGRAM = f"import sys, tinygen.models as m; m.__path__[:] = [{FAKES!r}]; from tinygen.cli import main; "

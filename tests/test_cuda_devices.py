@@ -16,8 +16,9 @@ from gpu import gpu, real, stand_in
 from test_cuda_engine import NOT_FOR_A_GPU, on_cpu, on_gpu
 
 import tinygen as tg
-from tinygen import devices, nn, optim
-from tinygen.devices import DeviceError
+from tinygen import nn, optim
+from tinygen.engine import devices
+from tinygen.engine.devices import DeviceError
 from tinygen.kernels.runtime import cuda_device, dispatch
 from tinygen.kernels.scatter import reference as scatter
 from tinygen.nn import functional as F
@@ -489,7 +490,7 @@ DRIVER = """
 import contextlib, json, sys
 from gpu import gpu
 from tinygen import cli
-from tinygen.run import Run
+from tinygen.run.run import Run
 
 log, losses = Run.log, []
 

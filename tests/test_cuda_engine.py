@@ -11,8 +11,8 @@ from test_ops import TOLERANCE, as_array, differentiable, gradients, run, stride
 
 import tinygen
 from tinygen.autograd import grad
+from tinygen.engine.tensor import Tensor
 from tinygen.nn import functional
-from tinygen.tensor import Tensor
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 

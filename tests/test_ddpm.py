@@ -13,11 +13,12 @@ from resuming import require_same_bits
 from test_gans import blobs
 
 import tinygen as tg
-from tinygen import checkpoint, cli
-from tinygen.flags import FlagError, flags_of_function, make_config
+from tinygen import cli
 from tinygen.models import ddpm, denoising
 from tinygen.models.samplers import Sampling
-from tinygen.run import Run
+from tinygen.run import checkpoint
+from tinygen.run.flags import FlagError, flags_of_function, make_config
+from tinygen.run.run import Run
 
 SMALL = dict(steps=4, batch=8, width=8, noise_levels=30, pictures_every=100, checkpoint_every=100)
 SMALL |= dict(schedule="linear", predict="eps")  # the paper's

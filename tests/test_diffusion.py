@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import tinygen as tg
-from tinygen.flags import FlagError
 from tinygen.metrics import bits_per_dim
 from tinygen.models import noise_schedule, samplers, variational_bound
 from tinygen.models.noise_schedule import SCHEDULES, NoiseSchedule
 from tinygen.models.samplers import Prediction, Sampling
+from tinygen.run.flags import FlagError
 
 # Schedules
 

@@ -7,12 +7,12 @@ from test_ddpm import small_data  # noqa: F401
 
 from tinygen.benchmarks import diffusion_table as table
 from tinygen.cli import Parser
-from tinygen.flags import add_flags, flags_of, make_config
 from tinygen.metrics.frechet import expect_enough
 from tinygen.metrics.images import FEATURES
 from tinygen.models import adversarial, ddpm, samplers
 from tinygen.models.samplers import Sampling
-from tinygen.run import Run
+from tinygen.run.flags import add_flags, flags_of, make_config
+from tinygen.run.run import Run
 
 FIGURES = {"fd": 2.0, "kid": 0.1, "inception_score": 9.0, "precision": 0.8, "recall": 0.9, "accuracy": 0.95}
 FIGURES |= {"bits_per_dim": 1.5, "bits_per_dim_se": 0.01, "prior_kl": 1e-5, "steps_bits": 1.3}

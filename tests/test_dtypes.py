@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygen as T
-from tinygen import dtypes
+from tinygen.engine import dtypes
 
 try:
     import torch

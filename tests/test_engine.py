@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 import tinygen as T
-from tinygen import autograd, memory
-from tinygen.primitive import primitive
+from tinygen import autograd
+from tinygen.engine import backward, memory
+from tinygen.engine.backward import Node
+from tinygen.engine.primitive import primitive
 
 
 def leaf(*values, shape=None):
@@ -75,7 +77,7 @@ def test_deallocation_of_a_long_chain_does_not_recurse(operation):
     y = x
     for _ in range(200_000):
         y = operation(y)
-    node = weakref.ref(y._edge) if "__weakref__" in autograd.Node.__slots__ else None
+    node = weakref.ref(y._edge) if "__weakref__" in Node.__slots__ else None
     del y
     assert node is None or node() is None
 
@@ -1033,16 +1035,16 @@ def test_a_fused_rule_keeps_what_rows_of_wanted_gradients_name():
 
 
 def test_gradients_of_layers_are_accumulated_without_copies(monkeypatch):
-    copied, own = [], autograd._own
-    monkeypatch.setattr(autograd, "_own", lambda g, owned, record: own(g, owned or copied.append(g), record))
+    copied, own = [], backward._own
+    monkeypatch.setattr(backward, "_own", lambda g, owned, record: own(g, owned or copied.append(g), record))
     net = T.nn.Sequential(T.nn.Linear(3, 4), T.nn.ReLU(), T.nn.Linear(4, 2))
     net(T.ones(5, 3)).square().mean().backward()
     assert not copied and all(p.grad is not None for p in net.parameters())
 
 
 def test_a_gradient_that_nobody_else_holds_goes_on_in_another_shape_without_a_copy(monkeypatch):
-    copied, own = [], autograd._own
-    monkeypatch.setattr(autograd, "_own", lambda g, owned, record: own(g, owned or copied.append(g), record))
+    copied, own = [], backward._own
+    monkeypatch.setattr(backward, "_own", lambda g, owned, record: own(g, owned or copied.append(g), record))
     x, seed = leaf(1.0, 2.0, 3.0, 4.0), T.ones(2, 2, dtype=T.float64)
     h = x.reshape(2, 2)
     (h * h).sum().backward()

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import tinygen
-from tinygen import autograd, cli, kernels, ops
+from tinygen import cli, kernels, ops
+from tinygen.engine import backward
+from tinygen.engine.primitive import primitive
 from tinygen.explain import explain, explain_operation, find
 from tinygen.explain.examples import EXAMPLES, example_of
 from tinygen.explain.graph import dot, graph_of, names_of, result_of, run_program
@@ -18,7 +20,6 @@ from tinygen.explain.names import OPERATORS, entries
 from tinygen.explain.picture import Layout
 from tinygen.explain.run import run
 from tinygen.explain.source import ROOT, plain, row, statement_comment
-from tinygen.primitive import primitive
 
 PROGRAMS = Path(__file__).parent / "fake_programs"
 ENTRIES = entries()
@@ -178,18 +179,18 @@ def test_kernels_and_what_ran():
     assert "reference (cpu and cuda, ran here)" in bce and "one_pass (cpu)" in bce
     with kernels.use(bce_with_logits="one_pass"):
         x = tinygen.randn(3, requires_grad=True)
-        with kernels.dispatch.trace() as calls:
+        with kernels.runtime.dispatch.trace() as calls:
             tinygen.nn.functional.binary_cross_entropy_with_logits(x, tinygen.ones(3))
     assert calls[0] == ("bce_with_logits", "one_pass")
     assert {name for name, _ in calls[1:]} == {"mean"}
 
 
 def test_trace_leaves_no_trace():
-    before = [ladder for k in kernels.dispatch._registry.values() for ladder in k.ladder.values()]
-    with pytest.raises(RuntimeError), kernels.dispatch.trace() as calls:
+    before = [ladder for k in kernels.runtime.dispatch._registry.values() for ladder in k.ladder.values()]
+    with pytest.raises(RuntimeError), kernels.runtime.dispatch.trace() as calls:
         kernels.matmul(np.ones((2, 2)), np.ones((2, 2)))
         raise RuntimeError
-    after = [ladder for k in kernels.dispatch._registry.values() for ladder in k.ladder.values()]
+    after = [ladder for k in kernels.runtime.dispatch._registry.values() for ladder in k.ladder.values()]
     assert calls == [("matmul", "reference")] and all(a is b for a, b in zip(before, after))
 
 
@@ -347,7 +348,7 @@ def test_the_graph_of_a_network(tinygen_):
     nodes, edges = parse_dot(out)
     variables, record = run_program(str(PROGRAMS / "classify.py"))
     loss = variables["loss"]
-    recorded = autograd._topological([loss.grad_fn])
+    recorded = backward._topological([loss.grad_fn])
     inputs = [d for node in recorded for d in node.inputs if d is not None]
     leaves = {p for node in recorded for p in node.parents if isinstance(p, tinygen.Tensor)}
     operations = [label for label in nodes.values() if "line " in label]
@@ -410,10 +411,15 @@ def test_the_program_is_undisturbed(tmp_path, tinygen_):
         "import sys\nfrom neighbour import w\nassert __name__ == '__main__' and len(sys.argv) == 1\n"
         "y = (w * 2).sum()\nif __name__ == '__main__':\n    sys.exit()\n"
     )
-    before = sys.modules["__main__"], list(sys.path), list(sys.argv), tinygen.primitive.Primitive._record
+    before = (
+        sys.modules["__main__"],
+        list(sys.path),
+        list(sys.argv),
+        tinygen.engine.primitive.Primitive._record,
+    )
     code, out, _ = tinygen_(str(tmp_path / "program.py"))
     assert code == 0 and len(parse_dot(out)[0]) == 3
-    assert before == (sys.modules["__main__"], sys.path, sys.argv, tinygen.primitive.Primitive._record)
+    assert before == (sys.modules["__main__"], sys.path, sys.argv, tinygen.engine.primitive.Primitive._record)
     sys.modules.pop("neighbour")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from tinygen import cli
-from tinygen.flags import comments, flags_of
+from tinygen.run.flags import comments, flags_of
 
 MODELS = sorted(cli.models())
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tinygen import cli
-from tinygen.flags import Checked, FlagError, flags_of, from_text, make_config
 from tinygen.models import samplers
+from tinygen.run.flags import Checked, FlagError, flags_of, from_text, make_config
 
 MODELS = {name: cli._module(name) for name in cli.models()}
 CONFIGS = [module.Config for module in MODELS.values()] + [samplers.Sampling]

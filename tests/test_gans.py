@@ -13,14 +13,15 @@ from gpu import gpu
 from resuming import require_same_bits
 
 import tinygen as tg
-from tinygen import checkpoint, cli, nn, optim
+from tinygen import cli, nn, optim
 from tinygen.benchmarks.finished_run import finished_run
 from tinygen.data import Dataset
-from tinygen.flags import FlagError, make_config
 from tinygen.metrics import MetricError
 from tinygen.models import adversarial, cgan, dcgan, gan, wgan, wgan_gp
 from tinygen.models.adversarial import LOSSES, Watch
-from tinygen.run import Run, RunError
+from tinygen.run import checkpoint
+from tinygen.run.flags import FlagError, make_config
+from tinygen.run.run import Run, RunError
 
 MODELS = ["gan", "dcgan", "wgan", "wgan_gp", "cgan"]
 BY_RATIO = ["minimax", "non_saturating", "least_squares", "hinge"]

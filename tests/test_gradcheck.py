@@ -6,7 +6,7 @@ import pytest
 import tinygen as T
 from tinygen import ops
 from tinygen.autograd import GradcheckError, gradcheck, gradgradcheck
-from tinygen.primitive import primitive
+from tinygen.engine.primitive import primitive
 
 
 def x_of(*shape):

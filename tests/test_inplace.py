@@ -12,7 +12,8 @@ from cases import CASES
 
 import tinygen
 import tinygen as T
-from tinygen import memory, nn
+from tinygen import nn
+from tinygen.engine import memory
 from tinygen.nn import functional as F
 from tinygen.ops import overwrite
 

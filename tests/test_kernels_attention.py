@@ -95,7 +95,7 @@ def test_the_blocks_are_what_runs_and_a_bias_that_learns_keeps_its_gradient():
     bias = tinygen.zeros(130, 130)
     for learns, expected in ((False, "tiled"), (True, "reference")):
         bias.requires_grad_(learns)
-        with kernels.dispatch.trace() as calls:
+        with kernels.runtime.dispatch.trace() as calls:
             F.scaled_dot_product_attention(q, k, v, bias).sum().backward()
         assert ("attention", "tiled") in calls and ("attention_grad", expected) in calls
     assert bias.grad.shape == (130, 130)

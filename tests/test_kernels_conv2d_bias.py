@@ -55,7 +55,7 @@ def test_the_tape_takes_them_and_leaves_the_inputs_alone():
         for shape in ((5, 3, 40, 40), (6, 3, 1, 1), (6,))
     )
     before = [t.detach().numpy().copy() for t in (x, w, b)]
-    with kernels.dispatch.trace() as calls:
+    with kernels.runtime.dispatch.trace() as calls:
         y = F.conv2d(x, w, b)
         (y * y).sum().backward()
     assert {("add_bias", "threads"), ("bias_grad", "threads")} <= set(calls)

@@ -9,7 +9,7 @@ from tinygen.cli import main
 from tinygen.metrics import MetricError
 from tinygen.models import cgan, gan, latent, pacgan, vae
 from tinygen.models.latent import LatentSpace
-from tinygen.run import Run
+from tinygen.run.run import Run
 
 
 @pytest.fixture(autouse=True)

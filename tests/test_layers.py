@@ -12,39 +12,17 @@ import tinygen
 PACKAGE = Path(tinygen.__file__).resolve().parent
 KERNELS = Path(tinygen.kernels.__file__).resolve().parent
 
-# which parts of tinygen each part may import; a part that is not named here may not be imported at all
-FOUNDATION = {"devices", "dtypes", "grad_mode", "hooks", "memory", "printing", "size"}
-TAPE = FOUNDATION | {
-    *("argument_types", "autograd", "calls", "conversion", "gradcheck", "legacy", "primitive", "tensor")
-}
-OPS = TAPE | {"ops", "kernels", "random"}
+# which rooms of tinygen each room may import
+ENGINE = {"kernels", "engine", "face", "ops", "random"}
 BELOW = {
     "kernels": {"kernels"},
-    "blas": {"kernels"},
-    "devices": {"kernels"},
-    "dtypes": set(),
-    "grad_mode": set(),
-    "hooks": set(),
-    "printing": {"dtypes"},
-    "size": set(),
-    "memory": {"grad_mode"},
-    "autograd": TAPE | {"ops"},
-    "primitive": TAPE,
-    "argument_types": TAPE,
-    "calls": TAPE,
-    "conversion": TAPE,
-    "gradcheck": TAPE,
-    "legacy": TAPE,
-    "tensor": TAPE | {"ops"},
-    "random": TAPE | {"kernels", "random"},
-    "ops": OPS,
-    "nn": OPS - {"kernels"} | {"nn"},
-    "optim": OPS | {"optim", "nn"},
-    "profiler": TAPE | {"nn", "optim", "profile_report"},
-    "profile_report": {"imports", "terminal"},
-    "terminal": set(),
-    "files": set(),
-    "imports": {"kernels"},
+    "engine": ENGINE,
+    "face": ENGINE | {"nn", "optim"},
+    "random": ENGINE,
+    "ops": ENGINE,
+    "nn": ENGINE - {"kernels"} | {"nn"},
+    "optim": ENGINE | {"optim", "nn"},
+    "profile": {"engine", "nn", "optim", "profile", "run"},
 }
 TOP = {"cli", "models", "benchmarks", "doctor", "explain", "__main__"}
 OPTIONAL = {"numba", "cupy", "matplotlib", "torch"}
@@ -85,7 +63,7 @@ def imports(path):
 
 
 def test_sources_are_found():
-    assert {"kernels", "autograd", "ops", "nn", "models"} <= {p.values[0] for p in SOURCES}
+    assert {"kernels", "engine", "ops", "nn", "models"} <= {p.values[0] for p in SOURCES}
 
 
 @pytest.mark.parametrize("part, path", SOURCES)
@@ -100,18 +78,8 @@ def test_imports_go_down(part, path):
             assert part in TOP, f"{path}:{line}: {part} imports {module}, which is above it"
         if target == "kernels":
             allowed = {
-                "__init__",
-                "blas",
-                "devices",
-                "imports",
-                "kernels",
-                "ops",
-                "optim",
-                "random",
-                "cli",
-                "doctor",
-                "explain",
-                "benchmarks",
+                *("__init__", "engine", "kernels", "ops", "optim", "random", "run"),
+                *("cli", "doctor", "explain", "benchmarks"),
             }
             assert part in allowed, f"{path}:{line}: {part} imports kernels"
 

@@ -10,13 +10,13 @@ import pytest
 from gpu import gpu
 from resuming import require_same_bits
 
-from tinygen import checkpoint
 from tinygen.data import DataError, load
 from tinygen.metrics import MetricError, image_measures, images, limits
 from tinygen.metrics.evaluator import WEIGHTS, Evaluator, features_and_logits, load_evaluator
 from tinygen.metrics.frechet import frechet_distance
 from tinygen.models import classifier
-from tinygen.run import Run
+from tinygen.run import checkpoint
+from tinygen.run.run import Run
 
 ACCURACY = {"glyphs": 0.999, "mnist": 0.993, "fashion-mnist": 0.92}
 NAMES = (

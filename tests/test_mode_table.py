@@ -5,7 +5,7 @@ import json
 from tinygen.benchmarks import mode_table, paper_tables
 from tinygen.kernels.runtime import blas
 from tinygen.models import pacgan
-from tinygen.run import Run
+from tinygen.run.run import Run
 
 
 def row(*modes, steps=20_000):

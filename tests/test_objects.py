@@ -11,17 +11,17 @@ import tinygen as tg
 from tinygen import data, kernels, nn, optim, random
 from tinygen.nn import functional as F
 from tinygen.optim import lr_scheduler
-from tinygen.run import Run, RunError
+from tinygen.run.run import Run, RunError
 
 CLASSES = {  # of what is handed out, by module
     "tinygen": "Tensor device profile",
-    "tinygen.hooks": "RemovableHandle",
-    "tinygen.grad_mode": "_SetRecording set_grad_enabled",
+    "tinygen.engine.hooks": "RemovableHandle",
+    "tinygen.engine.grad_mode": "_SetRecording set_grad_enabled",
     "tinygen.kernels.runtime.dispatch": "Kernel",
     "tinygen.random": "Generator Stream",
-    "tinygen.run": "Run",
+    "tinygen.run.run": "Run",
     "tinygen.data": "Dataset",
-    "tinygen.primitive": "Primitive",
+    "tinygen.engine.primitive": "Primitive",
     "tinygen.ops.reduce": "ValuesIndices",
     "tinygen.optim": "EMA Optimizer",
     "tinygen.nn.module": "Module Parameter IncompatibleKeys",
@@ -95,7 +95,7 @@ def test_every_public_function_is_pickled_by_name():
 
 def test_every_kernel_is_shown_with_its_variants():
     for name in kernels.registry():
-        kernel = kernels.dispatch.kernel_of_name(name)
+        kernel = kernels.runtime.dispatch.kernel_of_name(name)
         assert repr(kernel).startswith(f"<kernel {name}; cpu: reference") and copy.deepcopy(kernel) is kernel
 
 

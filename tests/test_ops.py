@@ -9,8 +9,8 @@ from cases import CASES
 import tinygen
 from tinygen import ops
 from tinygen.autograd import grad, gradcheck, gradgradcheck
+from tinygen.engine.tensor import Tensor
 from tinygen.nn import functional
-from tinygen.tensor import Tensor
 
 try:
     import torch

@@ -10,8 +10,9 @@ import pytest
 from bounds import pass_with_bounds_checked
 
 import tinygen as tg
-from tinygen import checkpoint, kernels, nn, optim
+from tinygen import kernels, nn, optim
 from tinygen.optim import EMA
+from tinygen.run import checkpoint
 
 torch = pytest.importorskip("torch")
 SHAPES = [(5, 7), (3,), (), (33, 13)]  # the last is large enough for the compiled Adam

@@ -9,7 +9,6 @@ import pytest
 from gpu import gpu
 
 import tinygen as tg
-from tinygen import checkpoint, pictures
 from tinygen.cli import main
 from tinygen.data import toy, toy_centers
 from tinygen.data.toys import STD
@@ -17,7 +16,8 @@ from tinygen.metrics import MetricError, mode_measures
 from tinygen.models import pacgan
 from tinygen.models.pacgan import Config
 from tinygen.random import Generator as Random
-from tinygen.run import Run
+from tinygen.run import checkpoint, pictures
+from tinygen.run.run import Run
 
 
 def test_the_toys_are_pacgans():

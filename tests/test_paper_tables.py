@@ -11,7 +11,7 @@ from tinygen.benchmarks.finished_run import finished_run
 from tinygen.benchmarks.table_cells import minutes
 from tinygen.kernels.runtime import blas
 from tinygen.models import adversarial, classifier, gan
-from tinygen.run import Run
+from tinygen.run.run import Run
 
 
 def test_the_readme_holds_the_tables_of_the_measured_rows():

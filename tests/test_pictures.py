@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinygen import pictures
 from tinygen.models import adversarial, noise_schedule
-from tinygen.pictures import GAP, LEAST, LINE, Sheet
-from tinygen.run import Run
+from tinygen.run import pictures
+from tinygen.run.pictures import GAP, LEAST, LINE, Sheet
+from tinygen.run.run import Run
 
 
 @pytest.mark.parametrize("shape", [(64, 28, 28), (64, 3, 32, 32), (1, 28, 28), (8, 1, 28, 28), (900, 28, 28)])

@@ -291,8 +291,8 @@ def test_a_forced_variant_is_the_thread_s_own():
     with kernels.use(matmul="reference"):
         thread.start()
         inside.wait(10)
-        with kernels.dispatch.trace() as calls:
+        with kernels.runtime.dispatch.trace() as calls:
             kernels.matmul(x, x)
     leave.set()
     thread.join()
-    assert calls == [("matmul", "reference")] and not kernels.dispatch._here.wanted
+    assert calls == [("matmul", "reference")] and not kernels.runtime.dispatch._here.wanted

@@ -9,12 +9,13 @@ import pytest
 
 import tinygen
 from tinygen import nn, optim
-from tinygen.autograd import Node, grad
+from tinygen.autograd import grad
 from tinygen.benchmarks import profile_vae
-from tinygen.memory import owner
+from tinygen.engine.backward import Node
+from tinygen.engine.memory import owner
+from tinygen.engine.primitive import primitive
 from tinygen.nn import functional as F
-from tinygen.primitive import primitive
-from tinygen.profiler import SWAPPED, TAPE
+from tinygen.profile.profiler import SWAPPED, TAPE
 
 
 def quiet(**options):

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import tinygen.models
-from tinygen import checkpoint, cli, pictures
-from tinygen.run import Run
+from tinygen import cli
+from tinygen.run import checkpoint, pictures
+from tinygen.run.run import Run
 
 FAKES = str(Path(__file__).parent / "fake_models")
 PROGRAM = f"import sys, tinygen.models as m; m.__path__[:] = [{FAKES!r}]; from tinygen.cli import main; "

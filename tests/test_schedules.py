@@ -9,8 +9,9 @@ import pytest
 from test_optim import parameters, two_groups
 
 import tinygen as tg
-from tinygen import checkpoint, optim
+from tinygen import optim
 from tinygen.optim import lr_scheduler
+from tinygen.run import checkpoint
 
 torch = pytest.importorskip("torch")
 

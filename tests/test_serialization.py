@@ -7,7 +7,7 @@ import pytest
 
 import tinygen as tg
 from tinygen import nn
-from tinygen.checkpoint import CheckpointError
+from tinygen.run.checkpoint import CheckpointError
 
 rng = np.random.default_rng(0)
 

@@ -7,11 +7,11 @@ import pytest
 
 import tinygen
 from tinygen import nn, ops, optim
-from tinygen.calls import ELSEWHERE, SYNONYMS
+from tinygen.engine.primitive import Primitive
+from tinygen.engine.tensor import Tensor
+from tinygen.face.calls import ELSEWHERE, SYNONYMS
 from tinygen.nn import functional, init, utils
 from tinygen.optim import lr_scheduler
-from tinygen.primitive import Primitive
-from tinygen.tensor import Tensor
 
 torch = pytest.importorskip("torch")
 REQUIRED = inspect.Parameter.empty

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import tinygen.models
-from tinygen import cli, doctor, progress, terminal
+from tinygen import cli, doctor
+from tinygen.run import progress, terminal
 
 FAKES = str(Path(__file__).parent / "fake_models")
 PROGRAM = f"import sys, tinygen.models as m; m.__path__[:] = [{FAKES!r}]; from tinygen.cli import main; "

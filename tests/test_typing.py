@@ -10,10 +10,10 @@ import pytest
 from wrong_calls import recorded
 
 import tinygen
-from tinygen import typing_stubs
+from tinygen.engine.tensor import Tensor
+from tinygen.face import stubs
 from tinygen.nn import functional
 from tinygen.ops.reduce import ValuesIndices
-from tinygen.tensor import Tensor
 
 PROGRAM = Path(__file__).parent / "typed" / "program.py"
 CHECKS = {
@@ -26,16 +26,14 @@ CHECKS = {
 }
 
 
-@pytest.mark.parametrize("path", typing_stubs.stubs(), ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize("path", stubs.stubs(), ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_stubs_are_current(path):
-    assert path.read_text(encoding="utf-8") == typing_stubs.stubs()[path], (
-        "run python -m tinygen.typing_stubs"
-    )
+    assert path.read_text(encoding="utf-8") == stubs.stubs()[path], "run python -m tinygen.face.stubs"
     assert (Path(tinygen.__file__).parent / "py.typed").exists()
 
 
 def test_every_method_and_function_is_declared():
-    tensor, package = (Path(tinygen.__file__).parent / name for name in ("tensor.pyi", "__init__.pyi"))
+    tensor, package = (Path(tinygen.__file__).parent / name for name in ("engine/tensor.pyi", "__init__.pyi"))
     for name in tinygen.ops.METHODS:
         assert f"    def {name}(self" in tensor.read_text(), name
     text = package.read_text()
@@ -58,10 +56,10 @@ def test_what_is_returned_is_what_is_declared():
         prefix, _, name = call.name.rpartition(".")
         function = getattr({"": tinygen, "F": functional, "Tensor": Tensor}[prefix], name, None)
         own = getattr(function, "name", getattr(function, "__name__", None))
-        if function is None or own in typing_stubs.OVERLOADS:
+        if function is None or own in stubs.OVERLOADS:
             continue
         found += 1
-        declared = typing_stubs.returned(own, inspect.signature(function))
+        declared = stubs.returned(own, inspect.signature(function))
         args, kwargs = made(call.args), {k: made(v) for k, v in call.kwargs.items()}
         assert CHECKS[declared](function(*args, **kwargs)), (call, declared)
     assert found > 300

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 import tinygen as tg
-from tinygen import checkpoint, kernels
+from tinygen import kernels
 from tinygen.metrics import bernoulli_log_likelihood, importance_sampled_nll
 from tinygen.models import vae
+from tinygen.run import checkpoint
 
 D, L, NOISE = 6, 2, 0.3  # pixels, latent dimensions, standard deviation of the pixels
 
@@ -218,7 +219,7 @@ def command(*args, **options):
 
 
 def test_train_sample_evaluate_from_python(tmp_path):
-    from tinygen.run import Run
+    from tinygen.run.run import Run
 
     config = vae.Config(steps=40, batch=20, latent=2, pictures_every=40)
     run = vae.train(config, Run.create("vae", config, tmp_path / "run"))

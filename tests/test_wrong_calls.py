@@ -8,8 +8,8 @@ import pytest
 from wrong_calls import Call, mutations, recorded
 
 import tinygen
+from tinygen.engine.tensor import Tensor
 from tinygen.nn import functional
-from tinygen.tensor import Tensor
 
 try:
     import torch

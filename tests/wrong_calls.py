@@ -13,8 +13,8 @@ from cases import CASES
 
 import tinygen
 from tinygen import ops
+from tinygen.engine.tensor import Tensor
 from tinygen.nn import functional
-from tinygen.tensor import Tensor
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,10 @@ from math import inf, nan, pi
 
 from numpy import finfo, iinfo
 
-from tinygen import accelerator, autograd, cuda, dtypes, nn, optim, random
-from tinygen.calls import absent as _absent
-from tinygen.calls import public as _public
-from tinygen.calls import public_functions as _public_functions
-from tinygen.devices import device
-from tinygen.dtypes import (
+from tinygen import accelerator, autograd, cuda, nn, optim, random
+from tinygen.engine import dtypes
+from tinygen.engine.devices import device
+from tinygen.engine.dtypes import (
     DtypeError,
     ShapeError,
     float16,
@@ -26,14 +24,18 @@ from tinygen.dtypes import (
     set_default_dtype,
     uint8,
 )
-from tinygen.dtypes import bool_ as bool
-from tinygen.dtypes import float16 as half
-from tinygen.dtypes import float32 as float
-from tinygen.dtypes import float64 as double
-from tinygen.dtypes import int64 as long
-from tinygen.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
-from tinygen.kernels.runtime.blas import get_num_threads, set_num_threads
-from tinygen.legacy import (
+from tinygen.engine.dtypes import bool_ as bool
+from tinygen.engine.dtypes import float16 as half
+from tinygen.engine.dtypes import float32 as float
+from tinygen.engine.dtypes import float64 as double
+from tinygen.engine.dtypes import int64 as long
+from tinygen.engine.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from tinygen.engine.size import Size
+from tinygen.engine.tensor import Tensor, as_tensor, from_dlpack, from_numpy, is_tensor, tensor
+from tinygen.face.calls import absent as _absent
+from tinygen.face.calls import public as _public
+from tinygen.face.calls import public_functions as _public_functions
+from tinygen.face.legacy import (
     BoolTensor,
     ByteTensor,
     CharTensor,
@@ -44,13 +46,12 @@ from tinygen.legacy import (
     LongTensor,
     ShortTensor,
 )
+from tinygen.face.printing import get_printoptions, set_printoptions
+from tinygen.kernels.runtime.blas import get_num_threads, set_num_threads
 from tinygen.ops import FUNCTIONS as _FUNCTIONS
-from tinygen.printing import get_printoptions, set_printoptions
-from tinygen.profiler import profile
+from tinygen.profile.profiler import profile
 from tinygen.random import manual_seed
-from tinygen.serialization import load, save
-from tinygen.size import Size
-from tinygen.tensor import Tensor, as_tensor, from_dlpack, from_numpy, is_tensor, tensor
+from tinygen.run.serialization import load, save
 
 globals().update(_FUNCTIONS)
 tensor, as_tensor, load, save = (_public(f, "tinygen") for f in (tensor, as_tensor, load, save))

@@ -1,4 +1,4 @@
-"""Written by `python -m tinygen.typing_stubs`: change the source and run it again."""
+"""Written by `python -m tinygen.face.stubs`: change the source and run it again."""
 
 from builtins import bool as _bool, dict as _dict, float as _float, int as _int, list as _list, str as _str
 from builtins import tuple as _tuple, type as _type
@@ -7,36 +7,36 @@ from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
 
-from tinygen.devices import device as _device
-from tinygen.grad_mode import _SetRecording
-from tinygen.hooks import RemovableHandle
+from tinygen.engine.devices import device as _device
+from tinygen.engine.grad_mode import _SetRecording
+from tinygen.engine.hooks import RemovableHandle
 from tinygen.ops.reduce import ValuesIndices
-from tinygen.size import Size as Size
+from tinygen.engine.size import Size as Size
 
-from tinygen.legacy import BoolTensor as BoolTensor
-from tinygen.legacy import ByteTensor as ByteTensor
-from tinygen.legacy import CharTensor as CharTensor
-from tinygen.legacy import DoubleTensor as DoubleTensor
-from tinygen.dtypes import DtypeError as DtypeError
-from tinygen.legacy import FloatTensor as FloatTensor
-from tinygen.legacy import HalfTensor as HalfTensor
-from tinygen.legacy import IntTensor as IntTensor
-from tinygen.legacy import LongTensor as LongTensor
-from tinygen.dtypes import ShapeError as ShapeError
-from tinygen.legacy import ShortTensor as ShortTensor
-from tinygen.size import Size as Size
-from tinygen.tensor import Tensor as Tensor
+from tinygen.face.legacy import BoolTensor as BoolTensor
+from tinygen.face.legacy import ByteTensor as ByteTensor
+from tinygen.face.legacy import CharTensor as CharTensor
+from tinygen.face.legacy import DoubleTensor as DoubleTensor
+from tinygen.engine.dtypes import DtypeError as DtypeError
+from tinygen.face.legacy import FloatTensor as FloatTensor
+from tinygen.face.legacy import HalfTensor as HalfTensor
+from tinygen.face.legacy import IntTensor as IntTensor
+from tinygen.face.legacy import LongTensor as LongTensor
+from tinygen.engine.dtypes import ShapeError as ShapeError
+from tinygen.face.legacy import ShortTensor as ShortTensor
+from tinygen.engine.size import Size as Size
+from tinygen.engine.tensor import Tensor as Tensor
 from tinygen import accelerator as accelerator
 from tinygen import autograd as autograd
 from tinygen import cuda as cuda
-from tinygen.devices import device as device
+from tinygen.engine.devices import device as device
 from numpy import finfo as finfo
 from numpy import iinfo as iinfo
 from tinygen import nn as nn
 from tinygen import optim as optim
-from tinygen.profiler import profile as profile
+from tinygen.profile.profiler import profile as profile
 from tinygen import random as random
-from tinygen.grad_mode import set_grad_enabled as set_grad_enabled
+from tinygen.engine.grad_mode import set_grad_enabled as set_grad_enabled
 
 _F = TypeVar("_F")
 _Number: TypeAlias = _int | _float | _bool | np.number[Any] | np.bool_

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinygen import cuda
 from tinygen.cuda import device_count, is_available, synchronize  # noqa: F401
-from tinygen.devices import device
+from tinygen.engine.devices import device
 
 
 def current_accelerator(check_available: bool = False) -> device | None:

@@ -17,8 +17,8 @@ import pkgutil
 import sys
 from pathlib import Path
 
-from tinygen.flags import FlagError, add_flags, flags_of, flags_of_function, make_config, unknown
-from tinygen.terminal import finish_streams, prepare_streams, say, visible
+from tinygen.run.flags import FlagError, add_flags, flags_of, flags_of_function, make_config, unknown
+from tinygen.run.terminal import finish_streams, prepare_streams, say, visible
 
 COMMANDS = {
     "train": "train a model in a fresh run folder:  tinygen train MODEL [flags]",
@@ -66,7 +66,7 @@ def _one_line(e):
     text = " ".join(str(e).split())
     if isinstance(e, OSError) and e.strerror:
         return f"{e.filename}: {e.strerror}" if e.filename else f"{e.strerror} (TINYGEN_DEBUG=1 shows where)"
-    from tinygen.devices import CudaError, DeviceError
+    from tinygen.engine.devices import CudaError, DeviceError
     from tinygen.kernels.runtime.cuda_device import told
 
     if isinstance(e, MemoryError):
@@ -161,7 +161,7 @@ def _subject(command, what, known, argv):
 
 
 def _train(argv) -> int:
-    from tinygen.run import Run, newest, read_config
+    from tinygen.run.run import Run, newest, read_config
 
     name = _subject("train", "MODEL", f"models: {', '.join(models()) or 'none'}", argv)
     module = _module(name)
@@ -193,8 +193,8 @@ def _train(argv) -> int:
 
 
 def _sample(argv) -> int:
-    from tinygen import pictures
-    from tinygen.files import replace_file
+    from tinygen.run import pictures
+    from tinygen.run.files import replace_file
 
     run, module = _open("sample", argv)
     explored = _explored(module)
@@ -264,7 +264,7 @@ def _explored(module):
 
 
 def _eval(argv) -> int:
-    from tinygen.run import as_json
+    from tinygen.run.run import as_json
 
     run, module = _open("eval", argv)
     parser = _parser("eval", argv[0], f"Measure a run of {run.model}.")
@@ -344,7 +344,7 @@ def _help_of_all(command):
 
 def _open(command, argv):
     """The run named by the first word, and its model's module."""
-    from tinygen.run import Run, read_config
+    from tinygen.run.run import Run, read_config
 
     if argv and argv[0] in ("-h", "--help"):
         _help_of_all(command)
@@ -437,7 +437,7 @@ def _add_device(parser):
 
 def _device(name):
     """The device of that name, once it is known that it can be used."""
-    from tinygen.devices import CudaError, checked
+    from tinygen.engine.devices import CudaError, checked
 
     if name not in ("cpu", "cuda", "cuda:0"):
         raise FlagError(f"--device: {unknown('device', name, ('cpu', 'cuda'))}")

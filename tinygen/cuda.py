@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tinygen import devices as _devices
-from tinygen.devices import CudaError as OutOfMemoryError  # noqa: F401  (what running out of its memory raises)
+from tinygen.engine import devices as _devices
+from tinygen.engine.devices import CudaError as OutOfMemoryError  # noqa: F401  (what running out of its memory raises)
 
 
 def is_available() -> bool:

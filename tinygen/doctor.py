@@ -95,7 +95,8 @@ def _package(name):
 
 def _cuda():
     """The GPU that `--device cuda` means, or what is missing for one"""
-    from tinygen import cuda, devices
+    from tinygen import cuda
+    from tinygen.engine import devices
 
     reason = devices.why_no_gpu()
     if reason is not None:

@@ -16,7 +16,7 @@ import zlib
 
 import numpy as np
 
-from tinygen import devices
+from tinygen.engine import devices
 from tinygen.kernels.philox import reference as philox
 
 

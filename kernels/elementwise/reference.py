@@ -1,7 +1,7 @@
 """Elementwise arithmetic on arrays of one dtype.
 
 Where NumPy has the function it is NumPy's, which hands cupy arrays to cupy.  Overflow and 0/0 give inf and nan; the
-warnings NumPy would print are silenced in one place, around every forward of the tape (`tinygen/primitive.py`).
+warnings NumPy would print are silenced in one place, around every forward of the tape (`tinygen/engine/primitive.py`).
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from tinygen import random
-from tinygen.flags import Checked
-from tinygen.run import Run
+from tinygen.run.flags import Checked
+from tinygen.run.run import Run
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Written by `python -m tinygen.typing_stubs`: change the source and run it again."""
+"""Written by `python -m tinygen.face.stubs`: change the source and run it again."""
 
 from tinygen.data.batches import batch_indices as batch_indices
 from tinygen.data.batches import binarize as binarize

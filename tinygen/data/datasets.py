@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen import files
 from tinygen.data import cifar, fetch, glyphs, idx
 from tinygen.data.errors import DataError
-from tinygen.imports import whole
-from tinygen.terminal import say
+from tinygen.run import files
+from tinygen.run.imports import whole
+from tinygen.run.terminal import say
 
 DATASETS = {
     "glyphs": "digits drawn from 12 fonts, 60,000 + 10,000 (held-out fonts); made on the spot, no download",

@@ -14,9 +14,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tinygen import files
 from tinygen.data.errors import DataError
-from tinygen.progress import Progress
+from tinygen.run import files
+from tinygen.run.progress import Progress
 
 PARTS = tuple(f"{split}-{kind}" for split in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 FILES = tuple(f"{part}-ubyte.gz" for part in PARTS)

@@ -10,9 +10,9 @@ from traceback import print_exception
 
 from tinygen.explain.names import every_name
 from tinygen.explain.operation import explain_operation
-from tinygen.files import replace_file
-from tinygen.flags import FlagError
-from tinygen.terminal import visible
+from tinygen.run.files import replace_file
+from tinygen.run.flags import FlagError
+from tinygen.run.terminal import visible
 
 
 def explain_named(name: str, seed: int) -> int:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen import autograd
-from tinygen.autograd import Node
+from tinygen.engine import backward
+from tinygen.engine.backward import Node
+from tinygen.engine.primitive import Primitive
+from tinygen.engine.tensor import Tensor
 from tinygen.nn import Module
-from tinygen.primitive import Primitive
-from tinygen.tensor import Tensor
 
 
 class ProgramError(ValueError):
@@ -180,7 +180,7 @@ def graph_of(result: Tensor, name: str, names: dict[int, str], record: Record) -
     """Everything `result` was computed from, as far as it was recorded."""
     graph = Graph([], [])
     places: dict = {}  # a node or a leaf: its vertex
-    nodes = list(reversed(autograd._topological([result.grad_fn])))
+    nodes = list(reversed(backward._topological([result.grad_fn])))
     shapes = {result.grad_fn: result.shape}
     for node in nodes:
         for parent, described in zip(node.parents, node.inputs):

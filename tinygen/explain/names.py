@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from tinygen import nn, ops
 from tinygen.explain.source import plain, same
-from tinygen.flags import FlagError
 from tinygen.nn import functional as F
+from tinygen.run.flags import FlagError
 
 OPERATORS = {
     "+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floor_divide", "%": "remainder", "**": "pow",

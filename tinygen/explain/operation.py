@@ -6,6 +6,7 @@ import inspect
 from dataclasses import dataclass
 
 from tinygen import kernels
+from tinygen.engine.primitive import Primitive
 from tinygen.explain import source
 from tinygen.explain.examples import EXAMPLES, Example, example_of
 from tinygen.explain.names import Entry, entries, find, function_of, is_public
@@ -13,7 +14,6 @@ from tinygen.explain.page import Page
 from tinygen.explain.rows import derivatives
 from tinygen.explain.run import Check, Run, check, run
 from tinygen.kernels.runtime.dispatch import Kernel, _registry, load_gpu_variants
-from tinygen.primitive import Primitive
 
 
 @dataclass

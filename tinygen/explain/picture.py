@@ -12,7 +12,7 @@ import itertools
 import numpy as np
 
 from tinygen.explain.graph import Graph
-from tinygen.imports import whole
+from tinygen.run.imports import whole
 
 COLOURS = {"operation": "#e8eef7", "leaf": "#dff0d8", "constant": "#f5f5f5"}
 SWEEPS = 12

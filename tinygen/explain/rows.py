@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 
+from tinygen.engine.primitive import Primitive
 from tinygen.explain import source
 from tinygen.explain.names import is_public
 from tinygen.explain.page import Page
-from tinygen.primitive import Primitive
 
 
 def derivatives(page: Page, primitives: list) -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tinygen import autograd
+from tinygen.engine import backward as sweep
+from tinygen.engine.primitive import Primitive
+from tinygen.engine.tensor import Tensor
 from tinygen.explain.examples import Example
-from tinygen.gradcheck import measure
+from tinygen.face.gradcheck import measure
 from tinygen.kernels.runtime.dispatch import trace
-from tinygen.primitive import Primitive
-from tinygen.tensor import Tensor
 
 SEEDS = 3
 
@@ -60,7 +61,7 @@ def weights(outputs) -> list:
 
 
 def _primitives(outputs) -> list[Primitive]:
-    nodes = autograd._topological([autograd._edge(y) for y in outputs])
+    nodes = sweep._topological([sweep._edge(y) for y in outputs])
     return list(dict.fromkeys(node.op for node in reversed(nodes)))
 
 

@@ -13,7 +13,7 @@ from types import FunctionType
 from typing import NamedTuple
 
 import tinygen
-from tinygen.primitive import Primitive
+from tinygen.engine.primitive import Primitive
 
 ROOT = Path(tinygen.__file__).parent.parent
 

@@ -1,4 +1,4 @@
-"""Written by `python -m tinygen.typing_stubs`: change the source and run it again."""
+"""Written by `python -m tinygen.face.stubs`: change the source and run it again."""
 
 from tinygen.metrics.errors import MetricError as MetricError
 from tinygen.metrics.evaluator import features_and_logits as features_and_logits

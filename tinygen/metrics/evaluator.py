@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen import checkpoint, nn, no_grad, tensor
+from tinygen import nn, no_grad, tensor
 from tinygen.metrics.errors import MetricError
-from tinygen.progress import progress
+from tinygen.run import checkpoint
+from tinygen.run.progress import progress
 
 WEIGHTS = Path(__file__).parent / "weights"
 FEATURES = 128

@@ -26,7 +26,7 @@ from tinygen.metrics.evaluator import (
 from tinygen.metrics.frechet import expect_enough, frechet_distance
 from tinygen.metrics.kid import kernel_distance
 from tinygen.metrics.neighbours import memorisation, precision_recall_density_coverage
-from tinygen.terminal import say
+from tinygen.run.terminal import say
 
 REFERENCE = 10_000  # training images, the first ones, to compare with; memorisation takes all
 

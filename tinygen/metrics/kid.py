@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen.progress import progress
+from tinygen.run.progress import progress
 
 ROWS = 500  # of a block of the kernel matrix
 

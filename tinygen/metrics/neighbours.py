@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen.metrics.errors import MetricError
-from tinygen.progress import progress
+from tinygen.run.progress import progress
 
 ELEMENTS = 5_000_000  # of a block of the distance matrix: 40 MB
 NEAR = 1e-4  # of |x|²: a squared distance below is taken from the differences, since the terms of the other way cancel

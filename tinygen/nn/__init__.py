@@ -1,8 +1,8 @@
 """Modules, layers, initialisation and functions under the names of torch.nn."""
 
-from tinygen.calls import absent as _absent
-from tinygen.calls import public_constructors as _public_constructors
-from tinygen.calls import public_functions as _public_functions
+from tinygen.face.calls import absent as _absent
+from tinygen.face.calls import public_constructors as _public_constructors
+from tinygen.face.calls import public_functions as _public_functions
 from tinygen.nn import functional, init, utils
 from tinygen.nn.attention import MultiheadAttention
 from tinygen.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 
-from tinygen.dtypes import ShapeError
+from tinygen.engine.dtypes import ShapeError
 from tinygen.nn import functional as F
 from tinygen.nn import init
 from tinygen.nn.layers import Linear, new_parameter

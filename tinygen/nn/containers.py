@@ -7,8 +7,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from textwrap import indent
 
+from tinygen.engine.tensor import Tensor
 from tinygen.nn.module import Module, Parameter
-from tinygen.tensor import Tensor
 
 
 def _place(container, index: int) -> int:

@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from tinygen.calls import absent as _absent
-from tinygen.calls import public as _public
+from tinygen.face.calls import absent as _absent
+from tinygen.face.calls import public as _public
 from tinygen.ops import activation
 from tinygen.ops.activation import (
     gelu,

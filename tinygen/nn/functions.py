@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 
+from tinygen.engine.tensor import Tensor
 from tinygen.nn import functional as F
 from tinygen.nn.module import Module
 from tinygen.ops.conv import sizes
-from tinygen.tensor import Tensor
 
 
 class Identity(Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinygen.hooks import RemovableHandle
+from tinygen.engine.hooks import RemovableHandle
 
 
 def register(module, kind: str, hook, prepend: bool, with_kwargs: bool) -> RemovableHandle:

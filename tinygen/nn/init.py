@@ -8,10 +8,10 @@ import warnings
 import numpy as np
 
 from tinygen import random
-from tinygen.calls import absent as _absent
-from tinygen.calls import refuse_elsewhere
-from tinygen.devices import move
-from tinygen.tensor import Tensor
+from tinygen.engine.devices import move
+from tinygen.engine.tensor import Tensor
+from tinygen.face.calls import absent as _absent
+from tinygen.face.calls import refuse_elsewhere
 
 _LINEAR = {"linear", "sigmoid", *(f"conv{kind}{d}d" for kind in ("", "_transpose") for d in (1, 2, 3))}
 

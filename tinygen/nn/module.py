@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinygen.devices import CPU, CUDA, checked, move
-from tinygen.hooks import RemovableHandle
-from tinygen.memory import alias
+from tinygen.engine.devices import CPU, CUDA, checked, move
+from tinygen.engine.hooks import RemovableHandle
+from tinygen.engine.memory import alias
+from tinygen.engine.tensor import Tensor, as_tensor
+from tinygen.engine.tensor import tensor as new_tensor
 from tinygen.nn.hooks import call_with_hooks, register
-from tinygen.tensor import Tensor, as_tensor
-from tinygen.tensor import tensor as new_tensor
 
 
 class Parameter(Tensor):

@@ -4,7 +4,8 @@ Each is defined once, in the file of its kind.  What EXPORTS names is a function
 unless NOT_METHODS names it too, a method of Tensor; to add an operation, write it and name it here.
 """
 
-from tinygen.calls import public, public_methods
+from tinygen.engine.tensor import Tensor
+from tinygen.face.calls import public, public_methods
 from tinygen.ops import (
     activation,
     compare,
@@ -33,7 +34,6 @@ from tinygen.ops import (
     softmax,
     sort,
 )
-from tinygen.tensor import Tensor
 
 EXPORTS = {
     creation: """zeros ones empty full eye arange linspace rand randn randint randperm

@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 
-from tinygen import dtypes, kernels
+from tinygen import kernels
+from tinygen.engine import dtypes
+from tinygen.engine.primitive import primitive
 from tinygen.ops.checks import expect_floating, expect_one_dtype, floating, no_bools
 from tinygen.ops.elementwise import abs, clamp, exp, flat, keep, where
 from tinygen.ops.overwrite import in_place
 from tinygen.ops.pointwise import erf
 from tinygen.ops.shape import chunk
-from tinygen.primitive import primitive
 
 
 @primitive(promote="float")

@@ -7,7 +7,9 @@ import math
 import numpy as np
 
 from tinygen import kernels
-from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.primitive import primitive
+from tinygen.engine.tensor import Tensor
 from tinygen.ops.device import beside
 from tinygen.ops.dropout import dropout
 from tinygen.ops.elementwise import where
@@ -16,8 +18,6 @@ from tinygen.ops.reduce import sum
 from tinygen.ops.shape import transpose
 from tinygen.ops.softmax import softmax
 from tinygen.ops.wide import by_float32
-from tinygen.primitive import primitive
-from tinygen.tensor import Tensor
 
 
 @primitive(keeps=("lse",))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinygen.dtypes import DtypeError
+from tinygen.engine.dtypes import DtypeError
 
 
 def floating(x):

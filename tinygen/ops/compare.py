@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen import kernels
+from tinygen.engine.primitive import primitive
+from tinygen.engine.tensor import Tensor
 from tinygen.ops.checks import expect_one_dtype
-from tinygen.primitive import primitive
-from tinygen.tensor import Tensor
 
 
 def _comparison(name: str, symbol: str):

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numbers
 
 from tinygen import kernels
-from tinygen.dtypes import ShapeError
+from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.primitive import primitive
 from tinygen.ops.checks import expect_floating, expect_one_dtype
 from tinygen.ops.pad import pad
 from tinygen.ops.shape import expand, reshape, squeeze, unsqueeze
-from tinygen.primitive import primitive
 
 
 @primitive

@@ -7,10 +7,11 @@ import math
 
 import numpy as np
 
-from tinygen import devices, dtypes, kernels, random
-from tinygen.dtypes import DtypeError, ShapeError
+from tinygen import kernels, random
+from tinygen.engine import devices, dtypes
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.tensor import Tensor, as_tensor
 from tinygen.ops.shape import sizes_of
-from tinygen.tensor import Tensor, as_tensor
 
 
 def finish(array, requires_grad: bool) -> Tensor:

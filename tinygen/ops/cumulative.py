@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen import kernels
+from tinygen.engine.primitive import primitive
+from tinygen.engine.tensor import Tensor
 from tinygen.ops import elementwise as e
 from tinygen.ops import shape as s
 from tinygen.ops.device import beside
 from tinygen.ops.reduce import _kept_shape, _sum, normalize_dims, sum
-from tinygen.primitive import primitive
-from tinygen.tensor import Tensor
 
 
 @primitive

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tinygen import devices
-from tinygen.primitive import primitive
-from tinygen.tensor import Tensor
+from tinygen.engine import devices
+from tinygen.engine.primitive import primitive
+from tinygen.engine.tensor import Tensor
 
 
 @primitive(name="to")

@@ -7,11 +7,11 @@ import operator
 import numpy as np
 
 from tinygen import kernels
-from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.primitive import primitive
 from tinygen.ops.elementwise import clone
 from tinygen.ops.reduce import sum
 from tinygen.ops.shape import dim_of
-from tinygen.primitive import primitive
 
 
 def _matrices(x):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygen.engine.tensor import Tensor
 from tinygen.ops.elementwise import clamp
 from tinygen.ops.reduce import norm, sum
 from tinygen.ops.shape import expand
 from tinygen.ops.wide import by_float32
-from tinygen.tensor import Tensor
 
 
 def _at_least(norms, eps: float):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen import random
-from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.tensor import Tensor
 from tinygen.ops.device import beside
 from tinygen.ops.elementwise import mul
 from tinygen.ops.overwrite import in_place
-from tinygen.tensor import Tensor
 
 
 def dropout(input, p=0.5, training=True, inplace=False):

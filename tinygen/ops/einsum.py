@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import string
 
-from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.tensor import Tensor
 from tinygen.ops.diagonal import diagonal
 from tinygen.ops.elementwise import mul
 from tinygen.ops.matmul import matmul
 from tinygen.ops.reduce import sum
 from tinygen.ops.shape import permute, reshape, squeeze
-from tinygen.tensor import Tensor
 
 LETTERS = string.ascii_uppercase + string.ascii_lowercase  # PyTorch's order of the implicit output
 

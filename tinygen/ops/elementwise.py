@@ -6,10 +6,11 @@ import numbers
 
 import numpy as np
 
-from tinygen import dtypes, kernels
+from tinygen import kernels
+from tinygen.engine import dtypes
+from tinygen.engine.primitive import primitive
+from tinygen.engine.tensor import Tensor, as_tensor, tensor
 from tinygen.ops.checks import no_bools
-from tinygen.primitive import primitive
-from tinygen.tensor import Tensor, as_tensor, tensor
 
 # arithmetic
 

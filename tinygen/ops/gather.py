@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen import devices, dtypes, kernels
-from tinygen.dtypes import DtypeError, ShapeError
+from tinygen import kernels
+from tinygen.engine import devices, dtypes
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.primitive import primitive
+from tinygen.engine.tensor import Tensor
 from tinygen.ops.device import beside
 from tinygen.ops.elementwise import add, cast, mul
 from tinygen.ops.index import _getitem, _putitem, getitem, index_1d, index_arrays, index_select
 from tinygen.ops.shape import dim_of, expand, reshape
-from tinygen.primitive import primitive
-from tinygen.tensor import Tensor
 
 
 @primitive

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen import devices, dtypes, kernels
-from tinygen.dtypes import ShapeError
+from tinygen import kernels
+from tinygen.engine import devices, dtypes
+from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.primitive import primitive
+from tinygen.engine.tensor import Tensor
 from tinygen.ops.shape import dim_of, expand, reshape, unsqueeze
-from tinygen.primitive import primitive
-from tinygen.tensor import Tensor
 
 
 @primitive

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen import devices, kernels
-from tinygen.dtypes import ShapeError
-from tinygen.tensor import Tensor
+from tinygen import kernels
+from tinygen.engine import devices
+from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.tensor import Tensor
 
 
 def bernoulli_log_likelihood(x: np.ndarray, logits: Tensor) -> np.ndarray:

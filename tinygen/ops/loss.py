@@ -12,7 +12,9 @@ import warnings
 import numpy as np
 
 from tinygen import kernels
-from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.primitive import primitive
+from tinygen.engine.tensor import Tensor
 from tinygen.ops.activation import sigmoid, softplus
 from tinygen.ops.checks import expect_floating, expect_one_dtype
 from tinygen.ops.elementwise import abs, cast, clamp, exp, log, square, where
@@ -21,8 +23,6 @@ from tinygen.ops.reduce import mean, sum
 from tinygen.ops.shape import broadcast_to, reshape, unsqueeze
 from tinygen.ops.softmax import log_softmax, softmax
 from tinygen.ops.wide import by_float32, narrowed, widened
-from tinygen.primitive import primitive
-from tinygen.tensor import Tensor
 
 
 def _reduce(operation: str, losses, reduction: str):

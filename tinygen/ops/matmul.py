@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from tinygen import kernels
-from tinygen.dtypes import ShapeError
+from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.primitive import primitive
 from tinygen.ops.checks import expect_one_dtype
 from tinygen.ops.reduce import sum_to
 from tinygen.ops.shape import reshape, transpose
-from tinygen.primitive import primitive
 
 
 @primitive

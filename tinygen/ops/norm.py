@@ -10,7 +10,8 @@ import math
 import numpy as np
 
 from tinygen import kernels
-from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.primitive import primitive
 from tinygen.ops.activation import silu_row
 from tinygen.ops.checks import expect_one_dtype
 from tinygen.ops.creation import zeros_like
@@ -18,7 +19,6 @@ from tinygen.ops.elementwise import rsqrt, square
 from tinygen.ops.reduce import mean, sum_to
 from tinygen.ops.shape import reshape, sizes_of
 from tinygen.ops.wide import by_float32
-from tinygen.primitive import primitive
 
 
 @primitive(keeps=("average", "var"))

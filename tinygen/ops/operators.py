@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen import dtypes
+from tinygen.engine import dtypes
+from tinygen.engine.tensor import Tensor
 from tinygen.ops import compare as c
 from tinygen.ops import elementwise as e
 from tinygen.ops import inplace
 from tinygen.ops.matmul import matmul
-from tinygen.tensor import Tensor
 
 _OPERANDS = (Tensor, int, float, bool, np.ndarray, np.generic)
 

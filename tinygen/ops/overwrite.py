@@ -12,15 +12,16 @@ import weakref
 
 import numpy as np
 
-from tinygen import dtypes, kernels
-from tinygen.dtypes import DtypeError, ShapeError
-from tinygen.grad_mode import is_grad_enabled
-from tinygen.memory import is_shared, other_views
+from tinygen import kernels
+from tinygen.engine import dtypes
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.grad_mode import is_grad_enabled
+from tinygen.engine.memory import is_shared, other_views
+from tinygen.engine.primitive import primitive
+from tinygen.engine.tensor import Tensor, as_tensor
 from tinygen.ops import elementwise as e
 from tinygen.ops import gather, index
 from tinygen.ops.shape import expand, reshape
-from tinygen.primitive import primitive
-from tinygen.tensor import Tensor, as_tensor
 
 
 @primitive

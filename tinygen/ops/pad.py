@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen import kernels
-from tinygen.dtypes import DtypeError, ShapeError
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.primitive import primitive
 from tinygen.ops.shape import cat, copied, expand, flip, narrow
-from tinygen.primitive import primitive
 
 
 @primitive

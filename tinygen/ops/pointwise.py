@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 from tinygen import kernels
-from tinygen.dtypes import DtypeError
+from tinygen.engine.dtypes import DtypeError
+from tinygen.engine.primitive import primitive
+from tinygen.engine.tensor import Tensor
 from tinygen.ops.checks import no_bools
 from tinygen.ops.elementwise import _zeros, exp, keep, mul, reciprocal, rsqrt, square, where
-from tinygen.primitive import primitive
-from tinygen.tensor import Tensor
 
 # angles
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen import dtypes, kernels
-from tinygen.dtypes import DtypeError, ShapeError
+from tinygen import kernels
+from tinygen.engine import dtypes
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.primitive import primitive
+from tinygen.engine.tensor import Tensor
 from tinygen.ops.conv import pair, sizes
 from tinygen.ops.device import beside
 from tinygen.ops.matmul import matmul
 from tinygen.ops.shape import squeeze, unsqueeze
 from tinygen.ops.wide import by_float32
-from tinygen.primitive import primitive
-from tinygen.tensor import Tensor
 
 
 def _batched(input, operation: str, places: int = 2):

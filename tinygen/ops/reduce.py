@@ -8,16 +8,17 @@ import operator
 
 import numpy as np
 
-from tinygen import dtypes, kernels
-from tinygen.dtypes import DtypeError, ShapeError
+from tinygen import kernels
+from tinygen.engine import dtypes
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.primitive import primitive
+from tinygen.engine.tensor import Tensor
 from tinygen.ops import compare
 from tinygen.ops import elementwise as e
 from tinygen.ops import shape as s
 from tinygen.ops.device import beside
 from tinygen.ops.gather import gather
 from tinygen.ops.wide import by_float32
-from tinygen.primitive import primitive
-from tinygen.tensor import Tensor
 
 
 def normalize_dims(dim, ndim: int, operation: str) -> tuple[int, ...]:

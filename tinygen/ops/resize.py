@@ -6,14 +6,15 @@ import numbers
 
 import numpy as np
 
-from tinygen import dtypes, kernels
-from tinygen.dtypes import DtypeError, ShapeError
+from tinygen import kernels
+from tinygen.engine import dtypes
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.primitive import primitive
 from tinygen.ops.device import beside
 from tinygen.ops.matmul import matmul
 from tinygen.ops.pool import adaptive_avg_pool1d, adaptive_avg_pool2d
 from tinygen.ops.shape import copied, permute, reshape, squeeze, unsqueeze
 from tinygen.ops.wide import by_float32
-from tinygen.primitive import primitive
 
 
 @primitive

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen import dtypes, kernels
-from tinygen.dtypes import DtypeError, ShapeError
-from tinygen.grad_mode import is_grad_enabled
+from tinygen import kernels
+from tinygen.engine import dtypes
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.grad_mode import is_grad_enabled
+from tinygen.engine.tensor import Tensor
 from tinygen.ops.creation import draw, finish, randn, stream
-from tinygen.tensor import Tensor
 
 
 def normal(mean=0.0, std=1.0, size=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:

@@ -7,11 +7,12 @@ import operator
 
 import numpy as np
 
-from tinygen import dtypes, kernels
-from tinygen.dtypes import ShapeError
-from tinygen.memory import shares
+from tinygen import kernels
+from tinygen.engine import dtypes
+from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.memory import shares
+from tinygen.engine.primitive import primitive
 from tinygen.ops.elementwise import cast, clone
-from tinygen.primitive import primitive
 
 
 def dim_of(dim: int, ndim: int, operation: str) -> int:

@@ -7,14 +7,14 @@ import warnings
 import numpy as np
 
 from tinygen import kernels, random
-from tinygen.dtypes import DtypeError
+from tinygen.engine.dtypes import DtypeError
+from tinygen.engine.primitive import primitive
+from tinygen.engine.tensor import Tensor
 from tinygen.ops.creation import zeros_like
 from tinygen.ops.elementwise import cast, exp
 from tinygen.ops.reduce import argmax, normalize_dims, sum
 from tinygen.ops.shape import reshape
 from tinygen.ops.wide import by_float32
-from tinygen.primitive import primitive
-from tinygen.tensor import Tensor
 
 
 @primitive

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen import dtypes, kernels
-from tinygen.devices import DeviceError
-from tinygen.dtypes import DtypeError, ShapeError
+from tinygen import kernels
+from tinygen.engine import dtypes
+from tinygen.engine.devices import DeviceError
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.tensor import Tensor
 from tinygen.ops.device import beside
 from tinygen.ops.elementwise import clone
 from tinygen.ops.gather import gather
 from tinygen.ops.reduce import ValuesIndices
 from tinygen.ops.shape import dim_of
-from tinygen.tensor import Tensor
 
 
 def argsort(input, dim=-1, descending=False, stable=False):

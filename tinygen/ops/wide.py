@@ -5,9 +5,9 @@ Their gradients, of every order, are then float32 too between the two casts.
 
 from __future__ import annotations
 
-from tinygen.dtypes import float16, float32
+from tinygen.engine.dtypes import float16, float32
+from tinygen.engine.tensor import Tensor
 from tinygen.ops.elementwise import cast
-from tinygen.tensor import Tensor
 
 
 def widened(x):

@@ -1,7 +1,7 @@
 """Optimisers, learning-rate schedules and averaging under the names of torch.optim."""
 
-from tinygen.calls import absent as _absent
-from tinygen.calls import public_constructors as _public_constructors
+from tinygen.face.calls import absent as _absent
+from tinygen.face.calls import public_constructors as _public_constructors
 from tinygen.optim import lr_scheduler
 from tinygen.optim.ema import EMA
 from tinygen.optim.optimizer import Optimizer

@@ -1,4 +1,4 @@
-"""Written by `python -m tinygen.typing_stubs`: change the source and run it again."""
+"""Written by `python -m tinygen.face.stubs`: change the source and run it again."""
 
 from tinygen.optim import lr_scheduler as lr_scheduler
 from tinygen.optim.ema import EMA as EMA

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from tinygen.tensor import Tensor, as_tensor
+from tinygen.engine.tensor import Tensor, as_tensor
 
 
 class EMA:

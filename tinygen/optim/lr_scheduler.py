@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from tinygen.calls import absent as _absent
+from tinygen.face.calls import absent as _absent
 from tinygen.optim.optimizer import Optimizer
 from tinygen.optim.schedule import ChainedScheduler, LRScheduler, SequentialLR  # noqa: F401
 

@@ -6,11 +6,11 @@ from collections import defaultdict
 
 import numpy as np
 
-from tinygen import autograd, devices
-from tinygen.devices import move
-from tinygen.dtypes import ShapeError
+from tinygen.engine import devices, grad_mode
+from tinygen.engine.devices import move
+from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.tensor import Tensor
 from tinygen.ops.creation import full_like
-from tinygen.tensor import Tensor
 
 # how PyTorch computes a step, not what: one way exists here
 _WAYS = ("foreach", "fused", "capturable", "differentiable")
@@ -94,7 +94,7 @@ class Optimizer:
         """Update every parameter that has a gradient."""
         loss = None
         if closure is not None:
-            with autograd.enable_grad():
+            with grad_mode.enable_grad():
                 loss = closure()
         with np.errstate(
             all="ignore"

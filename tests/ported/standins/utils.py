@@ -1,10 +1,10 @@
-"""In place of torchvision.utils (pictures), over `tinygen.pictures`; as in torch.utils, `data` is beside it."""
+"""In place of torchvision.utils (pictures), over `tinygen.run.pictures`; as in torch.utils, `data` is beside it."""
 
 from pathlib import Path
 
 import numpy as np
 
-from tinygen import pictures
+from tinygen.run import pictures
 
 
 def save_image(tensor, fp, nrow=8, padding=2, normalize=False) -> None:

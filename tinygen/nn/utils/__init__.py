@@ -1,6 +1,6 @@
 """Working on many parameters at once, and weights computed from other parameters; names of torch.nn.utils."""
 
-from tinygen.calls import absent as _absent
+from tinygen.face.calls import absent as _absent
 from tinygen.nn.utils import parametrizations, parametrize
 from tinygen.nn.utils.clip_grad import (
     clip_grad_norm_,

@@ -1,4 +1,4 @@
-"""Written by `python -m tinygen.typing_stubs`: change the source and run it again."""
+"""Written by `python -m tinygen.face.stubs`: change the source and run it again."""
 
 from tinygen.nn.utils import parametrizations as parametrizations
 from tinygen.nn.utils import parametrize as parametrize

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from tinygen.autograd import no_grad
-from tinygen.tensor import Tensor, tensor
+from tinygen.engine.grad_mode import no_grad
+from tinygen.engine.tensor import Tensor, tensor
 
 
 def _as_list(tensors) -> list:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tinygen import ops
-from tinygen.dtypes import ShapeError
-from tinygen.tensor import Tensor
+from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.tensor import Tensor
 
 
 def parameters_to_vector(parameters) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tinygen import random
-from tinygen.autograd import no_grad
+from tinygen.engine.grad_mode import no_grad
+from tinygen.engine.tensor import Tensor
 from tinygen.nn.module import Module
 from tinygen.nn.utils.parametrize import register_parametrization
 from tinygen.nn.utils.reparametrize import (
@@ -14,7 +15,6 @@ from tinygen.nn.utils.reparametrize import (
     over_sigma,
     with_length,
 )
-from tinygen.tensor import Tensor
 
 
 class _WeightNorm(Module):

@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
-from tinygen.autograd import no_grad
-from tinygen.dtypes import ShapeError
+from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.grad_mode import no_grad
+from tinygen.engine.tensor import Tensor
 from tinygen.nn.containers import ModuleDict, ModuleList
 from tinygen.nn.module import Module, Parameter
-from tinygen.tensor import Tensor
 
 
 class ParametrizationList(ModuleList):

@@ -7,10 +7,10 @@ computed from, under PyTorch's names.
 from __future__ import annotations
 
 from tinygen import random
-from tinygen.autograd import no_grad
+from tinygen.engine.grad_mode import no_grad
+from tinygen.engine.tensor import Tensor
 from tinygen.nn.module import Module, Parameter
 from tinygen.ops.wide import by_float32
-from tinygen.tensor import Tensor
 
 
 class _Computed:

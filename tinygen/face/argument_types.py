@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen.tensor import Tensor
+from tinygen.engine.tensor import Tensor
 
 
 def _is_tensor(x) -> bool:

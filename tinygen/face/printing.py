@@ -7,7 +7,7 @@ from math import inf, isfinite
 
 import numpy as np
 
-from tinygen import dtypes
+from tinygen.engine import dtypes
 
 
 @dataclass

@@ -21,10 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen import checkpoint, files, flags, pictures
-from tinygen.checkpoint import CheckpointError
-from tinygen.devices import CPU, checked
-from tinygen.folder import (
+from tinygen.engine.devices import CPU, checked
+from tinygen.kernels.runtime import blas
+from tinygen.run import checkpoint, files, flags, pictures
+from tinygen.run.checkpoint import CheckpointError
+from tinygen.run.folder import (
     ROOT,
     RunError,
     check_progress,
@@ -37,9 +38,8 @@ from tinygen.folder import (
     read_config,
     unused,
 )
-from tinygen.kernels.runtime import blas
-from tinygen.progress import Bar, caught_signals
-from tinygen.terminal import say
+from tinygen.run.progress import Bar, caught_signals
+from tinygen.run.terminal import say
 
 MAY_CHANGE = {"data_dir", "checkpoint_every"}  # where and how often: the numbers do not depend on them
 
@@ -184,7 +184,7 @@ class Run:
     def steps(self, total: int, *, log_every: int = 100, checkpoint_every: int | None = None):
         """Yield the indices of the steps from here to `total`; after each, log, checkpoint and heed signals.
 
-        Says on stderr how far it is, see `tinygen.progress`.  Raises Stopped after SIGINT and SIGTERM.
+        Says on stderr how far it is, see `tinygen.run.progress`.  Raises Stopped after SIGINT and SIGTERM.
         """
         checkpoint_every = checkpoint_every or getattr(self.config, "checkpoint_every", 1000)
         self._begin(total, log_every)
@@ -271,7 +271,7 @@ class Run:
         return self.picture(name, pictures.png(sheet.drawn()))
 
     def picture(self, name: str, png: bytes) -> Path:
-        """Write a PNG, such as `tinygen.pictures` draws, to samples/NAME-STEP.png."""
+        """Write a PNG, such as `tinygen.run.pictures` draws, to samples/NAME-STEP.png."""
         return self.write(f"samples/{name}-{self.done:06d}.png", png)
 
     def plot_losses(self, units: str | dict[str, str] = "mean since the line before") -> Path:

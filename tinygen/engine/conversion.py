@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen import devices, dtypes
-from tinygen.dtypes import DtypeError
+from tinygen.engine import devices, dtypes
+from tinygen.engine.dtypes import DtypeError
 
 
 def to_array(data, dtype=None):
@@ -73,4 +73,4 @@ def _plain(data):
 
 
 # at the end: it needs what is defined above
-from tinygen.tensor import Tensor  # noqa: E402
+from tinygen.engine.tensor import Tensor  # noqa: E402

@@ -8,9 +8,9 @@ import os
 import re
 from pathlib import Path
 
-from tinygen import files
-from tinygen.checkpoint import CheckpointError
-from tinygen.terminal import say
+from tinygen.run import files
+from tinygen.run.checkpoint import CheckpointError
+from tinygen.run.terminal import say
 
 ROOT = Path("runs")
 MOST_CONFIG, MOST_METRICS = 1 << 20, 1 << 30  # bytes: a larger file is none of ours

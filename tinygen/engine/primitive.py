@@ -19,14 +19,14 @@ from types import MethodType
 
 import numpy as np
 
-from tinygen import devices, dtypes
-from tinygen.autograd import Node, Saved
-from tinygen.calls import ELSEWHERE, expect_tensor, refuse_elsewhere
-from tinygen.devices import CUDA, DeviceError
-from tinygen.dtypes import DtypeError, ShapeError
-from tinygen.grad_mode import _mode
-from tinygen.memory import join, shares
-from tinygen.tensor import Tensor
+from tinygen.engine import devices, dtypes
+from tinygen.engine.backward import Node, Saved
+from tinygen.engine.devices import CUDA, DeviceError
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.grad_mode import _mode
+from tinygen.engine.memory import join, shares
+from tinygen.engine.tensor import Tensor
+from tinygen.face.calls import ELSEWHERE, expect_tensor, refuse_elsewhere
 
 _quiet = np.errstate(all="ignore")  # overflow and 0/0 give inf and nan without a warning, as in PyTorch
 

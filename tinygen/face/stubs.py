@@ -1,6 +1,6 @@
 """The .pyi files: what an editor or a type checker cannot see, as it is put together when the package is imported.
 
-    python -m tinygen.typing_stubs        write them anew, after an operation or an argument was added
+    python -m tinygen.face.stubs        write them anew, after an operation or an argument was added
 
 Methods of Tensor and functions are attached at import, `tinygen/ops/__init__.py`.  Here they are written out with
 types: an annotation where the source has one, else what a parameter of that name may be, `argument_types.py`.
@@ -16,8 +16,10 @@ from pathlib import Path
 from types import ModuleType
 
 import tinygen
-from tinygen import argument_types
-from tinygen.argument_types import (
+from tinygen.engine.primitive import Primitive
+from tinygen.engine.tensor import Tensor
+from tinygen.face import argument_types
+from tinygen.face.argument_types import (
     BOOL,
     DIM_OR_TENSOR,
     INT,
@@ -36,10 +38,8 @@ from tinygen.argument_types import (
     WORD,
 )
 from tinygen.nn import functional
-from tinygen.primitive import Primitive
-from tinygen.tensor import Tensor
 
-HEAD = '''"""Written by `python -m tinygen.typing_stubs`: change the source and run it again."""
+HEAD = '''"""Written by `python -m tinygen.face.stubs`: change the source and run it again."""
 
 from builtins import bool as _bool, dict as _dict, float as _float, int as _int, list as _list, str as _str
 from builtins import tuple as _tuple, type as _type
@@ -48,11 +48,11 @@ from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
 
-from tinygen.devices import device as _device
-from tinygen.grad_mode import _SetRecording
-from tinygen.hooks import RemovableHandle
+from tinygen.engine.devices import device as _device
+from tinygen.engine.grad_mode import _SetRecording
+from tinygen.engine.hooks import RemovableHandle
 from tinygen.ops.reduce import ValuesIndices
-from tinygen.size import Size as Size
+from tinygen.engine.size import Size as Size
 '''
 ALIASES = """
 _F = TypeVar("_F")
@@ -118,7 +118,7 @@ def stubs() -> dict[Path, str]:
     """The text of every .pyi file of the package."""
     package = Path(tinygen.__file__).parent
     return {
-        package / "tensor.pyi": tensor_stub(),
+        package / "engine" / "tensor.pyi": tensor_stub(),
         package / "__init__.pyi": package_stub(),
         package / "nn" / "functional.pyi": functional_stub(),
         **{package / name / "__init__.pyi": reexports(package / name / "__init__.py") for name in REEXPORTS},
@@ -139,11 +139,13 @@ def reexports(source: Path) -> str:
 
 
 def tensor_stub() -> str:
-    """tinygen/tensor.pyi: the class with every method, and the functions beside it."""
+    """tinygen/engine/tensor.pyi: the class with every method, and the functions beside it."""
     functions = [
         declared(name, value)
-        for name, value in vars(sys.modules["tinygen.tensor"]).items()  # tinygen.tensor itself is a function
-        if inspect.isfunction(value) and value.__module__ in ("tinygen", "tinygen.tensor") and name[0] != "_"
+        for name, value in vars(sys.modules["tinygen.engine.tensor"]).items()
+        if inspect.isfunction(value)
+        and value.__module__ in ("tinygen", "tinygen.engine.tensor")
+        and name[0] != "_"
     ]
     body = "\n".join(f"    {line}" for line in class_body())
     return "\n".join([HEAD, "class Tensor:", body, ALIASES, *functions, ""])
@@ -221,7 +223,7 @@ def functional_stub() -> str:
         for name, value in sorted(vars(functional).items())
         if name[0] != "_" and callable(value) and not inspect.isclass(value)
     ]
-    return "\n".join([HEAD, "from tinygen.tensor import Tensor", ALIASES, *lines, ""])
+    return "\n".join([HEAD, "from tinygen.engine.tensor import Tensor", ALIASES, *lines, ""])
 
 
 def declared(name: str, function, method: bool = False) -> str:

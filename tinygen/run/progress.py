@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 
-from tinygen.terminal import say, tell, visible
+from tinygen.run.terminal import say, tell, visible
 
 FORMAT = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}, {remaining} left"  # fits 80 columns
 FIRST, RAREST = (

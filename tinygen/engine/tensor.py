@@ -11,12 +11,13 @@ import weakref
 
 import numpy as np
 
-from tinygen import devices, dtypes, printing
-from tinygen.devices import CPU, CUDA, HOST, device
-from tinygen.dtypes import DtypeError
-from tinygen.hooks import RemovableHandle
-from tinygen.memory import Family, Guard, alias
-from tinygen.size import Size
+from tinygen.engine import devices, dtypes
+from tinygen.engine.devices import CPU, CUDA, HOST, device
+from tinygen.engine.dtypes import DtypeError
+from tinygen.engine.hooks import RemovableHandle
+from tinygen.engine.memory import Family, Guard, alias
+from tinygen.engine.size import Size
+from tinygen.face import printing
 
 
 class Tensor:
@@ -322,7 +323,7 @@ class Tensor:
 
     def backward(self, gradient=None, retain_graph=None, create_graph: bool = False, inputs=None) -> None:
         """Add the derivative of this Tensor to `.grad` of every leaf it came from."""
-        autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+        backward.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def retain_grad(self) -> None:
         """Keep `.grad` of this intermediate result at the next backward."""
@@ -331,7 +332,7 @@ class Tensor:
 
     def register_hook(self, hook) -> RemovableHandle:
         """Call hook(gradient) when the gradient of this Tensor is known; what it returns, if not None, replaces it."""
-        return autograd.register_hook(self, hook)
+        return backward.register_hook(self, hook)
 
     # writing
 
@@ -492,5 +493,6 @@ def from_numpy(array: np.ndarray) -> Tensor:
     return Tensor._from_outside(array)
 
 
-from tinygen import autograd, ops  # noqa: E402
-from tinygen.conversion import constructed, to_array  # noqa: E402
+from tinygen import ops  # noqa: E402
+from tinygen.engine import backward  # noqa: E402
+from tinygen.engine.conversion import constructed, to_array  # noqa: E402

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from tinygen.imports import whole
+from tinygen.run.imports import whole
 
 LEAST = 600  # pixels of a picture's longer side
 GAP, TEXT, LINE = 4, 14, 22  # pixels between enlarged images; of a letter and of a line of words

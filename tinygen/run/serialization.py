@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen.tensor import Tensor
+from tinygen.engine.tensor import Tensor
 
 
 def save(obj: dict, f) -> None:
     """Write a state dict ({name: Tensor}) to a safetensors file; `safetensors.torch.load_file` reads it."""
-    from tinygen import checkpoint
+    from tinygen.run import checkpoint
 
     if not isinstance(obj, dict):
         raise TypeError(f"save: found a {type(obj).__name__}, expected a dict such as net.state_dict()")
@@ -24,6 +24,6 @@ def load(f) -> dict[str, Tensor]:
 
     Pickles are refused, never loaded.
     """
-    from tinygen import checkpoint
+    from tinygen.run import checkpoint
 
     return {name: Tensor._wrap(array) for name, array in sorted(checkpoint.load_state(f).items())}

@@ -1,4 +1,4 @@
-"""Written by `python -m tinygen.typing_stubs`: change the source and run it again."""
+"""Written by `python -m tinygen.face.stubs`: change the source and run it again."""
 
 from builtins import bool as _bool, dict as _dict, float as _float, int as _int, list as _list, str as _str
 from builtins import tuple as _tuple, type as _type
@@ -7,11 +7,11 @@ from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
 
-from tinygen.devices import device as _device
-from tinygen.grad_mode import _SetRecording
-from tinygen.hooks import RemovableHandle
+from tinygen.engine.devices import device as _device
+from tinygen.engine.grad_mode import _SetRecording
+from tinygen.engine.hooks import RemovableHandle
 from tinygen.ops.reduce import ValuesIndices
-from tinygen.size import Size as Size
+from tinygen.engine.size import Size as Size
 
 class Tensor:
     grad: Tensor | None

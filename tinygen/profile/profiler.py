@@ -13,13 +13,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from tinygen import autograd, profile_report
-from tinygen.autograd import Node
-from tinygen.memory import owner
+from tinygen.engine import backward
+from tinygen.engine.backward import Node
+from tinygen.engine.memory import owner
+from tinygen.engine.primitive import Primitive
+from tinygen.engine.tensor import Tensor
 from tinygen.nn.module import Parameter
 from tinygen.optim import Optimizer
-from tinygen.primitive import Primitive
-from tinygen.tensor import Tensor
+from tinygen.profile import report
 
 TAPE = "backward, besides the rows"
 _running = threading.Lock()  # held by the profile that is measuring: it swaps methods that all would share
@@ -124,7 +125,7 @@ class profile:
         self._thread = None
         _running.release()
         if self.show:
-            profile_report.show(self)
+            report.show(self)
 
     def _elapsed(self) -> float:
         return self.seconds + (0.0 if self._started is None else perf_counter() - self._started)
@@ -149,7 +150,7 @@ class profile:
 
     def table(self, row_limit: int | None = None) -> str:
         """The rows as aligned text; those after the first `row_limit` as one line."""
-        return profile_report.table(self, row_limit)
+        return report.table(self, row_limit)
 
     __str__ = table
 
@@ -159,11 +160,11 @@ class profile:
 
     def plot(self, path=None, row_limit: int = 12):
         """Bars of milliseconds and of bytes kept.  -> matplotlib's Figure, written to `path` where one is given"""
-        return profile_report.plot(self, path, row_limit)
+        return report.plot(self, path, row_limit)
 
     def to_json(self, path) -> None:
         """Write {"wall_ms", "peak_bytes", "rows"}."""
-        profile_report.to_json(self, path)
+        report.to_json(self, path)
 
     # what the measuring functions call
 
@@ -342,9 +343,9 @@ def _shapes_of_call(op: Primitive, inputs, attrs) -> tuple:
 SWAPPED = (
     (Primitive, "__call__", _operation),
     (Node, "input_gradients", _derivative(1)),
-    (autograd, "_fit", _derivative(0)),
-    (autograd, "_sweep", _tape(1)),
-    (autograd, "_accumulate", _tape(0)),
-    (autograd, "_own", _tape(0)),
+    (backward, "_fit", _derivative(0)),
+    (backward, "_sweep", _tape(1)),
+    (backward, "_accumulate", _tape(0)),
+    (backward, "_own", _tape(0)),
     (Optimizer, "step", _step),
 )

@@ -11,9 +11,9 @@ import itertools
 
 import numpy as np
 
-from tinygen import autograd
-from tinygen.devices import on_host
-from tinygen.tensor import Tensor, tensor
+from tinygen.engine import backward, grad_mode
+from tinygen.engine.devices import on_host
+from tinygen.engine.tensor import Tensor, tensor
 
 DIRECTIONS = 3  # random directions for each input
 SMALL = 32  # inputs of at most this many elements are checked element by element too
@@ -68,7 +68,7 @@ def gradgradcheck(
 def _gradient_of(func, inputs: tuple, grad_outputs=None) -> tuple:
     """The gradient of `func` as a function of its inputs and the incoming gradients, and these arguments."""
     checked = _checked(inputs, "gradgradcheck")
-    with autograd.enable_grad():
+    with grad_mode.enable_grad():
         outputs = [y for y in _as_tuple(func(*inputs)) if _differentiable(y)]
     if not outputs:
         raise ValueError(f"gradgradcheck: no output of {_name(func)} requires a gradient")
@@ -80,12 +80,12 @@ def _gradient_of(func, inputs: tuple, grad_outputs=None) -> tuple:
 
     def gradient(*arguments):
         xs, vs = arguments[: len(inputs)], arguments[len(inputs) :]
-        with autograd.enable_grad():
+        with grad_mode.enable_grad():
             # the perturbed copies that finite differences need are no leaves that require a gradient yet
             xs = [x.detach().requires_grad_() if i in checked and not x.requires_grad else x
                   for i, x in enumerate(xs)]  # fmt: skip
             ys = [y for y in _as_tuple(func(*xs)) if _differentiable(y)]
-            found = autograd.grad(ys, [xs[i] for i in checked], vs, create_graph=True, allow_unused=True)
+            found = backward.grad(ys, [xs[i] for i in checked], vs, create_graph=True, allow_unused=True)
         return tuple(g for g in found if g is not None)
 
     gradient.__name__ = f"gradient of {_name(func)}"
@@ -146,7 +146,7 @@ def _comparisons(func, inputs: tuple, eps: float, operation: str):
     random = np.random.default_rng(0)
     checked = _checked(inputs, operation)
     before = [on_host(x._data).copy() if isinstance(x, Tensor) else None for x in inputs]
-    with autograd.enable_grad():
+    with grad_mode.enable_grad():
         outputs = _as_tuple(func(*inputs))
     for i, (x, old) in enumerate(zip(inputs, before)):
         if old is not None and not np.array_equal(on_host(x._data), old, equal_nan=old.dtype.kind == "f"):
@@ -160,7 +160,7 @@ def _comparisons(func, inputs: tuple, eps: float, operation: str):
         y = outputs[k]
         weights = random.standard_normal(y.shape)
         if y.requires_grad:
-            gradients = autograd.grad(
+            gradients = backward.grad(
                 y, [inputs[i] for i in checked], tensor(weights.astype(y.dtype), device=y.device), retain_graph=True,
                 allow_unused=True,
             )  # fmt: skip
@@ -202,7 +202,7 @@ def _difference(func, values: list, inputs: tuple, i: int, k: int, u, eps: float
     for sign in (1, -1):
         moved = [x if old is None else tensor(old, device=x.device) for x, old in zip(inputs, values)]
         moved[i] = tensor(values[i] + sign * eps * u, device=inputs[i].device)
-        with autograd.no_grad():
+        with grad_mode.no_grad():
             sides.append(on_host(_as_tuple(func(*moved))[k]._data).astype(np.float64))
     return float((weights * (sides[0] - sides[1])).sum() / (2 * eps))
 

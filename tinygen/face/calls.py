@@ -12,10 +12,10 @@ import inspect
 
 import numpy as np
 
-from tinygen import devices
-from tinygen.argument_types import mismatch
-from tinygen.dtypes import DtypeError, ShapeError
-from tinygen.tensor import Tensor
+from tinygen.engine import devices
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.tensor import Tensor
+from tinygen.face.argument_types import mismatch
 
 # PyTorch's keywords without a meaning here: the values that change nothing, and what to do instead of the others
 ELSEWHERE = {

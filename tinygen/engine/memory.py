@@ -13,7 +13,7 @@ import weakref
 
 import numpy as np
 
-from tinygen.grad_mode import _mode
+from tinygen.engine.grad_mode import _mode
 
 
 class Guard:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tinygen.imports import whole
-from tinygen.terminal import tell
+from tinygen.run.imports import whole
+from tinygen.run.terminal import tell
 
 HEAD = ("operation", "forward ms", "calls", "backward ms", "calls", "kept", "at peak", "ms", "share")
 REST = "not in any of these"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen import files
-from tinygen.files import replace_file
+from tinygen.run import files
+from tinygen.run.files import replace_file
 
 DTYPES = {
     "F64": "<f8",

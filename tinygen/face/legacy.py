@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tinygen import dtypes
-from tinygen.conversion import constructed
-from tinygen.tensor import Tensor
+from tinygen.engine import dtypes
+from tinygen.engine.conversion import constructed
+from tinygen.engine.tensor import Tensor
 
 
 class _TensorType(type):

@@ -1,0 +1,1 @@
+"""The tape: Tensors, recorded operations, and the sweep that differentiates them."""

@@ -1,0 +1,1 @@
+"""What makes the engine PyTorch to its callers: checked arguments, explained errors, old names."""

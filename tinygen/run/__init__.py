@@ -1,0 +1,1 @@
+"""Runs: their folder, checkpoints, flags, progress and pictures."""
