@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinygen import kernels
-from tinygen.benchmarks import gpu, machine, memory
+from tinygen.benchmarks import machine, memory
+from tinygen.benchmarks.gpu import card
 from tinygen.benchmarks.kernel_cases import kernel_cases, large_cases
 from tinygen.benchmarks.sides import (
     OURS_ON,
@@ -92,7 +93,7 @@ def run(cases: list[Case], settings: Settings, keep: Callable[[dict], None] = la
         sides = torch_sides(case, torch, "torch.compile" not in missing, settings.device) if torch else []
         if settings.device == "cuda":
             sides = [*cupy_sides(case), *sides]
-            gpu.free_memory(torch)
+            card.free_memory(torch)
         for attempt in (settings, replace(settings, ladder=False)):  # a wrong rung does not hide the others
             try:
                 result["cases"].append(run_case(case, sides, attempt, result["roofline"]))
@@ -123,8 +124,8 @@ def _place(torch, settings: Settings) -> dict:
     """The machine, its software and what it can do at most."""
     threads, repeat = settings.threads, 3 if settings.quick else 7
     if settings.device == "cuda":
-        facts = {"machine": gpu.describe(threads, torch), "versions": gpu.versions(torch)}
-        return facts | {"roofline": gpu.roofline(threads, torch, repeat=repeat)}
+        facts = {"machine": card.describe(threads, torch), "versions": card.versions(torch)}
+        return facts | {"roofline": card.roofline(threads, torch, repeat=repeat)}
     facts = {"machine": machine.describe(threads), "versions": machine.versions()}
     return facts | {"roofline": machine.roofline(threads, torch, repeat=repeat)}
 
@@ -136,7 +137,7 @@ def _told(error: Exception) -> str:
 def run_case(case: Case, sides: list[Side], settings: Settings, roof: dict) -> dict:
     """Check and time one case: ours, our variants if wanted, PyTorch's ways.  -> one entry of "cases" """
     ours_on = OURS_ON[settings.device]
-    on_gpu = {name: gpu.peak_memory(case, side) for name, side in _measured(case, sides, settings)}
+    on_gpu = {name: card.peak_memory(case, side) for name, side in _measured(case, sides, settings)}
     ours = case.make(ours_on)
     with seen_kernels(settings.device) as seen:
         result = checked_result(case, ours)
@@ -186,7 +187,7 @@ def _measured(case: Case, sides: list[Side], settings: Settings) -> list[tuple[s
 def _turns(settings: Settings) -> dict:
     repeat = min(settings.repeat, 5) if settings.quick else settings.repeat
     if settings.device == "cuda":
-        return gpu.turns(repeat)
+        return card.turns(repeat)
     return {"repeat": repeat, "budget": 4.0} if settings.quick else {"repeat": repeat}
 
 

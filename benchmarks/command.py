@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tinygen.benchmarks import machine
+from tinygen.benchmarks.gpu import card
 
 
 def add_arguments(parser) -> None:
@@ -46,11 +47,11 @@ def bench(argv, *, names, device, json, threads, repeat, quick, no_torch, scalin
         raise ValueError(
             f"--json: found {json}, in whose place --scaling draws its picture; choose another name"
         )
-    from tinygen.benchmarks import bench, gpu, report
-    from tinygen.benchmarks import scaling as growth
+    from tinygen.benchmarks import bench, report
+    from tinygen.benchmarks.studies import scaling as growth
 
     cases = bench.chosen(names, bench.all_cases(device))
-    wanted = (gpu if device == "cuda" else machine).environment(threads)
+    wanted = (card if device == "cuda" else machine).environment(threads)
     if any(os.environ.get(name) != value for name, value in wanted.items()):
         # libraries read these when they are loaded, which NumPy already is
         return subprocess.call([sys.executable, "-m", "tinygen", "bench", *argv], env=wanted)

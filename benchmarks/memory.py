@@ -47,7 +47,7 @@ def find(case):
         from tinygen.benchmarks.step_cases import step_case
 
         return step_case(*arguments)
-    from tinygen.benchmarks.scaling import attention_case, conv_case
+    from tinygen.benchmarks.studies.scaling import attention_case, conv_case
 
     return {"attention": attention_case, "conv2d": conv_case}[kind](*arguments)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parent / "results"
 README = Path(__file__).resolve().parents[1] / "README.md"
-MODELS = "models.json"  # of benchmarks/paper_tables.py
+MODELS = "models.json"  # of benchmarks/tables/papers.py
 NO_GPU = "On a GPU: none was measured yet; `tinygen bench --device cuda` does."
 BEGIN, END = "<!-- bench: written by benchmarks/report.py -->", "<!-- /bench -->"
 

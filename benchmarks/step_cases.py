@@ -54,8 +54,8 @@ STEPS = {
     "vae": Step(vae, 128, "vae", "784-256-256-20"),
     "gan": Step(adversarial, 64, "gan", "seed: 100-…-784, 784-512-256-1"),
     "dcgan": Step(adversarial, 64, "dcgan", "28×28, 128-64 channels", images=True),
-    "unet": Step(denoising, 32, "unet", "28×28, 32 channels × (1, 2, 2)", images=True),
-    "dit": Step(denoising, 64, "dit", "49 tokens of 96, depth 4"),
+    "unet": Step(denoising, 32, "networks.unet", "28×28, 32 channels × (1, 2, 2)", images=True),
+    "dit": Step(denoising, 64, "networks.dit", "49 tokens of 96, depth 4"),
 }
 
 

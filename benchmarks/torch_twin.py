@@ -33,7 +33,7 @@ def _importer(torch):
         if first != "tinygen":
             return __import__(name, globals, locals, fromlist, level)
         if rest.startswith("models."):
-            return torch_twin(rest.removeprefix("models."), torch)
+            return _with_files(rest.removeprefix("models."), fromlist or (), torch)
         ours = __import__(name, globals, locals, fromlist, level)
         theirs = _find(torch, rest)
         if theirs is None or rest == "random":  # theirs has other streams
@@ -48,6 +48,15 @@ def _importer(torch):
         return mixed
 
     return imported
+
+
+def _with_files(model: str, names, torch) -> ModuleType:
+    """The twin of a model's file, or of a folder and those of its files that are among `names`"""
+    twin = torch_twin(model, torch)
+    for name in names:
+        if not hasattr(twin, name) and importlib.util.find_spec(f"tinygen.models.{model}.{name}"):
+            setattr(twin, name, torch_twin(f"{model}.{name}", torch))
+    return twin
 
 
 def _functional(F) -> ModuleType:

@@ -15,9 +15,10 @@ import numpy as np
 
 from tinygen import cat, manual_seed, optim, random, tensor
 from tinygen.data import DataError, batch_indices
-from tinygen.models import adversarial, gan
-from tinygen.models.adversarial import LOSSES, Watch, noise, real_batch
-from tinygen.models.latent import LatentSpace
+from tinygen.models import gan
+from tinygen.models.adversarial import generator as adversarial
+from tinygen.models.adversarial.generator import LOSSES, Watch, noise, real_batch
+from tinygen.models.latent.walks import LatentSpace
 from tinygen.nn import functional as F
 from tinygen.run.flags import Checked, FlagError
 from tinygen.run.run import Run

@@ -16,7 +16,8 @@ from typing import Literal
 import numpy as np
 
 from tinygen import manual_seed, nn
-from tinygen.models import adversarial, gan
+from tinygen.models import gan
+from tinygen.models.adversarial import generator as adversarial
 from tinygen.run.flags import Checked
 from tinygen.run.run import Run
 

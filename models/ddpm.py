@@ -1,11 +1,11 @@
 """DDPM: learn to undo one small step of noise.  Ho et al. 2020, arXiv 2006.11239.   tinygen train ddpm
 
 Noise covers an image in T small steps; a network that tells the noise in a noisy image makes images out of nothing
-else.  Schedules are in noise_schedule.py, samplers in samplers.py, the bound in variational_bound.py.
+else.  Schedules, samplers and the bound are in `diffusion/`.
 
 The defaults are for minutes on a CPU, the paper's are --predict eps --schedule linear: Fréchet distance 12.0 against
 29.7 after 3,000 steps.  Where the bound matters predict eps: 2.25 bits a dimension, x0 has 27.9, for at small t an
-error in x0 counts with the signal-to-noise ratio (python -m tinygen.benchmarks.diffusion_table measure base eps paper;
+error in x0 counts with the signal-to-noise ratio (python -m tinygen.benchmarks.tables.diffusion measure base eps paper;
 README.md has the tables).
 """
 
@@ -21,12 +21,15 @@ import numpy as np
 from tinygen import cat, full, manual_seed, nn, no_grad, optim, tensor
 from tinygen.data import batch_indices, load
 from tinygen.metrics import mean_and_error
-from tinygen.models import adversarial, denoising, noise_schedule, samplers, variational_bound
-from tinygen.models.denoising import Denoiser
-from tinygen.models.dit import DiT
-from tinygen.models.noise_schedule import SCHEDULES, NoiseSchedule
-from tinygen.models.samplers import Prediction, Sampling
-from tinygen.models.unet import UNet
+from tinygen.models.adversarial import generator
+from tinygen.models.diffusion import bound as variational_bound
+from tinygen.models.diffusion import denoising, samplers
+from tinygen.models.diffusion import schedule as noise_schedule
+from tinygen.models.diffusion.denoising import Denoiser
+from tinygen.models.diffusion.samplers import Prediction, Sampling
+from tinygen.models.diffusion.schedule import SCHEDULES, NoiseSchedule
+from tinygen.models.networks.dit import DiT
+from tinygen.models.networks.unet import UNet
 from tinygen.random import Generator
 from tinygen.run.flags import Checked, FlagError, make_config
 from tinygen.run.pictures import Sheet, by_class, gif
@@ -53,9 +56,11 @@ class Config(Checked):
     net: Literal["unet", "dit"] = "unet"  # which network, unet.py or dit.py
     width: int = 32  # channels of the U-Net's outer blocks; of the DiT's tokens 3 times as many
     noise_levels: int = 1000  # T, the levels from an image to noise
-    schedule: Literal["linear", "cosine", "sigmoid"] = "cosine"  # of beta, see noise_schedule.py
+    schedule: Literal["linear", "cosine", "sigmoid"] = "cosine"  # of beta, see diffusion/schedule.py
     predict: Literal["eps", "x0", "v"] = "x0"  # what the network says of x_t: its noise, its image, or both
-    variance: Literal["small", "large", "learned"] = "large"  # of the reverse steps, see noise_schedule.py
+    variance: Literal["small", "large", "learned"] = (
+        "large"  # of the reverse steps, see diffusion/schedule.py
+    )
     loss: Literal["simple", "bound"] = "simple"  # the squared error of what is predicted, or the true bound
     conditional: bool = False  # learn from the labels too, which can be asked for then
     label_dropout: float = 0.1  # share of labels left out, for guidance
@@ -74,7 +79,7 @@ def build(config: Config) -> nn.Module:
             "--label-dropout: found 0, expected more: guidance, the bound, --walk and --inpaint ask without labels"
         )
     manual_seed(config.seed)
-    channels, size = adversarial.shape_of(config.data)[:2]
+    channels, size = generator.shape_of(config.data)[:2]
     outputs = 2 * channels if config.variance == "learned" else channels
     classes = CLASSES if config.conditional else 0
     if config.net == "dit":
@@ -160,7 +165,7 @@ def loss(net, x0, t, noise, label, schedule: NoiseSchedule, config: Config):
 
 
 def bound_term(config: Config, schedule: NoiseSchedule, output, x0, x, t, clip: bool = False):
-    """The term of step t in the bound (variational_bound.py), in bits a dimension.
+    """The term of step t in the bound (diffusion/bound.py), in bits a dimension.
 
     output of the network; x0, x = x_t (N, C, H, W); t (N,); clip the predicted image -> (N,)
     """
@@ -182,7 +187,7 @@ def train(config: Config, run: Run | None = None) -> Run:
     run = run or Run.create("ddpm", config)
     schedule, net = schedule_of(config), build(config).to(run.device)
     dataset = load(config.data, config.data_dir)
-    images = dataset.train_images.reshape(-1, *adversarial.shape_of(config.data))
+    images = dataset.train_images.reshape(-1, *generator.shape_of(config.data))
     labels = dataset.train_labels if config.conditional else None
     run.record(data_sha256=dataset.sha256)
     describe(run, schedule, images)
@@ -193,7 +198,7 @@ def train(config: Config, run: Run | None = None) -> Run:
     run.track(net=net, optimizer=optimizer, rates=rates, ema=ema)
 
     for step in run.steps(config.steps):
-        x0 = adversarial.real_batch(images, config, step, run.device)
+        x0 = generator.real_batch(images, config, step, run.device)
         t = draws.at("t", step).integers(1, config.noise_levels + 1, config.batch)  # 1 ... T, both ends
         noise = tensor(draws.at("noise", step, run.device).normal(x0.shape))
         label = label_batch(labels, config, draws, step, run.device)
@@ -268,14 +273,14 @@ def denoiser_of(net, config: Config, sampling: Sampling) -> Denoiser:
     """The network as samplers ask it."""
     if sampling.guidance != 1 and not config.conditional:
         raise FlagError("--guidance: this run learned without labels; train one with --conditional")
-    schedule, device = schedule_of(config), adversarial.device_of(net)
+    schedule, device = schedule_of(config), generator.device_of(net)
 
     def predict(x, t: int, label) -> Prediction:
         times = full((len(x),), t, device=device)
         output = samplers.guided(net, x, times, label, sampling.guidance, nothing=CLASSES)
         return predicted(config, output, x, schedule.alpha_bar[t], sampling.clip)
 
-    shape = adversarial.shape_of(config.data)
+    shape = generator.shape_of(config.data)
     return Denoiser(predict, schedule, config.variance, sampling, shape, device)
 
 
@@ -326,12 +331,12 @@ def evaluate(
     bits_per_dim, with its standard error, is the sum of prior_kl, steps_bits and reconstruction_bits; it does not
     depend on the sampler, whose flags are told beside the images' measures.
     """
-    adversarial.refuse_other_shape(run, data or run.config.data)
+    generator.refuse_other_shape(run, data or run.config.data)
     test = load(data or run.config.data, data_dir or run.config.data_dir).test_images[:samples]
     labels, flags = classes_asked(run.config, samples, None), make_config(Sampling, sampling)
     net = trained(run, flags.weights)
     denoiser = denoiser_of(net, run.config, flags)
-    found = adversarial.measured(
+    found = generator.measured(
         run,
         samples,
         lambda: denoising.drawn(denoiser, samples, 0, labels),
@@ -342,7 +347,7 @@ def evaluate(
     )
     if "images" in found:
         found |= asdict(flags) | {"sampling_steps": len(denoiser.visited) - 1}
-    return found | bound(net, run.config, test.reshape(-1, *adversarial.shape_of(run.config.data)))
+    return found | bound(net, run.config, test.reshape(-1, *generator.shape_of(run.config.data)))
 
 
 @no_grad()
@@ -352,7 +357,7 @@ def bound(net, config: Config, images: np.ndarray, rows: int = 250) -> dict:
     Of the T - 1 steps each image takes TERMS, equally far apart from a random first one: an unbiased estimate, with its
     error.  A conditional network answers without labels.
     """
-    schedule, device = schedule_of(config), adversarial.device_of(net)
+    schedule, device = schedule_of(config), generator.device_of(net)
     steps, reconstruction, square = [], [], 0.0
 
     def terms(x0, t, purpose, start):

@@ -20,8 +20,8 @@ from typing import Literal
 import numpy as np
 
 from tinygen import manual_seed, nn, optim, random
-from tinygen.models import adversarial
-from tinygen.models.adversarial import LOSSES, Watch, noise, packed, real_batch
+from tinygen.models.adversarial import generator as adversarial
+from tinygen.models.adversarial.generator import LOSSES, Watch, noise, packed, real_batch
 from tinygen.run.flags import Checked
 from tinygen.run.run import Run
 

@@ -19,7 +19,7 @@ from tinygen import autograd, cat, manual_seed, nn, no_grad, optim, tensor
 from tinygen.data import batch_indices, toy, toy_centers
 from tinygen.data.toys import STD
 from tinygen.metrics import mode_measures
-from tinygen.models.adversarial import LOSSES
+from tinygen.models.adversarial.generator import LOSSES
 from tinygen.nn import init
 from tinygen.random import Generator as Random
 from tinygen.run import pictures as draw

@@ -21,7 +21,7 @@ from tinygen.metrics import (
     importance_sampled_nll,
     mean_and_error,
 )
-from tinygen.models.latent import COLUMNS, WAY, LatentSpace, linear
+from tinygen.models.latent.walks import COLUMNS, WAY, LatentSpace, linear
 from tinygen.nn import functional as F
 from tinygen.random import Generator
 from tinygen.run.flags import Checked
@@ -184,7 +184,7 @@ def sample(
 
 
 def latent_space(run: Run) -> LatentSpace:
-    """Latents that are the means of q(z|x) of images, so that they stand for digits; see models/latent.py."""
+    """Latents that are the means of q(z|x) of images, so that they stand for digits; see models/latent/walks.py."""
     net, images = trained_network(run), load(run.config.data, run.config.data_dir)
 
     @no_grad()

@@ -15,8 +15,9 @@ from typing import Literal
 import numpy as np
 
 from tinygen import manual_seed, no_grad, optim, random
-from tinygen.models import adversarial, dcgan, gan
-from tinygen.models.adversarial import LOSSES, Watch, noise, real_batch
+from tinygen.models import dcgan, gan
+from tinygen.models.adversarial import generator as adversarial
+from tinygen.models.adversarial.generator import LOSSES, Watch, noise, real_batch
 from tinygen.run.flags import Checked
 from tinygen.run.run import Run
 

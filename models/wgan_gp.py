@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 
 from tinygen import autograd, no_grad, optim, random, tensor
-from tinygen.models import adversarial
-from tinygen.models.adversarial import LOSSES, Watch, noise, real_batch
+from tinygen.models.adversarial import generator as adversarial
+from tinygen.models.adversarial.generator import LOSSES, Watch, noise, real_batch
 from tinygen.models.wgan import build
 from tinygen.run.flags import Checked
 from tinygen.run.run import Run

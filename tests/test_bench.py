@@ -10,10 +10,11 @@ import pytest
 
 import tinygen
 from tinygen import cli, kernels
-from tinygen.benchmarks import bench, first_step, machine, memory, report, scaling
+from tinygen.benchmarks import bench, machine, memory, report
 from tinygen.benchmarks.kernel_cases import gradient, kernel_cases, normal, operation
 from tinygen.benchmarks.sides import OURS, Case, Side, reference_kernels, seen_kernels, torch_sides
 from tinygen.benchmarks.step_cases import STEPS, sampling_case, step_case, step_cases
+from tinygen.benchmarks.studies import first_step, scaling
 from tinygen.benchmarks.timing import Timing, WrongResult, interleaved, require_equal
 from tinygen.kernels.runtime import dispatch
 

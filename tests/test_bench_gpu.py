@@ -9,7 +9,8 @@ from gpu import real, stand_in
 from test_bench import ROOF, example
 
 from tinygen import cli, kernels
-from tinygen.benchmarks import bench, gpu, report
+from tinygen.benchmarks import bench, report
+from tinygen.benchmarks.gpu import card
 from tinygen.benchmarks.kernel_cases import _adam, _both, _matmul, gradient, kernel_cases, large_cases, normal
 from tinygen.benchmarks.sides import CUBLAS, OURS_ON, Case, cupy_sides, seen_kernels
 from tinygen.benchmarks.step_cases import step_case
@@ -37,10 +38,10 @@ def tiny_cases(device):
 def command(monkeypatch, tmp_path):
     """Runs the command on tiny cases in this process.  -> exit code, what --json wrote"""
     monkeypatch.setattr(bench, "all_cases", tiny_cases)
-    monkeypatch.setattr(gpu, "roofline", functools.partial(gpu.roofline, sizes=(8,), megabytes=1))
+    monkeypatch.setattr(card, "roofline", functools.partial(card.roofline, sizes=(8,), megabytes=1))
 
     def run(*words):
-        for name, value in gpu.environment(1).items():
+        for name, value in card.environment(1).items():
             monkeypatch.setenv(name, value)
         path = tmp_path / "out.json"
         given = "bench --device cuda --quick --no-torch --threads 1 --json".split()
@@ -120,7 +121,7 @@ def test_every_call_is_timed_by_itself_after_the_cache_was_emptied(cupy, monkeyp
             super().record(stream)
 
     monkeypatch.setattr(cupy.cuda, "Event", Event)
-    stopwatch = gpu.Events()
+    stopwatch = card.Events()
     assert stopwatch._wiper.nbytes == 2 * cupy.cuda.PROPERTIES["l2CacheSize"]
     fill = cupy.ndarray.fill
     monkeypatch.setattr(cupy.ndarray, "fill", lambda *a: done.append("wipe") or fill(*a))
@@ -161,7 +162,7 @@ def test_large_cases_say_their_work():
 
 
 def test_cublas_computes_in_float32():
-    assert gpu.environment(2)["CUPY_TF32"] == "0"
+    assert card.environment(2)["CUPY_TF32"] == "0"
 
 
 # What is written from it
@@ -217,4 +218,4 @@ def test_peak_memory_asks_the_pool(cupy, monkeypatch):
     held = iter([1 << 20, 4 << 20])
     monkeypatch.setattr(cupy.cuda.MemoryPool, "total_bytes", lambda pool: next(held))
     case = Case("c", "c", "", lambda side: lambda: None)
-    assert gpu.peak_memory(case, OURS_ON["cuda"]) == {"mib": 3.0}
+    assert card.peak_memory(case, OURS_ON["cuda"]) == {"mib": 3.0}

@@ -222,7 +222,7 @@ def test_a_file_is_kept_with_its_digest(tmp_path, monkeypatch):
 
 
 def test_a_fresh_process_compiles_nothing_for_its_first_vae_step():
-    """With a warm cache; how long that takes is measured by benchmarks/first_step.py."""
+    """With a warm cache; how long that takes is measured by benchmarks/studies/first_step.py."""
     counted = f"""
 from numba.core import event
 with event.install_recorder("numba:compile") as compiled:

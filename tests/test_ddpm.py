@@ -14,8 +14,9 @@ from test_gans import blobs
 
 import tinygen as tg
 from tinygen import cli
-from tinygen.models import ddpm, denoising
-from tinygen.models.samplers import Sampling
+from tinygen.models import ddpm
+from tinygen.models.diffusion import denoising
+from tinygen.models.diffusion.samplers import Sampling
 from tinygen.run import checkpoint
 from tinygen.run.flags import FlagError, flags_of_function, make_config
 from tinygen.run.run import Run
@@ -361,7 +362,7 @@ def test_a_walk_begins_and_ends_at_its_images():
 
 
 def test_evaluate(tmp_path, small_data, monkeypatch):
-    monkeypatch.setattr(ddpm.adversarial, "measured", lambda run, n, draw, data, folder, labels, alone: {
+    monkeypatch.setattr(ddpm.generator, "measured", lambda run, n, draw, data, folder, labels, alone: {
         "images": len(draw()), "labels": None if labels is None else labels.tolist()
     })  # fmt: skip
     run = trained(tmp_path / "run", conditional=True)
@@ -473,7 +474,7 @@ OTHER_WAYS = dict(sampler="ancestral", sampling_steps=7, eta=0.5, guidance=2.0, 
 def test_no_flag_is_dead(tmp_path, small_data, monkeypatch):
     """Every field of Config changes the images or the bound of a run, every field of Sampling its images."""
     monkeypatch.setattr(ddpm, "pictures", lambda *given: None)
-    monkeypatch.setattr(ddpm.adversarial, "measured", lambda *given, **more: {})  # 4 images are too few
+    monkeypatch.setattr(ddpm.generator, "measured", lambda *given, **more: {})  # 4 images are too few
 
     def drawn(name, **values):
         run = trained(tmp_path / name, **{"conditional": True, "lr": 0.1, "batch": 8, "ema": 0.9} | values)

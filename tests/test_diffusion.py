@@ -9,9 +9,10 @@ import pytest
 
 import tinygen as tg
 from tinygen.metrics import bits_per_dim
-from tinygen.models import noise_schedule, samplers, variational_bound
-from tinygen.models.noise_schedule import SCHEDULES, NoiseSchedule
-from tinygen.models.samplers import Prediction, Sampling
+from tinygen.models.diffusion import bound, samplers
+from tinygen.models.diffusion import schedule as noise_schedule
+from tinygen.models.diffusion.samplers import Prediction, Sampling
+from tinygen.models.diffusion.schedule import SCHEDULES, NoiseSchedule
 from tinygen.run.flags import FlagError
 
 # Schedules
@@ -406,18 +407,16 @@ def test_guidance_leaves_a_learned_variance_alone():
 def test_a_uniform_density_has_8_bits_a_dimension(monkeypatch):
     assert bits_per_dim(784 * math.log(256), 784) == pytest.approx(8)
     # of 256 values as likely as one another, in every way that the bound adds up and divides
-    monkeypatch.setattr(
-        variational_bound, "discretized_log_likelihood", lambda x0, *_: 0 * x0 - math.log(256)
-    )
+    monkeypatch.setattr(bound, "discretized_log_likelihood", lambda x0, *_: 0 * x0 - math.log(256))
     x0, first = tg.zeros(5, 3, 4, 2), tg.tensor(np.ones((5, 1, 1, 1), bool))
-    bits = variational_bound.term(x0, x0, x0, x0, x0, first)
+    bits = bound.term(x0, x0, x0, x0, x0, first)
     np.testing.assert_allclose(bits.numpy(), [8] * 5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("mean, deviation", [(0.0, 0.3), (-0.97, 0.05), (1.3, 0.01), (0.2, 5.0)])
 def test_the_masses_of_the_256_values_add_up_to_1(mean, deviation):
     values = tg.tensor(np.arange(256) / 127.5 - 1)
-    log_p = variational_bound.discretized_log_likelihood(
+    log_p = bound.discretized_log_likelihood(
         values, tg.tensor([mean], dtype=tg.float64), tg.tensor([2 * math.log(deviation)], dtype=tg.float64)
     ).numpy()
     floor = 256 * 1e-12  # of the clamp that keeps the log finite
@@ -427,9 +426,7 @@ def test_the_masses_of_the_256_values_add_up_to_1(mean, deviation):
 
 
 def test_gaussian_kl():
-    kl = variational_bound.gaussian_kl(
-        *(tg.tensor(v, dtype=tg.float64) for v in (0.3, -1.0, -0.2, 0.5))
-    ).item()
+    kl = bound.gaussian_kl(*(tg.tensor(v, dtype=tg.float64) for v in (0.3, -1.0, -0.2, 0.5))).item()
     x = np.linspace(-12, 12, 200_001)
     log_p = -0.5 * ((x - 0.3) ** 2 / math.exp(-1.0) - 1.0 + math.log(2 * math.pi))
     log_q = -0.5 * ((x + 0.2) ** 2 / math.exp(0.5) + 0.5 + math.log(2 * math.pi))

@@ -5,12 +5,14 @@ import json
 import pytest
 from test_ddpm import small_data  # noqa: F401
 
-from tinygen.benchmarks import diffusion_table as table
+from tinygen.benchmarks.tables import diffusion as table
 from tinygen.cli import Parser
 from tinygen.metrics.frechet import expect_enough
 from tinygen.metrics.images import FEATURES
-from tinygen.models import adversarial, ddpm, samplers
-from tinygen.models.samplers import Sampling
+from tinygen.models import ddpm
+from tinygen.models.adversarial import generator
+from tinygen.models.diffusion import samplers
+from tinygen.models.diffusion.samplers import Sampling
 from tinygen.run.flags import add_flags, flags_of, make_config
 from tinygen.run.run import Run
 
@@ -60,7 +62,7 @@ def test_measuring_goes_on_where_it_stopped(tmp_path, monkeypatch, small_data): 
         measured.append(len(draw()))
         return {"fd": 1.0, "fd_floor": 0.2, "labels": len(labels)}
 
-    monkeypatch.setattr(adversarial, "measured", images_only)
+    monkeypatch.setattr(generator, "measured", images_only)
     monkeypatch.setattr("tinygen.data.load", ddpm.load)
     assert table.main(["measure", "conditional", "--runs", str(tmp_path), "--only", "default"]) == 0
     assert table.main(["measure", "conditional", "--runs", str(tmp_path)]) == 0

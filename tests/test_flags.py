@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tinygen import cli
-from tinygen.models import samplers
+from tinygen.models.diffusion import samplers
 from tinygen.run.flags import Checked, FlagError, flags_of, from_text, make_config
 
 MODELS = {name: cli._module(name) for name in cli.models()}

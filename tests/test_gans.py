@@ -14,11 +14,12 @@ from resuming import require_same_bits
 
 import tinygen as tg
 from tinygen import cli, nn, optim
-from tinygen.benchmarks.finished_run import finished_run
+from tinygen.benchmarks.tables.finished_run import finished_run
 from tinygen.data import Dataset
 from tinygen.metrics import MetricError
-from tinygen.models import adversarial, cgan, dcgan, gan, wgan, wgan_gp
-from tinygen.models.adversarial import LOSSES, Watch
+from tinygen.models import cgan, dcgan, gan, wgan, wgan_gp
+from tinygen.models.adversarial import generator as adversarial
+from tinygen.models.adversarial.generator import LOSSES, Watch
 from tinygen.run import checkpoint
 from tinygen.run.flags import FlagError, make_config
 from tinygen.run.run import Run, RunError

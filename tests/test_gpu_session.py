@@ -1,4 +1,4 @@
-"""benchmarks/gpu_session.py: steps with limits, what is kept of them, merging; and loss_curves.py, on the CPU."""
+"""benchmarks/gpu/session.py: steps with limits, what is kept of them, merging; and loss_curves.py, on the CPU."""
 
 import copy
 import json
@@ -8,8 +8,10 @@ import time
 import pytest
 from test_bench_gpu import of_a_gpu
 
-from tinygen.benchmarks import bench, gpu_session, loss_curves
-from tinygen.benchmarks.gpu_session import FAMILIES, STEPS, Session, merged
+from tinygen.benchmarks import bench
+from tinygen.benchmarks.gpu import loss_curves
+from tinygen.benchmarks.gpu import session as gpu_session
+from tinygen.benchmarks.gpu.session import FAMILIES, STEPS, Session, merged
 
 
 def python(code):

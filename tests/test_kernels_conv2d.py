@@ -5,7 +5,7 @@ import pytest
 from bounds import pass_with_bounds_checked
 
 from tinygen import kernels
-from tinygen.benchmarks import winograd_error
+from tinygen.benchmarks.studies import winograd_error
 from tinygen.kernels.conv2d import winograd
 
 ONE, TWO = (1, 1), (2, 2)

@@ -7,23 +7,24 @@ import pytest
 
 from tinygen.cli import main
 from tinygen.metrics import MetricError
-from tinygen.models import cgan, gan, latent, pacgan, vae
-from tinygen.models.latent import LatentSpace
+from tinygen.models import cgan, gan, pacgan, vae
+from tinygen.models.latent import walks
+from tinygen.models.latent.walks import LatentSpace
 from tinygen.run.run import Run
 
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
     """Vectors found on fewer images than by the command, in parts."""
-    monkeypatch.setattr(latent, "FOUND_ON", 3000)
-    monkeypatch.setattr(latent, "ROWS", 700)
+    monkeypatch.setattr(walks, "FOUND_ON", 3000)
+    monkeypatch.setattr(walks, "ROWS", 700)
 
 
 # Walks
 
 
 def test_linear():
-    path = latent.linear(np.zeros((1, 2), np.float32), np.array([[2, 4]], np.float32), 3)
+    path = walks.linear(np.zeros((1, 2), np.float32), np.array([[2, 4]], np.float32), 3)
     assert path.shape == (1, 3, 2) and path.dtype == np.float32
     np.testing.assert_allclose(path[0], [[0, 0], [1, 2], [2, 4]])
 
@@ -31,19 +32,19 @@ def test_linear():
 def test_spherical_keeps_the_length_and_turns_evenly():
     rng = np.random.default_rng(0)
     start, end = (5 * v / np.linalg.norm(v, axis=1, keepdims=True) for v in rng.normal(size=(2, 4, 30)))
-    path = latent.spherical(start.astype(np.float32), end.astype(np.float32), 7)
+    path = walks.spherical(start.astype(np.float32), end.astype(np.float32), 7)
     np.testing.assert_allclose(path[:, 0], start, rtol=1e-5)
     np.testing.assert_allclose(path[:, -1], end, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(path, axis=2), 5, rtol=1e-5)
     turn = (path[:, 1:] * path[:, :-1]).sum(2) / 25
     np.testing.assert_allclose(turn, turn[:, :1] * np.ones(6), rtol=1e-5)
-    assert np.linalg.norm(latent.linear(start, end, 7), axis=2).min() < 4  # the line cuts through
+    assert np.linalg.norm(walks.linear(start, end, 7), axis=2).min() < 4  # the line cuts through
 
 
 def test_spherical_where_there_is_no_arc():
     start = np.array([[1, 2, 2], [1, 2, 2], [0, 0, 0]], np.float32)
     end = np.array([[2, 4, 4], [-1, -2, -2], [1, 0, 0]], np.float32)
-    np.testing.assert_allclose(latent.spherical(start, end, 5), latent.linear(start, end, 5), atol=1e-5)
+    np.testing.assert_allclose(walks.spherical(start, end, 5), walks.linear(start, end, 5), atol=1e-5)
 
 
 # Attributes
@@ -53,19 +54,19 @@ def test_the_vector_is_the_attribute_without_the_class():
     """The attribute grows with z0 and, more, with z1, which is also what the class depends on."""
     z = np.random.default_rng(0).normal(size=(60_000, 6)).astype(np.float32)
     classes = np.digitize(z[:, 1], [-0.5, 0.5])
-    vector = latent.attribute_vector(z, z[:, 0] + 3 * z[:, 1], classes)
+    vector = walks.attribute_vector(z, z[:, 0] + 3 * z[:, 1], classes)
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6)
     assert vector[0] > 0.97 and abs(vector[1]) < 0.05
-    opposite = latent.attribute_vector(z, -z[:, 0] - 3 * z[:, 1], classes)
+    opposite = walks.attribute_vector(z, -z[:, 0] - 3 * z[:, 1], classes)
     np.testing.assert_allclose(vector, -opposite, atol=1e-5)
 
 
 def test_the_vector_ignores_images_without_the_attribute():
     z = np.random.default_rng(1).normal(size=(2000, 3)).astype(np.float32)
     values = np.where(z[:, 1] > 1, np.nan, z[:, 0])
-    assert latent.attribute_vector(z, values, np.zeros(2000))[0] > 0.98
+    assert walks.attribute_vector(z, values, np.zeros(2000))[0] > 0.98
     with pytest.raises(MetricError, match="found 3 images, too few to find high and low ones in any class"):
-        latent.attribute_vector(z[:3], values[:3], np.zeros(3))
+        walks.attribute_vector(z[:3], values[:3], np.zeros(3))
 
 
 def strokes(z):
@@ -92,10 +93,10 @@ def space(decode=strokes, seen=None):
 
 
 def test_a_planted_attribute_is_found_and_measured(monkeypatch):
-    monkeypatch.setattr(latent, "class_probabilities", by_side)
+    monkeypatch.setattr(walks, "class_probabilities", by_side)
     seen = []
-    found = latent.attribute_measures(space(seen=seen), attribute="slant", samples=300)
-    assert seen == [(300, "test"), (latent.FOUND_ON, "train")]  # never measured on what it was found on
+    found = walks.attribute_measures(space(seen=seen), attribute="slant", samples=300)
+    assert seen == [(300, "test"), (walks.FOUND_ON, "train")]  # never measured on what it was found on
     assert found["slope"] == pytest.approx(0.1, rel=0.03) and found["r2"] > 0.999 and found["monotone"]
     assert found["class_kept"] > 0.99 and found["class_kept_all"] < found["class_kept"]
     assert found["sure"] == pytest.approx(0.8, abs=0.06)  # P(|2 z1| > 0.5)
@@ -103,17 +104,17 @@ def test_a_planted_attribute_is_found_and_measured(monkeypatch):
 
 
 def test_it_is_said_when_the_class_changes_or_the_attribute_does_not_grow(monkeypatch):
-    monkeypatch.setattr(latent, "class_probabilities", by_side)
+    monkeypatch.setattr(walks, "class_probabilities", by_side)
 
     def entangled(z):  # what leans also moves
         return strokes(np.concatenate([z[:, :1], z[:, :1] + 0.1 * z[:, 1:2], z[:, 2:]], axis=1))
 
-    monkeypatch.setattr(latent, "attribute_vector", lambda z, values, classes: np.eye(5, dtype=np.float32)[0])
-    found = latent.attribute_measures(space(entangled), attribute="slant", samples=300)
+    monkeypatch.setattr(walks, "attribute_vector", lambda z, values, classes: np.eye(5, dtype=np.float32)[0])
+    found = walks.attribute_measures(space(entangled), attribute="slant", samples=300)
     assert found["r2"] > 0.99 and found["class_kept"] < 0.8
     assert found["class_kept_worst"] < found["class_kept"]
 
-    bent = latent.attribute_measures(space(lambda z: strokes(np.abs(z))), attribute="slant", samples=300)
+    bent = walks.attribute_measures(space(lambda z: strokes(np.abs(z))), attribute="slant", samples=300)
     assert not bent["monotone"] and bent["r2"] < 0.5
 
 
@@ -123,13 +124,13 @@ def test_the_image_itself_does_not_count_as_kept(monkeypatch):
     def another_class_when_moved(data, images):
         return np.eye(2)[[0 if np.array_equal(a, b) else 1 for a, b in zip(images, middle)]]
 
-    monkeypatch.setattr(latent, "FOUND_ON", 100)
-    monkeypatch.setattr(latent, "class_probabilities", another_class_when_moved)
-    assert latent.attribute_measures(space(), attribute="slant", samples=100)["class_kept"] == 0
+    monkeypatch.setattr(walks, "FOUND_ON", 100)
+    monkeypatch.setattr(walks, "class_probabilities", another_class_when_moved)
+    assert walks.attribute_measures(space(), attribute="slant", samples=100)["class_kept"] == 0
 
 
 def test_without_an_evaluator_the_classes_are_left_out(capsys):
-    found = latent.attribute_measures(
+    found = walks.attribute_measures(
         LatentSpace(space().draw, strokes, "another"), attribute="slant", samples=100
     )
     assert found["r2"] > 0.99 and "class_kept" not in found
@@ -141,20 +142,20 @@ def test_without_an_evaluator_the_classes_are_left_out(capsys):
 def test_line_fit():
     x = np.array([-1.0, 0, 1, 2])
     y = np.array([0.0, 1, 3, 3])
-    slope, r2 = latent.line_fit(x, y)
+    slope, r2 = walks.line_fit(x, y)
     assert slope == pytest.approx(1.1) and r2 == pytest.approx(np.corrcoef(x, y)[0, 1] ** 2)
-    assert latent.line_fit(x, 0 * x)[1] == 0
+    assert walks.line_fit(x, 0 * x)[1] == 0
 
 
 def test_rows_start_at_less_and_end_at_more(monkeypatch):
-    monkeypatch.setattr(latent, "class_probabilities", by_side)
-    sheet = latent.explored(space(), 3, attribute="slant")
+    monkeypatch.setattr(walks, "class_probabilities", by_side)
+    sheet = walks.explored(space(), 3, attribute="slant")
     images = sheet.images
     assert images.shape == (27, 28, 28) and sheet.columns == 9
     assert list(sheet.over) == ["-2", "-1.5", "-1", "-0.5", "0", "+0.5", "+1", "+1.5", "+2"]
-    found = latent.ATTRIBUTES["slant"](images).reshape(3, 9)
+    found = walks.ATTRIBUTES["slant"](images).reshape(3, 9)
     assert (np.diff(found, axis=1) > 0).all()
-    sheet = latent.explored(space(), 3, walk="spherical")
+    sheet = walks.explored(space(), 3, walk="spherical")
     images = sheet.images
     z = space().draw(6, "test", 0)
     assert images.shape == (30, 28, 28) and sheet.columns == 10
@@ -165,7 +166,7 @@ def test_rows_start_at_less_and_end_at_more(monkeypatch):
 
 def test_what_is_held_stays_along_a_walk_and_an_attribute(monkeypatch):
     """A last number that is no place in the space: strokes that lean the more, the larger it is."""
-    monkeypatch.setattr(latent, "class_probabilities", lambda data, images: None)
+    monkeypatch.setattr(walks, "class_probabilities", lambda data, images: None)
     seen = []
 
     def decode(z):
@@ -178,12 +179,12 @@ def test_what_is_held_stays_along_a_walk_and_an_attribute(monkeypatch):
         "mnist",
         held=1,
     )
-    latent.explored(held, 3, walk="spherical")
+    walks.explored(held, 3, walk="spherical")
     (z,) = seen
     assert np.array_equal(z[:, -1], np.repeat([0, 1, 2], 10))
-    expected = latent.spherical(*np.split(space().draw(6, "test", 0), 2), 10)
+    expected = walks.spherical(*np.split(space().draw(6, "test", 0), 2), 10)
     np.testing.assert_array_equal(z[:, :-1], expected.reshape(30, 5))
-    vector = latent.found_vector(held, "slant")
+    vector = walks.found_vector(held, "slant")
     assert vector.shape == (6,) and vector[-1] == 0 and vector[0] > 0.9
 
 

@@ -2,7 +2,8 @@
 
 import json
 
-from tinygen.benchmarks import mode_table, paper_tables
+from tinygen.benchmarks.tables import modes as mode_table
+from tinygen.benchmarks.tables import papers
 from tinygen.kernels.runtime import blas
 from tinygen.models import pacgan
 from tinygen.run.run import Run
@@ -60,14 +61,14 @@ def test_pairs_are_of_one_seed_and_one_number_of_steps():
 
 
 def test_rows_are_added_from_runs_of_their_command(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(paper_tables, "RESULTS", tmp_path / "models.json")
+    monkeypatch.setattr(papers, "RESULTS", tmp_path / "models.json")
     monkeypatch.setitem(mode_table.ROWS, "ring8-pac1", mode_table._row("ring8", 1, 2, 2))
-    monkeypatch.setitem(paper_tables.ROWS, "ring8-pac1", mode_table.ROWS["ring8-pac1"])
+    monkeypatch.setitem(papers.ROWS, "ring8-pac1", mode_table.ROWS["ring8-pac1"])
     folders = []
     for seed in range(2):
         config = pacgan.Config(packing=1, steps=2, seed=seed)
         folders.append(str(pacgan.train(config, Run.create("pacgan", config, tmp_path / str(seed))).folder))
-    assert paper_tables.main(["add", "ring8-pac1", *folders]) == 0
+    assert papers.main(["add", "ring8-pac1", *folders]) == 0
     stored = json.loads((tmp_path / "models.json").read_text())["ring8-pac1"]
     assert [r["seed"] for r in stored["runs"]] == [0, 1] and stored["steps"] == 2
     assert [r["threads"] for r in stored["runs"]] == [blas.threads()] * 2
@@ -78,8 +79,8 @@ def test_rows_are_added_from_runs_of_their_command(tmp_path, monkeypatch, capsys
 
 def test_rows_that_take_days_are_run_by_name_only(monkeypatch):
     named = []
-    monkeypatch.setattr(paper_tables, "run", named.append)
-    monkeypatch.setattr(paper_tables, "_keep", lambda name, row: None)
-    assert paper_tables.main(["run"]) == 0
+    monkeypatch.setattr(papers, "run", named.append)
+    monkeypatch.setattr(papers, "_keep", lambda name, row: None)
+    assert papers.main(["run"]) == 0
     assert "grid25-pac4" in named and not [name for name in named if name.endswith("-full")]
-    assert paper_tables.main(["run", "grid25-pac4-full"]) == 0 and named[-1] == "grid25-pac4-full"
+    assert papers.main(["run", "grid25-pac4-full"]) == 0 and named[-1] == "grid25-pac4-full"

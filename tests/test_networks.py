@@ -11,7 +11,8 @@ import tinygen
 from tinygen import cli, nn
 from tinygen.benchmarks import step_networks
 from tinygen.benchmarks.torch_twin import torch_twin
-from tinygen.models import dcgan, dit, embeddings, gan, unet
+from tinygen.models import dcgan, gan
+from tinygen.models.networks import dit, embeddings, unet
 
 IMAGE = (1, 28, 28)
 SMALL_UNET = {"width": 8, "multipliers": (1, 2), "attention": (False, True), "blocks": 1, "groups": 4}
@@ -30,34 +31,34 @@ NETWORKS = {
         {"width": 2, "depth": 3},
         lambda n: [normal(n, *IMAGE)],
     ),
-    "unet": ("unet", "UNet", SMALL_UNET, lambda n: [normal(n, 1, 12, 8), integers(n, 1000)]),
+    "unet": ("networks.unet", "UNet", SMALL_UNET, lambda n: [normal(n, 1, 12, 8), integers(n, 1000)]),
     "unet-rgb": (
-        "unet",
+        "networks.unet",
         "UNet",
         {"channels": 3, "width": 8, "multipliers": (1, 1, 2), "attention": (True, False, True), "groups": 2},
         lambda n: [normal(n, 3, 8, 8), integers(n, 1000)],
     ),
     "unet-labels": (
-        "unet",
+        "networks.unet",
         "UNet",
         SMALL_UNET | {"stem": 2, "classes": 4, "outputs": 2},
         lambda n: [normal(n, 1, 8, 4), integers(n, 1000), integers(n, 5)],
     ),
     "unet-no-class": (
-        "unet",
+        "networks.unet",
         "UNet",
         SMALL_UNET | {"classes": 4},
         lambda n: [normal(n, 1, 4, 4), integers(n, 1000)],
     ),
     "dit-no-class": (
-        "dit",
+        "networks.dit",
         "DiT",
         SMALL_DIT | {"classes": 0, "outputs": 2},
         lambda n: [normal(n, 1, 8, 8), integers(n, 1000)],
     ),
-    "dit": ("dit", "DiT", SMALL_DIT, lambda n: [normal(n, 1, 8, 8), integers(n, 1000), integers(n, 5)]),
+    "dit": ("networks.dit", "DiT", SMALL_DIT, lambda n: [normal(n, 1, 8, 8), integers(n, 1000), integers(n, 5)]),
     "dit-rgb": (
-        "dit",
+        "networks.dit",
         "DiT",
         SMALL_DIT | {"channels": 3, "patch": 2},
         lambda n: [normal(n, 3, 8, 8), integers(n, 1000), integers(n, 5)],
@@ -503,7 +504,7 @@ def test_a_dit_that_cannot_be(wrong):
 
 
 @pytest.mark.parametrize(
-    "name, make", [("gan", "adversarial"), ("dcgan", "adversarial"), ("dit", "denoising")]
+    "name, make", [("gan", "adversarial"), ("dcgan", "adversarial"), ("networks.dit", "denoising")]
 )
 def test_what_is_timed_is_the_same_under_both(name, make, torch):
     steps = [getattr(step_networks, make)(side(lib), module(name, lib), 3) for lib in (tinygen, torch)]

@@ -1,4 +1,4 @@
-"""The README's model tables are what `paper_tables write` makes of the measured rows."""
+"""The README's model tables are what `tables.papers write` makes of the measured rows."""
 
 import copy
 import json
@@ -6,22 +6,23 @@ from types import SimpleNamespace
 
 import pytest
 
-from tinygen.benchmarks import paper_tables
-from tinygen.benchmarks.finished_run import finished_run
-from tinygen.benchmarks.table_cells import minutes
+from tinygen.benchmarks.tables import papers
+from tinygen.benchmarks.tables.cells import minutes
+from tinygen.benchmarks.tables.finished_run import finished_run
 from tinygen.kernels.runtime import blas
-from tinygen.models import adversarial, classifier, gan
+from tinygen.models import classifier, gan
+from tinygen.models.adversarial import generator
 from tinygen.run.run import Run
 
 
 def test_the_readme_holds_the_tables_of_the_measured_rows():
-    if not paper_tables.README.exists():
+    if not papers.README.exists():
         pytest.skip("no checkout")
-    assert paper_tables.main(["check"]) == 0
+    assert papers.main(["check"]) == 0
 
 
 def image_row(*values):
-    keys = [key for key, _ in paper_tables.IMAGE_MEASURES.values()]
+    keys = [key for key, _ in papers.IMAGE_MEASURES.values()]
     runs = [{"seed": i, "minutes": 2.0 + i, "measures": dict.fromkeys(keys, v)} for i, v in enumerate(values)]
     row = {
         "command": "tinygen train gan",
@@ -34,7 +35,7 @@ def image_row(*values):
 
 
 def test_rows_of_several_seeds_show_mean_and_deviation_between_floor_and_ceiling():
-    text = paper_tables.images_table({"three": image_row(1.0, 2.0, 6.0), "one": image_row(0.5)})
+    text = papers.images_table({"three": image_row(1.0, 2.0, 6.0), "one": image_row(0.5)})
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "|" in line
     ]
@@ -54,12 +55,12 @@ def test_minutes_stand_beside_the_threads_that_they_were_trained_with():
     assert minutes(row) == "2.0 (1), 3.0 (2), 4.0 (1)"
     del row["runs"][2]["threads"]
     assert minutes(row) == "2.0 (1), 3.0 (2), 4.0 (2)"
-    assert " | 2.0 (1), 3.0 (2), 4.0 (2) | " in paper_tables.images_table({"row": row})
+    assert " | 2.0 (1), 3.0 (2), 4.0 (2) | " in papers.images_table({"row": row})
 
 
 def test_what_one_model_alone_is_measured_by_is_told_below_the_table():
     def sentences(*rows):
-        text = paper_tables.images_table({str(i): row for i, row in enumerate(rows)})
+        text = papers.images_table({str(i): row for i, row in enumerate(rows)})
         return text.split("the seeds.")[1].strip()
 
     assert sentences(image_row(1.0)) == ""
@@ -99,12 +100,12 @@ def test_when_an_inception_score_was_passed_is_read_from_the_run(tmp_path):
     )
     run.path("metrics.jsonl").write_text('{"step": 50, "seconds": 9.0, "loss": 1.0}\n' + text)
     expected = {"score": 8, "step": 200, "minutes": 2.0, "every": 100, "images": 5000}
-    assert paper_tables._passed(run, 8) == expected
-    assert paper_tables._passed(run, 9) == expected | {"score": 9, "step": None, "minutes": None}
+    assert papers._passed(run, 8) == expected
+    assert papers._passed(run, 9) == expected | {"score": 9, "step": None, "minutes": None}
 
 
 def test_rows_of_the_seeds_that_the_issue_asks_for():
-    rows = paper_tables.ROWS
+    rows = papers.ROWS
     assert {name for name in rows if rows[name].get("seeds") == 3 and rows[name]["table"] == "images"} == {
         *["gan-mnist-seed", "gan-mnist", "dcgan-mnist", "wgan-gp-mnist"]
     }
@@ -112,19 +113,15 @@ def test_rows_of_the_seeds_that_the_issue_asks_for():
 
 def test_added_runs_keep_their_own_threads_and_may_have_been_measured(tmp_path, monkeypatch):
     """Of three runs one recorded its threads, one was measured in training, and one is from before both."""
-    keys = [key for key, _ in paper_tables.IMAGE_MEASURES.values()]
+    keys = [key for key, _ in papers.IMAGE_MEASURES.values()]
     printed = {"model": "gan", "data": "glyphs", "step": 2, "images": 5} | dict.fromkeys(keys, 1.0)
-    monkeypatch.setattr(
-        paper_tables.subprocess, "run", lambda *a, **k: SimpleNamespace(stdout=json.dumps(printed))
-    )
-    monkeypatch.setattr(paper_tables, "_draw", lambda *a: None)
-    monkeypatch.setattr(paper_tables, "RESULTS", tmp_path / "models.json")
-    monkeypatch.setitem(
-        paper_tables.ROWS, "row", {"train": "gan --steps 2 --batch 8", "seeds": 3, "passes": 8}
-    )
-    monkeypatch.setattr(adversarial, "load_evaluator", lambda name: None)
-    monkeypatch.setattr(adversarial, "quick_measures", lambda *a: {"fd": 1.0, "inception_score": 8.5})
-    monkeypatch.setattr(adversarial, "MEASURED", 10)
+    monkeypatch.setattr(papers.subprocess, "run", lambda *a, **k: SimpleNamespace(stdout=json.dumps(printed)))
+    monkeypatch.setattr(papers, "_draw", lambda *a: None)
+    monkeypatch.setattr(papers, "RESULTS", tmp_path / "models.json")
+    monkeypatch.setitem(papers.ROWS, "row", {"train": "gan --steps 2 --batch 8", "seeds": 3, "passes": 8})
+    monkeypatch.setattr(generator, "load_evaluator", lambda name: None)
+    monkeypatch.setattr(generator, "quick_measures", lambda *a: {"fd": 1.0, "inception_score": 8.5})
+    monkeypatch.setattr(generator, "MEASURED", 10)
     folders = []
     for seed in range(3):
         config = gan.Config(steps=2, batch=8, seed=seed, measure_every=2 if seed == 1 else None)
@@ -136,7 +133,7 @@ def test_added_runs_keep_their_own_threads_and_may_have_been_measured(tmp_path, 
             del saved["versions"]["blas_threads"]
         (folder / "config.json").write_text(json.dumps(saved))
     monkeypatch.setattr(blas, "threads", lambda: 5)
-    row = paper_tables.row_of("row", folders)
+    row = papers.row_of("row", folders)
     assert (
         [run["threads"] for run in row["runs"][:2]]
         == [7, 5]
@@ -147,33 +144,31 @@ def test_added_runs_keep_their_own_threads_and_may_have_been_measured(tmp_path, 
 
 
 def test_a_row_may_be_evaluated_with_flags(tmp_path, monkeypatch):
-    keys = [key for key, _ in paper_tables.IMAGE_MEASURES.values()]
+    keys = [key for key, _ in papers.IMAGE_MEASURES.values()]
     printed = {"model": "gan", "data": "mnist", "step": 2, "images": 5} | dict.fromkeys(keys, 1.0)
-    asked, others = [], paper_tables.subprocess.run
+    asked, others = [], papers.subprocess.run
 
     def run(command, **given):
-        start, rest = command[: len(paper_tables.TINYGEN)], command[len(paper_tables.TINYGEN) :]
-        if start != paper_tables.TINYGEN:
+        start, rest = command[: len(papers.TINYGEN)], command[len(papers.TINYGEN) :]
+        if start != papers.TINYGEN:
             return others(command, **given)
         asked.append(rest)
         return SimpleNamespace(stdout=json.dumps(printed))
 
-    monkeypatch.setattr(paper_tables.subprocess, "run", run)
-    monkeypatch.setattr(paper_tables, "_draw", None)
-    monkeypatch.setitem(
-        paper_tables.ROWS, "row", {"train": "gan --steps 2 --batch 8", "evaluate": "--samples 900"}
-    )
+    monkeypatch.setattr(papers.subprocess, "run", run)
+    monkeypatch.setattr(papers, "_draw", None)
+    monkeypatch.setitem(papers.ROWS, "row", {"train": "gan --steps 2 --batch 8", "evaluate": "--samples 900"})
     config = gan.Config(steps=2, batch=8)
     folder = gan.train(config, Run.create("gan", config, tmp_path / "run")).folder
-    row = paper_tables.row_of("row", [folder])
+    row = papers.row_of("row", [folder])
     assert asked == [["eval", folder, "--samples", "900"]]
-    table = paper_tables.images_table({"row": row})
+    table = papers.images_table({"row": row})
     assert "| `tinygen train gan --steps 2 --batch 8`, `tinygen eval RUN --samples 900` | 1 |" in table
 
 
 def test_each_row_names_a_table_and_a_command():
-    for name, row in paper_tables.ROWS.items():
-        assert row.get("table", "models") in paper_tables.TABLES, name
+    for name, row in papers.ROWS.items():
+        assert row.get("table", "models") in papers.TABLES, name
         assert row["train"].split()[0] not in ("tinygen", "train"), name
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinygen.models import adversarial, noise_schedule
+from tinygen.models.adversarial import generator
+from tinygen.models.diffusion import schedule
 from tinygen.run import pictures
 from tinygen.run.pictures import GAP, LEAST, LINE, Sheet
 from tinygen.run.run import Run
@@ -118,7 +119,7 @@ def test_what_has_one_unit_shares_an_axis(figures):
     records = [
         {"step": s, "seconds": 0.1} | {name: 1.0 * i for i, name in enumerate(names)} for s in (100, 200)
     ]
-    pictures.curves(records, adversarial.UNITS | {"loss": "nats", "loss_g": "nats"})
+    pictures.curves(records, generator.UNITS | {"loss": "nats", "loss_g": "nats"})
     panels = drawn_lines(figures[0][0])
     assert [list(lines) for lines in panels.values()] == [names[i : i + 2] for i in range(0, 10, 2)]
     assert next(iter(panels)) == "nats" and list(panels)[-1] == "fd"
@@ -165,7 +166,7 @@ def test_the_curves_end_at_the_last_step(steps, tmp_path, figures):
 
 
 def test_no_curve_of_a_schedule_hides_another(figures):
-    noise_schedule.picture(noise_schedule.NoiseSchedule(noise_schedule.cosine(20)), 0.5)
+    schedule.picture(schedule.NoiseSchedule(schedule.cosine(20)), 0.5)
     axes = figures[0][0].axes
     assert len(axes) == 6 and all(
         len(a.lines) == 1 and a.get_xlabel() == "level t" and a.get_ylabel() for a in axes

@@ -10,7 +10,7 @@ import pytest
 import tinygen
 from tinygen import nn, optim
 from tinygen.autograd import grad
-from tinygen.benchmarks import profile_vae
+from tinygen.benchmarks.studies import profile_vae
 from tinygen.engine.backward import Node
 from tinygen.engine.memory import owner
 from tinygen.engine.primitive import primitive

@@ -254,11 +254,11 @@ def _explored(module):
     """How a model's `sample --walk` and the like are drawn: (run, n, **flags) -> pictures.Sheet."""
     if hasattr(module, "explored") or not hasattr(module, "latent_space"):
         return getattr(module, "explored", None)
-    from tinygen.models import latent
+    from tinygen.models.latent import walks
 
     def explored(run, n, **given):
         fixed = {"label": given.pop("label")} if "label" in given else {}
-        return latent.explored(module.latent_space(run, **fixed), n, **given)
+        return walks.explored(module.latent_space(run, **fixed), n, **given)
 
     return explored
 
@@ -273,12 +273,12 @@ def _eval(argv) -> int:
     run.device = _device(given.pop("device"))
     kind = "eval"
     if "attribute" in given:
-        from tinygen.models import latent
+        from tinygen.models.latent import walks
 
         kind = f"eval-{given['attribute']}"
         for name in given.keys() - {"attribute", "samples"}:
             raise FlagError(f"--{name.replace('_', '-')}: not with --attribute")
-        measures = _plain(latent.attribute_measures(module.latent_space(run), **given))
+        measures = _plain(walks.attribute_measures(module.latent_space(run), **given))
     else:
         measures = _plain(module.evaluate(run, **given))
     if missing := [name for name, value in measures.items() if value is None]:
@@ -301,9 +301,9 @@ def _flags_of(command, module):
     """The flags that `sample` or `eval` takes of a model's runs."""
     functions = [module.sample if command == "sample" else module.evaluate]
     if hasattr(module, "latent_space"):
-        from tinygen.models import latent
+        from tinygen.models.latent import walks
 
-        functions.append(latent.explored if command == "sample" else latent.attribute_measures)
+        functions.append(walks.explored if command == "sample" else walks.attribute_measures)
     if command == "sample" and hasattr(module, "explored"):
         functions.append(module.explored)
     found: dict = {}

@@ -7,7 +7,7 @@ take numpy arrays as well).  Addresses are not checked there: each lies in a who
 
 The points are 0, ±NEAR, ±FAR and ∞.  Lavin and Gray's are 0, ±1, ±2 and ∞; near c and 1/c with c about 0.6 the error is
 a third (Alam et al., "Winograd Convolution for Deep Neural Networks: Efficient Point Selection", arXiv 2201.10369;
-`python -m tinygen.benchmarks.winograd_error`).  Ours and their squares are exact in binary.
+`python -m tinygen.benchmarks.studies.winograd_error`).  Ours and their squares are exact in binary.
 """
 
 import numpy as np

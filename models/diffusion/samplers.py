@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from tinygen import cat, full
-from tinygen.models.noise_schedule import NoiseSchedule
+from tinygen.models.diffusion.schedule import NoiseSchedule
 from tinygen.run.flags import Checked, FlagError
 
 

@@ -6,7 +6,7 @@ Section 3.2 with adaLN-Zero blocks (figure 3): time and class set the shift, sca
 from __future__ import annotations
 
 from tinygen import arange, cat, nn
-from tinygen.models.embeddings import TimeEmbedding, sinusoidal_embedding
+from tinygen.models.networks.embeddings import TimeEmbedding, sinusoidal_embedding
 from tinygen.nn import functional as F
 
 

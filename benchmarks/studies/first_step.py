@@ -1,6 +1,6 @@
 """How soon a fresh process has taken its first training step: the seed VAE's, with everything compiled on disk already.
 
-python -m tinygen.benchmarks.first_step [--processes 7]
+python -m tinygen.benchmarks.studies.first_step [--processes 7]
 
 Each process is a new interpreter.  Seconds since its start, the medians of all: interpreter and `import tinygen`, the
 data (the embedded digits, drawn before and kept on disk), the network (numba's import is in it), the first step (the
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def fresh_process() -> list[float]:
     """-> the seconds that each of STAGES took in a process of its own"""
-    code = f"import tinygen.benchmarks.first_step as f; f.stages({time.time()!r})"
+    code = f"import tinygen.benchmarks.studies.first_step as f; f.stages({time.time()!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
@@ -51,7 +51,7 @@ def stages(started: float) -> None:
     """What one process does; prints seconds as JSON.  started: when it was asked for, by time.time()"""
     marks = [started, time.time()]  # tinygen is imported: this module is a part of it
     from tinygen import optim
-    from tinygen.benchmarks.profile_vae import step
+    from tinygen.benchmarks.studies.profile_vae import step
     from tinygen.data import load
     from tinygen.models import vae
     from tinygen.random import Generator

@@ -17,7 +17,7 @@ from tinygen import data, nn, no_grad, optim, random, tensor
 from tinygen.metrics import MetricError, features_and_logits, image_measures, load_evaluator, quick_measures
 from tinygen.metrics.frechet import expect_enough
 from tinygen.metrics.images import FEATURES
-from tinygen.models.latent import LatentSpace
+from tinygen.models.latent.walks import LatentSpace
 from tinygen.nn import functional as F
 from tinygen.run.flags import FlagError
 from tinygen.run.pictures import by_class
@@ -283,7 +283,7 @@ def decoded(net, z: np.ndarray, labels: np.ndarray | None = None, rows: int = 50
 
 
 def latent_space(run, generator) -> LatentSpace:
-    """The noise of a trained generator, to be explored; see models/latent.py."""
+    """The noise of a trained generator, to be explored; see models/latent/walks.py."""
     net = trained(run, generator)
 
     def draw(n: int, split: str, seed: int) -> np.ndarray:

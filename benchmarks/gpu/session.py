@@ -1,7 +1,7 @@
 """What is done on a machine with a GPU that is lent for minutes: tests, fragments, times, losses, training.
 
-python -m tinygen.benchmarks.gpu_session --out DIR [STEP ...] [--minutes 9.5] [--quick]
-python -m tinygen.benchmarks.gpu_session --merge DIR/bench.json MORE.json --out FILE.json
+python -m tinygen.benchmarks.gpu.session --out DIR [STEP ...] [--minutes 9.5] [--quick]
+python -m tinygen.benchmarks.gpu.session --merge DIR/bench.json MORE.json --out FILE.json
 
 Each step is a process of its own with a limit: one that hangs, or spoils the GPU for its process, costs the others
 nothing.  DIR/session.json and DIR/bench.json are written anew after every part, DIR/session.log grows: what is done is
@@ -124,7 +124,7 @@ def bench_family(family: str):
 def curves(session: Session) -> None:
     """The VAE's loss on both devices."""
     file = session.out / "curves.json"
-    session.run("curves", (*PYTHON, "tinygen.benchmarks.loss_curves", "--json", file), 180)
+    session.run("curves", (*PYTHON, "tinygen.benchmarks.gpu.loss_curves", "--json", file), 180)
 
 
 def models(session: Session) -> None:

@@ -1,6 +1,6 @@
 """Where a training step of the VAE spends its time: `tinygen.profile()` around models/vae.py's own step.
 
-python -m tinygen.benchmarks.profile_vae [--steps 20] [--repeat 10] [--rows 6] [-o profile.png]
+python -m tinygen.benchmarks.studies.profile_vae [--steps 20] [--repeat 10] [--rows 6] [-o profile.png]
 
 The quickest of the repetitions is shown: on a machine that does other things too, the one least disturbed.
 """

@@ -6,7 +6,7 @@ Blocks of convolutions at three resolutions; the way up sees all that the way do
 from __future__ import annotations
 
 from tinygen import cat, nn
-from tinygen.models.embeddings import TimeEmbedding
+from tinygen.models.networks.embeddings import TimeEmbedding
 from tinygen.nn import functional as F
 
 

@@ -1,6 +1,6 @@
 """The loss of every step of a short VAE training on the CPU and on the GPU, from one seed: how far apart are they?
 
-python -m tinygen.benchmarks.loss_curves [--steps 100] [--json FILE] [--devices cpu cuda]
+python -m tinygen.benchmarks.gpu.loss_curves [--steps 100] [--json FILE] [--devices cpu cuda]
 
 Both draw the same random numbers, so that they differ by the rounding of float32 sums in another order, which training
 lets grow slowly.

@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from tinygen import no_grad, tensor
-from tinygen.models import samplers
-from tinygen.models.latent import COLUMNS, PATHS, WAY
-from tinygen.models.noise_schedule import NoiseSchedule
-from tinygen.models.samplers import Sampling
+from tinygen.models.diffusion import samplers
+from tinygen.models.diffusion.samplers import Sampling
+from tinygen.models.diffusion.schedule import NoiseSchedule
+from tinygen.models.latent.walks import COLUMNS, PATHS, WAY
 from tinygen.random import Generator
 from tinygen.run.flags import FlagError
 from tinygen.run.pictures import Sheet

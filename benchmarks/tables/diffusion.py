@@ -1,8 +1,8 @@
 """What choices in a diffusion model do: short runs of ddpm that differ in one flag, measured alike, beside the papers.
 
-python -m tinygen.benchmarks.diffusion_table train base v     trains these runs in --runs (default runs/diffusion)
-python -m tinygen.benchmarks.diffusion_table measure base     measures what is not measured yet of these runs
-python -m tinygen.benchmarks.paper_tables write               writes README.md's tables from results/diffusion.json
+python -m tinygen.benchmarks.tables.diffusion train base v     trains these runs in --runs (default runs/diffusion)
+python -m tinygen.benchmarks.tables.diffusion measure base     measures what is not measured yet of these runs
+python -m tinygen.benchmarks.tables.papers write               writes README.md's tables from results/diffusion.json
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from tinygen.benchmarks.finished_run import finished_run
+from tinygen.benchmarks.tables.finished_run import finished_run
 
-RESULTS = Path(__file__).resolve().parent / "results" / "diffusion.json"
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "diffusion.json"
 STEPS, ETAS = (10, 20, 50, 100), (0.0, 0.5, 1.0)
 SAMPLES, LONG = 2048, (1000, 1000)  # images; steps and images of the column that is only measured once
 GUIDANCES = (0.0, 1.0, 2.0, 4.0)
@@ -86,7 +86,8 @@ def train(names: list[str], runs: Path) -> None:
 
 def measure(names: list[str], runs: Path, keys: list[str] | None = None) -> None:
     """Measure runs, and keep each figure at once: the next call goes on with what is missing."""
-    from tinygen.models import adversarial, ddpm
+    from tinygen.models import ddpm
+    from tinygen.models.adversarial import generator
     from tinygen.run.terminal import say
 
     for name in names:
@@ -101,7 +102,7 @@ def measure(names: list[str], runs: Path, keys: list[str] | None = None) -> None
                 continue
             say(f"{name}: {key}")
             draw, labels = partial(ddpm.sample, run, n, **flags), ddpm.classes_asked(run.config, n, None)
-            found = adversarial.measured(run, n, draw, None, None, labels)
+            found = generator.measured(run, n, draw, None, None, labels)
             found = {k: v for k, v in found.items() if not k.endswith(("_floor", "_ceiling"))}
             if key == "default":
                 found |= bound_of(run)
@@ -118,11 +119,12 @@ def _of_this_run(name: str, facts: dict) -> dict:
 def bound_of(run) -> dict:
     """The bound on the first test images, of the averaged network."""
     from tinygen.data import load
-    from tinygen.models import adversarial, ddpm
+    from tinygen.models import ddpm
+    from tinygen.models.adversarial import generator
 
     images = load(run.config.data, run.config.data_dir).test_images[:BOUND_IMAGES]
     net = ddpm.trained(run, "ema" if run.config.ema else "raw")
-    return ddpm.bound(net, run.config, images.reshape(-1, *adversarial.shape_of(run.config.data)))
+    return ddpm.bound(net, run.config, images.reshape(-1, *generator.shape_of(run.config.data)))
 
 
 def _results() -> dict:

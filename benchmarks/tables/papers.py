@@ -1,9 +1,9 @@
 """Train each model with its own command, measure it, and write the README's model tables from what was measured.
 
-python -m tinygen.benchmarks.paper_tables run vae-mnist       trains, measures, adds the row to results/models.json
-python -m tinygen.benchmarks.paper_tables add gan-mnist RUN   the same for runs that are trained, one for each seed
-python -m tinygen.benchmarks.paper_tables write               writes the tables in README.md from results/models.json
-python -m tinygen.benchmarks.paper_tables check               exit 1 if the README's tables are not what `write` writes
+python -m tinygen.benchmarks.tables.papers run vae-mnist       trains, measures, adds the row to results/models.json
+python -m tinygen.benchmarks.tables.papers add gan-mnist RUN   the same for runs that are trained, one for each seed
+python -m tinygen.benchmarks.tables.papers write               writes the tables in README.md from results/models.json
+python -m tinygen.benchmarks.tables.papers check               exit 1 if the README's tables are not what `write` writes
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen.benchmarks import diffusion_table, mode_table
-from tinygen.benchmarks.finished_run import finished_run
-from tinygen.benchmarks.table_cells import minutes, runs_of, spread
+from tinygen.benchmarks.tables import diffusion, modes
+from tinygen.benchmarks.tables.cells import minutes, runs_of, spread
+from tinygen.benchmarks.tables.finished_run import finished_run
 from tinygen.kernels.runtime import blas
 
-RESULTS = Path(__file__).resolve().parent / "results" / "models.json"
-README = Path(__file__).resolve().parents[1] / "README.md"
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "models.json"
+README = Path(__file__).resolve().parents[2] / "README.md"
 TINYGEN = [sys.executable, "-m", "tinygen"]
 NETWORKS = {"net", "generator", "discriminator", "critic"}  # what models track their networks as
 BUFFERS = {"running_mean", "running_var", "num_batches_tracked"}
@@ -65,7 +65,7 @@ ROWS = {
     "classifier-glyphs": dict(train="classifier", table="images"),
     "classifier-mnist": dict(train="classifier --data mnist", table="images"),
     "classifier-fashion-mnist": dict(train="classifier --data fashion-mnist --steps 6000", table="images"),
-    **mode_table.ROWS,
+    **modes.ROWS,
 }
 
 
@@ -117,7 +117,7 @@ def row_of(name: str, folders: list[Path]) -> dict:
 
 def _passed(run, score: float) -> dict:
     """When a run's inception score was first found above `score`; step and minutes are None if it never was."""
-    from tinygen.models.adversarial import MEASURED
+    from tinygen.models.adversarial.generator import MEASURED
 
     first = next((line for line in run.metrics() if line.get("inception_score", 0) > score), None)
     return {
@@ -312,7 +312,7 @@ def _machines(results: dict) -> str:
 
 
 # a row's `table` -> the function that writes its part of README.md, between <!-- KEY: ... --> and <!-- /KEY -->
-TABLES = {"models": likelihood_table, "images": images_table, "modes": mode_table.table}
+TABLES = {"models": likelihood_table, "images": images_table, "modes": modes.table}
 
 
 def written(readme: str, results: dict) -> str:
@@ -320,11 +320,11 @@ def written(readme: str, results: dict) -> str:
     for key, table in TABLES.items():
         rows = {name: row for name, row in results.items() if ROWS[name].get("table", "models") == key}
         readme = _replaced(readme, key, table(rows))
-    return _replaced(readme, "diffusion", diffusion_table.tables())
+    return _replaced(readme, "diffusion", diffusion.tables())
 
 
 def _replaced(readme: str, key: str, text: str) -> str:
-    begin, end = f"<!-- {key}: written by benchmarks/paper_tables.py -->", f"<!-- /{key} -->"
+    begin, end = f"<!-- {key}: written by benchmarks/tables/papers.py -->", f"<!-- /{key} -->"
     before, _, rest = readme.partition(begin)
     _, found, after = rest.partition(end)
     if not found:

@@ -1,15 +1,15 @@
 """Rows and table of modes: GAN and PacGAN on ring8 and grid25 over several seeds, beside the rows of PacGAN's table 1.
 
-python -m tinygen.benchmarks.paper_tables run ring8-pac2                   3 runs of 20,000 steps
-python -m tinygen.benchmarks.paper_tables run ring8-pac2-full              the paper's 10 runs of 400,000 steps
-python -m tinygen.benchmarks.paper_tables add ring8-pac2-full RUN RUN ...  the same, of runs trained one by one
+python -m tinygen.benchmarks.tables.papers run ring8-pac2                   3 runs of 20,000 steps
+python -m tinygen.benchmarks.tables.papers run ring8-pac2-full              the paper's 10 runs of 400,000 steps
+python -m tinygen.benchmarks.tables.papers add ring8-pac2-full RUN RUN ...  the same, of runs trained one by one
 """
 
 from __future__ import annotations
 
 import re
 
-from tinygen.benchmarks.table_cells import minutes, runs_of, spread
+from tinygen.benchmarks.tables.cells import minutes, runs_of, spread
 
 DATA = {"ring8": "8 modes on a ring", "grid25": "25 modes on a grid"}
 SOURCE = "Lin et al. 2018, arXiv 1712.04086, table 1: 10 runs of 400,000 steps, ± the standard error"

@@ -1,6 +1,6 @@
 """How far Winograd's convolutions are from float64, beside the direct loops' distance, as the channels grow.
 
-python -m tinygen.benchmarks.winograd_error [--channels 16 64 128 256 512 1024] [--images 8] [--size 14]
+python -m tinygen.benchmarks.studies.winograd_error [--channels 16 64 128 256 512 1024] [--images 8] [--size 14]
 
 Standard normal images, filters and gradients.  An error is the largest over all outputs, as a part of the largest
 output.  Then the choice of the points: the formulas alone, in numpy, on random tiles.

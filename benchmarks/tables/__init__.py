@@ -1,0 +1,1 @@
+"""The tables of models, written from what their commands measured."""

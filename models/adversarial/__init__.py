@@ -1,0 +1,1 @@
+"""What the GAN papers share."""

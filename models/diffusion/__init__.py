@@ -1,0 +1,1 @@
+"""What the diffusion papers share: schedules, samplers, pictures and the bound."""

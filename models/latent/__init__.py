@@ -1,0 +1,1 @@
+"""Walks and attributes in the space of z."""
