@@ -1,17 +1,20 @@
 """Before NumPy is loaded: one thread per worker, the data folder.  Then: what may be skipped."""
 
 import os
+import sys
+from pathlib import Path
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[_name] = os.environ.get("TINYGEN_TEST_THREADS", "1")  # pytest-xdist starts one worker per core
-
-from pathlib import Path  # noqa: E402
 
 _shared = Path(__file__).resolve().parents[2] / "shared" / "data"
 if _shared.is_dir():
     os.environ.setdefault("TINYGEN_DATA", str(_shared))
 
 import pytest  # noqa: E402
+
+# a room's tests may use helpers of another room's
+sys.path += [str(room) for room in sorted(Path(__file__).resolve().parent.iterdir()) if room.is_dir()]
 
 
 def pytest_configure(config):

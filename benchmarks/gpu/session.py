@@ -28,7 +28,11 @@ from tinygen.run.terminal import say
 
 PYTHON = sys.executable, "-m"
 PYTEST = *PYTHON, "pytest", "-q", "-ra", "-p", "no:cacheprovider", "--maxfail", "50"
-ENGINE = "tests/test_cuda_engine.py", "tests/test_cuda_devices.py", "tests/test_cuda_standin.py"
+ENGINE = (
+    "tests/cuda/test_cuda_engine.py",
+    "tests/cuda/test_cuda_devices.py",
+    "tests/cuda/test_cuda_standin.py",
+)
 FAMILIES = {  # groups of cases that share a process
     "matmul": ("matmul",),
     "conv": ("conv2d", "conv_transpose2d"),
@@ -103,7 +107,7 @@ def tests(session: Session) -> None:
 
 def fragments(session: Session) -> None:
     """Which number lies in which register of which lane: kernels/runtime/include/tensor_core.cuh on the card."""
-    session.run("fragments", (*PYTEST, "-n", "0", "-m", "gpu", "tests/test_tensor_core.py"), 90)
+    session.run("fragments", (*PYTEST, "-n", "0", "-m", "gpu", "tests/cuda/test_tensor_core.py"), 90)
 
 
 def bench_family(family: str):

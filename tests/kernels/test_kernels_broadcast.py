@@ -1,0 +1,161 @@
+"""Sums and products of two arrays, sums over the middle of an array, products in blocks of columns: on all threads."""
+
+import numpy as np
+import pytest
+from support.bounds import pass_with_bounds_checked
+
+from tinygen import kernels
+from tinygen.kernels.elementwise import reference as elementwise
+from tinygen.kernels.matmul.reference import _column_blocks
+from tinygen.kernels.reduce import reference as reduce
+from tinygen.kernels.runtime.dispatch import trace
+
+BOTH = ["float32", "float64"]
+PAIRS = [  # shapes of two operands that the loops take whatever their size
+    ((7,), (7,)), ((1, 1), (1, 1)), ((3, 5, 17), (3, 5, 17)), ((5, 17), (17,)), ((5, 17), (1, 17)),
+    ((3, 5, 17), (3, 1, 17)), ((3, 1, 17), (3, 5, 17)), ((3, 5, 17), (5, 17)), ((2, 3, 5, 31), (2, 1, 1, 31)),
+    ((17,), (5, 17)), ((2, 3, 4, 16), (2, 3, 1, 16)), ((1009, 97), (97,)), ((2, 3, 5, 4), (2, 1, 5, 4)),
+]  # fmt: skip
+OTHERS = [  # and those that they do not
+    ((5, 17), (5, 1)), ((3, 5, 7), (3, 1, 7)), ((5, 1), (1, 17)), ((3, 1, 5, 17), (1, 3, 5, 17)), ((5, 17), ()),
+    ((2, 3, 5, 17), (1, 3, 1, 17)),
+]  # fmt: skip
+
+
+def numbers(seed, *shape, dtype="float32"):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", BOTH)
+@pytest.mark.parametrize("one, two", PAIRS, ids=str)
+def test_threads_of_add_and_multiply(one, two, dtype):
+    x, other = numbers(0, *one, dtype=dtype), numbers(1, *two, dtype=dtype)
+    for name, expected in ("add", x + other), ("multiply", x * other):
+        with kernels.use(**{name: "threads"}):
+            found = getattr(kernels, name)(x, other)
+            out = np.full_like(expected, np.nan)
+            assert getattr(kernels, name)(x, other, out=out) is out
+        for y in (found, out):
+            assert y.shape == expected.shape and y.dtype == expected.dtype
+            assert y.tobytes() == expected.tobytes(), name
+    if one == np.broadcast_shapes(one, two):
+        with kernels.use(add="threads"):
+            assert (kernels.add(x, other, out=x) == numbers(0, *one, dtype=dtype) + other).all()  # in place
+
+
+@pytest.mark.parametrize("one, two", OTHERS, ids=str)
+def test_other_broadcasts_are_refused(one, two):
+    assert elementwise._rows(numbers(0, *one), numbers(1, *two)) is None
+
+
+def chosen(call, *args, **options):
+    with trace() as calls:
+        call(*args, **options)
+    return calls[0][1]
+
+
+def test_which_operands_go_to_the_threads():
+    x = numbers(0, 64, 49, 96)
+    fits = [x, x[:, :1].copy(), x[0], x[0, 0]]
+    assert all(chosen(kernels.add, *pair) == "threads" for y in fits for pair in ((x, y), (y, x)))
+    strided, wide = x[::2], x.astype(np.float64)
+    for pair in (
+        (x, x[:, :, :1]), (strided, strided), (x.T, x.T), (x, x[:, :1]), (x[:9], x[:9]), (x, wide),
+        (x.astype(np.float16), x.astype(np.float16)), (x.astype(int), x.astype(int)), (x, x[:1, :1, :1]),
+        (x, np.float32(2)), (np.zeros((0, 4), np.float32), np.zeros(4, np.float32)),
+        (x, np.broadcast_to(x[:1], x.shape)),
+    ):  # fmt: skip
+        for kernel, expected in (kernels.add, np.add), (kernels.multiply, np.multiply):
+            assert chosen(kernel, *pair) == "reference"
+            np.testing.assert_array_equal(kernel(*pair), expected(*pair))
+    assert chosen(kernels.add, x, x, out=x.copy()) == "threads"
+    assert chosen(kernels.add, x, x, out=np.empty((96, 49, 64), np.float32).T) == "reference"
+
+
+@pytest.mark.parametrize("name", ["add", "multiply"])
+def test_odd_numbers(name):
+    odd = np.array([0, -0.0, np.inf, -np.inf, np.nan, 1, 3e38, 1e-40] * 3, np.float32)
+    x = np.repeat(odd, len(odd)).reshape(len(odd), len(odd))
+    with kernels.use(**{name: "threads"}):
+        found = getattr(kernels, name)(x, odd)
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(found, getattr(np, name)(x, odd))
+
+
+# sums
+
+
+@pytest.mark.parametrize("dtype", BOTH)
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 16), (3, 128, 17), (3, 129, 31), (1, 3001, 16), (67, 5, 97), (1, 0, 16)]
+)
+def test_sums_over_the_middle(shape, dtype):
+    x = numbers(0, *shape, dtype=dtype)
+    found, again = (reduce._sum_of_middle(x, shape) for _ in range(2))
+    exact = x.astype(np.float64).sum(1)
+    assert found.dtype == x.dtype and found.tobytes() == again.tobytes()
+    assert np.abs(found.reshape(exact.shape) - exact).max() <= 60 * np.finfo(dtype).eps * (
+        1 + np.sqrt(shape[1])
+    )
+
+
+@pytest.mark.parametrize("dtype", BOTH)
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_sums_by_shape(dtype, keepdims):
+    x = numbers(0, 31, 7, 13, 32, dtype=dtype)
+    assert x.size > reduce.LONG
+    taken = {(0,): 1, (1,): 1, (2,): 1, (0, 1): 1, (1, 2): 1, (0, 1, 2): 1}
+    for dims in [*taken, (3,), (2, 3), (0, 2), (0, 1, 2, 3), ()]:
+        for y in (x, x.transpose(1, 0, 2, 3)):
+            fits = reduce._middle(y, dims) is not None
+            assert fits == (dims in taken and y is x)
+            found = kernels.sum(y, dims, keepdims)
+            expected = y.sum(axis=dims, keepdims=keepdims)
+            assert found.shape == expected.shape and found.dtype == y.dtype
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-3)
+    assert kernels.sum(x, (1, 0)).shape == (13, 32)
+    assert kernels.sum(np.ones((9000, 16), np.int64), (0,)).tolist() == [9000] * 16
+
+
+def test_long_columns_are_stay_accurate():
+    x = np.full((10**6, 16), 0.1, np.float32)
+    assert reduce._middle(x, (0,)) == (1, 10**6, 16)
+    assert np.abs(kernels.sum(x, (0,)) / 1e5 - 1).max() < 1e-5
+
+
+# products in blocks of columns
+
+
+@pytest.mark.parametrize("dtype", BOTH)
+@pytest.mark.parametrize(
+    "m, k, n", [(97, 509, 97), (257, 64, 783), (784, 7, 1024), (96, 600, 103), (300, 64, 1100)]
+)
+def test_products_in_blocks(m, k, n, dtype):
+    wide, tall = numbers(0, k, 2 * m, dtype=dtype), numbers(1, n, 2 * k, dtype=dtype)
+    for x in (wide[:, :m].T, wide[:, :m].T.copy(), wide[:, ::2].T):
+        for w in (tall[:, :k].T, tall[:, :k].T.copy(), tall[:, ::2].T):
+            assert _column_blocks(x, w) > 1 or m * n * k < 1 << 22
+            with kernels.use(matmul="column_blocks"):
+                y, again = kernels.matmul(x, w), kernels.matmul(x, w)
+            assert y.dtype == dtype and y.flags.c_contiguous and y.tobytes() == again.tobytes()
+            exact = x.astype(np.float64) @ w.astype(np.float64)
+            assert np.abs(y - exact).max() <= 20 * np.finfo(dtype).eps * k**0.5 * 4
+
+
+def test_which_products_are_cut():
+    def blocks(m, k, n, dtype=np.float32):
+        x, w = np.zeros((m, k), dtype), np.zeros((k, n), dtype)
+        assert (chosen(kernels.matmul, x, w) == "column_blocks") == (_column_blocks(x, w) > 1)
+        return _column_blocks(x, w)
+
+    assert [blocks(784, 64, n) for n in (512, 784, 1024)] == [1, 2, 2]
+    assert [blocks(256, 64, n) for n in (255, 256, 512, 784)] == [1, 2, 3, 4]
+    assert [blocks(96, 3136, n) for n in (95, 96, 384)] == [1, 2, 1]
+    assert blocks(64, 784, 512) == blocks(784, 1, 1024) == blocks(0, 5, 7) == blocks(784, 0, 1024) == 1
+    assert blocks(784, 64, 1024, np.float16) == 1
+    with pytest.raises(ValueError):
+        kernels.matmul(np.ones((784, 64), np.float32), np.ones((65, 1024), np.float32))
+
+
+def test_with_bounds_checked(tmp_path):
+    pass_with_bounds_checked(__file__, tmp_path)

@@ -1,0 +1,110 @@
+"""A GPU for tests: the real one through cupy where there is one, else the stand-in (tests/support/standins/cupy)."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+
+STANDINS = Path(__file__).resolve().parent / "standins"
+
+
+def real() -> bool:
+    """Whether tinygen could use a GPU of this machine."""
+    from tinygen.kernels.runtime import cuda_device
+
+    try:
+        return cuda_device.architecture() >= cuda_device.OLDEST
+    except cuda_device.CudaError:
+        return False
+
+
+@contextlib.contextmanager
+def stand_in(launches: bool = False):
+    """The stand-in as `cupy`; afterwards all is as it was before, and nothing knows of a GPU.
+
+    launches: variants in CUDA C++ are launched, on the CPU (`kernels/hostcuda`), instead of left out.
+    """
+    from tinygen.engine import devices
+
+    names = [name for name in sys.modules if name.split(".")[0] in ("cupy", "cupyx")]
+    hidden = {name: sys.modules.pop(name) for name in names}
+    used, devices.in_use = devices.in_use, False
+    _forget()
+    sys.path.insert(0, str(STANDINS))
+    try:
+        import cupy
+
+        assert Path(cupy.__file__).is_relative_to(STANDINS)
+        with _launches_on_the_host() if launches else _without_launches():
+            devices.checked("cuda")  # tests make arrays on it themselves
+            yield cupy
+    finally:
+        sys.path.remove(str(STANDINS))
+        for name in [name for name in sys.modules if name.split(".")[0] in ("cupy", "cupyx")]:
+            del sys.modules[name]
+        sys.modules.update(hidden)
+        devices.in_use = used
+        _forget()
+
+
+@contextlib.contextmanager
+def _without_launches():
+    """Kernels without the variants that a real GPU would have to run."""
+    from tinygen.kernels.runtime.dispatch import _registry, load_gpu_variants
+
+    load_gpu_variants()
+    ladders = {kernel: kernel.ladder for kernel in _registry.values()}
+    for kernel, ladder in ladders.items():
+        on_arrays = [v for v in ladder["cuda"] if not getattr(v[1], "on", None)]
+        kernel.ladder = {**ladder, "cuda": on_arrays}
+    try:
+        yield
+    finally:
+        for kernel, ladder in ladders.items():
+            kernel.ladder = ladder
+
+
+@contextlib.contextmanager
+def _launches_on_the_host():
+    """What a launch takes for kernels of the GPU are hostcuda's, on the memory behind the stand-in's arrays."""
+    from tinygen.kernels.runtime.cuda_source import CudaSource
+
+    class Function:
+        max_dynamic_shared_size_bytes = 48 << 10
+
+        def __init__(self, source, kernel: str) -> None:
+            self.source, self.kernel = source, kernel
+
+        def __call__(self, grid, block, values, *, shared_mem) -> None:
+            values = [getattr(value, "_host", value) for value in values]
+            self.source._launch_on_host(self.kernel, grid, block, values, shared=shared_mem)
+
+    before, CudaSource._function = CudaSource._function, lambda source, arch, kernel: Function(source, kernel)
+    try:
+        yield
+    finally:
+        CudaSource._function = before
+
+
+def _forget() -> None:
+    """What was found out about the driver and the card."""
+    from tinygen.kernels.runtime import cuda_device
+
+    cuda_device.driver.cache_clear()
+    cuda_device._architecture.cache_clear()
+
+
+@contextlib.contextmanager
+def gpu():
+    """cupy: the real one where there is a GPU."""
+    from tinygen.engine import devices
+
+    if real():
+        import cupy
+
+        devices.checked("cuda")
+        yield cupy
+    else:
+        with stand_in() as cupy:
+            yield cupy
