@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 
 from tinygen.run.folder import RunError, read_config
-from tinygen.run.run import Run
+from tinygen.run.training import Run
 
 
 def open_run(folder) -> Run:

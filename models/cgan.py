@@ -21,7 +21,7 @@ from tinygen.models.adversarial.generator import LOSSES, Watch, noise, real_batc
 from tinygen.models.latent.walks import LatentSpace
 from tinygen.nn import functional as F
 from tinygen.run.flags import Checked, FlagError
-from tinygen.run.run import Run
+from tinygen.run.training import Run
 
 CLASSES = 10
 

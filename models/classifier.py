@@ -21,7 +21,7 @@ from tinygen.metrics.evaluator import WEIGHTS, Evaluator, features_and_logits, i
 from tinygen.nn import functional as F
 from tinygen.run import checkpoint
 from tinygen.run.flags import Checked
-from tinygen.run.run import Run, read_config
+from tinygen.run.training import Run, read_config
 
 
 @dataclass(frozen=True)

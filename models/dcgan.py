@@ -19,7 +19,7 @@ from tinygen import manual_seed, nn
 from tinygen.models import gan
 from tinygen.models.adversarial import generator as adversarial
 from tinygen.run.flags import Checked
-from tinygen.run.run import Run
+from tinygen.run.training import Run
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,8 @@ from tinygen.random import Generator
 from tinygen.run.flags import Checked, FlagError, make_config
 from tinygen.run.pictures import Sheet, by_class, gif
 from tinygen.run.progress import progress
-from tinygen.run.run import Run
 from tinygen.run.terminal import say
+from tinygen.run.training import Run
 
 CLASSES = 10
 TERMS = 4  # steps of the bound that each test image is measured on

@@ -23,7 +23,7 @@ from tinygen import manual_seed, nn, optim, random
 from tinygen.models.adversarial import generator as adversarial
 from tinygen.models.adversarial.generator import LOSSES, Watch, noise, packed, real_batch
 from tinygen.run.flags import Checked
-from tinygen.run.run import Run
+from tinygen.run.training import Run
 
 PIXELS = 784
 RECIPES = {

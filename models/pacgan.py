@@ -24,7 +24,7 @@ from tinygen.nn import init
 from tinygen.random import Generator as Random
 from tinygen.run import pictures as draw
 from tinygen.run.flags import Checked
-from tinygen.run.run import Run
+from tinygen.run.training import Run
 
 LATENT = 2
 DATA_SIZE = 100_000  # points of the training set, and packs of them

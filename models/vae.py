@@ -26,8 +26,8 @@ from tinygen.nn import functional as F
 from tinygen.random import Generator
 from tinygen.run.flags import Checked
 from tinygen.run.progress import progress
-from tinygen.run.run import Run
 from tinygen.run.terminal import say
+from tinygen.run.training import Run
 
 PIXELS = 784
 UNITS = {"loss": "-ELBO, nats", "reconstruction": "-log p(x|z), nats", "kl": "KL, nats"}  # an image

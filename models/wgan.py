@@ -19,7 +19,7 @@ from tinygen.models import dcgan, gan
 from tinygen.models.adversarial import generator as adversarial
 from tinygen.models.adversarial.generator import LOSSES, Watch, noise, real_batch
 from tinygen.run.flags import Checked
-from tinygen.run.run import Run
+from tinygen.run.training import Run
 
 
 @dataclass(frozen=True)

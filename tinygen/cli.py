@@ -161,7 +161,7 @@ def _subject(command, what, known, argv):
 
 
 def _train(argv) -> int:
-    from tinygen.run.run import Run, newest, read_config
+    from tinygen.run.training import Run, newest, read_config
 
     name = _subject("train", "MODEL", f"models: {', '.join(models()) or 'none'}", argv)
     module = _module(name)
@@ -264,7 +264,7 @@ def _explored(module):
 
 
 def _eval(argv) -> int:
-    from tinygen.run.run import as_json
+    from tinygen.run.training import as_json
 
     run, module = _open("eval", argv)
     parser = _parser("eval", argv[0], f"Measure a run of {run.model}.")
@@ -344,7 +344,7 @@ def _help_of_all(command):
 
 def _open(command, argv):
     """The run named by the first word, and its model's module."""
-    from tinygen.run.run import Run, read_config
+    from tinygen.run.training import Run, read_config
 
     if argv and argv[0] in ("-h", "--help"):
         _help_of_all(command)

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from tinygen.models import vae
-from tinygen.run.run import Run
+from tinygen.run.training import Run
 
 
 def losses(device: str, config: vae.Config) -> list[float]:

@@ -14,7 +14,7 @@ def finished_run(folder: Path, train: str):
     """
     from tinygen.cli import Parser
     from tinygen.run.flags import add_flags, flags_of, make_config, to_json
-    from tinygen.run.run import Run
+    from tinygen.run.training import Run
 
     model, *flags = shlex.split(train)
     module = importlib.import_module(f"tinygen.models.{model.replace('-', '_')}")

@@ -132,7 +132,7 @@ def _passed(run, score: float) -> dict:
 def _draw(model: str, folder: Path, picture: Path) -> None:
     """A strip of 60 samples of a run whose model draws images; of toys, the samples over training."""
     from tinygen.run import pictures
-    from tinygen.run.run import Run
+    from tinygen.run.training import Run
 
     module = importlib.import_module(f"tinygen.models.{model.replace('-', '_')}")
     if not hasattr(module, "sample"):

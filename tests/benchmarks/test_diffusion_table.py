@@ -14,7 +14,7 @@ from tinygen.models.adversarial import generator
 from tinygen.models.diffusion import samplers
 from tinygen.models.diffusion.samplers import Sampling
 from tinygen.run.flags import add_flags, flags_of, make_config
-from tinygen.run.run import Run
+from tinygen.run.training import Run
 
 FIGURES = {"fd": 2.0, "kid": 0.1, "inception_score": 9.0, "precision": 0.8, "recall": 0.9, "accuracy": 0.95}
 FIGURES |= {"bits_per_dim": 1.5, "bits_per_dim_se": 0.01, "prior_kl": 1e-5, "steps_bits": 1.3}

@@ -6,7 +6,7 @@ from tinygen.benchmarks.tables import modes as mode_table
 from tinygen.benchmarks.tables import papers
 from tinygen.kernels.runtime import blas
 from tinygen.models import pacgan
-from tinygen.run.run import Run
+from tinygen.run.training import Run
 
 
 def row(*modes, steps=20_000):

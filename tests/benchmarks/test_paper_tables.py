@@ -12,7 +12,7 @@ from tinygen.benchmarks.tables.finished_run import finished_run
 from tinygen.kernels.runtime import blas
 from tinygen.models import classifier, gan
 from tinygen.models.adversarial import generator
-from tinygen.run.run import Run
+from tinygen.run.training import Run
 
 
 def test_the_readme_holds_the_tables_of_the_measured_rows():

@@ -490,7 +490,7 @@ DRIVER = """
 import contextlib, json, sys
 from gpu import gpu
 from tinygen import cli
-from tinygen.run.run import Run
+from tinygen.run.training import Run
 
 log, losses = Run.log, []
 

@@ -16,7 +16,7 @@ from tinygen.metrics.evaluator import WEIGHTS, Evaluator, features_and_logits, l
 from tinygen.metrics.frechet import frechet_distance
 from tinygen.models import classifier
 from tinygen.run import checkpoint
-from tinygen.run.run import Run
+from tinygen.run.training import Run
 
 ACCURACY = {"glyphs": 0.999, "mnist": 0.993, "fashion-mnist": 0.92}
 NAMES = (

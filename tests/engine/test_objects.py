@@ -11,7 +11,7 @@ import tinygen as tg
 from tinygen import data, kernels, nn, optim, random
 from tinygen.nn import functional as F
 from tinygen.optim import lr_scheduler
-from tinygen.run.run import Run, RunError
+from tinygen.run.training import Run, RunError
 
 CLASSES = {  # of what is handed out, by module
     "tinygen": "Tensor device profile",
@@ -19,7 +19,7 @@ CLASSES = {  # of what is handed out, by module
     "tinygen.engine.grad_mode": "_SetRecording set_grad_enabled",
     "tinygen.kernels.runtime.dispatch": "Kernel",
     "tinygen.random": "Generator Stream",
-    "tinygen.run.run": "Run",
+    "tinygen.run.training": "Run",
     "tinygen.data": "Dataset",
     "tinygen.engine.primitive": "Primitive",
     "tinygen.ops.reduce": "ValuesIndices",

@@ -14,11 +14,11 @@ from tinygen import cli, kernels, ops
 from tinygen.engine import backward
 from tinygen.engine.primitive import primitive
 from tinygen.explain import explain, explain_operation, find
+from tinygen.explain.demo import run
+from tinygen.explain.drawing import Layout
 from tinygen.explain.examples import EXAMPLES, example_of
 from tinygen.explain.graph import dot, graph_of, names_of, result_of, run_program
 from tinygen.explain.names import OPERATORS, entries
-from tinygen.explain.picture import Layout
-from tinygen.explain.run import run
 from tinygen.explain.source import ROOT, plain, row, statement_comment
 
 PROGRAMS = Path(__file__).parent / "fake_programs"
@@ -56,7 +56,7 @@ def test_every_operation(name, monkeypatch):
 
     It fails for a new operation without an example, and says where to add it.
     """
-    monkeypatch.setattr("tinygen.explain.run.SEEDS", 1)
+    monkeypatch.setattr("tinygen.explain.demo.SEEDS", 1)
     entry = ENTRIES[name]
     explanation = explain_operation(name)
     text = explanation.text()

@@ -19,7 +19,7 @@ from tinygen.models.diffusion import denoising
 from tinygen.models.diffusion.samplers import Sampling
 from tinygen.run import checkpoint
 from tinygen.run.flags import FlagError, flags_of_function, make_config
-from tinygen.run.run import Run
+from tinygen.run.training import Run
 
 SMALL = dict(steps=4, batch=8, width=8, noise_levels=30, pictures_every=100, checkpoint_every=100)
 SMALL |= dict(schedule="linear", predict="eps")  # the paper's

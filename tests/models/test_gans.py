@@ -22,7 +22,7 @@ from tinygen.models.adversarial import generator as adversarial
 from tinygen.models.adversarial.generator import LOSSES, Watch
 from tinygen.run import checkpoint
 from tinygen.run.flags import FlagError, make_config
-from tinygen.run.run import Run, RunError
+from tinygen.run.training import Run, RunError
 
 MODELS = ["gan", "dcgan", "wgan", "wgan_gp", "cgan"]
 BY_RATIO = ["minimax", "non_saturating", "least_squares", "hinge"]

@@ -10,7 +10,7 @@ from tinygen.metrics import MetricError
 from tinygen.models import cgan, gan, pacgan, vae
 from tinygen.models.latent import walks
 from tinygen.models.latent.walks import LatentSpace
-from tinygen.run.run import Run
+from tinygen.run.training import Run
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from tinygen.models import pacgan
 from tinygen.models.pacgan import Config
 from tinygen.random import Generator as Random
 from tinygen.run import checkpoint, pictures
-from tinygen.run.run import Run
+from tinygen.run.training import Run
 
 
 def test_the_toys_are_pacgans():

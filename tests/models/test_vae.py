@@ -219,7 +219,7 @@ def command(*args, **options):
 
 
 def test_train_sample_evaluate_from_python(tmp_path):
-    from tinygen.run.run import Run
+    from tinygen.run.training import Run
 
     config = vae.Config(steps=40, batch=20, latent=2, pictures_every=40)
     run = vae.train(config, Run.create("vae", config, tmp_path / "run"))

@@ -11,7 +11,7 @@ from tinygen.models.adversarial import generator
 from tinygen.models.diffusion import schedule
 from tinygen.run import pictures
 from tinygen.run.pictures import GAP, LEAST, LINE, Sheet
-from tinygen.run.run import Run
+from tinygen.run.training import Run
 
 
 @pytest.mark.parametrize("shape", [(64, 28, 28), (64, 3, 32, 32), (1, 28, 28), (8, 1, 28, 28), (900, 28, 28)])

@@ -17,7 +17,7 @@ from tinygen.run import checkpoint, pictures
 from tinygen.run.checkpoint import CheckpointError
 from tinygen.run.flags import FlagError, make_config
 from tinygen.run.folder import newest
-from tinygen.run.run import NonFiniteLoss, Run, RunError, Stopped
+from tinygen.run.training import NonFiniteLoss, Run, RunError, Stopped
 
 FAKES = str(Path(__file__).parent / "fake_models")
 PROGRAM = f"import sys, tinygen.models as m; m.__path__[:] = [{FAKES!r}]; from tinygen.cli import main; "

@@ -14,7 +14,7 @@ import pytest
 import tinygen.models
 from tinygen import cli
 from tinygen.run import checkpoint, pictures
-from tinygen.run.run import Run
+from tinygen.run.training import Run
 
 FAKES = str(Path(__file__).parent / "fake_models")
 PROGRAM = f"import sys, tinygen.models as m; m.__path__[:] = [{FAKES!r}]; from tinygen.cli import main; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tinygen.run import checkpoint
-from tinygen.run.run import Run
+from tinygen.run.training import Run
 
 
 def require_same_bits(module, name: str, config, folder, stop: int, monkeypatch) -> dict:

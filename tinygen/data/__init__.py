@@ -1,8 +1,8 @@
 """Datasets by name, checked before use; batches and binarization as functions of (seed, step)."""
 
 from tinygen.data.batches import batch_indices, binarize, epoch_order
+from tinygen.data.data_error import DataError
 from tinygen.data.datasets import DATASETS, Dataset, load
-from tinygen.data.errors import DataError
 from tinygen.data.fetch import cache_dir
 from tinygen.data.toys import TOYS, toy, toy_centers
 

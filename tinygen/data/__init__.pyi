@@ -3,10 +3,10 @@
 from tinygen.data.batches import batch_indices as batch_indices
 from tinygen.data.batches import binarize as binarize
 from tinygen.data.batches import epoch_order as epoch_order
+from tinygen.data.data_error import DataError as DataError
 from tinygen.data.datasets import DATASETS as DATASETS
 from tinygen.data.datasets import Dataset as Dataset
 from tinygen.data.datasets import load as load
-from tinygen.data.errors import DataError as DataError
 from tinygen.data.fetch import cache_dir as cache_dir
 from tinygen.data.toys import TOYS as TOYS
 from tinygen.data.toys import toy as toy

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from tinygen.data.errors import DataError
+from tinygen.data.data_error import DataError
 from tinygen.random import Generator, Stream
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygen.data import fetch
-from tinygen.data.errors import DataError
+from tinygen.data.data_error import DataError
 from tinygen.data.idx import MOST_ITEMS, opened
 
 SHAPE = (3, 32, 32)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygen.data import cifar, fetch, glyphs, idx
-from tinygen.data.errors import DataError
+from tinygen.data.data_error import DataError
 from tinygen.run import files
 from tinygen.run.imports import whole
 from tinygen.run.terminal import say

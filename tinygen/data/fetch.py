@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tinygen.data.errors import DataError
+from tinygen.data.data_error import DataError
 from tinygen.run import files
 from tinygen.run.progress import Progress
 

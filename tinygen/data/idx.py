@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen.data.errors import DataError
+from tinygen.data.data_error import DataError
 
 SIDE = 28
 MOST_ITEMS = 1_000_000  # above the largest MNIST-like set (EMNIST, 814,255): bounds what a gzip bomb can fill

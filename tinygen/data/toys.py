@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen.data.errors import DataError
+from tinygen.data.data_error import DataError
 from tinygen.random import Stream
 
 TOYS = {

@@ -34,7 +34,7 @@ def list_names() -> int:
 
 def explain_graph(path: str, of: str | None, out: str | None, traceback: bool) -> int:
     """The graph of a program's result: DOT on stdout, or a file in .dot, .png or .svg."""
-    from tinygen.explain import graph, picture
+    from tinygen.explain import drawing, graph
 
     kind = _kind(out)
     try:
@@ -48,7 +48,7 @@ def explain_graph(path: str, of: str | None, out: str | None, traceback: bool) -
     if out is None:
         print(graph.dot(found), end="")
         return 0
-    data = graph.dot(found).encode() if kind == "dot" else picture.draw(found, kind)
+    data = graph.dot(found).encode() if kind == "dot" else drawing.draw(found, kind)
     replace_file(out, [data])
     print(visible(out))
     return 0

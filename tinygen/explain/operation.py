@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from tinygen import kernels
 from tinygen.engine.primitive import Primitive
 from tinygen.explain import source
+from tinygen.explain.demo import Check, Run, check, run
+from tinygen.explain.derivatives import derivatives
 from tinygen.explain.examples import EXAMPLES, Example, example_of
 from tinygen.explain.names import Entry, entries, find, function_of, is_public
 from tinygen.explain.page import Page
-from tinygen.explain.rows import derivatives
-from tinygen.explain.run import Check, Run, check, run
 from tinygen.kernels.runtime.dispatch import Kernel, _registry, load_gpu_variants
 
 

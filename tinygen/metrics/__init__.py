@@ -1,8 +1,8 @@
 """Numbers that say how good a generative model is."""
 
-from tinygen.metrics.errors import MetricError
 from tinygen.metrics.evaluator import features_and_logits, load_evaluator
 from tinygen.metrics.images import image_measures, quick_measures
 from tinygen.metrics.likelihood import bits_per_dim, importance_sampled_nll, mean_and_error
+from tinygen.metrics.metric_error import MetricError
 from tinygen.metrics.modes import mode_measures
 from tinygen.ops.likelihood import bernoulli_log_likelihood

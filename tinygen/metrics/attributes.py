@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen.metrics.errors import MetricError
+from tinygen.metrics.metric_error import MetricError
 
 LEAST_INK = 5.0  # of full pixels; with less there is no stroke to measure
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygen import nn, no_grad, tensor
-from tinygen.metrics.errors import MetricError
+from tinygen.metrics.metric_error import MetricError
 from tinygen.run import checkpoint
 from tinygen.run.progress import progress
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen.metrics.errors import MetricError
+from tinygen.metrics.metric_error import MetricError
 
 IMAGES_PER_FEATURE = 7  # fewer, and the covariances' sampling error is much of the distance
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from tinygen.data import load
 from tinygen.metrics.classes import class_histogram_kl, inception_score, top_probability
-from tinygen.metrics.errors import MetricError
 from tinygen.metrics.evaluator import (
     FEATURES,
     WEIGHTS,
@@ -25,6 +24,7 @@ from tinygen.metrics.evaluator import (
 )
 from tinygen.metrics.frechet import expect_enough, frechet_distance
 from tinygen.metrics.kid import kernel_distance
+from tinygen.metrics.metric_error import MetricError
 from tinygen.metrics.neighbours import memorisation, precision_recall_density_coverage
 from tinygen.run.terminal import say
 

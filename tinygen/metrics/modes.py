@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen.metrics.errors import MetricError
+from tinygen.metrics.metric_error import MetricError
 
 NEAR = 3  # standard deviations from a centre within which a sample counts
 

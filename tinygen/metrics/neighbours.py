@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen.metrics.errors import MetricError
+from tinygen.metrics.metric_error import MetricError
 from tinygen.run.progress import progress
 
 ELEMENTS = 5_000_000  # of a block of the distance matrix: 40 MB

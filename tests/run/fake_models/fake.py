@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygen import random
 from tinygen.run.flags import Checked
-from tinygen.run.run import Run
+from tinygen.run.training import Run
 
 
 @dataclass(frozen=True)
