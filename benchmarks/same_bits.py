@@ -141,8 +141,8 @@ def different_checkpoints(this: Path, other: Path) -> tuple[str, list[str]]:
         if (x.dtype, x.shape) != (y.dtype, y.shape):
             found.append(f"{name}: {x.dtype} {x.shape}, other {y.dtype} {y.shape}")
         elif x.tobytes() != y.tobytes():
-            places = np.flatnonzero(x.reshape(-1) != y.reshape(-1))
-            found.append(f"{name}: {len(places)} of {x.size} elements")
+            bits = [np.frombuffer(array.tobytes(), f"V{array.itemsize}") for array in (x, y)]
+            found.append(f"{name}: {np.count_nonzero(bits[0] != bits[1])} of {x.size} elements")
     for name in sorted(a_meta.keys() | b_meta.keys()):
         if a_meta.get(name) != b_meta.get(name):
             found.append(f"metadata: {name}")
