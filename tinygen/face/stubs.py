@@ -125,7 +125,7 @@ def stubs() -> dict[Path, str]:
     }
 
 
-REEXPORTS = ("nn", "nn/utils", "optim", "data", "metrics")
+REEXPORTS = ("nn", "nn/utils", "optim", "optim/lr_scheduler", "data", "metrics")
 
 
 def reexports(source: Path) -> str:

@@ -1,4 +1,4 @@
-"""Exponential moving average of parameters, used for sampling and evaluation."""
+"""An exponential moving average of the parameters, used for sampling and evaluation."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from tinygen.engine.tensor import Tensor, as_tensor
 
 
 class EMA:
-    """average <- d average + (1 - d) parameter, d = min(decay, (1 + n) / (10 + n)) at update n with `warmup`.
+    """average <- d average + (1 - d) parameter
 
-    The warm-up keeps the average from remembering the random start.
+    d = decay; with `warmup`, d = min(decay, (1 + n) / (10 + n)) at update n, so that the random initial weights do not
+    linger in the average.
     """
 
     def __init__(self, module, decay: float = 0.9999, warmup: bool = True) -> None:
@@ -22,7 +23,7 @@ class EMA:
         return f"EMA of {len(self.average)} parameters of {type(self.module).__name__} ({options})"
 
     def update(self) -> None:
-        """Take in the parameters as they are now."""
+        """Add the current parameters to the average."""
         n = self.updates = self.updates + 1
         d = min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
         for name, p in self.module.named_parameters():
@@ -32,7 +33,7 @@ class EMA:
 
     @contextmanager
     def applied(self):
-        """Inside the block the module computes with the averaged parameters."""
+        """A `with` block in which the module has the averaged parameters."""
         kept = {name: p._data.copy() for name, p in self.module.named_parameters()}
         try:
             for name, p in self.module.named_parameters():

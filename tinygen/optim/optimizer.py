@@ -1,4 +1,4 @@
-"""The base of every optimiser: parameter groups, state, and what a step does around the update."""
+"""The base class of the optimizers: parameter groups, state, and the part of a step that all of them share."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from tinygen.engine.dtypes import ShapeError
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.creation import full_like
 
-# how PyTorch computes a step, not what: one way exists here
+# PyTorch's choices of implementation for a step: there is only one here
 _WAYS = ("foreach", "fused", "capturable", "differentiable")
-# what a group may hold beside the options: schedules and readers put it there
+# keys that a group may hold besides the options: set by schedules and by callers
 _BESIDE = {"params", "param_names", "initial_lr", "name"}
 
 
 class Optimizer:
-    """Base: parameter groups (each with its own options) and the state of each parameter.
+    """Base class: parameter groups, each with its own options, and the state of each parameter.
 
-    `state` maps a parameter to its moments; `param_groups` is a list of dicts with "params" and the options.
+    `param_groups` is a list of dicts with "params" and the options; `state` maps a parameter to its moments.
     """
 
-    moments: tuple = ()  # the names in a parameter's state
-    optional_moments: tuple = ()  # those an option switches on
+    moments: tuple = ()  # the keys of a parameter's state
+    optional_moments: tuple = ()  # keys that only some options add
 
     def __init__(self, params, defaults: dict) -> None:
         self.defaults, self.state, self.param_groups = defaults, defaultdict(dict), []
@@ -40,16 +40,16 @@ class Optimizer:
             self.add_param_group(group)
 
     def add_param_group(self, param_group: dict) -> None:
-        """Add {"params": [...], option: value, ...}; options left out take the optimiser's defaults.
+        """Add {"params": [...], option: value, ...}; missing options take the optimizer's defaults.
 
-        The parameters may come with names, as `named_parameters` gives them.
+        The parameters may be (name, parameter) pairs, as from `named_parameters`.
         """
         name = type(self).__name__
         if not isinstance(param_group, dict):
             raise TypeError(f"{name}: found a {type(param_group).__name__}, expected a dict as group")
         params = param_group["params"]
         if isinstance(params, set):
-            raise TypeError(f"{name}: found a set, expected parameters in an order")
+            raise TypeError(f"{name}: found a set, expected an ordered collection of parameters")
         params = [params] if isinstance(params, Tensor) else list(params)
         group = {**self.defaults, **param_group}
         names = [p[0] for p in params if isinstance(p, tuple)]
@@ -65,7 +65,7 @@ class Optimizer:
         unknown = [option for option in group if option not in self.defaults and option not in _BESIDE]
         if unknown:
             raise ValueError(
-                f"{name}: found option {unknown[0]!r} in a group, expected some of {', '.join(self.defaults)}"
+                f"{name}: found option {unknown[0]!r} in a group, expected one of {', '.join(self.defaults)}"
             )
         _check(name, group)
         names = group.get("param_names")
@@ -78,13 +78,13 @@ class Optimizer:
             if not isinstance(p, Tensor):
                 raise TypeError(f"{name}: found a {type(p).__name__}, expected Tensors")
             if not p.is_leaf:
-                raise ValueError(f"{name}: cannot optimise a Tensor that is not a leaf; shape {p.shape}")
+                raise ValueError(f"{name}: cannot optimize a Tensor that is not a leaf; shape {p.shape}")
             if p in known:
-                raise ValueError(f"{name}: a parameter of shape {p.shape} is there twice")
+                raise ValueError(f"{name}: a parameter of shape {p.shape} occurs twice")
             known.add(p)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients (or set them to zero)."""
+        """Drop the gradients, or set them to zero."""
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
@@ -96,9 +96,7 @@ class Optimizer:
         if closure is not None:
             with grad_mode.enable_grad():
                 loss = closure()
-        with np.errstate(
-            all="ignore"
-        ):  # what overflows is inf or nan without a warning, as in every operation
+        with np.errstate(all="ignore"):  # overflow gives inf or nan without a warning, as in every operation
             for group in self.param_groups:
                 every = [p for p in group["params"] if p.grad is not None]
                 for params in _by_device(every):
@@ -109,7 +107,7 @@ class Optimizer:
         return loss
 
     def _step(self, group: dict, params: list[Tensor]) -> None:
-        """Update parameters of one device."""
+        """Update parameters that are all on one device."""
         for p in params:
             if p.grad._data.shape != p._data.shape:
                 raise ShapeError(f"step: found a gradient {p.grad.shape} of a parameter {p.shape}")
@@ -119,12 +117,12 @@ class Optimizer:
             self._update_all(group, params, gradients)
 
     def _update_all(self, group: dict, params: list[Tensor], gradients: list[np.ndarray]) -> None:
-        """Update all parameters of a group in place along their gradients."""
+        """Update all parameters of a group in place from their gradients."""
         for p, g in zip(params, gradients):
             self._update(group, p, g, self.state[p])
 
     def _update(self, group: dict, p: Tensor, g: np.ndarray, state: dict) -> None:
-        """Update `p` in place along the gradient `g`; `state` is this parameter's."""
+        """Update `p` in place from its gradient `g`; `state` is the state of this parameter."""
         raise NotImplementedError
 
     def state_dict(self) -> dict:
@@ -136,7 +134,7 @@ class Optimizer:
         }
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Take over options and moments; the groups must have as many parameters, of the same shapes."""
+        """Load options and moments; the groups must hold as many parameters as here, of the same shapes."""
         groups = state_dict["param_groups"]
         found, expected = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
         if found != expected:
@@ -168,23 +166,23 @@ class Optimizer:
 
 
 def _by_device(params: list[Tensor]) -> list[list[Tensor]]:
-    """Parameters of each device together: a kernel takes arrays of one."""
+    """The parameters grouped by device: a kernel takes arrays of one device."""
     if not devices.in_use:
         return [params]
     return [[p for p in params if p.is_cuda == there] for there in {p.is_cuda for p in params}]
 
 
 def moment(state: dict, name: str, p: Tensor, value: float = 0.0) -> np.ndarray:
-    """The array of a moment, which starts as `value` everywhere."""
+    """The array of a moment, filled with `value` at first."""
     if name not in state:
         state[name] = full_like(p, value).detach()
-    elif devices.in_use:  # the parameter may have moved
+    elif devices.in_use:  # the parameter may have changed device
         state[name] = state[name].to(p.device)
     return state[name]._data
 
 
 def _copied(name: str, value, p: Tensor):
-    """A moment as a Tensor of its own in the parameter's dtype; the number of steps as a number."""
+    """A copy of a moment as a Tensor of the parameter's dtype; the step count as an int."""
     array = value._data if isinstance(value, Tensor) else np.asarray(value)
     if name == "step":
         return int(array)
@@ -194,12 +192,12 @@ def _copied(name: str, value, p: Tensor):
 
 
 def _check(name: str, options: dict) -> None:
-    """Refuse negative rates and factors, and the ways of computing that do not exist here."""
+    """Reject negative rates and factors, and PyTorch's choices of implementation that do not exist here."""
     for option in _WAYS:
         if options.get(option):
             raise NotImplementedError(
                 f"{name}: {option}={options[option]!r} is not supported; leave it out: a step is one pass over each "
-                "parameter, out of the graph"
+                "parameter, outside the graph"
             )
     for option in options.keys() - {*_WAYS, *_BESIDE, "betas", "dampening"}:
         value = options[option]

@@ -1,17 +1,15 @@
-"""Learning-rate schedules: names, numbers and state as in torch.optim.lr_scheduler."""
+"""Schedules that set the rate as a function of the epoch."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 
-from tinygen.face.calls import absent as _absent
-from tinygen.optim.optimizer import Optimizer
-from tinygen.optim.schedule import ChainedScheduler, LRScheduler, SequentialLR  # noqa: F401
+from tinygen.optim.lr_scheduler.base import LRScheduler
 
 
 class LambdaLR(LRScheduler):
-    """The initial rate times lr_lambda(epoch), whatever the rate is now; one function for all groups or one each."""
+    """The initial rate times lr_lambda(epoch), whatever the current rate is; lr_lambda for all groups, or one each."""
 
     def __init__(self, optimizer, lr_lambda, last_epoch: int = -1) -> None:
         groups = len(optimizer.param_groups)
@@ -30,7 +28,7 @@ class LambdaLR(LRScheduler):
         self._set(self.get_lr())
 
     def state_dict(self) -> dict:
-        """Without functions; of callable objects the attributes."""
+        """Functions are left out; of callable objects the attributes are kept."""
         kept = [dict(vars(f)) if not _is_function(f) else None for f in self.lr_lambdas]
         return {**super().state_dict(), "lr_lambdas": kept}
 
@@ -46,7 +44,7 @@ def _is_function(f) -> bool:
 
 
 class MultiplicativeLR(LambdaLR):
-    """The rate so far times lr_lambda(epoch), from epoch 1 on."""
+    """The current rate times lr_lambda(epoch), from epoch 1 on."""
 
     def get_lr(self):
         rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -68,7 +66,7 @@ class StepLR(LRScheduler):
 
 
 class MultiStepLR(LRScheduler):
-    """Times `gamma` at each of the `milestones`; twice at one that is there twice."""
+    """Times `gamma` at each of the `milestones`; twice at one that is listed twice."""
 
     def __init__(self, optimizer, milestones, gamma: float = 0.1, last_epoch: int = -1) -> None:
         self.milestones, self.gamma = Counter(milestones), gamma
@@ -95,7 +93,7 @@ class ConstantLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """From start_factor to end_factor times the initial rate over `total_iters` epochs: a warm-up."""
+    """A warm-up: from start_factor to end_factor times the initial rate over `total_iters` epochs."""
 
     def __init__(
         self,
@@ -172,7 +170,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         return [self.eta_min + (base - self.eta_min) * scale for base in self.base_lrs]
 
     def step(self, epoch: float | None = None) -> None:
-        """The next epoch's rates, or those of any epoch, also a fractional one."""
+        """Set the rates of the next epoch, or of any given one, which may be fractional."""
         if epoch is not None or self._is_initial:
             self._place(self.last_epoch + 1 if epoch is None else epoch)
         else:
@@ -182,7 +180,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self._set(self.get_lr())
 
     def _place(self, epoch: float) -> None:
-        """Find the restart before `epoch`, the epochs since and the length of this one."""
+        """Find the last restart before `epoch`: the epochs since then, and the length of the current cycle."""
         if epoch < 0:
             raise ValueError(f"CosineAnnealingWarmRestarts: found epoch {epoch}, expected at least 0")
         self.last_epoch, self.T_cur, self.T_i = math.floor(epoch), epoch, self.T_0
@@ -196,108 +194,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self._set(self.get_lr())
 
 
-class ReduceLROnPlateau(LRScheduler):
-    """Times `factor` when the metric given to `step` has not improved for more than `patience` epochs.
-
-    Improved is better than the best by `threshold`: a share of |best| ("rel"), or that much ("abs").  (Of a negative
-    best PyTorch takes the share with the wrong sign: there a slightly worse metric counts as improved.)
-    """
-
-    takes_metric = True
-
-    def __init__(
-        self,
-        optimizer,
-        mode: str = "min",
-        factor: float = 0.1,
-        patience: int = 10,
-        threshold: float = 1e-4,
-        threshold_mode: str = "rel",
-        cooldown: int = 0,
-        min_lr=0,
-        eps: float = 1e-8,
-    ) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"ReduceLROnPlateau: found a {type(optimizer).__name__}, expected an Optimizer")
-        if not factor < 1:
-            raise ValueError(f"ReduceLROnPlateau: found factor {factor}, expected one below 1")
-        for name, value, known in (
-            ("mode", mode, ("min", "max")),
-            ("threshold_mode", threshold_mode, ("rel", "abs")),
-        ):
-            if value not in known:
-                raise ValueError(
-                    f"ReduceLROnPlateau: found {name} {value!r}, expected {known[0]!r} or {known[1]!r}"
-                )
-        rates = [group["lr"] for group in optimizer.param_groups]
-        self.min_lrs = list(min_lr) if isinstance(min_lr, (list, tuple)) else [min_lr] * len(rates)
-        if len(self.min_lrs) != len(rates):
-            raise ValueError(
-                f"ReduceLROnPlateau: found {len(self.min_lrs)} min_lr, expected {len(rates)}: one per group"
-            )
-        self.default_min_lr = None if isinstance(min_lr, (list, tuple)) else min_lr
-        self.optimizer, self.mode, self.factor, self.patience = optimizer, mode, factor, patience
-        self.threshold, self.threshold_mode, self.cooldown, self.eps = (
-            threshold,
-            threshold_mode,
-            cooldown,
-            eps,
-        )
-        self.best = self.mode_worse = math.inf if mode == "min" else -math.inf
-        self.last_epoch = self.cooldown_counter = self.num_bad_epochs = 0
-        self._last_lr = rates
-
-    def step(self, metrics, epoch: int | None = None) -> None:
-        """Compare this epoch's metric (a number or a Tensor of one element) with the best so far."""
-        if epoch is not None:
-            raise NotImplementedError(
-                "ReduceLROnPlateau: step(metrics, epoch) is not supported; leave epoch out"
-            )
-        current = float(metrics)
-        self.last_epoch += 1
-        if self._is_better(current):
-            self.best, self.num_bad_epochs = current, 0
-        else:
-            self.num_bad_epochs += 1
-        if self.in_cooldown:
-            self.cooldown_counter -= 1
-            self.num_bad_epochs = 0
-        if self.num_bad_epochs > self.patience:
-            self._reduce()
-            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
-        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
-
-    @property
-    def in_cooldown(self) -> bool:
-        return self.cooldown_counter > 0
-
-    def _is_better(self, current: float) -> bool:
-        sign = 1 if self.mode == "max" else -1
-        if math.isinf(self.best):
-            return sign * current > sign * self.best
-        if self.threshold_mode == "rel":
-            share = math.copysign(self.threshold, sign * self.best)  # of |best|
-            return sign * current > sign * self.best * (1 + share)
-        return sign * current > sign * self.best + self.threshold
-
-    def _reduce(self) -> None:
-        groups = self.optimizer.param_groups
-        if len(groups) != len(self.min_lrs):
-            if self.default_min_lr is None:
-                raise RuntimeError(
-                    f"ReduceLROnPlateau: found {len(groups)} parameter groups, expected {len(self.min_lrs)} as min_lr"
-                )
-            self.min_lrs = [self.default_min_lr] * len(groups)
-        for group, least in zip(groups, self.min_lrs):
-            rate = max(group["lr"] * self.factor, least)
-            if group["lr"] - rate > self.eps:
-                group["lr"] = rate
-
-
 def _expect_epochs(schedule: LRScheduler, **counts: int) -> None:
     for name, count in counts.items():
         if not count > 0:
             raise ValueError(f"{type(schedule).__name__}: found {name}={count}, expected at least one epoch")
-
-
-__getattr__ = _absent("tinygen.optim.lr_scheduler", globals())

@@ -1,4 +1,4 @@
-"""SGD, Adam, AdamW, RMSprop, Adagrad, Adadelta.  Options, parameter groups and state as in torch.optim."""
+"""The update rules: SGD, Adam, AdamW, RMSprop, Adagrad, Adadelta.  Options, groups and state as in torch.optim."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Steps scaled by running moments of the gradient; `weight_decay` adds to the gradient  (arXiv 1412.6980).
+    """Steps scaled by running moments of the gradient; `weight_decay` is added to the gradient  (arXiv 1412.6980).
 
     `amsgrad` divides by the largest second moment so far  (arXiv 1904.09237).
     """
@@ -103,7 +103,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with the weight decay applied to the parameter itself  (arXiv 1711.05101)."""
+    """Adam with decoupled weight decay, applied to the parameter itself  (arXiv 1711.05101)."""
 
     def __init__(
         self,
@@ -126,12 +126,12 @@ class AdamW(Adam):
 
     def load_state_dict(self, state_dict) -> None:
         super().load_state_dict(state_dict)
-        for group in self.param_groups:  # also where the state is one of Adam
+        for group in self.param_groups:  # even if the state comes from Adam
             group["decoupled_weight_decay"] = True
 
 
 class RMSprop(Optimizer):
-    """Steps divided by the root of the gradient's running mean square  (Hinton, Coursera lecture 6e).
+    """Steps divided by the gradient's running root mean square  (Hinton, Coursera lecture 6e).
 
     `centered` subtracts the square of its running mean  (Graves, arXiv 1308.0850).
     """
@@ -193,7 +193,7 @@ class Adagrad(Optimizer):
                 self._start(p)
 
     def _start(self, p):
-        """As in PyTorch the default decides, not the group's option."""
+        """The initial sum.  As in PyTorch it is the optimizer's default, not the group's option."""
         start = self.defaults["initial_accumulator_value"]
         return moment(self.state[p], "sum", p, start), self.state[p].setdefault("step", 0)
 
@@ -205,7 +205,7 @@ class Adagrad(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """Adagrad with running means, in units of the parameter: it needs no rate of its own  (arXiv 1212.5701)."""
+    """Adagrad with running means, its steps in units of the parameter: it needs no learning rate  (arXiv 1212.5701)."""
 
     moments = ("step", "square_avg", "acc_delta")
 
