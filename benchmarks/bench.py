@@ -2,7 +2,7 @@
 on the same GPU.
 
 A result is compared before it is timed; a case that is wrong is not timed, and the command fails.  What it prints can
-be written as JSON, from which benchmarks/report.py writes the README's table and the roofline plot.
+be written as JSON, from which benchmarks/report.py writes the tables and the roofline plot.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Tables and a plot from what `tinygen bench --json` wrote.
 
-python -m tinygen.benchmarks.report write     README.md's section and results/roofline-*.png from results/*.json
-python -m tinygen.benchmarks.report check     exit 1 if the README's section is not what `write` writes
+python -m tinygen.benchmarks.report write     the tables of benchmarks/README.md and README.md, results/roofline-*.png
+python -m tinygen.benchmarks.report check     exit 1 if the pages do not say what `write` writes
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import json
 import re
 from pathlib import Path
 
+from tinygen.benchmarks import pages
+
 RESULTS = Path(__file__).resolve().parent / "results"
-README = Path(__file__).resolve().parents[1] / "README.md"
 MODELS = "models.json"  # of benchmarks/tables/papers.py
 NO_GPU = "On a GPU: none was measured yet; `tinygen bench --device cuda` does."
-BEGIN, END = "<!-- bench: written by benchmarks/report.py -->", "<!-- /bench -->"
+WRITER = "benchmarks/report.py"
 
 
 def results() -> list[dict]:
@@ -146,7 +147,7 @@ def aligned(rows: list[list[str]]) -> str:
 
 
 def markdown(rows: list[list[str]]) -> str:
-    """Rows as a table of a README; columns without a value are left out."""
+    """Rows as a table of a page; columns without a value are left out."""
     keep = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
     lines = ["| " + " | ".join(row[i] for i in keep) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(keep), *lines[1:]])
@@ -202,7 +203,7 @@ def _failures(result: dict) -> list[str]:
 
 
 def section(measured: list[dict]) -> str:
-    """The README's section."""
+    """The tables of benchmarks/README.md."""
     if not measured:
         return "Not measured yet on a machine that had nothing else to do."
     parts = []
@@ -210,7 +211,7 @@ def section(measured: list[dict]) -> str:
         parts += [markdown(rows) for rows in (step_rows(result), kernel_rows(result)) if len(rows) > 1]
         parts.append(f"Medians, sides in turns. {conditions(result)}")
         if under_the_roof(result):
-            parts.append(f"![operations under the measured roof](benchmarks/results/{plot_name(result)})")
+            parts.append(f"![operations under the measured roof](results/{plot_name(result)})")
     note = (
         "ratio: tinygen's time over PyTorch eager's, below 1 is faster; of minima in brackets. Peaks: tinygen's / "
         "PyTorch's. Of the roof: the time that the measured roofline allows for this work, over the time taken; above "
@@ -230,13 +231,25 @@ def plot_name(result: dict) -> str:
     return f"roofline-{re.sub('[^a-z0-9]+', '-', where)}.png"
 
 
-def written(readme: str, measured: list[dict]) -> str:
-    """The README with the part between its two markers replaced."""
-    before, _, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise SystemExit(f"README.md: found no {BEGIN} … {END}")
-    return f"{before}{BEGIN}\n{section(measured)}\n{END}{after}"
+def steps(measured: list[dict]) -> str:
+    """The README's table: training steps on the CPU beside PyTorch."""
+    result = next((r for r in measured if not device(r) and any(case["step"] for case in r["cases"])), None)
+    if result is None:
+        return "Not measured yet on a machine that had nothing else to do."
+    head, *rows = (row[:4] for row in step_rows(result))
+    machine = result["machine"]
+    where = f"{machine['cpu']}, {machine['threads']} threads, PyTorch {result['versions']['torch']}"
+    note = "Milliseconds per training step, medians; a ratio below 1 is faster than PyTorch (of minima in brackets)."
+    return f"{markdown([head, *rows])}\n\n{note}\n{where}."
+
+
+def written(measured: list[dict]) -> dict[Path, str]:
+    """The pages with their tables replaced."""
+    tables = {pages.SPEED: ("bench", section), pages.README: ("steps", steps)}
+    return {
+        path: pages.replaced(path.read_text(encoding="utf-8"), key, WRITER, table(measured))
+        for path, (key, table) in tables.items()
+    }
 
 
 def draw_roofline(result: dict, path: Path) -> None:
@@ -280,12 +293,17 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("action", choices=("write", "check"))
     arguments = parser.parse_args(argv)
-    if not README.exists():
-        parser.error("run this from a checkout (pip install -e .): the README is not installed")
-    readme, measured = README.read_text(encoding="utf-8"), results()
+    if not pages.README.exists():
+        parser.error("run this from a checkout (pip install -e .): the pages are not installed")
+    measured = results()
+    for path, text in written(measured).items():
+        if arguments.action == "write":
+            path.write_text(text, encoding="utf-8")
+        elif text != path.read_text(encoding="utf-8"):
+            print(f"{path} does not say what was measured: python -m tinygen.benchmarks.report write")
+            return 1
     if arguments.action == "check":
-        return 0 if written(readme, measured) == readme else 1
-    README.write_text(written(readme, measured), encoding="utf-8")
+        return 0
     for result in filter(under_the_roof, measured):
         draw_roofline(result, RESULTS / plot_name(result))
     return 0

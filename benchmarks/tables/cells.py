@@ -1,4 +1,4 @@
-"""Cells that the README's model tables share: a value over several runs, and how long those took.
+"""Cells that the tables of models share: a value over several runs, and how long those took.
 
 A row of models.json holds the figures of its first run itself, and of all runs under `runs` where there are several.
 """

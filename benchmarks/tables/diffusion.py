@@ -2,7 +2,7 @@
 
 python -m tinygen.benchmarks.tables.diffusion train base v     trains these runs in --runs (default runs/diffusion)
 python -m tinygen.benchmarks.tables.diffusion measure base     measures what is not measured yet of these runs
-python -m tinygen.benchmarks.tables.papers write               writes README.md's tables from results/diffusion.json
+python -m tinygen.benchmarks.tables.papers write               writes the tables of models/README.md
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _in_order(results: dict) -> dict:
 
 
 def tables(results: dict | None = None) -> str:
-    """All that is measured, for the README.  results: run -> row of diffusion.json"""
+    """All that is measured, for models/README.md.  results: run -> row of diffusion.json"""
     results = _results() if results is None else results
     parts = [steps_table(results), choices_table(results), guidance_table(results), averages(results)]
     return "\n\n".join(part for part in parts if part) or "Not measured yet."

@@ -36,7 +36,7 @@ ROWS = {f"{data}-pac{m}": _row(data, m, 20_000, 3) for data, m in PAPER} | {
 
 
 def table(results: dict) -> str:
-    """The README's table; rows of 20,000 steps are shown before they are run.  results: name -> row of models.json"""
+    """The table of modes; rows of 20,000 steps are shown before they are run.  results: name -> row of models.json"""
     lines = [
         "| data | packing | steps | seeds | modes | high quality | reverse KL | minutes a run (BLAS threads) "
         "| paper: modes | high quality | reverse KL |",

@@ -1,9 +1,9 @@
-"""Train each model with its own command, measure it, and write the README's model tables from what was measured.
+"""Train each model with its own command, measure it, and write the tables of models from what was measured.
 
 python -m tinygen.benchmarks.tables.papers run vae-mnist       trains, measures, adds the row to results/models.json
 python -m tinygen.benchmarks.tables.papers add gan-mnist RUN   the same for runs that are trained, one for each seed
-python -m tinygen.benchmarks.tables.papers write               writes the tables in README.md from results/models.json
-python -m tinygen.benchmarks.tables.papers check               exit 1 if the README's tables are not what `write` writes
+python -m tinygen.benchmarks.tables.papers write               writes the tables in models/README.md and README.md
+python -m tinygen.benchmarks.tables.papers check               exit 1 if the pages do not say what `write` writes
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from pathlib import Path
 
 import numpy as np
 
+from tinygen.benchmarks import pages
 from tinygen.benchmarks.tables import diffusion, modes
 from tinygen.benchmarks.tables.cells import minutes, runs_of, spread
 from tinygen.benchmarks.tables.finished_run import finished_run
 from tinygen.kernels.runtime import blas
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "models.json"
-README = Path(__file__).resolve().parents[2] / "README.md"
+WRITER = "benchmarks/tables/papers.py"
 TINYGEN = [sys.executable, "-m", "tinygen"]
 NETWORKS = {"net", "generator", "discriminator", "critic"}  # what models track their networks as
 BUFFERS = {"running_mean", "running_var", "num_batches_tracked"}
@@ -311,25 +312,52 @@ def _machines(results: dict) -> str:
     )
 
 
-# a row's `table` -> the function that writes its part of README.md, between <!-- KEY: ... --> and <!-- /KEY -->
+# a row's `table` -> the function that writes its part of models/README.md
 TABLES = {"models": likelihood_table, "images": images_table, "modes": modes.table}
+SHORT = {  # rows of the README's table: the measure that is shown, and what it is called
+    "vae-mnist-iwae-250": ("nll", "NLL {} nats; paper {paper}"),
+    "gan-mnist": ("fd", "FD {}"),
+    "dcgan-mnist": ("fd", "FD {}"),
+    "wgan-gp-mnist": ("fd", "FD {}"),
+    "cgan-mnist": ("fd", "FD {}"),
+    "ring8-pac2": ("modes", "{} of 8 modes; paper " + modes.PAPER["ring8", 2][0]),
+    "ddpm-mnist-long-eta-1": ("fd", "FD {}"),
+}
 
 
-def written(readme: str, results: dict) -> str:
-    """The README with the part between each table's two markers replaced."""
+def short_table(results: dict) -> str:
+    """The README's table: a row for a paper, with its one number."""
+    lines = ["| model | command | minutes (threads) | measured |", "|---|---|---:|---|"]
+    for name, (measure, shown) in SHORT.items():
+        if name not in results:
+            continue
+        row, paper = results[name], ROWS[name].get("paper") or {}
+        form = {"fd": ".2f", "nll": ".2f", "modes": ".1f"}[measure]
+        value = spread([run["measures"][measure] for run in runs_of(row)], form)
+        number = shown.format(value, paper=paper.get(measure, ""))
+        command = f"`{row['command']}`"
+        if row["eval"] != "tinygen eval RUN":
+            command += f", `{row['eval'].removeprefix('tinygen ')}`"
+        lines.append(f"| {row['model']} | {command} | {minutes(row)} | {number} |")
+    floor = next(row["measures"]["fd_floor"] for row in results.values() if "fd_floor" in row["measures"])
+    note = (
+        f"FD: Fréchet distance of 10,000 images on our own classifier's features; the test set has {floor:.2f}. It is "
+        "not the FID.\nMean ± standard deviation over seeds where a row has several."
+    )
+    return "\n".join([*lines, "", note])
+
+
+def written(results: dict) -> dict[Path, str]:
+    """The pages with their tables replaced."""
+    gallery, readme = (path.read_text(encoding="utf-8") for path in (pages.GALLERY, pages.README))
     for key, table in TABLES.items():
         rows = {name: row for name, row in results.items() if ROWS[name].get("table", "models") == key}
-        readme = _replaced(readme, key, table(rows))
-    return _replaced(readme, "diffusion", diffusion.tables())
-
-
-def _replaced(readme: str, key: str, text: str) -> str:
-    begin, end = f"<!-- {key}: written by benchmarks/tables/papers.py -->", f"<!-- /{key} -->"
-    before, _, rest = readme.partition(begin)
-    _, found, after = rest.partition(end)
-    if not found:
-        raise SystemExit(f"README.md: found no {begin} … {end}")
-    return f"{before}{begin}\n{text}\n{end}{after}"
+        gallery = pages.replaced(gallery, key, WRITER, table(rows))
+    gallery = pages.replaced(gallery, "diffusion", WRITER, diffusion.tables())
+    return {
+        pages.GALLERY: gallery,
+        pages.README: pages.replaced(readme, "short", WRITER, short_table(results)),
+    }
 
 
 def main(argv=None) -> int:
@@ -346,9 +374,9 @@ def main(argv=None) -> int:
     unknown = set(arguments.rows[:1] if arguments.action == "add" else arguments.rows) - set(ROWS)
     if unknown:
         parser.error(f"unknown row {unknown.pop()!r}; known: {', '.join(ROWS)}")
-    if not README.exists():
+    if not pages.README.exists():
         parser.error(
-            "run this from a checkout (pip install -e .): the results and the README are not installed"
+            "run this from a checkout (pip install -e .): the results and the pages are not installed"
         )
     if arguments.action == "add":
         name, *folders = arguments.rows
@@ -358,10 +386,12 @@ def main(argv=None) -> int:
         for name in arguments.rows or [name for name in ROWS if not ROWS[name].get("days")]:
             _keep(name, run(name))
         return 0
-    readme = README.read_text()
-    if arguments.action == "check":
-        return 0 if written(readme, _results()) == readme else 1
-    README.write_text(written(readme, _results()))
+    for path, text in written(_results()).items():
+        if arguments.action == "write":
+            path.write_text(text, encoding="utf-8")
+        elif text != path.read_text(encoding="utf-8"):
+            print(f"{path} does not say what was measured: python -m tinygen.benchmarks.tables.papers write")
+            return 1
     return 0
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import sys
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 
 import tinygen
 from tinygen import cli, kernels
-from tinygen.benchmarks import bench, machine, memory, report
+from tinygen.benchmarks import bench, machine, memory, pages, report
 from tinygen.benchmarks.kernel_cases import gradient, kernel_cases, normal, operation
 from tinygen.benchmarks.sides import OURS, Case, Side, reference_kernels, seen_kernels, torch_sides
 from tinygen.benchmarks.step_cases import STEPS, sampling_case, step_case, step_cases
@@ -257,49 +256,64 @@ def test_the_readme_table():
         "Z80, 2 of 2 cores, openblas 1 with Zen kernels; python 3.11; load 0.5 before, 0.75 after" in section
     )
     assert "no torch.compile: no compiler" in section
-    readme = f"a\n{report.BEGIN}\nold\n{report.END}\nb"
-    assert report.written(readme, [example()]) == f"a\n{report.BEGIN}\n{section}\n{report.END}\nb"
-    with pytest.raises(SystemExit, match=re.escape("README.md: found no")):
-        report.written("no markers", [example()])
 
 
-def test_the_readme_is_what_the_results_say():
-    if not report.README.exists():
+def test_a_table_is_written_between_its_markers():
+    begin, end = pages.markers("bench", "a/file.py")
+    assert (
+        pages.replaced(f"a\n{begin}\nold\n{end}\nb", "bench", "a/file.py", "new")
+        == f"a\n{begin}\nnew\n{end}\nb"
+    )
+    with pytest.raises(SystemExit, match=re.escape("a page without <!-- bench: written by a/file.py")):
+        pages.replaced("no markers", "bench", "a/file.py", "new")
+
+
+@pytest.fixture
+def empty_pages(tmp_path, monkeypatch):
+    """Two pages with markers and nothing between them, instead of the repository's"""
+    for name, key in ("SPEED", "bench"), ("README", "steps"):
+        path = tmp_path / f"{name}.md"
+        path.write_text("\n".join(pages.markers(key, report.WRITER)) + "\n", encoding="utf-8")
+        monkeypatch.setattr(pages, name, path)
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    return tmp_path
+
+
+def test_the_pages_are_what_the_results_say():
+    if not pages.README.exists():
         pytest.skip("not a checkout")
     assert report.main(["check"]) == 0
     for result in report.results():
         assert (report.RESULTS / report.plot_name(result)).exists()
 
 
-def test_check_notices_a_readme_that_says_something_else(tmp_path, monkeypatch):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"{report.BEGIN}\nfaster than light\n{report.END}\n", encoding="utf-8")
-    monkeypatch.setattr(report, "README", readme)
-    monkeypatch.setattr(report, "RESULTS", tmp_path)
-    (tmp_path / "cpu-1.json").write_text(json.dumps(example()), encoding="utf-8")
+def test_check_notices_a_page_that_says_something_else(empty_pages):
+    (empty_pages / "cpu-1.json").write_text(json.dumps(example()), encoding="utf-8")
     assert report.main(["check"]) == 1
     assert report.main(["write"]) == 0 and report.main(["check"]) == 0
-    assert (tmp_path / "roofline-2-threads.png").stat().st_size > 1000
+    assert (empty_pages / "roofline-2-threads.png").stat().st_size > 1000
+    for page in pages.SPEED, pages.README:
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text.replace("| ", "| 9", 1), encoding="utf-8")
+        assert report.main(["check"]) == 1
+        page.write_text(text, encoding="utf-8")
 
 
-def test_a_result_without_rates_has_no_picture_and_stands_after_the_one_it_adds_to(tmp_path, monkeypatch):
+def test_a_result_without_rates_has_no_picture_and_stands_after_the_one_it_adds_to(empty_pages, monkeypatch):
     more = example()
     rates = {name: {} for name in more["cases"][0]["sides"]}
     unrated = {"name": "ddim sampling", "flops": 0.0, "bytes": 0.0, "rates": rates}
     more["cases"] = [more["cases"][0] | unrated]
     assert "ddim sampling" in report.section([more]) and "roofline-" not in report.section([more])
-    monkeypatch.setattr(report, "README", tmp_path / "README.md")
-    monkeypatch.setattr(report, "RESULTS", tmp_path)
-    report.README.write_text(f"{report.BEGIN}\n{report.END}\n", encoding="utf-8")
     for name, result in {"cpu-1.json": example(), "cpu-1-sampling.json": more}.items():
-        (tmp_path / name).write_text(json.dumps(result), encoding="utf-8")
+        (empty_pages / name).write_text(json.dumps(result), encoding="utf-8")
     drawn = []
     monkeypatch.setattr(
         report, "draw_roofline", lambda result, path: drawn.append(result["cases"][0]["name"])
     )
     report.main(["write"])
     assert drawn == ["conv2d"]
-    text = report.README.read_text(encoding="utf-8")
+    text = pages.SPEED.read_text(encoding="utf-8")
     assert text.index("| conv2d |") < text.index("| ddim sampling |")
 
 

@@ -1,4 +1,4 @@
-"""The README's diffusion tables: what is measured, kept and told, on a tiny run and on made-up figures."""
+"""The diffusion tables: what is measured, kept and told, on a tiny run and on made-up figures."""
 
 import json
 

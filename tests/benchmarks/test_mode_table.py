@@ -1,4 +1,4 @@
-"""The README's table of modes says what results/models.json holds."""
+"""The table of modes says what results/models.json holds."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The README's model tables are what `tables.papers write` makes of the measured rows."""
+"""The tables of models are what `tables.papers write` makes of the measured rows."""
 
 import copy
 import json
@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tinygen.benchmarks import pages
 from tinygen.benchmarks.tables import papers
 from tinygen.benchmarks.tables.cells import minutes
 from tinygen.benchmarks.tables.finished_run import finished_run
@@ -15,8 +16,8 @@ from tinygen.models.adversarial import generator
 from tinygen.run.training import Run
 
 
-def test_the_readme_holds_the_tables_of_the_measured_rows():
-    if not papers.README.exists():
+def test_the_pages_hold_the_tables_of_the_measured_rows():
+    if not pages.README.exists():
         pytest.skip("no checkout")
     assert papers.main(["check"]) == 0
 

@@ -257,11 +257,9 @@ def test_command(tinygen_, monkeypatch):
         assert re.search(rf"(^|\s){re.escape(name)}(\s|$)", out), name
 
 
-def test_the_readme_shows_what_is_printed():
-    readme = Path(__file__).resolve().parents[2] / "README.md"
-    shown = re.findall(
-        r"<!-- explain (\S+) -->\n```\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL
-    )
+def test_the_page_shows_what_is_printed():
+    page = Path(__file__).resolve().parents[2] / "tinygen" / "explain" / "README.md"
+    shown = re.findall(r"<!-- explain (\S+) -->\n```\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     assert shown
     for name, text in shown:
         assert re.sub(r":\d+| +", " ", text) in re.sub(r":\d+| +", " ", explain(name))
@@ -348,7 +346,7 @@ def test_the_graph_of_a_network(tinygen_):
     nodes, edges = parse_dot(out)
     variables, record = run_program(str(PROGRAMS / "classify.py"))
     loss = variables["loss"]
-    recorded = backward.topological([loss.grad_fn])
+    recorded = backward._topological([loss.grad_fn])
     inputs = [d for node in recorded for d in node.inputs if d is not None]
     leaves = {p for node in recorded for p in node.parents if isinstance(p, tinygen.Tensor)}
     operations = [label for label in nodes.values() if "line " in label]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tinygen.engine import dtypes
-from tinygen.engine.tensor import Tensor, constructed
+from tinygen.engine.conversion import constructed
+from tinygen.engine.tensor import Tensor
 
 
 class _TensorType(type):

@@ -22,7 +22,6 @@ from tinygen.ops import (
     index,
     inplace,
     matmul,
-    methods,
     norm,
     operators,
     overwrite,
