@@ -14,7 +14,7 @@ from tinygen.kernels.matmul.reference import matmul
 from tinygen.kernels.reduce.accumulation import in_float32
 from tinygen.kernels.reduce.reference import largest
 from tinygen.kernels.runtime.dispatch import Kernel, array_module
-from tinygen.kernels.runtime.parts import threads_for
+from tinygen.kernels.runtime.threads import threads_for
 
 attention = Kernel("attention")
 attention_grad = Kernel("attention_grad")

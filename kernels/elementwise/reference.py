@@ -40,7 +40,7 @@ from numpy import (  # noqa: F401
 )
 
 from tinygen.kernels.runtime.dispatch import Kernel, array_module
-from tinygen.kernels.runtime.imports import whole
+from tinygen.kernels.runtime.lazy_import import whole
 
 add = Kernel("add")
 multiply = Kernel("multiply")

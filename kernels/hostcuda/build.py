@@ -20,7 +20,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinygen.kernels.runtime import disk_cache, includes
+from tinygen.kernels.runtime import disk_cache, headers
 from tinygen.kernels.runtime.announce import announce
 
 FOLDER = Path(__file__).parent
@@ -121,7 +121,7 @@ def _text_of_the_machine() -> str:
 
 def _with_headers(source: Path) -> str:
     """The text of a source and of every file it includes with quotes."""
-    return "".join([source.read_text(encoding="utf-8"), *includes.included(source).values()])
+    return "".join([source.read_text(encoding="utf-8"), *headers.included(source).values()])
 
 
 def key(*parts: str) -> str:
@@ -246,7 +246,7 @@ def preprocess(source: Path, flags) -> str:
         "-I",
         FOLDER / "toolkit",
         "-I",
-        includes.FOLDER,
+        headers.FOLDER,
     ]
     return run_compiler([*options, source], source.name)
 

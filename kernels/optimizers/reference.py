@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from tinygen.kernels.runtime.dispatch import Kernel, array_module
-from tinygen.kernels.runtime.parts import threads_for
+from tinygen.kernels.runtime.threads import threads_for
 
 adam = Kernel("adam")
 

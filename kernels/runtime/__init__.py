@@ -1,1 +1,27 @@
-"""What every kernel runs on: dispatch, compilation, threads, caches and the GPU."""
+"""What the kernels run on.  Nothing in here knows an operation.
+
+In this order:
+
+    dispatch        a kernel is a named list of variants; which one runs, how to force one, which ones there are
+
+    njit            CPU: numba's compiler for the files of loops, with a cache on disk
+    with_numba      the names those files take from numba
+    threads         the threads that loops and NumPy's matrix products share
+    blas            which OpenBLAS kernels NumPy uses, and the number of threads
+    allocation      keep freed memory in the process
+
+    cuda_device     GPU: is there one we can use, and what to install if not
+    cuda_source     a .cu file: compile it, launch its kernels, on a GPU or on the CPU (`hostcuda`)
+    headers         the headers that a .cu file includes
+    nvrtc           NVIDIA's compiler, which needs no GPU
+    numba_cuda      numba.cuda, for the variants that are there to be read
+    include/        the headers that .cu files share, and the instructions of the tensor cores
+
+    lazy_import     import numba and cupy on first use, undisturbed by Ctrl-C and forks
+    disk_cache      where compiled code is kept
+    announce        a line on the terminal before something slow
+
+    compile_report  command: compile every .cu file and print registers, shared memory and spills
+    budgets         what the report holds them to
+    ladders         command: write the table of kernels and variants into kernels/README.md
+"""

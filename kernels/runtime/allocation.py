@@ -1,7 +1,7 @@
-"""Memory that is freed stays with the process, so that the next training step finds it again.
+"""Keep freed memory in the process, so that the next training step can reuse it.
 
-glibc gives large arrays back to the system as soon as they are freed.  A step then asks for all of its memory anew, and
-the system hands it out page by page, each filled with zeros first.
+glibc returns large arrays to the system as soon as they are freed.  Every step would then ask for all of its memory
+again, and the system would hand it out page by page, each page filled with zeros first.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ VARIABLES = "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc to give back nothing below 1 GiB an array, or 2 GiB at the heap's end.  -> whether it was told so
+    """Make glibc keep arrays below 1 GiB and up to 2 GiB at the end of the heap.  -> whether it agreed
 
-    Not where another C library runs, or where one of VARIABLES is set: the user has chosen then.
+    Does nothing with another C library, or if one of VARIABLES is set: then the user has decided.
     """
     if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in VARIABLES):
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    # some versions refuse more than 32 MiB for an array
+    # some versions of glibc refuse a threshold above 32 MiB
     mmap = mallopt(M_MMAP_THRESHOLD, 2**30) or mallopt(M_MMAP_THRESHOLD, 2**25)
     return bool(mmap and mallopt(M_TRIM_THRESHOLD, LARGEST_INT))

@@ -1,4 +1,4 @@
-"""What takes long is said on a terminal; one that has gone, or is not there, stops nothing."""
+"""Announce slow work on the terminal.  A missing or closed terminal is no error."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 
 
 def announce(line: str) -> None:
+    """Print a line to standard error if that is a terminal."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         if sys.stderr.isatty():
             print(line, file=sys.stderr, flush=True)

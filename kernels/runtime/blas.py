@@ -1,9 +1,9 @@
-"""Which kernels the matrix product runs on, and on how many threads.
+"""Which kernels NumPy's OpenBLAS uses for matrix products, and how many threads.
 
-OpenBLAS picks them when it is loaded, by what the CPU can do, and picks well: on AMD and Intel CPUs with AVX-512 the
-AVX-512 ones (measured: NumPy 1.26 and 2.4 on Zen 5).  Where OPENBLAS_CORETYPE is set, it obeys that instead, and
-"Haswell", which some clusters set so that all machines give the same bits, is half as fast there.  The variable is
-its owner's: we say what it costs and leave it alone.  The bits of a product depend on the kernels.
+OpenBLAS picks its kernels for the CPU when it is loaded, and picks well: the AVX-512 ones on AMD and Intel CPUs that
+have AVX-512 (measured: NumPy 1.26 and 2.4 on Zen 5).  If OPENBLAS_CORETYPE is set, OpenBLAS obeys it instead.  Some
+clusters set it to "Haswell" so that all machines give the same bits; on an AVX-512 CPU that is half as fast.  We
+report what the variable costs and leave it alone.  The bits of a product depend on the kernels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ AVX512_CORES = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 
 
 def core() -> str | None:
-    """The name of the kernels that NumPy's OpenBLAS uses; None for another BLAS, or where it cannot be told."""
+    """The name of the kernels that NumPy's OpenBLAS uses; None for another BLAS, or if OpenBLAS does not say."""
     name = blas_function("get_corename")
     if name is None:
         return None
@@ -28,22 +28,22 @@ def core() -> str | None:
 
 
 def threads() -> int | None:
-    """How many threads NumPy's OpenBLAS may take for a product; None for another BLAS."""
+    """How many threads NumPy's OpenBLAS may use for a product; None for another BLAS."""
     count = blas_function("get_num_threads")
     return None if count is None else count()
 
 
 def get_num_threads() -> int:
-    """How many threads a loop of this thread, and a product, may take."""
+    """How many threads a compiled loop called from this thread, and a matrix product, may use."""
     import numba
 
     return numba.get_num_threads()
 
 
 def set_num_threads(num_threads: int) -> None:
-    """Let loops of this thread, and products, take that many threads: at most those of numba's pool.
+    """Set how many threads compiled loops called from this thread, and matrix products, may use.
 
-    The pool is as large as there are cores, or as NUMBA_NUM_THREADS said at the start.
+    At most the size of numba's pool: the number of cores, or NUMBA_NUM_THREADS if that was set at the start.
     """
     if not isinstance(num_threads, int) or isinstance(num_threads, bool):
         raise TypeError(f"set_num_threads: found a {type(num_threads).__name__}, expected a whole number")
@@ -60,7 +60,7 @@ def set_num_threads(num_threads: int) -> None:
 
 
 def advice(core: str | None) -> str | None:
-    """What gives better kernels than these; None where nothing does."""
+    """How to get faster kernels than `core`; None if these are the best for this CPU."""
     if core is None or core in AVX512_CORES or not AVX512 <= set(_text("/proc/cpuinfo").split()):
         return None
     if VARIABLE in os.environ:
@@ -72,5 +72,5 @@ def _text(path: str) -> str:
     try:
         with open(path) as file:
             return file.read()
-    except OSError:  # Linux alone has these files
+    except OSError:  # only Linux has this file
         return ""

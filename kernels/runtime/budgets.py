@@ -1,8 +1,8 @@
-"""What a compiled kernel may use and which instructions it must have, as `compile_report.py` checks it.
+"""What each compiled CUDA kernel may use, and which instructions it must contain.  `compile_report.py` checks it.
 
-Every kernel: no spills (registers that did not suffice and live in memory instead), unless its row allows some and says
-why.  A row is needed only where more is promised: registers that decide how many blocks share a multiprocessor, vector
-accesses that a compiler may take apart.
+By default a kernel must not spill (keep values in memory because the registers ran out); a row that allows spills says
+why.  A kernel needs a row only if more is promised: a register count that decides how many blocks share a
+multiprocessor, or vector accesses that the compiler might split.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Budget:
-    """At most so many registers a thread, bytes of static shared memory a block, bytes spilled (with the reason); at
-    least so many of these instructions in the code."""
+    """Upper limits: registers per thread, bytes of static shared memory per block, bytes spilled (with the reason).
+    Lower limits: how often these instructions occur in the code."""
 
     registers: int = 255
     shared: int = 48 << 10
@@ -23,18 +23,20 @@ class Budget:
 
     def __post_init__(self) -> None:
         if bool(self.spills) != bool(self.reason):
-            raise ValueError("a budget with spills says why, one without has no reason to give")
+            raise ValueError(
+                "a budget that allows spills needs a reason; one that does not must not give one"
+            )
 
 
-# Two blocks of 256 threads share the 65536 registers of a multiprocessor; 8 x 8 products of one k need 4 reads.
+# Two blocks of 256 threads share the 65536 registers of a multiprocessor; the 8 x 8 products of one k need 4 reads.
 _VECTORIZED = Budget(registers=128, at_least={"FFMA": 256, "LDS.128": 16, "LDG.128": 2, "STG.128": 16})
 
-# Four blocks of 128 threads; 8 x 4 products of one k need 3 reads.
+# Four blocks of 128 threads; the 8 x 4 products of one k need 3 reads.
 _REGISTER_TILED = Budget(registers=128, at_least={"FFMA": 128, "LDS.128": 12})
 
 
 def _attention(registers: int, products: int) -> Budget:
-    """Two of the eight steps of a chunk are written out: 128 multiply-adds that read 16 float4, for each product."""
+    """Two of the eight steps of a chunk are unrolled: 128 multiply-adds that read 16 float4s, for each product."""
     return Budget(registers=registers, at_least={"FFMA": 128 * products, "LDS.128": 16 * products})
 
 
@@ -42,7 +44,7 @@ def _attention(registers: int, products: int) -> Budget:
 _SIXTEEN = Budget(registers=64, at_least={"LDG.128": 8, "STG.128": 4})
 _EIGHT = Budget(registers=64, at_least={"LDG.128": 4, "STG.128": 2})
 
-_SLABS_GRAD = Budget(registers=64, at_least={"LDG.128": 8, "STG.128": 1})  # the two stores are a loop
+_SLABS_GRAD = Budget(registers=64, at_least={"LDG.128": 8, "STG.128": 1})  # the two stores are one, in a loop
 
 BUDGETS: dict[str, Budget] = {
     "adam_multi_tensor": Budget(registers=128, at_least={"LDG.128": 16, "STG.128": 12}),

@@ -1,10 +1,10 @@
-"""Compile every CUDA C++ kernel without a GPU, print what it uses, and hold it against `budgets.py`.
+"""Compile every CUDA C++ kernel without a GPU, print what it uses, and check it against `budgets.py`.
 
     python -m tinygen.kernels.runtime.compile_report --arch 80,86,89,90 [FILE.cu ...] [--json OUT]
 
-NVRTC makes the machine code (kept in the user's cache folder, where the kernels are then loaded from) and ptxas, which
-is in it, reports registers, shared memory and spills.  With nvdisasm (pip install nvidia-cuda-nvdisasm) instructions
-that matter are counted as well.  Exit 1: a kernel is past its budget.
+NVRTC makes the machine code and keeps it in the user's cache folder, from which kernels are later loaded.  ptxas, which
+is part of NVRTC, reports registers, shared memory and spills.  With nvdisasm (pip install nvidia-cuda-nvdisasm) the
+report also counts the instructions that matter.  Exit status 1: a kernel exceeds its budget.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tinygen.kernels.runtime.cuda_source import FOLDER, CudaSource
 
 ARCHITECTURES = (80, 86, 89, 90)  # A100; RTX 30; RTX 40 and L4; H100 and H200
 
-# Column of the table -> the SASS instructions it counts, by the start of the opcode and a part of the rest.
+# Column of the table -> the SASS instructions it counts: the start of the opcode, and a part of the rest.
 INSTRUCTIONS = {
     "FFMA": ("FFMA", ""),
     "LDS": ("LDS", ""),
@@ -45,18 +45,18 @@ INSTRUCTIONS = {
 
 @dataclass
 class Row:
-    """One kernel for one architecture."""
+    """What one kernel uses on one architecture."""
 
     kernel: str
     arch: int
-    registers: int  # a thread
-    shared: int  # bytes of static shared memory a block
+    registers: int  # per thread
+    shared: int  # bytes of static shared memory per block
     spills: int  # bytes stored to and loaded from local memory
     constant: int  # bytes of constant memory: parameters and __constant__
     instructions: dict[str, int] | None = field(default=None)  # None: no disassembler
 
     def overspent(self, budget: Budget) -> list[str]:
-        """What is past the budget, in words."""
+        """A sentence for each limit of the budget that is exceeded."""
         found = []
         for what in ("registers", "shared", "spills"):
             used, allowed = getattr(self, what), getattr(budget, what)
@@ -79,7 +79,7 @@ _ENTRY = re.compile(r"Compiling entry function '(\w+)'(.*?)Used (\d+) registers(
 
 
 def measure(source: CudaSource, arch: int, compiler: nvrtc.Nvrtc) -> list[Row]:
-    """Compile one file (or take it from the cache) and read what ptxas, the cubin and the disassembler say."""
+    """Compile one file (or take it from the cache) and collect what ptxas, the cubin and the disassembler say."""
     cubin = source.cubin_path(arch, compiler)
     constants, counts = constant_bytes(cubin.read_bytes()), instructions(cubin)
     rows = []
@@ -92,13 +92,13 @@ def measure(source: CudaSource, arch: int, compiler: nvrtc.Nvrtc) -> list[Row]:
         rows.append(Row(kernel, arch, int(registers), shared, spills, constants.get(kernel, 0), code))
     if not rows:
         raise nvrtc.CompileError(
-            f"{source.path.name}: no kernel in it, or a compiler's report that we cannot read"
+            f"{source.path.name}: contains no kernel, or the compiler's report has an unknown form"
         )
     return sorted(rows, key=lambda row: row.kernel)
 
 
 def constant_bytes(cubin: bytes) -> dict[str, int]:
-    """kernel -> bytes of its constant banks.  A cubin is an ELF file; the banks are sections .nv.constantN.KERNEL."""
+    """kernel -> bytes of its constant banks.  A cubin is an ELF file with a section .nv.constantN.KERNEL per bank."""
     offset, entry, count, names_at = (
         struct.unpack_from(f"<{kind}", cubin, at)[0]
         for kind, at in (("Q", 0x28), ("H", 0x3A), ("H", 0x3C), ("H", 0x3E))
@@ -114,7 +114,7 @@ def constant_bytes(cubin: bytes) -> dict[str, int]:
 
 
 def disassembler() -> str | None:
-    """nvdisasm from the wheels, the toolkit, or PATH."""
+    """The path of nvdisasm: from the wheels, the toolkit, or PATH."""
     spec = importlib.util.find_spec("nvidia")
     wheels = [
         f for base in (spec.submodule_search_locations if spec else ()) for f in Path(base).glob("*/bin")
@@ -126,7 +126,7 @@ def disassembler() -> str | None:
 
 
 def instructions(cubin: Path) -> dict[str, Counter] | None:
-    """kernel -> how often each of INSTRUCTIONS stands in its code; None where there is no disassembler."""
+    """kernel -> how often each of INSTRUCTIONS occurs in its code; None without a disassembler."""
     program = disassembler()
     if program is None:
         return None
@@ -146,7 +146,7 @@ def instructions(cubin: Path) -> dict[str, Counter] | None:
 
 
 def table(rows: list[Row]) -> str:
-    """The rows as text, columns aligned."""
+    """The rows as text with aligned columns."""
     head = ["kernel", "sm", "registers", "shared", "spills", "constant", *INSTRUCTIONS]
     cells = [
         [
@@ -172,12 +172,10 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tinygen.kernels.runtime.compile_report", description=__doc__.partition("\n")[0]
     )
-    parser.add_argument(
-        "files", nargs="*", metavar="FILE.cu", help="sources (default: every one of the package)"
-    )
+    parser.add_argument("files", nargs="*", metavar="FILE.cu", help="sources (default: all of the package)")
     parser.add_argument("--arch", default=",".join(map(str, ARCHITECTURES)), help="(default %(default)s)")
     parser.add_argument(
-        "--json", metavar="OUT", help="write the rows there as well, - for standard output instead"
+        "--json", metavar="OUT", help="also write the rows to this file; - prints them instead of the table"
     )
     options = parser.parse_args(argv)
     try:
@@ -199,19 +197,19 @@ def main(argv=None) -> int:
             print("instructions were not counted: pip install nvidia-cuda-nvdisasm", file=sys.stderr)
     overspent = [line for row in rows for line in row.overspent(BUDGETS.get(row.kernel, Budget()))]
     for line in overspent:
-        print(f"past the budget: {line}", file=sys.stderr)
+        print(f"over budget: {line}", file=sys.stderr)
     return 1 if overspent else 0
 
 
 def known(text: str, compiler: nvrtc.Nvrtc) -> list[int]:
-    """The architectures of a flag like 80,90, refused where this NVRTC does not know one."""
+    """The architectures in a flag like 80,90.  ValueError for one that this NVRTC cannot compile for."""
     found = []
     for part in text.split(","):
         number = part.strip().removeprefix("sm_")
         if not number.isdecimal() or int(number) not in compiler.architectures():
             names = ", ".join(map(str, compiler.architectures()))
             version = ".".join(map(str, compiler.version))
-            raise ValueError(f"--arch: {part!r} is not one that NVRTC {version} compiles for; known: {names}")
+            raise ValueError(f"--arch: NVRTC {version} cannot compile for {part!r}; known: {names}")
         found.append(int(number))
     return found
 

@@ -1,4 +1,4 @@
-"""Is there a GPU that our kernels run on?  For each reason why not one sentence, with what to install or change."""
+"""Is there a GPU that our kernels can run on?  If not, one sentence says why, and what to install or change."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from tinygen.kernels.runtime.imports import whole
+from tinygen.kernels.runtime.lazy_import import whole
 
-HOST = np.ndarray, np.generic  # what is on the CPU; NumPy's results without dimensions are scalars
-OLDEST = 80  # sm_80, Ampere: what the kernels are written for
-EXTRAS = 12, 13  # the versions of CUDA that an extra installs CuPy for
+HOST = np.ndarray, np.generic  # on the CPU; NumPy returns scalars, not arrays, for results without dimensions
+OLDEST = 80  # sm_80, Ampere: the oldest architecture that the kernels are written for
+EXTRAS = 12, 13  # the CUDA versions with an extra that installs CuPy
 DRIVERS = "580 or newer for CUDA 13, 525 for CUDA 12"
 NO_DRIVER = f"no NVIDIA driver found that CuPy can use: install one ({DRIVERS}), or use the CPU"
 INSTALL = "pip install 'tinygen[cuda13]' (or 'tinygen[cuda12]', for a driver below 580)"
 
 
 class CudaError(RuntimeError):
-    """The GPU cannot be used, or ran out of memory; the message says what to install or change."""
+    """The GPU cannot be used or ran out of memory; the message says what to install or change."""
 
 
 def cupy():
@@ -34,7 +34,8 @@ def cupy():
 
 @functools.cache
 def driver() -> int:
-    """The newest CUDA that the driver takes, 12 or 13.  CudaError where there is no driver, no card, an old driver."""
+    """The newest CUDA version that the driver supports, 12 or 13.  CudaError without a driver or a GPU, or if the
+    driver is too old for CuPy."""
     runtime = cupy().cuda.runtime
     with errors_told():
         version = runtime.driverGetVersion()
@@ -57,7 +58,7 @@ def driver() -> int:
 
 
 def architecture() -> int:
-    """80, 86, 90, …: the compute capability of the current card, for which the kernels are compiled."""
+    """80, 86, 90, …: the compute capability of the current GPU, for which the kernels are compiled."""
     driver()
     return _architecture(cupy().cuda.runtime.getDevice())
 
@@ -75,7 +76,7 @@ def _architecture(device: int) -> int:
 
 
 def on_device(array, device: str):
-    """The array itself where it lives on the device, 'cpu' or 'cuda', else a copy there."""
+    """The array on the device 'cpu' or 'cuda': itself if it is already there, else a copy."""
     here = isinstance(array, HOST)
     if here == (device == "cpu"):
         return array
@@ -84,13 +85,13 @@ def on_device(array, device: str):
 
 
 def on_host(array) -> np.ndarray:
-    """The array itself where NumPy owns it, else a copy."""
+    """The array itself if it is NumPy's, else a copy in host memory."""
     return array if isinstance(array, HOST) else array.get()
 
 
 @contextmanager
 def errors_told():
-    """What cupy raises inside becomes a CudaError in words, where we have words for it."""
+    """Turn exceptions of cupy into a CudaError with a clear message, if we have one."""
     try:
         yield
     except Exception as error:
@@ -101,7 +102,7 @@ def errors_told():
 
 
 def told(error: Exception) -> str | None:
-    """Our sentence for an error of cupy's, None where we have none: theirs then stands."""
+    """Our message for an error of cupy's; None if we have none and cupy's own should stand."""
     name, text = type(error).__name__, str(error)
     if (
         name == "OutOfMemoryError"
@@ -122,7 +123,7 @@ def _memory() -> str:
     try:
         free, total = sys.modules["cupy"].cuda.runtime.memGetInfo()
         return f" ({free / 2**30:.1f} of {total / 2**30:.1f} GiB free)"
-    except Exception:  # the message must not fail
+    except Exception:  # an error message must not raise
         return ""
 
 

@@ -1,10 +1,10 @@
-"""A file of CUDA C++ kernels, run where its arrays are: cupy arrays on the GPU, numpy arrays on the CPU.
+"""A file of CUDA C++ kernels.  It runs where its arrays are: on the GPU for cupy arrays, on the CPU for numpy arrays.
 
     source = CudaSource("matmul/matmul.cu")                        # nothing is read or compiled yet
     source.launch("matmul_naive", grid, block, x, w, out, np.int32(m), ...)
 
-On the GPU the file is compiled by NVRTC for the card's own architecture, kept on disk under a hash of everything that
-went into it, and loaded by cupy.  On the CPU the same text is compiled by g++ against `kernels/hostcuda`.
+For the GPU, NVRTC compiles the file for the card's architecture; the result is cached on disk under a hash of
+everything that went into it, and loaded by cupy.  For the CPU, g++ compiles the same text against `kernels/hostcuda`.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ import numpy as np
 
 from tinygen.kernels.runtime import cuda_device, disk_cache, dispatch, nvrtc
 from tinygen.kernels.runtime.announce import announce
-from tinygen.kernels.runtime.includes import included
+from tinygen.kernels.runtime.headers import included
 
-FOLDER = Path(__file__).parents[1]  # of the kernels, whose sub-folders hold the sources
+FOLDER = Path(__file__).parents[1]  # kernels/, whose subfolders hold the sources
 OPTIONS = ("--std=c++17", "--generate-line-info", "--ptxas-options=-v")
 INT32 = np.iinfo(np.int32)
 
 
 class CudaSource:
-    """One .cu file of `kernels/` and what has been compiled of it."""
+    """One .cu file of `kernels/` and what has been compiled from it."""
 
     def __init__(self, file: str | Path) -> None:
         self.path = FOLDER / file
         self._modules: dict = {}  # architecture -> cupy.RawModule
         self._functions: dict = {}  # (architecture, kernel) -> cupy.RawKernel
-        self._on_host: dict = {}  # whether every access is checked -> hostcuda.Module
+        self._on_host: dict = {}  # checked or not -> hostcuda.Module
 
     def __repr__(self) -> str:
         return f"CudaSource({self.path.name!r})"
 
-    # -- what is in the file ----------------------------------------------------------------------------------------
+    # -- the file ---------------------------------------------------------------------------------------------------
 
     @functools.cached_property
     def text(self) -> str:
@@ -46,7 +46,7 @@ class CudaSource:
 
     @functools.cached_property
     def headers(self) -> dict[str, str]:
-        """Every file that the source includes: name -> text."""
+        """Every header that the source includes: name -> text."""
         return included(self.path)
 
     # -- launching --------------------------------------------------------------------------------------------------
@@ -54,12 +54,13 @@ class CudaSource:
     def launch(
         self, kernel: str, grid: tuple, block: tuple, *arguments, shared: int = 0, reachable=()
     ) -> None:
-        """Run `kernel` with `grid` blocks of `block` threads, tuples of 1 to 3 ints; `shared`: bytes of dynamic
-        shared memory.  `reachable`: further arrays, whose addresses stand in an array among the arguments.
+        """Run `kernel` with `grid` blocks of `block` threads, both tuples of 1 to 3 ints.
 
         Arguments are arrays, None for a null pointer, and numpy scalars of the exact C type (np.int32, np.int64,
-        np.uint32, np.float32); a Python int goes as int, a Python float as float.  A grid with a zero launches
-        nothing: an empty output has been written.
+        np.uint32, np.float32).  A Python int is passed as int, a Python float as float.
+
+        `shared` is the number of bytes of dynamic shared memory; `reachable` are further arrays that the kernel reaches
+        through addresses stored in an argument.  A grid with a zero in it launches nothing: the output is empty.
         """
         values, on_gpu = self._checked(kernel, arguments)
         if 0 in grid:
@@ -74,7 +75,7 @@ class CudaSource:
             self._launch_on_host(kernel, grid, block, values, shared=shared, reachable=reachable)
 
     def _checked(self, kernel: str, arguments) -> tuple[list, bool]:
-        """The arguments as the kernel takes them, and whether its arrays are the GPU's."""
+        """The arguments as the kernel takes them, and whether the arrays are on the GPU."""
         device_array = getattr(sys.modules.get("cupy"), "ndarray", ())
         values, places = [], set()
         for position, value in enumerate(arguments):
@@ -85,14 +86,14 @@ class CudaSource:
             elif type(value) is int:
                 if not INT32.min <= value <= INT32.max:
                     raise OverflowError(
-                        f"{kernel}: argument {position} is {value}: no int; pass np.int64 to a long long"
+                        f"{kernel}: argument {position} is {value}, too large for an int; pass np.int64 to a long long"
                     )
                 value = np.int32(value)
             elif type(value) is float:
                 value = np.float32(value)
             elif value is not None and not isinstance(value, np.generic):
                 raise TypeError(
-                    f"{kernel}: argument {position} is {type(value).__name__}: expected an array or a number"
+                    f"{kernel}: argument {position} is {type(value).__name__}, expected an array or a number"
                 )
             values.append(value)
         if len(places) != 1:
@@ -113,7 +114,7 @@ class CudaSource:
         return self._functions[key]
 
     def cubin_path(self, arch: int, compiler: nvrtc.Nvrtc) -> Path:
-        """The machine code for sm_`arch`, from the user's cache folder or else compiled now; its log lies beside it."""
+        """The machine code for sm_`arch`, from the user's cache folder or compiled now, with its log beside it."""
         options = (*OPTIONS, f"--gpu-architecture=sm_{arch}")
         content = repr((self.text, self.headers, options, compiler.version))
         digest = hashlib.sha256(content.encode()).hexdigest()[:24]
@@ -147,12 +148,12 @@ def _kept(path: Path, cubin: bytes, log: str) -> Path:
 
 
 def float32_only(kernel: str, **arrays) -> None:
-    """The kernels compute in float32: a TypeError for any other array."""
+    """TypeError for an array that is not float32, the only type in which the CUDA kernels compute."""
     for name, array in arrays.items():
         if array.dtype != np.float32:
             raise TypeError(f"{kernel}: the CUDA kernels compute in float32, {name} is {array.dtype}")
 
 
 def address(array) -> int:
-    """Where the first element lies, in the memory of the CPU or of the GPU."""
+    """The address of the first element, in the memory of the CPU or the GPU."""
     return array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr

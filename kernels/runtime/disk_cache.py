@@ -1,12 +1,12 @@
-"""What was compiled is kept in the user's cache folder, whole or not at all; where it cannot be, we do without.
+"""Compiled code is kept in the user's cache folder; if nothing can be written there, we do without.
 
     tinygen/numba       compiled loops (`njit.py`)
-    tinygen/cuda        machine code of NVIDIA's cards (`cuda_source.py`)
+    tinygen/cuda        machine code for NVIDIA GPUs (`cuda_source.py`)
     tinygen/hostcuda    .cu files compiled for this CPU (`hostcuda/build.py`)
 
-A file is written beside its place and renamed, so that no process sees half of it, and a digest of its content is
-kept: one that was cut off or changed is not used.  Nothing is ever kept beside the source: a package may be read-only,
-and where it is not, pip leaves such files behind when it uninstalls.
+A file is written under another name and renamed, so that no process sees half of it.  A digest of its content is kept
+beside it: a file that was cut off or changed is not used.  Nothing is kept beside the source: a package may be
+read-only, and if it is not, pip leaves such files behind when it uninstalls.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-_temporary: list = []  # the folder of this process's own, if there is one; removed when Python ends
-_told: list = []  # the first reason not to keep anything
+_temporary: list = []  # this process's own temporary folder, if it has one; removed when Python exits
+_told: list = []  # the first reason why nothing could be kept
 
 
 def folder(what: str = "numba") -> Path:
-    """Where it is kept; OSError where the user has no home folder."""
+    """The cache folder for `what`; OSError if the user has no home folder."""
     base = os.environ.get("XDG_CACHE_HOME")
     if not base:
         try:
@@ -37,13 +37,13 @@ def folder(what: str = "numba") -> Path:
 
 @functools.cache
 def temporary_folder() -> Path:
-    """A folder of this process's own, for what must be a file where no file can be kept; gone at the end."""
+    """This process's own folder, for code that must be a file where nothing can be kept.  It is removed on exit."""
     _temporary.append(tempfile.TemporaryDirectory(prefix="tinygen-"))
     return Path(_temporary[0].name)
 
 
 def writable_folder(what: str) -> Path:
-    """`folder(what)`, or the temporary one where nothing can be written there."""
+    """`folder(what)`, or the temporary folder if that one cannot be written to."""
     try:
         path = folder(what)
         path.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def writable_folder(what: str) -> Path:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file so that no other process sees half of it.  OSError leaves nothing behind."""
+    """Write a file so that no other process sees half of it.  An OSError leaves nothing behind."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
     try:
@@ -67,14 +67,14 @@ def write(path: Path, content: bytes) -> None:
 
 
 def keep(path: Path, content: bytes) -> Path:
-    """Write a file, and its digest into another beside it: a file that other programs read stays what it is."""
+    """Write a file, and its digest to a second file beside it: other programs read the first one as it is."""
     write(path, content)
     write(_digest_of(path), hashlib.sha256(content).digest())
     return path
 
 
 def keep_file(path: Path, made: Path) -> Path:
-    """The same of a file that a compiler made on the same disk."""
+    """`keep` for a file that a compiler has written on the same disk."""
     digest = hashlib.sha256(made.read_bytes()).digest()
     os.replace(made, path)
     write(_digest_of(path), digest)
@@ -82,7 +82,7 @@ def keep_file(path: Path, made: Path) -> Path:
 
 
 def is_kept(path: Path) -> bool:
-    """Whether the file is there as `keep` wrote it."""
+    """Whether the file exists and is as `keep` wrote it."""
     try:
         return _digest_of(path).read_bytes() == hashlib.sha256(path.read_bytes()).digest()
     except OSError:
@@ -94,9 +94,9 @@ def _digest_of(path: Path) -> Path:
 
 
 def tell(error: OSError) -> None:
-    """Say, once in a process, why every process will compile again."""
+    """Say, once per process, why every process will have to compile again."""
     if _told:
         return
     _told.append(error)
-    with suppress(OSError, ValueError, AttributeError):  # no standard error, or a closed one
-        print(f"tinygen: compiled code cannot be kept, each process compiles anew: {error}", file=sys.stderr)
+    with suppress(OSError, ValueError, AttributeError):  # standard error is missing or closed
+        print(f"tinygen: compiled code cannot be kept, each process compiles again: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""A kernel: a named list of variants, slow to fast.  The array's type picks the list, the last usable one runs."""
+"""Kernels: named lists of variants, slow to fast.  The array's type picks the list; the last usable variant runs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from typing import NamedTuple
 import numpy as np
 
 _registry: dict[str, Kernel] = {}
-_used = False  # whether anything was ever forced
+_used = False  # whether `use` was ever called
 
-# Where a variant for the GPU can also run on numpy arrays: a .cu source compiled for this CPU, a numba kernel in
-# numba's simulator.
+# Where a GPU variant can run on numpy arrays: CUDA C++ compiled for this CPU, and numba.cuda in numba's simulator.
 PLACES = ("host", "simulator")
 THREAD_ORDERS = ("forward", "reverse", "random")
 
 
 class Forced(NamedTuple):
-    """What `use` asks of one kernel."""
+    """What `use` asks for one kernel."""
 
     variant: str
     on: str | None = None
@@ -31,23 +30,25 @@ class Forced(NamedTuple):
 
 
 class _Here(threading.local):
-    """Of this thread: the forced call with on=... that is running, and what its `use` asks for."""
+    """Per thread: the forced call with on=... that is running, and what `use` asks for."""
 
     forced: Forced | None = None
-    wanted: dict[str, Forced] = {}  # noqa: RUF012  never written to, but replaced
+    wanted: dict[str, Forced] = {}  # noqa: RUF012  replaced, never modified
 
 
 _here = _Here()
-_tracing = threading.RLock()  # held by the `trace` that is recording: it swaps ladders that all would share
+_tracing = (
+    threading.RLock()
+)  # held while `trace` records, because it swaps the ladders that all threads share
 
 
 def forced_here() -> Forced | None:
-    """What `use(..., on=)` asked of the kernel that is running, for what it launches."""
+    """What `use(..., on=)` asked for the running kernel; `CudaSource.launch` obeys it."""
     return _here.forced
 
 
 def array_module(x):
-    """numpy for numpy arrays, cupy for cupy arrays: the `xp` of the kernels."""
+    """The module of an array, numpy or cupy: the `xp` of the kernels."""
     if isinstance(x, (np.ndarray, np.generic)):
         return np
     import cupy
@@ -56,20 +57,20 @@ def array_module(x):
 
 
 def device_of(x) -> str:
-    """'cpu' or 'cuda': the device an array lives on."""
+    """The device of an array: 'cpu' or 'cuda'."""
     return "cpu" if isinstance(x, (np.ndarray, np.generic)) else "cuda"
 
 
 def for_readers(*args, **attrs) -> bool:
-    """The `usable` of a variant that is there to be read: it runs only under `use`, in tests and benchmarks."""
+    """The `usable` of a variant that is there to be read.  It runs only under `use`, in tests and benchmarks."""
     return False
 
 
 @functools.cache
 def load_gpu_variants() -> None:
-    """Import every operation's `numba_cuda` and `cuda`, which register variants: once, when one may be needed.
+    """Import the `numba_cuda` and `cuda` of every operation, which register their variants; done once, on first need.
 
-    Those of numba come first in the ladder: they are for readers.
+    numba's variants come first in the ladder: they are there to be read.
     """
     folder = Path(__file__).parents[1]
     operations = [
@@ -82,10 +83,10 @@ def load_gpu_variants() -> None:
 
 
 class Kernel:
-    """One operation on arrays under one name, with its ladder of variants for each device.
+    """One operation on arrays under one name, with a ladder of variants for each device.
 
-    The first variant is the `reference`: a few lines that say what the operation means; it takes arrays of every
-    device.  Later ones are faster and may refuse arguments through `usable`.
+    The first variant is the `reference`: a few lines that define the operation, for arrays of any device.  Later ones
+    are faster, and `usable` says which arguments they take.
     """
 
     def __init__(self, name: str) -> None:
@@ -97,7 +98,7 @@ class Kernel:
     def variant(self, name: str, *, devices=("cpu",), usable=None, on: str | None = None):
         """Register the next, faster variant.  `usable(*args, **attrs)` says whether it takes these arguments.
 
-        on="host" or "simulator": it is written for the GPU and takes numpy arrays there too, under `use(..., on=)`.
+        on="host" or "simulator": the variant is written for the GPU; under `use(..., on=)` it also takes numpy arrays.
         """
 
         def register(function):
@@ -111,7 +112,7 @@ class Kernel:
         return register
 
     def reference(self, function):
-        """Register the definition: the first variant, for arrays of any device."""
+        """Register the definition: the first variant of every device."""
         return self.variant("reference", devices=("cpu", "cuda"))(function)
 
     def __repr__(self) -> str:
@@ -121,7 +122,7 @@ class Kernel:
         return f"<kernel {self.name}; {'; '.join(ladders)}>"
 
     def __reduce__(self):
-        return kernel_of_name, (self.name,)  # there is one of a name: a copy is itself
+        return kernel_of_name, (self.name,)  # a copy of a kernel is the kernel itself
 
     def __call__(self, *args, **attrs):
         first = _first(args[0])
@@ -131,7 +132,7 @@ class Kernel:
             return self._run_forced(_here.wanted[self.name], device, args, attrs)
         if device == "cuda":
             load_gpu_variants()
-        elif not array_of_cpu:  # a NumPy scalar: nothing to be fast about
+        elif not array_of_cpu:  # a NumPy scalar: no need to be fast
             return self.ladder["cpu"][0][1](*args, **attrs)
         for _, function, usable in reversed(self.ladder[device]):
             if usable is None or usable(*args, **attrs):
@@ -157,7 +158,7 @@ class Kernel:
             _here.forced = outside
 
     def variants_on(self, place: str) -> list[str]:
-        """The GPU variants that `use(..., on=place)` can run on numpy arrays."""
+        """The GPU variants that can run on numpy arrays with `use(..., on=place)`."""
         load_gpu_variants()
         return [name for name, function, _ in self.ladder["cuda"] if getattr(function, "on", None) == place]
 
@@ -167,13 +168,15 @@ def kernel_of_name(name: str) -> Kernel:
 
 
 def _first(x):
-    """The first array of a list of them, as the kernels take that update all parameters at once."""
+    """x, or the first of a list of arrays, which a kernel takes that updates all parameters at once."""
     return x[0] if type(x) is list else x
 
 
 def registry() -> dict[str, dict[str, list[str]]]:
-    """Every kernel with the names of its variants per device, slow to fast; at "host" and "simulator" those of "cuda"
-    that also run there (`use(..., on=)`)."""
+    """Every kernel with the names of its variants per device, slow to fast.
+
+    "host" and "simulator" list those of "cuda" that also run there (`use(..., on=)`).
+    """
     load_gpu_variants()
     found = {}
     for name, kernel in sorted(_registry.items()):
@@ -185,12 +188,13 @@ def registry() -> dict[str, dict[str, list[str]]]:
 
 @contextmanager
 def use(*, on: str | None = None, order: str = "forward", checked: bool = False, **variants: str):
-    """Force variants by name in this thread, `with kernels.use(matmul="tiled"):` — for tests, benchmarks and readers.
+    """Force variants by name in this thread, for tests, benchmarks and readers: `with kernels.use(matmul="tiled"):`.
 
-    on="host" runs variants written in CUDA C++ on numpy arrays, without a GPU: the same source, compiled by g++, each
-    CUDA thread a fiber (`kernels/hostcuda`).  on="simulator" does so for those written with numba.cuda.
-    order="forward", "reverse" or "random": in which order the threads take turns on the host.  A result that depends
-    on it is a race, most often a missing barrier.  checked=True has every load and store on the host looked at.
+    on="host" runs variants written in CUDA C++ on numpy arrays without a GPU: g++ compiles the same source, and each
+    CUDA thread is a fiber (`kernels/hostcuda`).  on="simulator" does the same for variants written with numba.cuda.
+    order: the order in which the threads take turns on the host, "forward", "reverse" or "random".  A result that
+    depends on it is a race, most often a missing barrier.
+    checked=True: check every load and store on the host.
     """
     if on not in (None, *PLACES):
         raise ValueError(f"use: on={on!r}; known: {', '.join(PLACES)}")
@@ -218,7 +222,7 @@ def use(*, on: str | None = None, order: str = "forward", checked: bool = False,
 
 @contextmanager
 def trace():
-    """A list that grows by (kernel, variant) with every kernel called inside.  Outside, a call costs nothing extra."""
+    """A list that gets a pair (kernel, variant) for every kernel called inside.  Calls outside cost nothing extra."""
     calls: list[tuple[str, str]] = []
     load_gpu_variants()
 

@@ -1,6 +1,7 @@
-"""numba's `njit` as the files of loops use it: what it compiles is kept in the user's cache folder, and it says so.
+"""numba's `njit` for the files of loops: it announces the first compilation and keeps the code in the user's cache
+folder.
 
-numba alone would keep it beside the source, fail where it finds no place, and stop at a file that it cannot read.
+numba's own cache lies beside the source, raises if it finds no place to write, and stops at a file that it cannot read.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from tinygen.kernels.runtime import disk_cache, imports
+from tinygen.kernels.runtime import disk_cache, lazy_import
 from tinygen.kernels.runtime.announce import announce
 
-DIGEST = 32  # bytes that a file begins with
+DIGEST = 32  # bytes at the start of a cache file
 PACKAGE = "tinygen.kernels."
 KERNELS = Path(__file__).parents[1]
 
 
 def njit(**options):
-    """numba.njit(**options) for a function of this package; the first with parallel=True brings the BLAS along."""
+    """numba.njit(**options) for a function of this package; the first parallel=True also sets up the threads."""
     from tinygen.kernels.runtime import with_numba
 
     kept = options.pop("cache", False)
@@ -37,7 +38,7 @@ def njit(**options):
     def decorate(function):
         loop = with_numba.njit(**options)(function)
         if kept:
-            with suppress(OSError):  # its source is no file: every process compiles it
+            with suppress(OSError):  # the source is not a file: every process compiles it
                 loop._cache = _cache_class()(function)
         return loop
 
@@ -46,7 +47,7 @@ def njit(**options):
 
 @functools.cache
 def _cache_class():
-    """numba's cache of one function's compilations, with files of our own; see `_Files`."""
+    """numba's cache for the compilations of one function, with our own files; see `_Files`."""
     from tinygen.kernels.runtime.with_numba import caching, cpu_target
 
     class Implementation(caching.CompileResultCacheImpl):
@@ -61,16 +62,16 @@ def _cache_class():
             self._cache_file = _Files(locator.folder, self._impl.filename_base, locator.get_source_stamp())
 
         def load_overload(self, signature, target):
-            """None for one that cannot be read, whatever is wrong with it: it is compiled again.
+            """The compiled code, or None if it cannot be read for any reason: then it is compiled again.
 
-            numba forgets the functions that it was about to learn of when Ctrl-C came: that waits.
+            If Ctrl-C interrupted this, numba would forget functions that it was about to register, so Ctrl-C waits.
             """
-            with imports.interrupts_wait(), suppress(Exception):
+            with lazy_import.interrupts_wait(), suppress(Exception):
                 cpu_target.typing_context.refresh()
                 return super().load_overload(signature, target)
 
         def save_overload(self, signature, data) -> None:
-            """A full disk, or a folder that cannot be written, costs the next process a compilation."""
+            """Keep the code.  If the disk is full or the folder is read-only, the next process compiles again."""
             try:
                 super().save_overload(signature, data)
             except OSError as error:
@@ -80,7 +81,7 @@ def _cache_class():
 
 
 class _Locator:
-    """Where numba keeps what it compiles of one function: a folder for each place that this package is in."""
+    """Tells numba where to keep the code of one function: a folder per location of this package."""
 
     def __init__(self, function, file: str) -> None:
         from tinygen.kernels.runtime.with_numba import config
@@ -90,7 +91,7 @@ class _Locator:
         place = f"{os.path.basename(place)}_{hashlib.sha1(place.encode()).hexdigest()}"
         try:
             self.folder = (Path(config.CACHE_DIR) if config.CACHE_DIR else disk_cache.folder()) / place
-        except OSError as error:  # told when there is something to keep
+        except OSError as error:  # reported when there is something to keep
             self.folder = error
 
     from_function = classmethod(lambda cls, function, file: cls(function, file))
@@ -99,7 +100,7 @@ class _Locator:
         return str(self.folder)
 
     def ensure_cache_path(self) -> None:
-        """Made with the first file"""
+        """Nothing to do: the folder is made with the first file."""
 
     def get_disambiguator(self) -> str:
         return str(self.line)
@@ -110,7 +111,7 @@ class _Locator:
 
 @functools.cache
 def _stamp(source: Path) -> str:
-    """A hash of the file and of all files of loops that it imports: code of theirs is compiled into its own."""
+    """A hash of the file and of all files of loops that it imports: their code is compiled into its own."""
     found, waiting = {}, [source]
     while waiting:
         file = waiting.pop()
@@ -121,9 +122,9 @@ def _stamp(source: Path) -> str:
 
 
 def _imported_loops(file: Path, text: str):
-    """The files of loops that `file` takes something from, beside it or in another folder of the kernels."""
-    for module, names in re.findall(r"^from ([\w.]+) import \(?([\w, ]+)", text, re.MULTILINE):
-        for name in (module, *(f"{module}.{n}" for n in names.replace(" ", "").split(","))):
+    """The files of loops that `file` imports from, beside it or in another folder of the kernels."""
+    for module, names in re.findall(r"^from ([\w.]+) import ([\w, ]*|\([^)]*\))", text, re.MULTILINE):
+        for name in (module, *(f"{module}.{n}" for n in re.findall(r"\w+", names))):
             path = KERNELS / f"{name.removeprefix(PACKAGE).replace('.', '/')}.py"
             if not name.startswith(PACKAGE):
                 path = file.with_name(f"{name}.py")
@@ -132,9 +133,10 @@ def _imported_loops(file: Path, text: str):
 
 
 class _Files:
-    """A file for each compilation of one function, named by all that it depends on: two processes may write at once.
+    """One file per compilation of a function, named by everything it depends on, so that two processes may write at
+    once.
 
-    (numba has an index and numbered files, of which one process may overwrite what another has just listed.)
+    (numba has an index and numbered files; one process may overwrite what another has just listed.)
     """
 
     def __init__(self, folder: Path | OSError, name: str, stamp: str) -> None:
@@ -161,7 +163,7 @@ class _Files:
         path, content = self.path(key), dumps((key, data))
         disk_cache.write(path, hashlib.sha256(content).digest() + content)
         for old in self.folder.glob(f"{self.name}.*.nbc"):
-            if not old.name.startswith(f"{self.name}.{self.stamp}."):  # of another version of the source
+            if not old.name.startswith(f"{self.name}.{self.stamp}."):  # from another version of the source
                 old.unlink(missing_ok=True)
 
     def flush(self) -> None:
@@ -171,11 +173,11 @@ class _Files:
 
 @functools.cache
 def _forks_wait() -> None:
-    """A fork waits until no other thread compiles: the child would wait for that thread, which it does not have."""
+    """Make a fork wait until no other thread compiles: the child would wait forever for a thread it does not have."""
     from tinygen.kernels.runtime.with_numba import global_compiler_lock as lock
 
     def before() -> None:
-        imports.finish()  # which may compile
+        lazy_import.finish()  # an import may compile
         lock.acquire()
 
     os.register_at_fork(before=before, after_in_parent=lock.release, after_in_child=lock.release)
@@ -183,7 +185,7 @@ def _forks_wait() -> None:
 
 @functools.cache
 def _announce_the_first_compilation() -> None:
-    """On a terminal, say once why the first use takes seconds."""
+    """Say once, on a terminal, why the first use takes seconds."""
     from tinygen.kernels.runtime.with_numba import event
 
     class Announcer(event.Listener):

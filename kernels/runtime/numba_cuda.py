@@ -1,14 +1,15 @@
-"""numba.cuda as the files `numba_cuda.py` use it: the readable rungs of the GPU ladders.
+"""numba.cuda for the operations' `numba_cuda.py`, the readable rungs of the GPU ladders.
 
-A function under `@cuda.jit` says what one GPU thread does; `function[grid, block](*arrays)` starts grid x block of
-them.  All reads as in numba's documentation, but numba.cuda is imported and the function compiled by the first launch.
-On cupy arrays that is a launch on cupy's current stream.  On numpy arrays, under
-`kernels.use(matmul="numba_tiled", on="simulator")`, numba's simulator runs the same function as Python threads: slow
-(sizes of tens), but a `print` or a debugger works inside, and an index out of range is an IndexError that names thread
-and block.  NUMBA_ENABLE_CUDASIM=1 has to be in the environment before numba is imported.
+A function under `@cuda.jit` says what one GPU thread does; `function[grid, block](*arrays)` starts grid x block
+threads.  The code reads as in numba's documentation, but numba.cuda is imported, and the function compiled, at the
+first launch.  For cupy arrays that is a launch on cupy's current stream.  For numpy arrays, under
+`kernels.use(matmul="numba_tiled", on="simulator")`, numba's simulator runs the same function in Python threads.  That
+is slow (good for sizes of tens), but `print` and a debugger work inside, and an index out of range is an IndexError
+that names the thread and the block.  NUMBA_ENABLE_CUDASIM=1 must be set before numba is imported.
 
-These rungs use shared memory and barriers, and nothing of a warp, which the simulator does not know.  In it, two shared
-arrays made on one source line are one array, and a barrier that not all threads reach is not noticed.
+These rungs use shared memory and barriers but no warp functions, which the simulator does not have.  In the
+simulator, two shared arrays created on one source line are the same array, and a barrier that not all threads reach
+goes unnoticed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import os
 import numpy as np
 
 from tinygen.kernels.runtime.dispatch import array_module, for_readers
-from tinygen.kernels.runtime.imports import whole
+from tinygen.kernels.runtime.lazy_import import whole
 
 LARGEST_GRID = (2**31 - 1, 65535, 65535)  # blocks along x, y and z that CUDA can start
 
@@ -28,7 +29,7 @@ LARGEST_GRID = (2**31 - 1, 65535, 65535)  # blocks along x, y and z that CUDA ca
 @functools.cache
 def numba_cuda():
     """The module numba.cuda, imported on first use"""
-    # cupy's stream is the one we launch on: numba need not wait for it
+    # we launch on cupy's stream, so numba need not wait for it
     os.environ.setdefault("NUMBA_CUDA_ARRAY_INTERFACE_SYNC", "0")
     try:
         whole("numba")
@@ -41,7 +42,7 @@ def numba_cuda():
 
 
 class Jitted:
-    """A function that numba.cuda compiles when it is first launched"""
+    """A function that numba.cuda compiles at its first launch"""
 
     def __init__(self, function, **options) -> None:
         functools.update_wrapper(self, function)
@@ -49,7 +50,7 @@ class Jitted:
 
     @functools.cached_property
     def compiled(self):
-        """What numba.cuda.jit makes of it.  Its globals now hold the real `cuda` and device functions."""
+        """The function after numba.cuda.jit.  Its globals now hold the real `cuda` and compiled device functions."""
         names = self.function.__globals__
         for name in self.function.__code__.co_names:
             if names.get(name) is cuda:
@@ -59,11 +60,11 @@ class Jitted:
         return numba_cuda().jit(**self.options)(self.function)
 
     def __getitem__(self, sizes: tuple):
-        """function[grid, block], to be called with the arguments: blocks, and threads in a block, as (x, y, z)"""
+        """function[grid, block], to be called with the arguments; blocks, and threads per block, as (x, y, z)"""
         return functools.partial(self.launch, *sizes)
 
     def launch(self, grid: tuple, block: tuple, *arguments) -> None:
-        """One thread for each of grid x block; none where there is nothing to compute."""
+        """Start grid x block threads; none if a grid size is 0."""
         if 0 in grid:
             return
         if any(n > most for n, most in zip(grid, LARGEST_GRID)):
@@ -74,7 +75,7 @@ class Jitted:
             self.compiled[grid, block, _current_stream()](*arguments)
 
     def ptx(self, *arguments, capability: tuple) -> str:
-        """What it becomes for arguments of such types on a card of a compute capability, (9, 0): no GPU is needed."""
+        """Its PTX for arguments of these types and a compute capability such as (9, 0).  Needs no GPU."""
         from numba import typeof
 
         types = tuple(map(typeof, arguments))
@@ -82,31 +83,34 @@ class Jitted:
 
 
 def _simulated(name: str, array) -> bool:
-    """Whether the array is numpy's, which only the simulator takes.  RuntimeError where that is off, or on in vain."""
+    """Whether the launch goes to the simulator, which takes numpy arrays only.
+
+    RuntimeError for numpy arrays without the simulator, and for other arrays with it.
+    """
     from numba.core import config
 
     on_numpy = array_module(array) is np
     if on_numpy and not config.ENABLE_CUDASIM:
         raise RuntimeError(
-            f"{name}: numpy arrays are for numba's simulator, which is off: set NUMBA_ENABLE_CUDASIM=1 before numba is "
+            f"{name}: numpy arrays need numba's simulator, which is off: set NUMBA_ENABLE_CUDASIM=1 before numba is "
             "imported"
         )
     if config.ENABLE_CUDASIM and not on_numpy:
         raise RuntimeError(
-            f"{name}: numba's simulator is on (NUMBA_ENABLE_CUDASIM) and takes numpy arrays alone"
+            f"{name}: numba's simulator is on (NUMBA_ENABLE_CUDASIM) and takes only numpy arrays"
         )
     return on_numpy
 
 
 def _for_the_simulator(value):
-    """It takes contiguous arrays, and writes to those that are not marked as inputs."""
+    """The value in a form that the simulator takes: contiguous, and marked as an input if it is read-only."""
     if isinstance(value, np.ndarray) and not (value.flags.c_contiguous and value.flags.writeable):
         return numba_cuda().In(np.ascontiguousarray(value))
     return value
 
 
 def _current_stream():
-    """cupy's current stream for numba"""
+    """cupy's current stream, as numba takes it"""
     import cupy
 
     pointer = cupy.cuda.get_current_stream().ptr
@@ -114,7 +118,7 @@ def _current_stream():
 
 
 class _NumbaCuda:
-    """Stands for the module numba.cuda until the first launch, so that reading a rung's file imports nothing"""
+    """Stands in for numba.cuda until the first launch, so that importing the file of a rung does not import numba"""
 
     @staticmethod
     def jit(function=None, **options):
@@ -130,24 +134,24 @@ cuda = _NumbaCuda()
 
 
 def rung(kernel, name: str):
-    """Register the next variant of a kernel's GPU ladder, one that is there to be read."""
+    """Register the next variant of a kernel's GPU ladder as one that is there to be read."""
     return kernel.variant(name, devices=("cuda",), usable=for_readers, on="simulator")
 
 
 def blocks(size: int, block: int) -> int:
-    """How many blocks of so many threads cover `size`"""
+    """How many blocks of `block` threads cover `size`"""
     return -(-size // block)
 
 
 def require(name: str, holds: bool, expected: str, **arrays) -> None:
-    """ValueError that says what a variant takes and what it got, unless `holds`; arrays None are left out."""
+    """ValueError with what a variant expected and what it found, unless `holds`; arrays that are None are left out."""
     if not holds:
         found = ", ".join(f"{k} {v.dtype} {v.shape}" for k, v in arrays.items() if v is not None)
         raise ValueError(f"{name}: expected {expected}; {found}")
 
 
 def same_float(*arrays) -> bool:
-    """Whether the arrays (those that are not None) are all float32 or all float64"""
+    """Whether the arrays that are not None are all float32 or all float64"""
     dtypes = {a.dtype for a in arrays if a is not None}
     return len(dtypes) == 1 and dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}
 
@@ -158,9 +162,9 @@ def leading(*arrays) -> tuple:
 
 
 def flattened(x, lead: tuple, kept: int = 1):
-    """x broadcast to the leading dimensions `lead`, of which all but the last `kept - 1` become one.
+    """x broadcast to the leading dimensions `lead`, with all but the last `kept - 1` of them merged into one.
 
-    (…, M, K) -> (B, M, K), or (N, H, M, K) with kept=2.  A view wherever its strides allow it.
+    (…, M, K) -> (B, M, K), or (N, H, M, K) with kept=2.  A view if the strides allow it.
     """
     lead = (1,) * (kept - len(lead)) + tuple(lead)
     cut = len(lead) - kept + 1

@@ -1,9 +1,8 @@
 """NVRTC, NVIDIA's runtime compiler, through ctypes: CUDA C++ text in, machine code for one architecture (a cubin) out.
 
-It needs no GPU, no driver and no toolkit: `pip install nvidia-cuda-nvrtc` (CUDA 13) or
-`nvidia-cuda-nvrtc-cu12` is enough.
-CuPy has a way to it too, but asks the driver which architecture to compile for; we say it ourselves.  Never PTX: a
-driver refuses PTX newer than itself, and runs a cubin of every NVRTC of its own major version.
+It needs no GPU, no driver and no toolkit: `pip install nvidia-cuda-nvrtc` (CUDA 13) or `nvidia-cuda-nvrtc-cu12` is
+enough.  CuPy can call NVRTC too, but asks the driver which architecture to compile for; we name it ourselves.  We never
+make PTX: a driver refuses PTX newer than itself, but runs a cubin from any NVRTC of its own major version.
 
 Documentation: https://docs.nvidia.com/cuda/nvrtc/ (the API is the same from 11.2 to 13).
 """
@@ -19,12 +18,12 @@ from pathlib import Path
 
 MISSING = (
     "NVRTC, which compiles CUDA C++, is not installed: pip install nvidia-cuda-nvrtc (CUDA 13) or "
-    "nvidia-cuda-nvrtc-cu12 (CUDA 12); the extras tinygen[cuda13] and tinygen[cuda12] bring it"
+    "nvidia-cuda-nvrtc-cu12 (CUDA 12); the extras tinygen[cuda13] and tinygen[cuda12] include it"
 )
 
 
 class CompileError(RuntimeError):
-    """The source did not compile; the message is the compiler's."""
+    """The source did not compile.  The message is the compiler's."""
 
 
 class NvrtcMissing(ImportError):
@@ -32,7 +31,7 @@ class NvrtcMissing(ImportError):
 
 
 def libraries() -> list[Path]:
-    """Every libnvrtc in sight, the wheels' first: newest CUDA first in each place."""
+    """Every libnvrtc that can be found: first the wheels', then the toolkit's; in each place the newest first."""
     folders = []
     for package in ("nvidia", "nvidia.cu13", "nvidia.cuda_nvrtc"):
         try:
@@ -56,7 +55,7 @@ def _major(path: Path) -> int:
 
 @functools.cache
 def load(newest: int | None = None) -> Nvrtc:
-    """The first NVRTC whose major version is at most `newest`, the driver's (None: any)."""
+    """The first NVRTC whose major version is at most `newest`, that of the driver (None: any)."""
     too_new = []
     for path in libraries():
         try:
@@ -91,7 +90,7 @@ class Nvrtc:
             raise CompileError(f"{name}: {self._lib.nvrtcGetErrorString(code).decode()}")
 
     def architectures(self) -> list[int]:
-        """What this version can compile for: 80, 86, …"""
+        """The architectures that this version can compile for: 80, 86, …"""
         count = ctypes.c_int()
         self._call("nvrtcGetNumSupportedArchs", ctypes.byref(count))
         numbers = (ctypes.c_int * count.value)()
@@ -99,7 +98,7 @@ class Nvrtc:
         return list(numbers)
 
     def compile(self, source: str, name: str, headers: dict[str, str], options: tuple[str, ...]):
-        """(cubin, log).  `headers`: what an #include may name, as text.  The log holds warnings and ptxas's report."""
+        """(cubin, log).  `headers`: name -> text, for #include.  The log holds warnings and the report of ptxas."""
         texts = [text.encode() for text in headers.values()]
         names = [header.encode() for header in headers]
         program = ctypes.c_void_p()

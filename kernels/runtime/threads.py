@@ -1,14 +1,15 @@
-"""Where compiled loops get their threads: from numba's pool, which they share with the BLAS of NumPy.
+"""The threads of compiled loops: numba's pool, shared with NumPy's OpenBLAS.
 
 A loop calls numba's pool through `run_loop`, a few instructions of our own.  In a forked child, which has none of the
-pool's threads, it runs the whole loop in the calling thread: OpenMP would kill the child.  It does so as well where the
-pool is numba's workqueue and busy: that one takes one caller at a time and ends the process at the second.  The work is
-split into the same parts, so that the numbers are the same.
+pool's threads, `run_loop` runs the whole loop in the calling thread; OpenMP would kill the child.  It does the same if
+the pool is numba's workqueue and is busy: that pool takes one caller at a time and ends the process at the second.  The
+work is split into the same parts, so the results have the same bits.
 
-OpenBLAS has threads of its own.  They wait actively for the next product, and OpenMP's, on which numba runs, for the
-next loop: where products and loops take turns, as in every training step, each finds its core taken by the other's
-waiting.  OpenBLAS from 0.3.27 lets a program say how jobs are run (openblas_set_threads_callback_function); here they
-are handed to the function that runs numba's loops.  A product has the same bits, made of the same jobs.
+OpenBLAS has its own threads, which wait actively for the next matrix product, while the OpenMP threads that numba uses
+wait actively for the next loop.  When products and loops alternate, as in every training step, each finds its core
+occupied by the other's waiting.  OpenBLAS 0.3.27 and newer lets a program say how its jobs are run
+(openblas_set_threads_callback_function); here they go to the function that runs numba's loops.  A product consists of
+the same jobs as before and has the same bits.
 """
 
 from __future__ import annotations
@@ -21,21 +22,36 @@ import threading
 
 import numpy as np
 
-from tinygen.kernels.runtime import imports
+from tinygen.kernels.runtime import lazy_import
 
 NAMES = [f"{before}openblas_{{}}{after}" for before in ("scipy_", "") for after in ("64_", "", "_64")]
-LIMITS = "OMP_THREAD_LIMIT", "OMP_DYNAMIC"  # fewer threads than jobs would wait for one another for ever
-VARIABLES = "alone", "loop_runs", "jobs_run"  # of the code: whether this is a forked child, and its two locks
+LIMITS = (
+    "OMP_THREAD_LIMIT",
+    "OMP_DYNAMIC",
+)  # with fewer threads than jobs, the jobs would wait for each other forever
+VARIABLES = "alone", "loop_runs", "jobs_run"  # in the compiled code: are we a forked child, and two locks
 POOLS = {"omp": "omppool", "tbb": "tbbpool", "workqueue": "workqueue"}
-ONE_CALLER = {"workqueue"}  # a second call while one runs, also one from inside a loop, ends the process
+ONE_CALLER = {"workqueue"}  # a second call during the first, even from inside a loop, ends the process
 
 _starting = threading.RLock()
 
 
 def start() -> bool:
-    """Once, before the first loop is compiled: numba's pool behind `run_loop`, and the BLAS on it if it can be."""
-    with _starting, imports.interrupts_wait():
+    """Put numba's pool behind `run_loop`, and OpenBLAS on the same pool if possible.  -> whether it shares the pool
+
+    Done once, before the first parallel loop is compiled.
+    """
+    with _starting, lazy_import.interrupts_wait():
         return _start()
+
+
+def threads_for(work: int, least: int) -> int:
+    """How many parts to split `work` into, one per thread: as many as numba may use, but 1 below `least`"""
+    if work < least:
+        return 1
+    from tinygen.kernels.runtime.with_numba import get_num_threads
+
+    return get_num_threads()
 
 
 @functools.cache
@@ -59,11 +75,11 @@ def _start() -> bool:
 
 
 def _survive_forks(engine, set_callback) -> None:
-    """In a forked child there is no pool: loops run in the thread that calls, OpenBLAS starts threads of its own.
+    """In a forked child there is no pool: loops run in the calling thread, and OpenBLAS starts its own threads.
 
-    It holds a lock during a product on several threads: the child of a process with other threads of Python's takes
-    one thread for products, which needs no lock.  And it ends its threads before a fork, which it waits for without end
-    where another thread's jobs run meanwhile: a fork waits for those, and they for the fork.
+    OpenBLAS holds a lock during a product on several threads, so the child of a process with other Python threads uses
+    one thread for products, which needs no lock.  Before a fork OpenBLAS ends its threads; while the jobs of another
+    thread run, it would wait for them forever, and they for the fork.  So a fork waits until no jobs run.
     """
     addresses = {name: engine.get_global_value_address(name) for name in VARIABLES}
     words = {name: ctypes.c_int32.from_address(place) for name, place in addresses.items()}
@@ -95,24 +111,24 @@ def _survive_forks(engine, set_callback) -> None:
 
 
 def blas_function(name: str):
-    """A function of the OpenBLAS that NumPy is linked to, openblas_NAME; None if there is none."""
+    """The function openblas_NAME of the OpenBLAS that NumPy is linked to; None if there is none."""
     core = np._core if hasattr(np, "_core") else np.core
     library = ctypes.CDLL(core._multiarray_umath.__file__)
     return next((getattr(library, n.format(name)) for n in NAMES if hasattr(library, n.format(name))), None)
 
 
 def _blas_callback():
-    """What sets the function that runs the jobs of an OpenBLAS with threads of its own; None for any other BLAS."""
+    """The function that tells OpenBLAS how to run its jobs; None if the BLAS lacks it or has no threads of its own"""
     set_callback, kind = blas_function("set_threads_callback_function"), blas_function("get_parallel")
     known = set_callback is not None and kind is not None and kind() == 1
     return set_callback if known and not any(name in os.environ for name in LIMITS) else None
 
 
-# -- the code before the pool
+# -- run_loop, run_jobs and hold_jobs, the code in front of the pool
 
 
 def _compile(pool, nested, threads: int, one_caller: bool):
-    """The module as machine code.  Python's lock must not be needed in there."""
+    """The module as machine code.  It runs without Python's global lock."""
     from tinygen.kernels.runtime.with_numba import llvm
 
     for name in "parallel_for", "get_num_threads", "set_num_threads":
@@ -143,7 +159,7 @@ class _Code:
         self.variables = {name: ir.GlobalVariable(self.module, self.i32, name) for name in VARIABLES}
         for variable in self.variables.values():
             variable.initializer = self.i32(0)
-        # a part of a loop: addresses, counts, steps, what else it was given
+        # a part of a loop: addresses, counts, steps, extra data
         arrays = self.pointer.as_pointer(), self.i64.as_pointer(), self.i64.as_pointer(), self.pointer
         self.part_type = ir.FunctionType(self.void, arrays)
         self.loop_type = ir.FunctionType(
@@ -156,7 +172,7 @@ class _Code:
         return self.ir.Function(self.module, self.ir.FunctionType(result, arguments), name)
 
     def wait_for(self, b, function, lock: str) -> None:
-        """Let others run until a lock is open, then take it."""
+        """Yield to other threads until a lock is open, then take it."""
         wait, busy, go = (function.append_basic_block(name) for name in ("wait", "busy", "go"))
         b.branch(wait)
         b.position_at_end(wait)
@@ -167,7 +183,7 @@ class _Code:
         b.position_at_end(go)
 
     def taken(self, b, lock: str):
-        """Whether a lock was open, and is now ours."""
+        """Try to take a lock: whether it was open and is now ours."""
         before = b.atomic_rmw("xchg", self.variables[lock], self.i32(1), "acquire")
         return b.icmp_signed("==", before, self.i32(0))
 
@@ -175,7 +191,7 @@ class _Code:
         b.store_atomic(self.i32(0), self.variables[lock], "release", 4)
 
     def write_run_loop(self, one_caller: bool) -> None:
-        """run_loop(part, args, counts, steps, data, ndim, arrays, threads): what loops call as numba_parallel_for."""
+        """run_loop(part, args, counts, steps, data, ndim, arrays, threads): loops call it as numba_parallel_for."""
         run = self.ir.Function(self.module, self.loop_type, "run_loop")
         part, args, counts, steps, data = run.args[:5]
         entry, shared, whole = (run.append_basic_block(name) for name in ("entry", "shared", "whole"))
@@ -197,14 +213,14 @@ class _Code:
     def write_run_jobs(self, threads: int) -> None:
         """run_jobs(sync, job, count, size, jobs, extra): job(i, jobs + i size, extra) for i < count, each on a thread.
 
-        All must run at once, since they wait for one another: the pool's loop over count takes a thread for each.  The
-        buffers that OpenBLAS gives its jobs are one for each i, so calls from several threads take turns.
+        All jobs must run at once because they wait for each other: the pool's loop over count gives each a thread.
+        OpenBLAS has one buffer for each i, so calls from several threads take turns.
         """
         ir, i32, i64, void, pointer = self.ir, self.i32, self.i64, self.void, self.pointer
         job_type = ir.FunctionType(void, [i32, pointer, i32])
         context_type = ir.LiteralStructType([job_type.as_pointer(), pointer, i64, i32])
 
-        # what the pool calls for every i: args[0] is i, as it counts in steps of 1 from an address of 0
+        # the pool calls this for every i; args[0] is i, because it counts in steps of 1 from address 0
         one = ir.Function(self.module, self.part_type, "run_one")
         b = ir.IRBuilder(one.append_basic_block())
         context = b.load(b.bitcast(one.args[3], context_type.as_pointer()))
@@ -225,9 +241,9 @@ class _Code:
         b.store(b.zext(count, i64), counts)
         b.store(i64(1), steps)
         self.wait_for(b, run, "jobs_run")
-        # a product inside a parallel loop gets threads of its own too; numba allows that for its first thread alone
+        # a product inside a parallel loop also gets threads of its own; numba allows that only for its first thread
         b.call(self.known("omp_set_nested", void, i32), [i32(1)])
-        # the pool takes its last number of threads as numba's from now on
+        # the pool would keep the number of threads of this call as numba's own: restore it afterwards
         before = b.call(self.known("pool_get_num_threads", i32), [])
         most = b.select(b.icmp_signed("<", count, i32(threads)), i32(threads), count)
         context = b.bitcast(context, pointer)
@@ -237,7 +253,7 @@ class _Code:
         b.ret_void()
 
     def write_hold_jobs(self) -> None:
-        """hold_jobs(): wait until no jobs run, and let none begin"""
+        """hold_jobs(): wait until no jobs run, and let none start"""
         hold = self.ir.Function(self.module, self.ir.FunctionType(self.void, []), "hold_jobs")
         b = self.ir.IRBuilder(hold.append_basic_block())
         self.wait_for(b, hold, "jobs_run")

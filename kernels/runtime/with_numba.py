@@ -1,7 +1,7 @@
 # ruff: noqa: F401
-"""What the compiled loops take of numba, which is imported on first use, and whole (0.5 s)."""
+"""The names that the compiled loops use from numba.  Importing this file imports numba, completely (0.5 s)."""
 
-from tinygen.kernels.runtime.imports import interrupts_wait
+from tinygen.kernels.runtime.lazy_import import interrupts_wait
 
 with interrupts_wait():
     import llvmlite.binding as llvm
@@ -14,6 +14,6 @@ with interrupts_wait():
     from numba.extending import intrinsic, overload
     from numba.np.ufunc import parallel
 
-    # what numba leaves to its first compilation: which functions there are
+    # register the functions that numba knows, which it would otherwise do in its first compilation
     cpu_target.typing_context.refresh()
     cpu_target.target_context.refresh()

@@ -558,7 +558,7 @@ def test_on_arrays_of_a_gpu_it_is_launched_on_cupys_current_stream(pointer, monk
     stream = f"stream {pointer}" if pointer else 0
     assert launches == [(((1, 2, 3), (4, 5, 6), stream), ("x", "y"))]
     monkeypatch.setattr("numba.core.config.ENABLE_CUDASIM", 1)
-    with pytest.raises(RuntimeError, match=r"simulator is on .* takes numpy arrays alone"):
+    with pytest.raises(RuntimeError, match=r"simulator is on .* takes only numpy arrays"):
         numba_cuda.Jitted(lambda x, y: None)[(1, 2, 3), (4, 5, 6)]("x", "y")
 
 

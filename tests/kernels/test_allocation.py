@@ -9,7 +9,7 @@ import pytest
 
 FAULTS = """
 import resource, numpy as np
-from tinygen.kernels import allocation
+from tinygen.kernels.runtime import allocation
 for i in range(12):
     if i == 2:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

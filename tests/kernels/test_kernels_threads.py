@@ -11,7 +11,7 @@ import os, sys, threading
 import numba, numpy as np
 x, w = np.random.default_rng(0).standard_normal((2, 700, 700)).astype(np.float32)
 before = x @ w
-from tinygen.kernels.threads import start
+from tinygen.kernels.runtime.threads import start
 shared = start()
 """
 

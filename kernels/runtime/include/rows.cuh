@@ -1,8 +1,8 @@
-// What the kernels share that work on rows of memory: who works on a row, and what each thread holds of it.
+// Shared by the kernels that work on rows of memory: which threads work on a row, and which part each of them holds.
 #pragma once
 #include "common.cuh"
 
-// The threads that work on one row: a warp (a block is several, with a row each) or a block.
+// The threads that work on one row: a warp (of several in the block, each with its own row) or the whole block.
 template <bool WARP>
 struct Team {
     int thread = WARP ? threadIdx.x % 32 : threadIdx.x, threads = WARP ? 32 : blockDim.x;
@@ -20,14 +20,15 @@ struct Team {
     }
 };
 
-// One thread's N floats of the N * threads that its team has of a row: with `quads` N / 4 times four neighbours, in one
-// instruction each, otherwise single ones; what is next to each other in the team is next to each other in memory.
+// The N floats that one thread holds of the N * threads floats of a row that its team holds.  With `quads` they are N
+// / 4 groups of four neighbors, each loaded in one instruction, otherwise single floats.  Neighboring threads of the
+// team hold neighboring groups or floats.
 template <int N>
 struct Piece {
     static_assert(N % 4 == 0, "whole quads");
     float v[N];
 
-    // The row has `left` floats more from here on; `beyond` stands for the others.
+    // From here on the row has `left` floats; `beyond` is the value of those past the end.
     template <class Team>
     __device__ __forceinline__ void load(const float *row, int left, Team team, bool quads, float beyond) {
         if (quads) {
@@ -47,7 +48,7 @@ struct Piece {
         }
     }
 
-    // Whether the i-th float is one of the row.
+    // Whether the i-th float belongs to the row.
     template <class Team>
     __device__ __forceinline__ bool inside(int i, int left, Team team, bool quads) const {
         return (quads ? (i & ~3) * team.threads + 4 * team.thread : i * team.threads + team.thread) < left;

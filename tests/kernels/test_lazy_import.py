@@ -8,11 +8,11 @@ import threading
 
 import pytest
 
-from tinygen.kernels.runtime.imports import interrupts_wait, whole
+from tinygen.kernels.runtime.lazy_import import interrupts_wait, whole
 
 INTERRUPTED = """
 import os, signal, sys, threading, time
-import tinygen as tg, tinygen.pictures as pictures
+import tinygen as tg, tinygen.run.pictures as pictures
 def use(): {use}
 def interrupt():
     while {module!r} not in sys.modules: time.sleep(0.0005)

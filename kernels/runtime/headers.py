@@ -1,4 +1,4 @@
-"""The files that a C++ source includes with quotes: what a cached compilation depends on besides the source."""
+"""The headers that a C++ source includes with quotes: a cached compilation depends on them too."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"', re.MULTILINE)
 
 
 def included(source: Path) -> dict[str, str]:
-    """Every header that a source includes, directly or through another: the name it goes by -> text, sorted.
+    """Every header that a source includes, directly or through another: name -> text, sorted.
 
-    A header is looked for beside the file that names it, then in `include/`.  One that is in
-    neither is left to the compiler.
+    A header is searched beside the file that includes it, then in `include/`.  One that is in neither is left to the
+    compiler.
     """
     found: dict[str, str] = {}
     waiting = [source]

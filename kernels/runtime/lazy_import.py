@@ -1,13 +1,13 @@
-"""Packages that take a second to import are imported on first use, and whole.
+"""Packages that take a second to import are imported on first use, and completely.
 
-Ctrl-C in the middle of such an import would leave some of its modules behind, on which the next import of it fails with
-an error that says nothing of the reason; a fork would leave the child with locks that nobody opens.  Both wait.
+Ctrl-C in the middle of such an import would leave half of its modules behind, and the next import would fail with an
+error that does not name the reason.  A fork would leave the child with locks that nobody releases.  Both have to wait.
 """
 
 from __future__ import annotations
 
 import importlib
-import logging  # noqa: F401  its hook before a fork takes a lock that an import needs: it must come after ours
+import logging  # noqa: F401  its fork hook takes a lock that an import needs, so it must run after ours
 import os
 import signal
 import sys
@@ -18,7 +18,7 @@ OURS = "tinygen.kernels."
 
 
 def whole(name: str):
-    """The module `name`; Ctrl-C during its import is answered at its end."""
+    """Import the module `name`; Ctrl-C takes effect when the import is done."""
     module = sys.modules.get(name)
     if module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False):
         return module
@@ -28,7 +28,7 @@ def whole(name: str):
 
 @contextmanager
 def interrupts_wait():
-    """Ctrl-C inside is answered at the end of the block.  Python hands it to the main thread alone."""
+    """Ctrl-C inside takes effect at the end of the block.  Only the main thread receives it."""
     answer = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(answer):
         yield
@@ -44,9 +44,9 @@ def interrupts_wait():
 
 
 def finish() -> None:
-    """Wait until no other thread is importing a file of the kernels, or numba."""
+    """Wait until no other thread is importing numba or a file of the kernels."""
     for name in [name for name in sys.modules if name.startswith(OURS) or name == "numba"]:
         importlib.import_module(name)
 
 
-os.register_at_fork(before=finish)  # the last that is registered runs first
+os.register_at_fork(before=finish)  # hooks registered last run first

@@ -1,4 +1,4 @@
-"""What is compiled: kept in the user's cache folder, whole or not at all, announced on a terminal, done without."""
+"""Compiled code: kept in the user's cache folder, announced on a terminal, never used damaged, and done without."""
 
 import os
 import pty
@@ -26,7 +26,7 @@ optimizer.step()
 
 
 def on_a_terminal(code: str, **variables) -> str:
-    """What a fresh process writes to the terminal that is its stderr."""
+    """What a fresh process writes to a terminal that is its standard error."""
     ours, theirs = pty.openpty()
     subprocess.run(
         [sys.executable, "-c", code], stderr=theirs, env={**os.environ, **variables}, check=True, timeout=120
@@ -61,7 +61,7 @@ from numba.core import event
 with event.install_recorder("numba:compile") as compiled:
     sums = [tg.erf(tg.full((1000,), 0.5, dtype=d)).sum().item() for d in (tg.float32, tg.float64)]
 assert [round(s, 3) for s in sums] == [520.5, 520.5], sums
-print(bool(njit.buffer))
+print(bool(compiled.buffer))
 """
 WITHOUT_HOME = """
 import os, pwd
@@ -72,7 +72,7 @@ os.environ.pop("HOME", None), os.environ.pop("XDG_CACHE_HOME", None)
 
 
 def erf(before: str = "", **variables):
-    """(whether a fresh process compiled, the lines it wrote to standard error)"""
+    """(whether a fresh process compiled, the lines that it wrote to standard error)"""
     done = subprocess.run(
         [sys.executable, "-c", before + ERF],
         env={**os.environ, **{name: str(value) for name, value in variables.items()}},
@@ -101,7 +101,7 @@ def test_a_damaged_file_is_compiled_again(tmp_path):
     assert erf(XDG_CACHE_HOME=tmp_path) == (False, [])
     first, second = sorted(tmp_path.rglob("*.nbc"))
     content = bytearray(first.read_bytes())
-    content[len(content) // 2] ^= 1  # pickle would not have seen that in the machine code
+    content[len(content) // 2] ^= 1  # in the machine code, where pickle does not notice it
     first.write_bytes(content)
     second.write_bytes(second.read_bytes()[:2000])
     assert erf(XDG_CACHE_HOME=tmp_path) == (True, [])
@@ -109,7 +109,7 @@ def test_a_damaged_file_is_compiled_again(tmp_path):
 
 
 def test_files_of_one_function(tmp_path):
-    """Each by its key; whatever is wrong with one, it is not used.  Those of an older source are removed."""
+    """They are found by their key, not used if damaged in any way, and removed when the source changes."""
     files = njit._Files(tmp_path / "new", "loops.f-1", "aaa")
     for key in "x", "y":
         files.save(key, f"code for {key}")
@@ -126,7 +126,7 @@ def test_files_of_one_function(tmp_path):
 
 
 def test_a_cache_that_is_only_read_is_used(tmp_path):
-    """Not as root, who may write everywhere: nothing is there to be written, so nothing is said."""
+    """Nothing has to be written, so nothing is said.  (Root may write anyway.)"""
     erf(XDG_CACHE_HOME=tmp_path)
     for path in [*tmp_path.rglob("*"), tmp_path]:
         path.chmod(path.stat().st_mode & ~0o222)
@@ -138,13 +138,14 @@ def test_a_cache_that_is_only_read_is_used(tmp_path):
 
 
 def test_code_that_a_loop_took_from_another_file_counts(tmp_path):
-    """numba looks at a function's own file alone"""
+    """numba itself looks only at a function's own file."""
     loops, others = tmp_path / "a_loops.py", tmp_path / "b_loops.py"
-    loops.write_text("from b_loops import f")
-    others.write_text("f = 1")
-    before = njit._stamp.__wrapped__(loops)
-    others.write_text("f = 2")
-    assert njit._stamp.__wrapped__(loops) != before
+    for text in "from b_loops import f", "from b_loops import (\n    f,\n)":
+        loops.write_text(text)
+        others.write_text("f = 1")
+        before = njit._stamp.__wrapped__(loops)
+        others.write_text("f = 2")
+        assert njit._stamp.__wrapped__(loops) != before
 
 
 def test_a_numba_cache_the_user_chose_stands(tmp_path):
@@ -160,7 +161,7 @@ def test_two_processes_compile_at_once(tmp_path):
 
 
 class Compiler:
-    """Stands for NVRTC: counts."""
+    """Stands in for NVRTC and counts its compilations."""
 
     version, compiled = (13, 0), 0
 
@@ -170,7 +171,7 @@ class Compiler:
 
 
 def test_machine_code_of_a_card(tmp_path, monkeypatch, capsys):
-    """A cubin that was cut off is compiled again; where none can be kept it is a file of this process's own."""
+    """A cubin that was cut off is compiled again; where none can be kept, this process makes a file of its own."""
     source, compiler = cuda_source.CudaSource("matmul/matmul.cu"), Compiler()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     path = source.cubin_path(90, compiler)
@@ -200,7 +201,7 @@ def test_a_damaged_library_for_the_cpu(tmp_path, monkeypatch):
 
 
 def test_a_file_is_kept_with_its_digest(tmp_path, monkeypatch):
-    """What other programs read (a cubin, a library) stays what it is; its digest lies beside it."""
+    """A file that other programs read (a cubin, a library) is not changed; its digest lies beside it."""
     path = disk_cache.keep(tmp_path / "new" / "kernel.cubin", b"code")
     assert path.read_bytes() == b"code" and disk_cache.is_kept(path)
     path.write_bytes(b"cod")
@@ -222,12 +223,12 @@ def test_a_file_is_kept_with_its_digest(tmp_path, monkeypatch):
 
 
 def test_a_fresh_process_compiles_nothing_for_its_first_vae_step():
-    """With a warm cache; how long that takes is measured by benchmarks/studies/first_step.py."""
+    """With a warm cache.  benchmarks/studies/first_step.py measures how long that takes."""
     counted = f"""
 from numba.core import event
 with event.install_recorder("numba:compile") as compiled:
 {textwrap.indent(FIRST_STEP, "    ")}
-print(len(njit.buffer))
+print(len(compiled.buffer))
 """
     subprocess.run([sys.executable, "-c", FIRST_STEP], check=True)
     again = subprocess.run([sys.executable, "-c", counted], check=True, capture_output=True, text=True)
@@ -235,7 +236,7 @@ print(len(njit.buffer))
 
 
 def test_a_full_disk_costs_the_cache_not_the_result(tmp_path):
-    """No file may grow past 600 bytes: the compiled loops cannot be kept."""
+    """No file may grow past 600 bytes, so the compiled loops cannot be kept."""
     done = subprocess.run(
         [sys.executable, "-c", DRAW],
         env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
