@@ -14,7 +14,7 @@ import pytest
 import tinygen as T
 from tinygen import autograd
 from tinygen.engine import backward, memory
-from tinygen.engine.backward import Node
+from tinygen.engine.node import Node
 from tinygen.engine.primitive import primitive
 
 

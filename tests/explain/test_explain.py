@@ -346,7 +346,7 @@ def test_the_graph_of_a_network(tinygen_):
     nodes, edges = parse_dot(out)
     variables, record = run_program(str(PROGRAMS / "classify.py"))
     loss = variables["loss"]
-    recorded = backward._topological([loss.grad_fn])
+    recorded = backward.topological([loss.grad_fn])
     inputs = [d for node in recorded for d in node.inputs if d is not None]
     leaves = {p for node in recorded for p in node.parents if isinstance(p, tinygen.Tensor)}
     operations = [label for label in nodes.values() if "line " in label]

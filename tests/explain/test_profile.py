@@ -11,8 +11,8 @@ import tinygen
 from tinygen import nn, optim
 from tinygen.autograd import grad
 from tinygen.benchmarks.studies import profile_vae
-from tinygen.engine.backward import Node
 from tinygen.engine.memory import owner
+from tinygen.engine.node import Node
 from tinygen.engine.primitive import primitive
 from tinygen.nn import functional as F
 from tinygen.profile.profiler import SWAPPED, TAPE

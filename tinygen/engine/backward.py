@@ -1,24 +1,29 @@
-"""The tape: what a recorded operation leaves behind, and how backward walks it.
+"""backward and grad: visit the Nodes from consumers to producers, each once; run their rows; add.
 
-Every operation (`primitive.py`) that has an input which requires a gradient leaves a Node.  `backward` and
-`grad` visit the nodes from consumers to producers, each once, run the derivative rows, and free what was saved.
+observer   None, or what a profiler puts here: observer(step, node, function, *args) is called in the place of
+           function(*args) and returns what that returns.  `step` is "sweep" for a whole backward or grad (node is
+           None), and inside it "rows" for one node's derivative rows or fused rule, and "fit" where a row's result is
+           summed or cast to fit the input.
 """
 
 from __future__ import annotations
 
-import itertools
 import operator
 import os
 import threading
 
 import numpy as np
 
+from tinygen.engine import own
 from tinygen.engine.dtypes import ShapeError
-from tinygen.engine.grad_mode import _SetRecording
+from tinygen.engine.grad_mode import SetRecording
 from tinygen.engine.hooks import RemovableHandle
-from tinygen.engine.memory import Guard, alias, shares
+from tinygen.engine.memory import shares
+from tinygen.engine.node import Node
+from tinygen.engine.tensor import Tensor, attach
 
-_serial = itertools.count()
+observer = None
+
 _serial_of = operator.attrgetter("serial")
 _accumulating = threading.RLock()  # a signal's handler may call backward too
 
@@ -32,118 +37,7 @@ def _open_lock() -> None:
 os.register_at_fork(after_in_child=_open_lock)
 
 
-class Saved:
-    """One array kept for backward, and how to make it a Tensor of the same graph again."""
-
-    __slots__ = ("array", "edge", "guard", "version")
-
-    def __init__(self, tensor, edge) -> None:
-        guard = tensor._guard
-        if guard is None:
-            guard = tensor._guard = Guard()
-        self.array = tensor._data
-        if guard.exposed:
-            self.array, guard = self.array.copy(), Guard()
-        self.guard, self.version, self.edge = guard, guard.version, edge
-        guard.saves += 1
-
-    def __del__(self) -> None:
-        self.guard.saves -= 1
-
-
-class Node:
-    """One recorded operation: its parents in the graph and the arrays its derivative rows name.
-
-    `parents[i]` is where the gradient of input i goes: a Node, a leaf Tensor, or None when input i needs none.  A
-    node never holds its own output Tensor, so there is no reference cycle.
-    """
-
-    __slots__ = ("attrs", "hooks", "inputs", "op", "parents", "retained", "saved", "serial")
-
-    def __init__(self, op, parents, inputs, attrs, saved) -> None:
-        self.op, self.parents, self.inputs, self.attrs, self.saved = op, parents, inputs, attrs, saved
-        self.serial = next(_serial)
-        self.retained = self.hooks = None
-
-    def __repr__(self) -> str:
-        return f"<{self.op.name}>"
-
-    def restore(self, name: str, record: bool):
-        """The saved array `name` as a Tensor again; refuse one that was written to after the forward."""
-        saved = self.saved[name]
-        if saved.guard.version != saved.version:
-            raise RuntimeError(
-                f"backward of {self.op.name}: {self._describe(name, saved)} was changed in place after the forward "
-                f"(version {saved.version}, now {saved.guard.version})"
-            )
-        tensor = Tensor._wrap(saved.array)
-        tensor._guard = saved.guard
-        if record:
-            edge = self if name == "y" else saved.edge
-            if edge is not None:
-                tensor._edge, tensor._requires_grad = edge, True
-        return tensor
-
-    def _describe(self, name: str, saved: Saved) -> str:
-        return f"{'its output' if name == 'y' else name} {saved.array.shape}"
-
-    def input_gradients(self, g, wanted: list, record: bool) -> list:
-        """One gradient per input (None where `wanted` is None), by the fused rule or the rows."""
-        op = self.op
-        if self.saved is None:
-            raise RuntimeError(
-                f"backward through {op.name} a second time: what it saved was freed by the first; "
-                "call the first with retain_graph=True"
-            )
-        if op.fused_rule is not None and not record:
-            return self._fused(g, wanted)
-        known = _RowArguments(self, g, record)
-        rows = itertools.repeat(op.rows[0]) if op.variadic else op.rows
-        return [None if edge is None else row(known, i) for i, (edge, row) in enumerate(zip(wanted, rows))]
-
-    def _fused(self, g, wanted: list) -> list:
-        rule, names = self.op.fused_rule, self.op.fused_names
-        known = _RowArguments(self, g, False)
-        known["needs"] = tuple(edge is not None for edge in wanted)
-        values = {name: known[name] for name in names}
-        arrays = rule(**{n: v._data if isinstance(v, Tensor) else v for n, v in values.items()})
-        known_arrays = [v for v in values.values() if isinstance(v, Tensor)]
-        results = []
-        for edge, array in zip(wanted, arrays):
-            gradient = None if edge is None or array is None else Tensor._wrap(array)
-            for tensor in known_arrays:
-                if gradient is not None and tensor._data is array:  # the rule handed on what it was given
-                    alias(gradient, tensor)
-            results.append(gradient)
-        return results
-
-
-class _RowArguments(dict):
-    """What a row may name, made on demand."""
-
-    __slots__ = ("node", "record")
-
-    def __init__(self, node: Node, g, record: bool) -> None:
-        super().__init__(node.attrs, g=g)
-        self.node, self.record = node, record
-
-    def __missing__(self, name: str):
-        node, op = self.node, self.node.op
-        if name.endswith("_shape") and name in op.shape_names:
-            value = op.shape_of(node, name)
-        elif op.variadic == name:
-            value = [node.restore(f"{name}{i}", self.record) for i in range(len(node.inputs))]
-        elif name in op.keeps:
-            value = node.saved[name]
-        elif name in node.saved:
-            value = node.restore(name, self.record)
-        else:
-            value = None  # an optional input that was not given
-        self[name] = value
-        return value
-
-
-def _topological(roots) -> list[Node]:
+def topological(roots) -> list[Node]:
     """Every node reachable from `roots`, consumers before producers, without recursion: a node's serial number is
     larger than those of all its ancestors."""
     seen, stack = set(), [r for r in roots if isinstance(r, Node)]
@@ -171,10 +65,10 @@ def _sweep(roots: list, seeds: list, targets, keep_graph: bool, record: bool) ->
     a buffer that is not ours is never written in place and never becomes somebody's `.grad`.
     """
     gradients: dict = {}
-    order = _topological(roots)
+    order = topological(roots)
     useful = None if targets is None else _useful(order, targets)
     found = {}
-    with _SetRecording(record):
+    with SetRecording(record):
         for root, seed in zip(roots, seeds):
             _add(gradients, root, seed, False, record)
         for node in order:
@@ -196,13 +90,19 @@ def _sweep(roots: list, seeds: list, targets, keep_graph: bool, record: bool) ->
                     continue
             if node.op.adding is not None and not record and _add_part(gradients, node, wanted[0], g):
                 continue
-            row_results = node.input_gradients(g, wanted, record)
+            if observer is None:
+                row_results = node.input_gradients(g, wanted, record)
+            else:
+                row_results = observer("rows", node, node.input_gradients, g, wanted, record)
             if not keep_graph and node.saved:
                 node.saved = None
             for i, parent in enumerate(wanted):
                 if parent is None or row_results[i] is None:
                     continue
-                gi = _fit(node, i, row_results[i])
+                gi = row_results[i]
+                shape, dtype = node.inputs[i]
+                if gi._data.shape != shape or gi._data.dtype != dtype:
+                    gi = _fit(node, i, gi) if observer is None else observer("fit", node, _fit, node, i, gi)
                 if g_owned and not record and len(wanted) == 1 and _is_reshaped(gi, g):
                     _add(gradients, parent, Tensor._wrap(gi._data), True, record)
                 else:
@@ -212,23 +112,6 @@ def _sweep(roots: list, seeds: list, targets, keep_graph: bool, record: bool) ->
                 hooks = getattr(edge, "_hooks", None)  # most leaves never had any, and no such attribute
                 found[edge] = (_hooked(hooks, g, owned, record), False) if hooks else (g, owned)
     return found
-
-
-def register_hook(tensor, hook) -> RemovableHandle:
-    """`Tensor.register_hook`: on the operation a Tensor came from, or on the leaf that it is."""
-    if not tensor.requires_grad:
-        raise RuntimeError(
-            "register_hook: this Tensor does not require a gradient, of which a hook could be told"
-        )
-    if not callable(hook):
-        raise TypeError(f"register_hook: found a {type(hook).__name__}, expected a function of the gradient")
-    if tensor._edge is None:
-        hooks = tensor._hooks = getattr(tensor, "_hooks", None) or {}
-    else:
-        hooks = tensor._edge.hooks = tensor._edge.hooks or {}
-    handle = RemovableHandle(hooks)
-    hooks[handle] = hook
-    return handle
 
 
 def _hooked(hooks: dict, g, owned: bool, record: bool):
@@ -288,7 +171,7 @@ def _add(gradients: dict, edge, g, owned: bool, record: bool) -> None:
         g._data += before._data
         gradients[edge] = (g, True)
     else:
-        gradients[edge] = (before + g, True)
+        gradients[edge] = (own.add(before, g), True)
 
 
 def _add_part(gradients: dict, node: Node, edge, g) -> bool:
@@ -302,16 +185,12 @@ def _add_part(gradients: dict, node: Node, edge, g) -> bool:
 def _fit(node: Node, i: int, g):
     """A row's result in its input's shape and dtype: summed once over the axes the input was broadcast along."""
     shape, dtype = node.inputs[i]
-    if g._data.shape == shape and g._data.dtype == dtype:
-        return g
-    from tinygen import ops
-
     if g._data.shape != shape:
         try:
-            g = ops.sum_to(g, shape=shape)
+            g = own.sum_to(g, shape=shape)
         except ShapeError as error:
             raise ShapeError(f"backward of {node.op.name}, input {i} of shape {shape}: {error}") from None
-    return g if g._data.dtype == dtype else ops.cast(g, dtype=dtype)
+    return g if g._data.dtype == dtype else own.cast(g, dtype=dtype)
 
 
 def _own(g, owned: bool, record: bool):
@@ -320,10 +199,8 @@ def _own(g, owned: bool, record: bool):
         return g
     if not record:
         return Tensor._wrap(g._data.copy())
-    from tinygen import ops
-
-    with _SetRecording(True):
-        return ops.clone(g)
+    with SetRecording(True):
+        return own.clone(g)
 
 
 def _accumulate(tensor, g, owned: bool, record: bool) -> None:
@@ -334,8 +211,8 @@ def _accumulate(tensor, g, owned: bool, record: bool) -> None:
             return
         if tensor.grad._data.shape != g._data.shape:
             raise ShapeError(f"backward: found x.grad of shape {tensor.grad.shape}, expected {g.shape} as x")
-        with _SetRecording(record):
-            tensor.grad = tensor.grad + g
+        with SetRecording(record):
+            tensor.grad = own.add(tensor.grad, g)
 
 
 def _seeds(outputs, grad_outputs, operation: str) -> list:
@@ -359,7 +236,7 @@ def _seeds(outputs, grad_outputs, operation: str) -> list:
             g = Tensor._wrap(np.ones_like(output._data))
         elif g.shape != output.shape:
             raise ShapeError(f"{operation}: found a gradient of shape {g.shape}, expected {output.shape}")
-        seeds.append(g.to(output.dtype))
+        seeds.append(g if g.dtype == output.dtype else own.cast(g, dtype=output.dtype))
     return seeds
 
 
@@ -374,7 +251,7 @@ def _targets(inputs, operation: str) -> list:
     return inputs
 
 
-def _edge(tensor):
+def edge_of(tensor):
     return tensor if tensor._edge is None else tensor._edge
 
 
@@ -398,12 +275,26 @@ def backward(
     seeds = _seeds(tensors, given, "backward")
     keep = create_graph if retain_graph is None else retain_graph
     inputs = None if inputs is None else _targets(inputs, "backward")
-    targets = None if inputs is None else {_edge(x) for x in inputs}
-    found = _sweep([_edge(t) for t in tensors], seeds, targets, keep, create_graph)
-    receivers = [(leaf, leaf) for leaf in found] if inputs is None else [(x, _edge(x)) for x in inputs]
+    _observed(_add_to_leaves, [edge_of(t) for t in tensors], seeds, inputs, keep, create_graph)
+
+
+def _add_to_leaves(roots: list, seeds: list, inputs, keep_graph: bool, record: bool) -> None:
+    targets = None if inputs is None else {edge_of(x) for x in inputs}
+    found = _sweep(roots, seeds, targets, keep_graph, record)
+    receivers = [(leaf, leaf) for leaf in found] if inputs is None else [(x, edge_of(x)) for x in inputs]
     for tensor, edge in receivers:
         if edge in found:
-            _accumulate(tensor, *found[edge], create_graph)
+            _accumulate(tensor, *found[edge], record)
+
+
+def _found(roots: list, seeds: list, targets: set, keep_graph: bool, record: bool) -> dict:
+    """{edge: gradient} for the targets, each in memory of its own"""
+    found = _sweep(roots, seeds, targets, keep_graph, record)
+    return {edge: _own(g, owned, record) for edge, (g, owned) in found.items()}
+
+
+def _observed(function, *args):
+    return function(*args) if observer is None else observer("sweep", None, function, *args)
 
 
 def grad(
@@ -425,13 +316,13 @@ def grad(
     given = None if grad_outputs is None else _as_list(grad_outputs)
     seeds = _seeds(outputs, given, "grad")
     keep = create_graph if retain_graph is None else retain_graph
-    found = _sweep([_edge(o) for o in outputs], seeds, {_edge(x) for x in inputs}, keep, create_graph)
-    found = {edge: _own(*entry, create_graph) for edge, entry in found.items()}
-    result = tuple(found.get(_edge(x)) for x in inputs)
+    roots, targets = [edge_of(o) for o in outputs], {edge_of(x) for x in inputs}
+    found = _observed(_found, roots, seeds, targets, keep, create_graph)
+    result = tuple(found.get(edge_of(x)) for x in inputs)
     if any(g is None for g in result):
-        reached = _reached([_edge(o) for o in outputs])
+        reached = _reached(roots)
         result = tuple(
-            _nothing(x, create_graph) if g is None and _edge(x) in reached else g
+            _nothing(x, create_graph) if g is None and edge_of(x) in reached else g
             for g, x in zip(result, inputs)
         )
     if not allow_unused and any(g is None for g in result):
@@ -444,17 +335,41 @@ def grad(
 
 def _reached(roots) -> set:
     """Every edge that `roots` depend on, themselves included."""
-    nodes = _topological(roots)
+    nodes = topological(roots)
     return {*roots, *nodes, *(parent for node in nodes for parent in node.parents)}
 
 
 def _nothing(x, record: bool):
     """The derivative with respect to x of what depends on x but is flat in it: zeros, which are flat in their turn."""
-    from tinygen import ops
-
-    with _SetRecording(record):
-        return ops.elementwise.flat(Tensor._wrap(np.zeros_like(x._data)), x)
+    with SetRecording(record):
+        return own.flat(Tensor._wrap(np.zeros_like(x._data)), x)
 
 
-# at the end: these modules need this one, and what they define is looked up here only when it is used
-from tinygen.engine.tensor import Tensor  # noqa: E402
+def register_hook(tensor, hook) -> RemovableHandle:
+    """`Tensor.register_hook`: on the operation a Tensor came from, or on the leaf that it is."""
+    if not tensor.requires_grad:
+        raise RuntimeError(
+            "register_hook: this Tensor does not require a gradient, of which a hook could be told"
+        )
+    if not callable(hook):
+        raise TypeError(f"register_hook: found a {type(hook).__name__}, expected a function of the gradient")
+    if tensor._edge is None:
+        hooks = tensor._hooks = getattr(tensor, "_hooks", None) or {}
+    else:
+        hooks = tensor._edge.hooks = tensor._edge.hooks or {}
+    handle = RemovableHandle(hooks)
+    hooks[handle] = hook
+    return handle
+
+
+@attach
+class Methods:
+    """They become methods of Tensor."""
+
+    def backward(self, gradient=None, retain_graph=None, create_graph: bool = False, inputs=None) -> None:
+        """Add the derivative of this Tensor to `.grad` of every leaf it came from."""
+        backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+    def register_hook(self, hook) -> RemovableHandle:
+        """Call hook(gradient) when the gradient of this Tensor is known; what it returns, if not None, replaces it."""
+        return register_hook(self, hook)

@@ -11,10 +11,10 @@ class _Mode(threading.local):
     recording = True
 
 
-_mode = _Mode()
+this_thread = _Mode()
 
 
-class _SetRecording:
+class SetRecording:
     """Switch the tape on or off in this thread: for a block, or decorating a function or a generator."""
 
     def __init__(self, recording: bool) -> None:
@@ -24,11 +24,11 @@ class _SetRecording:
         return f"<gradients {'recorded' if self.recording else 'not recorded'}: for a block or a decorator>"
 
     def __enter__(self) -> None:
-        self.before.append(_mode.recording)
-        _mode.recording = self.recording
+        self.before.append(this_thread.recording)
+        this_thread.recording = self.recording
 
     def __exit__(self, *_) -> None:
-        _mode.recording = self.before.pop()
+        this_thread.recording = self.before.pop()
 
     def __call__(self, function):
         """The function with the tape switched in every call; a generator while it runs, not while it waits."""
@@ -39,7 +39,7 @@ class _SetRecording:
                 steps = function(*args, **kwargs)
                 resume, value = steps.send, None
                 while True:
-                    with _SetRecording(self.recording):
+                    with SetRecording(self.recording):
                         try:
                             value = resume(value)
                         except StopIteration as end:
@@ -53,7 +53,7 @@ class _SetRecording:
 
             @functools.wraps(function)
             def switched(*args, **kwargs):
-                with _SetRecording(self.recording):  # a fresh one: two threads may be in here at once
+                with SetRecording(self.recording):  # a fresh one: two threads may be in here at once
                     return function(*args, **kwargs)
 
         return switched
@@ -61,35 +61,35 @@ class _SetRecording:
 
 def no_grad(function=None):
     """Record nothing inside `with no_grad():`; also a decorator, `@no_grad()` or `@no_grad`."""
-    return _SetRecording(False) if function is None else _SetRecording(False)(function)
+    return SetRecording(False) if function is None else SetRecording(False)(function)
 
 
 def enable_grad(function=None):
     """Record again inside a `no_grad` block; also a decorator."""
-    return _SetRecording(True) if function is None else _SetRecording(True)(function)
+    return SetRecording(True) if function is None else SetRecording(True)(function)
 
 
 def inference_mode(mode=True):
     """`no_grad`, or with False `enable_grad`; what it computes is no different here, where PyTorch's is marked."""
-    return _SetRecording(not mode) if isinstance(mode, bool) else no_grad(mode)
+    return SetRecording(not mode) if isinstance(mode, bool) else no_grad(mode)
 
 
-class set_grad_enabled(_SetRecording):
+class set_grad_enabled(SetRecording):
     """Record or not, from this call on; as `with set_grad_enabled(mode):` for a block, or as a decorator."""
 
     def __init__(self, mode: bool) -> None:
         super().__init__(mode)
-        self.outside, _mode.recording = _mode.recording, mode
+        self.outside, this_thread.recording = this_thread.recording, mode
 
     def __enter__(self) -> None:
         self.before.append(self.outside)
-        _mode.recording = self.recording
+        this_thread.recording = self.recording
 
     def __call__(self, function):
-        _mode.recording = self.outside
+        this_thread.recording = self.outside
         return super().__call__(function)
 
 
 def is_grad_enabled() -> bool:
     """Whether operations are recorded in this thread."""
-    return _mode.recording
+    return this_thread.recording

@@ -13,7 +13,7 @@ import weakref
 
 import numpy as np
 
-from tinygen.engine.grad_mode import _mode
+from tinygen.engine.grad_mode import this_thread
 
 
 class Guard:
@@ -112,7 +112,7 @@ def alias(tensor, other) -> None:
 def join(view, tensor) -> None:
     """Make the result of a view operation on `tensor` one of its family."""
     family = tensor._family or _family(tensor)
-    if tensor._requires_grad and not _mode.recording:
+    if tensor._requires_grad and not this_thread.recording:
         family = UnrecordedFamily()
     tensor._guard.hold(view, family)
 

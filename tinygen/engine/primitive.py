@@ -20,11 +20,11 @@ from types import MethodType
 import numpy as np
 
 from tinygen.engine import devices, dtypes
-from tinygen.engine.backward import Node, Saved
 from tinygen.engine.devices import CUDA, DeviceError
 from tinygen.engine.dtypes import DtypeError, ShapeError
-from tinygen.engine.grad_mode import _mode
+from tinygen.engine.grad_mode import this_thread
 from tinygen.engine.memory import join, shares
+from tinygen.engine.node import Node, Saved
 from tinygen.engine.tensor import Tensor
 from tinygen.face.calls import ELSEWHERE, expect_tensor, refuse_elsewhere
 
@@ -163,7 +163,7 @@ class Primitive:
                 needed = needed or x._requires_grad
                 if out is x._data or (view and shares(out, x._data)):
                     join(result, x)
-        if needed and self.differentiable and _mode.recording and out.dtype.kind == "f":
+        if needed and self.differentiable and this_thread.recording and out.dtype.kind == "f":
             self._record(result, inputs, arrays, attrs, kept)
         return result
 

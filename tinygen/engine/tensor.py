@@ -6,6 +6,7 @@ by `tinygen/ops/__init__.py`, where each is defined once.
 
 from __future__ import annotations
 
+import inspect
 import math
 import weakref
 
@@ -14,7 +15,6 @@ import numpy as np
 from tinygen.engine import devices, dtypes
 from tinygen.engine.devices import CPU, CUDA, HOST, device
 from tinygen.engine.dtypes import DtypeError
-from tinygen.engine.hooks import RemovableHandle
 from tinygen.engine.memory import Family, Guard, alias
 from tinygen.engine.size import Size
 from tinygen.face import printing
@@ -88,14 +88,6 @@ class Tensor:
     def grad_fn(self):
         """The recorded operation this Tensor came from, or None for a leaf."""
         return self._edge
-
-    @property
-    def T(self) -> Tensor:
-        return ops.permute(self, tuple(reversed(range(self.ndim))))
-
-    @property
-    def mT(self) -> Tensor:
-        return ops.transpose(self, -2, -1)
 
     @property
     def data(self) -> Tensor:
@@ -250,65 +242,6 @@ class Tensor:
 
     # dtype and device
 
-    def to(self, *targets, dtype=None, device=None, non_blocking: bool = False, copy: bool = False) -> Tensor:
-        """In another dtype or on another device, given by name or position, or as another Tensor is
-
-        non_blocking is accepted and has no effect.
-        """
-        for target in targets:
-            if isinstance(target, Tensor):
-                dtype, device = target.dtype, target.device
-            elif isinstance(target, (str, int)):
-                device = target
-            else:
-                dtype = target
-        result = (
-            self if dtype is None or np.dtype(dtype) == self.dtype else ops.cast(self, dtype=np.dtype(dtype))
-        )
-        result = result if device is None else ops.to_device(result, device)
-        return result.clone() if copy and result is self else result
-
-    def type(self, dtype=None) -> Tensor:
-        """`to` another dtype, given as such or as FloatTensor and its kin"""
-        if dtype is None or (isinstance(dtype, str) and dtype.startswith("torch.")):
-            raise NotImplementedError(
-                "type: PyTorch's type names are not supported; use x.dtype, or x.type(FloatTensor)"
-            )
-        return self.to(np.dtype(dtype))
-
-    def type_as(self, other: Tensor) -> Tensor:
-        return self.to(other)
-
-    def where(self, condition, y) -> Tensor:
-        """self where the condition holds, else y: where(condition, self, y)"""
-        return ops.where(condition, self, y)
-
-    def half(self) -> Tensor:
-        return self.to(dtypes.float16)
-
-    def float(self) -> Tensor:
-        return self.to(dtypes.float32)
-
-    def double(self) -> Tensor:
-        return self.to(dtypes.float64)
-
-    def int(self) -> Tensor:
-        return self.to(dtypes.int32)
-
-    def long(self) -> Tensor:
-        return self.to(dtypes.int64)
-
-    def bool(self) -> Tensor:
-        return self.to(dtypes.bool_)
-
-    def cpu(self) -> Tensor:
-        """On the CPU: itself where it is there"""
-        return ops.to_device(self, CPU)
-
-    def cuda(self, device=None, non_blocking: bool = False) -> Tensor:
-        """On the GPU: itself where it is there.  non_blocking is accepted and has no effect."""
-        return ops.to_device(self, CUDA if device is None else device)
-
     # the graph
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -321,18 +254,10 @@ class Tensor:
         self._requires_grad = bool(requires_grad)
         return self
 
-    def backward(self, gradient=None, retain_graph=None, create_graph: bool = False, inputs=None) -> None:
-        """Add the derivative of this Tensor to `.grad` of every leaf it came from."""
-        backward.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
-
     def retain_grad(self) -> None:
         """Keep `.grad` of this intermediate result at the next backward."""
         if self._edge is not None:
             self._edge.retained = weakref.ref(self)
-
-    def register_hook(self, hook) -> RemovableHandle:
-        """Call hook(gradient) when the gradient of this Tensor is known; what it returns, if not None, replaces it."""
-        return backward.register_hook(self, hook)
 
     # writing
 
@@ -356,37 +281,15 @@ class Tensor:
         if self._guard is not None:
             self._guard.version += 1
 
-    def __setitem__(self, index, value) -> None:
-        """Write to places of the memory; recorded where a gradient has to know of it, as PyTorch does."""
-        if ops.overwrite.is_recorded("x[...] = value", self, value):
-            ops.overwrite.set_item(self, index, value)
-            return
-        self._touch()
-        if isinstance(value, Tensor):
-            value = devices.move(value._data, self.device)
-        ops.index.assign(self._data, index, value)
-
     # new ones of this dtype
 
     def new_tensor(self, data, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
         return tensor(data, dtype or self.dtype, device or self.device, requires_grad)
 
-    def new_zeros(self, *size, dtype=None, device=None) -> Tensor:
-        return ops.zeros(*size, dtype=dtype or self.dtype, device=device or self.device)
-
-    def new_ones(self, *size, dtype=None, device=None) -> Tensor:
-        return ops.ones(*size, dtype=dtype or self.dtype, device=device or self.device)
-
-    def new_full(self, size, fill_value, dtype=None, device=None) -> Tensor:
-        return ops.full(size, fill_value, dtype=dtype or self.dtype, device=device or self.device)
-
     # what Python asks of an object; the operators are in tinygen/ops/operators.py
 
     def __pos__(self):
         return self
-
-    def __getitem__(self, index):
-        return ops.getitem(self, index)
 
     def __len__(self) -> int:
         if not self.ndim:
@@ -452,6 +355,17 @@ class Tensor:
 _new = object.__new__
 
 
+def attach(methods: type) -> type:
+    """Give Tensor the methods that a class further up defines: they need what is written above this file."""
+    for name, value in vars(methods).items():
+        if inspect.isfunction(value):
+            value.__qualname__ = f"Tensor.{name}"
+        elif not isinstance(value, property):
+            continue
+        setattr(Tensor, name, value)
+    return methods
+
+
 def tensor(data, dtype=None, device=None, requires_grad: bool = False) -> Tensor:
     """A new Tensor with a copy of `data` (numbers, nested lists, a NumPy array, a Tensor)."""
     result = Tensor._wrap(devices.move(to_array(data, dtype), _place(data) if device is None else device))
@@ -493,6 +407,65 @@ def from_numpy(array: np.ndarray) -> Tensor:
     return Tensor._from_outside(array)
 
 
-from tinygen import ops  # noqa: E402
-from tinygen.engine import backward  # noqa: E402
-from tinygen.engine.conversion import constructed, to_array  # noqa: E402
+def to_array(data, dtype=None):
+    """A fresh array of numbers, lists, arrays or Tensors, where those are; Python floats become the default dtype."""
+    if isinstance(data, Tensor):
+        data = data._data
+    if isinstance(data, (np.ndarray, np.generic)):
+        array = np.array(data, dtype)
+    elif devices.is_device_array(data):
+        array = devices.adopted(data).astype(data.dtype if dtype is None else dtype)
+    else:
+        array = np.array(_plain(data), dtype)
+        if dtype is None and array.dtype == np.float64 and not _has_float64(data):
+            array = array.astype(dtypes.get_default_dtype())
+        elif dtype is None and array.dtype.kind in "iu":
+            array = array.astype(np.int64, copy=False)
+    if array.dtype.kind in "OUS":
+        raise _no_numbers(data)
+    dtypes.category(array.dtype)
+    return array
+
+
+def _no_numbers(data) -> Exception:
+    """The error for what NumPy makes an array of objects or strings of."""
+    if isinstance(data, (list, tuple)):
+        return ValueError(f"tensor: found a {type(data).__name__} of other things than numbers: {data!r:.80}")
+    return DtypeError(f"tensor: found a {type(data).__name__}, expected numbers, lists or an array")
+
+
+def constructed(name: str, data: tuple, dtype) -> np.ndarray:
+    """The array of `name(*data)`: zeros of sizes given one by one, or a copy of one list or array"""
+    if all(_is_whole(n) for n in data):
+        if any(n < 0 for n in data):
+            raise dtypes.ShapeError(f"{name}: found the sizes {data}, expected none below 0")
+        return np.zeros(data or 0, dtype)
+    if len(data) == 1 and isinstance(data[0], tuple) and all(_is_whole(n) for n in data[0]):
+        raise NotImplementedError(
+            f"{name}: sizes in a tuple cannot be told from values; use {name}(*size), or tensor(values)"
+        )
+    if len(data) != 1 or not isinstance(data[0], (list, tuple, np.ndarray, Tensor)):
+        raise TypeError(
+            f"{name}: expected whole numbers as sizes, or one list or array; see tensor(data, dtype)"
+        )
+    return to_array(data[0], dtype)
+
+
+def _is_whole(n) -> bool:
+    return isinstance(n, (int, np.integer)) and not isinstance(n, bool)
+
+
+def _has_float64(data) -> bool:
+    """Whether nested lists hold NumPy or Tensor float64 beside Python's floats, which have no width."""
+    if isinstance(data, (list, tuple)):
+        return any(_has_float64(x) for x in data)
+    return isinstance(data, (np.ndarray, np.generic, Tensor)) and data.dtype == dtypes.float64
+
+
+def _plain(data):
+    """Nested lists with Tensors in them as nested lists of numbers."""
+    if isinstance(data, Tensor):
+        return devices.on_host(data._data)
+    if isinstance(data, (list, tuple)):
+        return [_plain(x) for x in data]
+    return data

@@ -61,7 +61,7 @@ def weights(outputs) -> list:
 
 
 def _primitives(outputs) -> list[Primitive]:
-    nodes = sweep._topological([sweep._edge(y) for y in outputs])
+    nodes = sweep.topological([sweep.edge_of(y) for y in outputs])
     return list(dict.fromkeys(node.op for node in reversed(nodes)))
 
 

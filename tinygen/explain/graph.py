@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygen.engine import backward
-from tinygen.engine.backward import Node
+from tinygen.engine.node import Node
 from tinygen.engine.primitive import Primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.nn import Module
@@ -180,7 +180,7 @@ def graph_of(result: Tensor, name: str, names: dict[int, str], record: Record) -
     """Everything `result` was computed from, as far as it was recorded."""
     graph = Graph([], [])
     places: dict = {}  # a node or a leaf: its vertex
-    nodes = list(reversed(backward._topological([result.grad_fn])))
+    nodes = list(reversed(backward.topological([result.grad_fn])))
     shapes = {result.grad_fn: result.shape}
     for node in nodes:
         for parent, described in zip(node.parents, node.inputs):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tinygen.engine import dtypes
-from tinygen.engine.conversion import constructed
-from tinygen.engine.tensor import Tensor
+from tinygen.engine.tensor import Tensor, constructed
 
 
 class _TensorType(type):

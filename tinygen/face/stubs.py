@@ -49,7 +49,7 @@ from typing import Any, TypeAlias, TypeVar, overload
 import numpy as np
 
 from tinygen.engine.devices import device as _device
-from tinygen.engine.grad_mode import _SetRecording
+from tinygen.engine.grad_mode import SetRecording
 from tinygen.engine.hooks import RemovableHandle
 from tinygen.ops.reduce import ValuesIndices
 from tinygen.engine.size import Size as Size
@@ -80,7 +80,7 @@ RETURNS = {
     **dict.fromkeys("allclose equal is_tensor is_grad_enabled".split(), "_bool"),
     **dict.fromkeys("nonzero unique item load max_pool1d max_pool2d __dlpack__".split(), "Any"),
     **dict.fromkeys("save set_default_dtype manual_seed set_printoptions set_num_threads".split(), "None"),
-    "inference_mode": "_SetRecording", "tolist": "Any", "get_default_dtype": "np.dtype[Any]", "get_num_threads": "_int",
+    "inference_mode": "SetRecording", "tolist": "Any", "get_default_dtype": "np.dtype[Any]", "get_num_threads": "_int",
     "get_printoptions": "_dict[_str, Any]",
 }  # fmt: skip
 # what no signature says: a number or a Tensor, and a pair where a dimension is given
@@ -95,7 +95,7 @@ OVERLOADS = (
     }
     | {
         name: [
-            f"def {name}(function: None = ...) -> _SetRecording: ...",
+            f"def {name}(function: None = ...) -> SetRecording: ...",
             f"def {name}(function: _F) -> _F: ...",
         ]
         for name in ("no_grad", "enable_grad")

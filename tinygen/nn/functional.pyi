@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar, overload
 import numpy as np
 
 from tinygen.engine.devices import device as _device
-from tinygen.engine.grad_mode import _SetRecording
+from tinygen.engine.grad_mode import SetRecording
 from tinygen.engine.hooks import RemovableHandle
 from tinygen.ops.reduce import ValuesIndices
 from tinygen.engine.size import Size as Size

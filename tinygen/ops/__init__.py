@@ -22,6 +22,7 @@ from tinygen.ops import (
     index,
     inplace,
     matmul,
+    methods,
     norm,
     operators,
     overwrite,

@@ -8,19 +8,13 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.engine import dtypes
+from tinygen.engine.own import add as _add
+from tinygen.engine.own import cast, clone, flat  # noqa: F401
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor, as_tensor, tensor
 from tinygen.ops.checks import no_bools
 
 # arithmetic
-
-
-@primitive(promote="same")
-def _add(x, other):
-    return kernels.add(x, other)
-
-
-_add.vjp(lambda g: g, lambda g: g)
 
 
 def add(input, other, *, alpha=1):
@@ -94,19 +88,6 @@ def _nonzero(divisor) -> None:
 def _zeros(g):
     """The gradient of what is flat: zeros, also where g is inf or nan."""
     return Tensor._wrap(kernels.array_module(g._data).zeros_like(g._data))
-
-
-@primitive
-def _flat(x, of):
-    return x
-
-
-_flat.vjp(lambda g: g, lambda g: None)
-
-
-def flat(x, of):
-    """x, which was computed from `of` but does not change with it: one more derivative is 0, as in PyTorch."""
-    return _flat(x, of) if of.requires_grad else x
 
 
 @primitive(promote="same")
@@ -390,22 +371,3 @@ def masked_fill(input, mask, value):
         raise dtypes.DtypeError(f"masked_fill: found a mask of dtype {mask.dtype}, expected bool")
     value = value if isinstance(value, Tensor) else tensor(value, input.dtype)
     return where(mask, cast(value, dtype=input.dtype), input)
-
-
-@primitive
-def cast(x, *, dtype):
-    """x in another dtype; the gradient comes back in x's"""
-    dtypes.category(np.dtype(dtype))
-    return x.astype(dtype, copy=False)
-
-
-cast.vjp(lambda g: g)
-
-
-@primitive
-def clone(x):
-    """A copy, inside the graph"""
-    return x.copy()
-
-
-clone.vjp(lambda g: g)

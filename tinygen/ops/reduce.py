@@ -10,7 +10,8 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.engine import dtypes
-from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.dtypes import DtypeError
+from tinygen.engine.own import sum_to  # noqa: F401
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.ops import compare
@@ -56,22 +57,6 @@ def _floating(x, operation: str):
     if not x.is_floating_point():
         raise DtypeError(f"{operation}: found dtype {x.dtype}, expected a floating dtype; use x.float()")
     return x
-
-
-@primitive
-def sum_to(x, *, shape):
-    """Undo a broadcast: sum x over the axes along which `shape` was expanded to x's shape."""
-    lead = x.ndim - len(shape)
-    tail = x.shape[lead:]
-    if lead < 0 or builtins.any(n != m and n != 1 for n, m in zip(shape, tail)):
-        raise ShapeError(f"a gradient of shape {x.shape} is not a broadcast of {shape}")
-    axes = tuple(range(lead)) + tuple(
-        lead + i for i, (n, m) in enumerate(zip(shape, tail)) if n == 1 and m != 1
-    )
-    return kernels.sum(x, axes).reshape(shape)
-
-
-sum_to.vjp(lambda g, x_shape: s.expand(g, x_shape))
 
 
 @primitive

@@ -11,6 +11,7 @@ from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.dtypes import ShapeError
 from tinygen.engine.memory import shares
+from tinygen.engine.own import expand as _expand
 from tinygen.engine.primitive import primitive
 from tinygen.ops.elementwise import cast, clone
 
@@ -148,21 +149,6 @@ def t(input):
     if input.ndim > 2:
         raise RuntimeError(f"t: found {input.ndim} dimensions, expected at most 2")
     return transpose(input, 0, 1) if input.ndim == 2 else input
-
-
-@primitive
-def _expand(x, *, shape):
-    xp = kernels.array_module(x)
-    if 0 in shape:
-        return xp.empty(shape, x.dtype)
-    if (
-        math.prod(shape) == x.size
-    ):  # nothing is repeated: a view like any other, where broadcast_to's is read-only
-        return x.reshape(shape)
-    return xp.broadcast_to(x, shape)
-
-
-_expand.vjp(lambda g: g)  # the tape sums it over the expanded axes
 
 
 def expand(input, *sizes, size=None):

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from tinygen.engine import backward
-from tinygen.engine.backward import Node
 from tinygen.engine.memory import owner
+from tinygen.engine.node import Node
 from tinygen.engine.primitive import Primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.nn.module import Parameter

@@ -1,0 +1,125 @@
+"""What a recorded operation leaves behind: a Node, with the arrays its derivative rows name.
+
+The Nodes are the tape.  Each holds the Nodes its inputs came from, so a result keeps alive what it was made of, and
+the tape is freed with it.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from tinygen.engine.memory import Guard, alias
+from tinygen.engine.tensor import Tensor
+
+_serial = itertools.count()
+
+
+class Saved:
+    """One array kept for backward, and how to make it a Tensor of the same graph again."""
+
+    __slots__ = ("array", "edge", "guard", "version")
+
+    def __init__(self, tensor, edge) -> None:
+        guard = tensor._guard
+        if guard is None:
+            guard = tensor._guard = Guard()
+        self.array = tensor._data
+        if guard.exposed:
+            self.array, guard = self.array.copy(), Guard()
+        self.guard, self.version, self.edge = guard, guard.version, edge
+        guard.saves += 1
+
+    def __del__(self) -> None:
+        self.guard.saves -= 1
+
+
+class Node:
+    """One recorded operation: its parents in the graph and the arrays its derivative rows name.
+
+    `parents[i]` is where the gradient of input i goes: a Node, a leaf Tensor, or None when input i needs none.  A
+    node never holds its own output Tensor, so there is no reference cycle.
+    """
+
+    __slots__ = ("attrs", "hooks", "inputs", "op", "parents", "retained", "saved", "serial")
+
+    def __init__(self, op, parents, inputs, attrs, saved) -> None:
+        self.op, self.parents, self.inputs, self.attrs, self.saved = op, parents, inputs, attrs, saved
+        self.serial = next(_serial)
+        self.retained = self.hooks = None
+
+    def __repr__(self) -> str:
+        return f"<{self.op.name}>"
+
+    def restore(self, name: str, record: bool):
+        """The saved array `name` as a Tensor again; refuse one that was written to after the forward."""
+        saved = self.saved[name]
+        if saved.guard.version != saved.version:
+            raise RuntimeError(
+                f"backward of {self.op.name}: {self._describe(name, saved)} was changed in place after the forward "
+                f"(version {saved.version}, now {saved.guard.version})"
+            )
+        tensor = Tensor._wrap(saved.array)
+        tensor._guard = saved.guard
+        if record:
+            edge = self if name == "y" else saved.edge
+            if edge is not None:
+                tensor._edge, tensor._requires_grad = edge, True
+        return tensor
+
+    def _describe(self, name: str, saved: Saved) -> str:
+        return f"{'its output' if name == 'y' else name} {saved.array.shape}"
+
+    def input_gradients(self, g, wanted: list, record: bool) -> list:
+        """One gradient per input (None where `wanted` is None), by the fused rule or the rows."""
+        op = self.op
+        if self.saved is None:
+            raise RuntimeError(
+                f"backward through {op.name} a second time: what it saved was freed by the first; "
+                "call the first with retain_graph=True"
+            )
+        if op.fused_rule is not None and not record:
+            return self._fused(g, wanted)
+        known = RowArguments(self, g, record)
+        rows = itertools.repeat(op.rows[0]) if op.variadic else op.rows
+        return [None if edge is None else row(known, i) for i, (edge, row) in enumerate(zip(wanted, rows))]
+
+    def _fused(self, g, wanted: list) -> list:
+        rule, names = self.op.fused_rule, self.op.fused_names
+        known = RowArguments(self, g, False)
+        known["needs"] = tuple(edge is not None for edge in wanted)
+        values = {name: known[name] for name in names}
+        arrays = rule(**{n: v._data if isinstance(v, Tensor) else v for n, v in values.items()})
+        known_arrays = [v for v in values.values() if isinstance(v, Tensor)]
+        results = []
+        for edge, array in zip(wanted, arrays):
+            gradient = None if edge is None or array is None else Tensor._wrap(array)
+            for tensor in known_arrays:
+                if gradient is not None and tensor._data is array:  # the rule handed on what it was given
+                    alias(gradient, tensor)
+            results.append(gradient)
+        return results
+
+
+class RowArguments(dict):
+    """What a row may name, made on demand."""
+
+    __slots__ = ("node", "record")
+
+    def __init__(self, node: Node, g, record: bool) -> None:
+        super().__init__(node.attrs, g=g)
+        self.node, self.record = node, record
+
+    def __missing__(self, name: str):
+        node, op = self.node, self.node.op
+        if name.endswith("_shape") and name in op.shape_names:
+            value = op.shape_of(node, name)
+        elif op.variadic == name:
+            value = [node.restore(f"{name}{i}", self.record) for i in range(len(node.inputs))]
+        elif name in op.keeps:
+            value = node.saved[name]
+        elif name in node.saved:
+            value = node.restore(name, self.record)
+        else:
+            value = None  # an optional input that was not given
+        self[name] = value
+        return value

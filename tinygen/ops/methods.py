@@ -1,0 +1,104 @@
+"""Methods of Tensor that are written with operations."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygen.engine import devices, dtypes
+from tinygen.engine.devices import CPU, CUDA
+from tinygen.engine.own import cast
+from tinygen.engine.tensor import Tensor, attach
+from tinygen.ops import creation, elementwise, index, overwrite, shape
+from tinygen.ops.device import to_device
+
+
+@attach
+class Methods:
+    """They become methods of Tensor; here they stand together."""
+
+    @property
+    def T(self) -> Tensor:
+        return shape.permute(self, tuple(reversed(range(self.ndim))))
+
+    @property
+    def mT(self) -> Tensor:
+        return shape.transpose(self, -2, -1)
+
+    def to(self, *targets, dtype=None, device=None, non_blocking: bool = False, copy: bool = False) -> Tensor:
+        """In another dtype or on another device, given by name or position, or as another Tensor is
+
+        non_blocking is accepted and has no effect.
+        """
+        for target in targets:
+            if isinstance(target, Tensor):
+                dtype, device = target.dtype, target.device
+            elif isinstance(target, (str, int)):
+                device = target
+            else:
+                dtype = target
+        result = self if dtype is None or np.dtype(dtype) == self.dtype else cast(self, dtype=np.dtype(dtype))
+        result = result if device is None else to_device(result, device)
+        return result.clone() if copy and result is self else result
+
+    def type(self, dtype=None) -> Tensor:
+        """`to` another dtype, given as such or as FloatTensor and its kin"""
+        if dtype is None or (isinstance(dtype, str) and dtype.startswith("torch.")):
+            raise NotImplementedError(
+                "type: PyTorch's type names are not supported; use x.dtype, or x.type(FloatTensor)"
+            )
+        return self.to(np.dtype(dtype))
+
+    def type_as(self, other: Tensor) -> Tensor:
+        return self.to(other)
+
+    def where(self, condition, y) -> Tensor:
+        """self where the condition holds, else y: where(condition, self, y)"""
+        return elementwise.where(condition, self, y)
+
+    def half(self) -> Tensor:
+        return self.to(dtypes.float16)
+
+    def float(self) -> Tensor:
+        return self.to(dtypes.float32)
+
+    def double(self) -> Tensor:
+        return self.to(dtypes.float64)
+
+    def int(self) -> Tensor:
+        return self.to(dtypes.int32)
+
+    def long(self) -> Tensor:
+        return self.to(dtypes.int64)
+
+    def bool(self) -> Tensor:
+        return self.to(dtypes.bool_)
+
+    def cpu(self) -> Tensor:
+        """On the CPU: itself where it is there"""
+        return to_device(self, CPU)
+
+    def cuda(self, device=None, non_blocking: bool = False) -> Tensor:
+        """On the GPU: itself where it is there.  non_blocking is accepted and has no effect."""
+        return to_device(self, CUDA if device is None else device)
+
+    def __setitem__(self, places, value) -> None:
+        """Write to places of the memory; recorded where a gradient has to know of it, as PyTorch does."""
+        if overwrite.is_recorded("x[...] = value", self, value):
+            overwrite.set_item(self, places, value)
+            return
+        self._touch()
+        if isinstance(value, Tensor):
+            value = devices.move(value._data, self.device)
+        index.assign(self._data, places, value)
+
+    def new_zeros(self, *size, dtype=None, device=None) -> Tensor:
+        return creation.zeros(*size, dtype=dtype or self.dtype, device=device or self.device)
+
+    def new_ones(self, *size, dtype=None, device=None) -> Tensor:
+        return creation.ones(*size, dtype=dtype or self.dtype, device=device or self.device)
+
+    def new_full(self, size, fill_value, dtype=None, device=None) -> Tensor:
+        return creation.full(size, fill_value, dtype=dtype or self.dtype, device=device or self.device)
+
+    def __getitem__(self, places):
+        return index.getitem(self, places)
