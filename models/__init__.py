@@ -1,10 +1,31 @@
 """One paper, one file."""
 
+import ast
 import importlib
+import importlib.util
 import pkgutil
+from pathlib import Path
 
 from tinygen.run.folder import RunError, read_config
 from tinygen.run.training import Run
+
+
+def papers() -> dict[str, str]:
+    """The models by their names on the command line, with the first line of their docstrings.
+
+    A model is a module with a Config and a train function.  Reads the files, imports none of them.
+    """
+    found = {}
+    for module in pkgutil.iter_modules(__path__):
+        spec = importlib.util.find_spec(f"{__name__}.{module.name}")
+        if module.ispkg or not spec or not spec.origin:
+            continue
+        tree = ast.parse(Path(spec.origin).read_bytes())
+        names = {getattr(node, "name", None) for node in tree.body}
+        if {"Config", "train"} <= names:
+            doc = ast.get_docstring(tree) or ""
+            found[module.name.replace("_", "-")] = doc.split("\n")[0]
+    return found
 
 
 def open_run(folder) -> Run:

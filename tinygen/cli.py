@@ -1,41 +1,48 @@
-"""The `tinygen` command: train, sample and evaluate models, and say what is here.
+"""The `tinygen` command: train, sample and evaluate models, and show what is available.
 
     tinygen train vae --steps 1000;  tinygen sample runs/vae-glyphs-001;  tinygen eval runs/vae-glyphs-001
 
-A bad flag, file or folder is one line on stderr and exit code 2; TINYGEN_DEBUG=1 shows where it was noticed.
+A bad flag, file or folder gives one line on stderr and exit code 2; TINYGEN_DEBUG=1 shows the traceback.
+This is the top of the package: it alone imports models and benchmarks, and nothing imports it.
 """
 
 import argparse
-import ast
 import dataclasses
 import importlib
-import importlib.util
 import json
-import math
 import os
-import pkgutil
 import sys
 from pathlib import Path
 
-from tinygen.run.flags import FlagError, add_flags, flags_of, flags_of_function, make_config, unknown
+from tinygen.run.flags import (
+    FlagError,
+    Parser,
+    add_flags,
+    check_output,
+    flags_of,
+    flags_of_function,
+    make_config,
+    named,
+    unknown,
+)
 from tinygen.run.terminal import finish_streams, prepare_streams, say, visible
 
 COMMANDS = {
-    "train": "train a model in a fresh run folder:  tinygen train MODEL [flags]",
-    "sample": "draw pictures from a trained run:  tinygen sample RUN [-n 64] [-o grid.png]",
-    "eval": "measure a trained run, as one JSON object:  tinygen eval RUN",
-    "bench": "time kernels and training steps beside PyTorch:  tinygen bench [NAME ...] [--json FILE]",
-    "explain": "an operation from its formula to its kernels, checked:  tinygen explain OP; or a program's graph",
-    "list": "models, datasets and kernels",
-    "doctor": "what this machine has, and what each missing piece would enable",
+    "train": "train a model in a new run folder:  tinygen train MODEL [flags]",
+    "sample": "draw samples from a trained run:  tinygen sample RUN [-n 64] [-o grid.png]",
+    "eval": "evaluate a trained run and print one JSON object:  tinygen eval RUN",
+    "bench": "time kernels and training steps, next to PyTorch:  tinygen bench [NAME ...] [--json FILE]",
+    "explain": "show an operation from its formula to its kernels, and check it:  tinygen explain OP; or draw a graph",
+    "list": "list models, datasets and kernels",
+    "doctor": "show what this machine has, and what each missing piece would enable",
 }
 EXPLORING = {  # flags of `sample` that draw rows instead of a grid, and what a model without them lacks
-    "walk": "space of z to walk in",
-    "attribute": "space of z to add it in",
+    "walk": "latent space to walk in",
+    "attribute": "latent space to add it in",
     "strip": "steps to show",
     "inpaint": "way to fill images in",
 }
-FUNCTIONS = {"sample": "sample", "eval": "evaluate"}  # of a model's file
+FUNCTIONS = {"sample": "sample", "eval": "evaluate"}  # what a command calls in a model's file
 ABSENT = {"label": "labels"} | EXPLORING
 BROKEN_PIPE = 128 + 13
 
@@ -76,32 +83,6 @@ def _one_line(e):
     return f"{type(e).__name__}: {text} (TINYGEN_DEBUG=1 shows where)"
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse with errors as exceptions, and a suggestion for an unknown flag."""
-
-    def __init__(self, prog: str, **options) -> None:
-        super().__init__(allow_abbrev=False, formatter_class=_Formatter, prog=visible(prog), **options)
-
-    def error(self, message):
-        raise FlagError(message)
-
-    def parse(self, argv) -> dict:
-        """The flags that were given, by name."""
-        args, rest = self.parse_known_args(argv)
-        if rest:
-            known = [s for action in self._actions for s in action.option_strings if s.startswith("--")]
-            flag = next((word for word in rest if word.startswith("-")), None)
-            raise FlagError(
-                unknown("flag", flag.split("=")[0], known) if flag else f"unexpected argument {rest[0]!r}"
-            )
-        return vars(args)
-
-
-class _Formatter(argparse.HelpFormatter):
-    def __init__(self, prog):
-        super().__init__(prog, max_help_position=34)
-
-
 def _dispatch(argv) -> int:
     from tinygen import __version__
 
@@ -122,27 +103,14 @@ def _dispatch(argv) -> int:
 
 
 def models() -> dict[str, str]:
-    """The modules of tinygen.models that define Config and train, and their first docstring lines.
+    """The models by name, with the first line of their docstrings."""
+    from tinygen.models import papers
 
-    Reads the files, imports none of them.
-    """
-    import tinygen.models
-
-    found = {}
-    for module in pkgutil.iter_modules(tinygen.models.__path__):
-        spec = importlib.util.find_spec(f"tinygen.models.{module.name}")
-        if module.ispkg or not spec or not spec.origin:
-            continue
-        tree = ast.parse(Path(spec.origin).read_bytes())
-        names = {getattr(node, "name", None) for node in tree.body}
-        if {"Config", "train"} <= names:
-            doc = ast.get_docstring(tree) or ""
-            found[module.name.replace("_", "-")] = doc.split("\n")[0]
-    return found
+    return papers()
 
 
 def _module(model):
-    """The module of a model's name."""
+    """The module of a model by its name."""
     known = models()
     if model not in known:
         raise FlagError(unknown("model", model, known))
@@ -150,24 +118,25 @@ def _module(model):
 
 
 def _subject(command, what, known, argv):
-    """The first word after the command: flags depend on it."""
+    """The first word after the command, which the flags depend on."""
     if argv and not argv[0].startswith("-"):
         return argv[0]
     usage = f"usage: tinygen {command} {what} [flags]; {known}"
     if argv and argv[0] in ("-h", "--help"):
-        print(f"{usage}\ntinygen {command} {what} --help lists the flags that one takes.")
+        print(f"{usage}\ntinygen {command} {what} --help lists its flags.")
         raise SystemExit(0)
     raise FlagError(f"{command}: name the {what} first; {usage}")
 
 
 def _train(argv) -> int:
-    from tinygen.run.training import Run, newest, read_config
+    from tinygen.run.folder import newest, read_config
+    from tinygen.run.training import Run
 
     name = _subject("train", "MODEL", f"models: {', '.join(models()) or 'none'}", argv)
     module = _module(name)
     parser = Parser(prog=f"tinygen train {name}", description=(module.__doc__ or "").split("\n")[0])
-    parser.add_argument("--out", help="the run folder (default a fresh runs/MODEL-DATA-001)")
-    parser.add_argument("--resume", action="store_true", help="go on with --out, or with the newest run")
+    parser.add_argument("--out", help="the run folder (default a new runs/MODEL-DATA-001)")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out, or the newest run")
     _add_device(parser)
     add_flags(parser, flags_of(module.Config))
     given = parser.parse(argv[1:])
@@ -176,8 +145,8 @@ def _train(argv) -> int:
     if resume and out is None:
         out = newest(name, given.get("data"))
     if resume and os.path.lexists(Path(out, "config.json")):
-        read_config(out, name)  # first: another model's fields would be unknown ones
-        # what is not given stays; Run.create refuses what changed
+        read_config(out, name)  # first: the fields of another model would be unknown
+        # flags that are not given stay as they were; Run.create refuses changes
         config = dataclasses.replace(Run.open(out, module.Config).config, **given)
     else:
         config = make_config(module.Config, given)
@@ -186,7 +155,7 @@ def _train(argv) -> int:
     try:
         module.train(config, run)
     except BaseException:
-        run.discard()  # data that is not there must not leave a run behind
+        run.discard()  # missing data, for example, must not leave a run behind
         raise
     print(visible(run.folder))
     return 0
@@ -196,18 +165,8 @@ def _sample(argv) -> int:
     from tinygen.run import pictures
     from tinygen.run.files import replace_file
 
-    run, module = _open("sample", argv)
-    explored = _explored(module)
-    flags = _flags_of("sample", module)
-    parser = _parser("sample", argv[0], f"Draw pictures from a run of {run.model}.")
-    add_flags(parser, flags)
-    for name in ABSENT.keys() - {flag.name for flag in flags}:
-        parser.add_argument(f"--{name}", nargs="?", help=argparse.SUPPRESS, default=argparse.SUPPRESS)
-    given = parser.parse(argv[1:])
+    run, module, given = _asked_to_sample(argv)
     n, out = given.pop("n"), given.pop("o")
-    run.device = _device(given.pop("device"))
-    for name in given.keys() - {flag.name for flag in flags}:
-        raise FlagError(f"--{name}: {run.model} has no {ABSENT[name]}")
     exploring = given.keys() & EXPLORING.keys()
     moving = out is not None and Path(out).suffix.lower() == ".gif" and hasattr(module, "animation")
     if n is None:
@@ -215,43 +174,51 @@ def _sample(argv) -> int:
     if n < 1:
         raise FlagError(f"-n: found {n}, expected 1 or more")
     if out is not None:
-        _check_picture_path(Path(out), moving)
+        check_output(out, ".gif" if moving else ".png")
     if moving:
         for name in exploring:
             raise FlagError(f"--{name}: not in {out}; choose a name that ends in .png")
         replace_file(out, [pictures.gif(module.animation(run, n, **given))])
-        print(visible(out))
-        return 0
-    drawn = explored(run, n, **given) if exploring else module.sample(run, n, **given)
-    if not exploring and drawn.ndim > 2:
-        labels = getattr(module, "labels_drawn", lambda run, n: None)
-        drawn = pictures.by_class(drawn, labels(run, n, **{k: given[k] for k in given.keys() & {"label"}}))
-    png = pictures.png(drawn.drawn()) if isinstance(drawn, pictures.Sheet) else pictures.points(drawn)
-    if out is None:
-        kind = next((f"{name}-{given.pop(name)}" for name in exploring), "sample").removesuffix("-True")
-        name = _named(kind, given | {"n": n, "seed": given.get("seed", 0)}, run.done)
-        out = run.write_new(f"samples/{name}.png", png)
     else:
-        replace_file(out, [png])
+        png = _picture(run, module, n, given, exploring)
+        if out is None:
+            kind = next((f"{name}-{given.pop(name)}" for name in exploring), "sample").removesuffix("-True")
+            name = named(kind, given | {"n": n, "seed": given.get("seed", 0)}, run.done)
+            out = run.write_new(f"samples/{name}.png", png)
+        else:
+            replace_file(out, [png])
     print(visible(out))
     return 0
 
 
-def _named(kind, given, step):
-    """A file's name that tells what was asked: KIND-label7-eta0.5-n16-seed0-000020"""
-    last = [name for name in ("n", "seed") if name in given]
-    words = [kind]
-    for name in [*sorted(given.keys() - {*last, "data_dir"}), *last]:
-        option, value = name.replace("_", "-"), given[name]
-        if isinstance(value, bool):
-            words.append(option if value else f"no-{option}")
-        else:
-            words.append(f"{option}-{value}" if isinstance(value, str) else f"{option}{value:g}")
-    return "-".join([*words, f"{step:06d}"])
+def _asked_to_sample(argv):
+    """-> the run, its model's module, the flags that were given"""
+    run, module = _open("sample", argv)
+    flags = _flags_of("sample", module)
+    parser = _parser("sample", argv[0], f"Draw samples from a run of {run.model}.")
+    add_flags(parser, flags)
+    for name in ABSENT.keys() - {flag.name for flag in flags}:
+        parser.add_argument(f"--{name}", nargs="?", help=argparse.SUPPRESS, default=argparse.SUPPRESS)
+    given = parser.parse(argv[1:])
+    run.device = _device(given.pop("device"))
+    for name in given.keys() - {flag.name for flag in flags} - {"n", "o"}:
+        raise FlagError(f"--{name}: {run.model} has no {ABSENT[name]}")
+    return run, module, given
+
+
+def _picture(run, module, n, given, exploring) -> bytes:
+    """The PNG of a grid of samples, of the rows of a walk and the like, or of points in the plane."""
+    from tinygen.run import pictures
+
+    drawn = _explored(module)(run, n, **given) if exploring else module.sample(run, n, **given)
+    if not exploring and drawn.ndim > 2:
+        labels = getattr(module, "labels_drawn", lambda run, n: None)
+        drawn = pictures.by_class(drawn, labels(run, n, **{k: given[k] for k in given.keys() & {"label"}}))
+    return pictures.png(drawn.drawn()) if isinstance(drawn, pictures.Sheet) else pictures.points(drawn)
 
 
 def _explored(module):
-    """How a model's `sample --walk` and the like are drawn: (run, n, **flags) -> pictures.Sheet."""
+    """The function that draws `sample --walk` and the like for a model: (run, n, **flags) -> pictures.Sheet."""
     if hasattr(module, "explored") or not hasattr(module, "latent_space"):
         return getattr(module, "explored", None)
     from tinygen.models.latent import walks
@@ -264,10 +231,10 @@ def _explored(module):
 
 
 def _eval(argv) -> int:
-    from tinygen.run.training import as_json
+    from tinygen.run.folder import as_json, json_value
 
     run, module = _open("eval", argv)
-    parser = _parser("eval", argv[0], f"Measure a run of {run.model}.")
+    parser = _parser("eval", argv[0], f"Evaluate a run of {run.model}.")
     add_flags(parser, _flags_of("eval", module))
     given = parser.parse(argv[1:])
     run.device = _device(given.pop("device"))
@@ -277,10 +244,10 @@ def _eval(argv) -> int:
 
         kind = f"eval-{given['attribute']}"
         for name in given.keys() - {"attribute", "samples"}:
-            raise FlagError(f"--{name.replace('_', '-')}: not with --attribute")
-        measures = _plain(walks.attribute_measures(module.latent_space(run), **given))
+            raise FlagError(f"--{name.replace('_', '-')}: cannot be combined with --attribute")
+        measures = json_value(walks.attribute_measures(module.latent_space(run), **given))
     else:
-        measures = _plain(module.evaluate(run, **given))
+        measures = json_value(module.evaluate(run, **given))
     if missing := [name for name, value in measures.items() if value is None]:
         say(f"{run.folder}: {', '.join(missing)}: not a finite number, null in JSON")
     about = {"model": run.model, "data": getattr(run.config, "data", None)} | measures | {"step": run.step}
@@ -288,17 +255,16 @@ def _eval(argv) -> int:
     result = {name: about[name] for name in first} | measures
     asked = {name: value for name, value in given.items() if name != "attribute"}
     try:
-        run.write_json(f"{kind}.json", result)  # the last answer, and beside it every one
-        run.write_new(f"{_named(kind, asked, run.step)}.json", as_json(result))
+        run.write_json(f"{kind}.json", result)  # the latest result; all of them are kept beside it
+        run.write_new(f"{named(kind, asked, run.step)}.json", as_json(result))
     finally:
-        print(
-            json.dumps(result)
-        )  # after: nobody may read it; but always: a full disk must not cost the numbers
+        # after writing, since the pipe may be closed; but always, since a full disk must not lose the numbers
+        print(json.dumps(result))
     return 0
 
 
 def _flags_of(command, module):
-    """The flags that `sample` or `eval` takes of a model's runs."""
+    """The flags that `sample` or `eval` takes for runs of a model."""
     functions = [module.sample if command == "sample" else module.evaluate]
     if hasattr(module, "latent_space"):
         from tinygen.models.latent import walks
@@ -313,17 +279,18 @@ def _flags_of(command, module):
 
 
 def _parser(command, run, what):
-    """The parser of `sample` or `eval`, with the flags that all models have."""
+    """The parser of `sample` or `eval`, with the flags that all models share."""
     parser = Parser(prog=f"tinygen {command} {run}", description=what)
     if command == "sample":
-        parser.add_argument("-n", type=int, help="how many (default 64, or 8 rows of a walk or an attribute)")
-        parser.add_argument("-o", metavar="FILE.png", help="where to (default a new name in RUN/samples)")
+        rows = "how many samples (default 64, or 8 rows of a walk or an attribute)"
+        parser.add_argument("-n", type=int, help=rows)
+        parser.add_argument("-o", metavar="FILE.png", help="output file (default a new file in RUN/samples)")
     _add_device(parser)
     return parser
 
 
 def _help_of_all(command):
-    """What `tinygen sample --help` and `eval --help` say before a run is named: every flag and whose it is."""
+    """`tinygen sample --help` and `eval --help` without a run: every flag, and the models that have it."""
     parser = _parser(command, "RUN", COMMANDS[command].split(":")[0])
     whose: dict = {}
     for model in models():
@@ -332,19 +299,20 @@ def _help_of_all(command):
             whose.setdefault(flag.name, (flag, []))[1].append(model)
     most = max((len(names) for _, names in whose.values()), default=0)
     for flag, names in whose.values():
-        of = "" if len(names) == most else f" ({', '.join(names)})"
+        only = "" if len(names) == most else f" ({', '.join(names)})"
         kind = "|".join(map(str, flag.choices)) or flag.kind.__name__.upper()
         option = {"action": argparse.BooleanOptionalAction} if flag.kind is bool else {"metavar": kind}
-        parser.add_argument(flag.option, help=f"{flag.help}{of}".replace("%", "%%"), **option)
+        parser.add_argument(flag.option, help=f"{flag.help}{only}".replace("%", "%%"), **option)
     parser.usage = f"tinygen {command} RUN [flags]; RUN is the folder that tinygen train made"
-    parser.epilog = f"tinygen {command} RUN --help: those of its model alone, with their defaults."
+    parser.epilog = f"tinygen {command} RUN --help shows the flags of its model alone, with their defaults."
     parser.print_help()
     raise SystemExit(0)
 
 
 def _open(command, argv):
     """The run named by the first word, and its model's module."""
-    from tinygen.run.training import Run, read_config
+    from tinygen.run.folder import read_config
+    from tinygen.run.training import Run
 
     if argv and argv[0] in ("-h", "--help"):
         _help_of_all(command)
@@ -359,30 +327,11 @@ def _open(command, argv):
 
 
 def _explain(argv) -> int:
-    parser = Parser(prog="tinygen explain", description=COMMANDS["explain"])
-    parser.add_argument(
-        "what", nargs="?", metavar="OP or GRAPH.py", help="softmax, F.gelu, nn.Conv2d, @, or a file"
-    )
-    parser.add_argument("--seed", type=int, help="of the example's inputs (default 0)")
-    parser.add_argument(
-        "--of", metavar="NAME", help="GRAPH.py: the variable whose graph it is (default loss, y, …)"
-    )
-    parser.add_argument(
-        "-o", metavar="FILE", help="GRAPH.py: a name in .dot, .png or .svg (default DOT on stdout)"
-    )
-    parser.add_argument("--traceback", action="store_true", help="GRAPH.py: show all of an error in it")
-    given = parser.parse(argv)
-    from tinygen.explain.command import explain_graph, explain_named, list_names
+    from tinygen.explain import command
 
-    what = given["what"] or ""
-    of_graph = {"--of": given["of"], "-o": given["o"], "--traceback": given["traceback"] or None}
-    other = of_graph if not what.endswith(".py") else {"--seed": given["seed"]}
-    for flag, value in other.items():
-        if value is not None:
-            raise FlagError(f"{flag}: {'only for a GRAPH.py' if flag != '--seed' else 'not for a GRAPH.py'}")
-    if what.endswith(".py"):
-        return explain_graph(what, given["of"], given["o"], given["traceback"])
-    return explain_named(what, given["seed"] or 0) if what else list_names()
+    parser = Parser(prog="tinygen explain", description=COMMANDS["explain"])
+    command.add_arguments(parser)
+    return command.explain(**parser.parse(argv))
 
 
 def _bench(argv) -> int:
@@ -404,8 +353,8 @@ def _list(argv) -> int:
     kernels = {name: _rungs(**ladders) for name, ladders in registry().items()}
     sections = {
         "models": models(),
-        f"data: eval judges images of {', '.join(judged())}": DATASETS | TOYS,
-        "kernels: from slow to fast; what host and simulator have is the GPU's, and runs without one": kernels,
+        f"data: eval measures images of {', '.join(judged())}": DATASETS | TOYS,
+        "kernels: from slow to fast; those under host and simulator are GPU kernels that run without a GPU": kernels,
     }
     for title, entries in sections.items():
         print(title)
@@ -416,7 +365,7 @@ def _list(argv) -> int:
 
 
 def _rungs(cpu, cuda, host=(), simulator=()) -> str:
-    """A kernel's variants by where they run"""
+    """A kernel's variants, by where they run"""
     places = {"cpu": cpu, "cuda": [rung for rung in cuda if rung not in (*host, *simulator)]}
     places |= {"cuda, host": host, "cuda, simulator": simulator}
     return "; ".join(f"{place}: {', '.join(rungs)}" for place, rungs in places.items() if rungs)
@@ -432,11 +381,13 @@ def _doctor(argv) -> int:
 
 
 def _add_device(parser):
-    parser.add_argument("--device", default="cpu", metavar="cpu|cuda", help="where to compute (default cpu)")
+    parser.add_argument(
+        "--device", default="cpu", metavar="cpu|cuda", help="device to compute on (default cpu)"
+    )
 
 
 def _device(name):
-    """The device of that name, once it is known that it can be used."""
+    """The device of that name, checked to be usable."""
     from tinygen.engine.devices import CudaError, checked
 
     if name not in ("cpu", "cuda", "cuda:0"):
@@ -445,21 +396,3 @@ def _device(name):
         return checked(name)
     except CudaError as e:
         raise FlagError(f"--device: {e}") from None
-
-
-def _check_picture_path(path, moving):
-    """Refuse before the work what would fail after it."""
-    if path.suffix.lower() != ".png" and not moving:
-        raise FlagError(f"-o: found {path}, expected a name that ends in .png")
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise FlagError(f"-o: {path} cannot be written")
-
-
-def _plain(value):
-    """Measures as JSON: numpy scalars as numbers, inf and nan, which JSON lacks, as null."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    value = value.item() if hasattr(value, "item") else value
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -133,9 +133,9 @@ def curves(session: Session) -> None:
 
 def models(session: Session) -> None:
     """A short training of every model on the GPU."""
-    from tinygen.cli import models as names
+    from tinygen.models import papers
 
-    for name in names():
+    for name in papers():
         with tempfile.TemporaryDirectory() as scratch:  # few files come back from a lent machine
             folder = Path(scratch, "run")
             flags = "--device", "cuda", "--steps", str(MODEL_STEPS), "--out", folder

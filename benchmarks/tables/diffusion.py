@@ -95,7 +95,7 @@ def measure(names: list[str], runs: Path, keys: list[str] | None = None) -> None
         facts = {
             "command": f"tinygen train {TRAIN[name]}",
             "minutes": round(run.metrics()[-1]["seconds"] / 60, 2),
-            "threads": run._facts["versions"].get("blas_threads"),
+            "threads": run.facts["versions"].get("blas_threads"),
         }
         for key, n, flags in measurements(name):
             if key in _of_this_run(name, facts) or (keys and key not in keys):

@@ -12,8 +12,7 @@ def finished_run(folder: Path, train: str):
 
     train  "gan --data mnist", say.  Raises SystemExit
     """
-    from tinygen.cli import Parser
-    from tinygen.run.flags import add_flags, flags_of, make_config, to_json
+    from tinygen.run.flags import Parser, add_flags, flags_of, make_config, to_json
     from tinygen.run.training import Run
 
     model, *flags = shlex.split(train)
@@ -22,7 +21,7 @@ def finished_run(folder: Path, train: str):
     add_flags(parser, flags_of(module.Config))
     expected = to_json(make_config(module.Config, parser.parse(flags)))
     run = Run.open(folder, module.Config)
-    run.expect_said()
+    run.refuse_newer_flags()
     found = to_json(run.config)
     free = {"seed", "data_dir", "checkpoint_every"}
     if expected.get("measure_every") is None:

@@ -6,14 +6,13 @@ import pytest
 from test_ddpm import small_data  # noqa: F401
 
 from tinygen.benchmarks.tables import diffusion as table
-from tinygen.cli import Parser
 from tinygen.metrics.frechet import expect_enough
 from tinygen.metrics.images import FEATURES
 from tinygen.models import ddpm
 from tinygen.models.adversarial import generator
 from tinygen.models.diffusion import samplers
 from tinygen.models.diffusion.samplers import Sampling
-from tinygen.run.flags import add_flags, flags_of, make_config
+from tinygen.run.flags import Parser, add_flags, flags_of, make_config
 from tinygen.run.training import Run
 
 FIGURES = {"fd": 2.0, "kid": 0.1, "inception_score": 9.0, "precision": 0.8, "recall": 0.9, "accuracy": 0.95}

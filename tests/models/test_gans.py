@@ -713,7 +713,7 @@ def test_a_run_older_than_a_flag_of_its_recipe_is_not_gone_on_with(tmp_path, sma
         del held["config"]["warmup"], held["config"]["anneal"]
         path.write_text(json.dumps(held))
     module, config = small_config("gan", steps=2, recipe="seed")
-    refused = "seed: made before --warmup, which is 500 now; begin a new run"
+    refused = "seed: made before --warmup existed, which is now 500; start a new run"
     with pytest.raises(RunError, match=refused):
         Run.create("gan", config, tmp_path / "seed", resume=True)
     with pytest.raises(RunError, match=refused):

@@ -216,7 +216,7 @@ def test_help_comes_from_the_fields_comments(tinygen_):
     assert "--lr FLOAT 100% of it (default 0.05)" in words
     assert "--kind plain|fancy (default plain)" in words and "--verbose, --no-verbose" in words
     assert "--widths TUPLE (default 3,2)" in words and "--data-dir STR (no default)" in words
-    assert tinygen_("eval --help")[0] == 0 and tinygen_("train --help")[1].endswith("one takes.\n")
+    assert tinygen_("eval --help")[0] == 0 and tinygen_("train --help")[1].endswith("lists its flags.\n")
 
 
 def test_list_and_version(tinygen_):

@@ -73,13 +73,13 @@ def test_the_run_folder(fake, whole):
 
 def test_other_matrix_kernels_and_threads_are_named_at_a_resume(fake, capfd, monkeypatch):
     run = Run.create("fake", fake.Config(), "run")
-    assert run._facts["versions"]["blas_core"] == blas.core()
+    assert run.facts["versions"]["blas_core"] == blas.core()
     run._lock.close()
-    assert run._facts["versions"]["blas_threads"] == blas.threads()
+    assert run.facts["versions"]["blas_threads"] == blas.threads()
     monkeypatch.setattr(blas, "core", lambda: "Elsewhere")
     monkeypatch.setattr(blas, "threads", lambda: 64)
     Run.create("fake", fake.Config(), "run", resume=True)
-    expected = "other versions, {'blas_core': 'Elsewhere', 'blas_threads': 64}: not to the same bits"
+    expected = "other versions, {'blas_core': 'Elsewhere', 'blas_threads': 64}: not bit-identical to "
     assert expected in capfd.readouterr().err
 
 

@@ -217,15 +217,15 @@ def test_steps_edited_in_config_json_are_as_refused_as_the_flag(run, capfd):
     [
         (lambda lines: lines, None),
         (lambda lines: [*lines, b'{"step": 20, "lo'], None),  # what kill -9 leaves
-        (lambda lines: [lines[0], b"{]\n", *lines[2:]], "1 of|lost; damaged: line 2"),
+        (lambda lines: [lines[0], b"{]\n", *lines[2:]], "1 of|are lost; damaged: line 2"),
         (
             lambda lines: [*lines[:2], lines[2][:-9]],
-            "1 of|lost; damaged: line 3; the last one there is of step 8",
+            "1 of|are lost; damaged: line 3; the last good one is of step 8",
         ),
-        (lambda lines: [lines[0], *lines[2:]], "1 of|lost; the last one there is of step 12"),
-        (lambda lines: lines[:1], "2 of|lost; the last one there is of step 4"),
-        (lambda lines: [], "3 of|lost; the last one there is of step 0"),
-        (lambda lines: [b"\0" * 300], "3 of|lost; damaged: line 1; the last one there is of step 0"),
+        (lambda lines: [lines[0], *lines[2:]], "1 of|are lost; the last good one is of step 12"),
+        (lambda lines: lines[:1], "2 of|are lost; the last good one is of step 4"),
+        (lambda lines: [], "3 of|are lost; the last good one is of step 0"),
+        (lambda lines: [b"\0" * 300], "3 of|are lost; damaged: line 1; the last good one is of step 0"),
     ],
 )
 def test_lines_that_are_lost_are_said(run, capfd, change, said):
@@ -233,7 +233,7 @@ def test_lines_that_are_lost_are_said(run, capfd, change, said):
     assert [json.loads(line)["step"] for line in lines] == [4, 8, 12, 16]
     copy = edited(run, "metrics.jsonl", b"".join(change(lines[:3]) if said else change(lines)))
     code, err = tried(capfd, copy, "train", "fake", "--resume", "--out", "copy")
-    words = (said or "").replace("|", " the lines up to step 14, the checkpoint's, ")
+    words = (said or "").replace("|", " the lines up to the checkpoint's step 14 ")
     words = f"copy/metrics.jsonl: {words}\n"
     assert code == 0 and (words in err if said else "lost" not in err)
     assert b"".join((copy / "metrics.jsonl").read_bytes().splitlines(keepends=True)[:-2]) == b"".join(

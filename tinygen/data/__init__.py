@@ -5,6 +5,7 @@ from tinygen.data.data_error import DataError
 from tinygen.data.datasets import DATASETS, Dataset, load
 from tinygen.data.fetch import cache_dir
 from tinygen.data.toys import TOYS, toy, toy_centers
+from tinygen.run import flags
 
 __all__ = [
     "DATASETS",
@@ -19,3 +20,5 @@ __all__ = [
     "toy",
     "toy_centers",
 ]
+
+flags.NAMES["data"] = DATASETS | TOYS

@@ -1,4 +1,4 @@
-"""A dataclass's fields, or a function's keyword-only parameters, as flags and as checked JSON."""
+"""A dataclass's fields, or a function's keyword-only parameters, as command-line flags and as checked JSON."""
 
 import argparse
 import dataclasses
@@ -16,19 +16,49 @@ import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+from tinygen.run.terminal import visible
 
 SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 100
 KINDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
 
 
+# the smallest and the largest values of flags that several models have
+LOWEST = {
+    "steps": 0,
+    "batch": 1,
+    "latent": 1,
+    "kl_warmup": 0,
+    "warmup": 0,
+    "anneal": 0,
+    "lr": 0,
+    "samples": 1,
+    "k": 1,
+    "n": 1,
+    "packing": 1,
+    "critic_steps": 1,
+    "width": 1,
+    "depth": 1,
+    "ema": 0,
+    "eps": 0,
+    "lr_ratio": 0,
+    "penalty": 0,
+    "clip": 0,
+    "label_dropout": 0,
+}
+HIGHEST = {"ema": 1, "label_dropout": 1, "depth": 5}  # 5 strides of 2 leave one pixel of 28 or 32
+NAMES: dict[str, dict] = {}  # the names that a flag takes, by flag: tinygen.data enters those of `data`
+
+
 class FlagError(ValueError):
-    """A flag or a field of config.json that is unknown, or whose value is not one it takes."""
+    """A flag or a field of config.json that is unknown, or a value that it does not take."""
 
 
 @dataclass(frozen=True)
 class Flag:
-    """One field: `kind` is int, float, str, bool or tuple; `item` the kind of a tuple's items."""
+    """One flag: `kind` is int, float, str, bool or tuple; `item` is the kind of a tuple's items."""
 
     name: str
     kind: type
@@ -44,7 +74,7 @@ class Flag:
 
 
 class Checked:
-    """A dataclass whose fields are flags: what its flags refuse it refuses too, however it is made."""
+    """A dataclass whose fields are flags: however it is made, it refuses the values that its flags refuse."""
 
     def __post_init__(self) -> None:
         """Raises FlagError."""
@@ -57,7 +87,7 @@ class Checked:
 
 @functools.cache
 def flags_of(Config) -> tuple[Flag, ...]:
-    """The flags of a dataclass: every field, its trailing comment as help."""
+    """The flags of a dataclass: one for each field, with the field's trailing comment as help."""
     hints, helps = typing.get_type_hints(Config), comments(Config)
     flags = []
     for field in dataclasses.fields(Config):
@@ -67,7 +97,7 @@ def flags_of(Config) -> tuple[Flag, ...]:
 
 
 def flags_of_function(function: Callable) -> list[Flag]:
-    """The flags of a function: every keyword-only parameter; of `**more: Config`, the flags of Config."""
+    """The flags of a function: one for each keyword-only parameter, and for `**more: Config` those of Config."""
     hints, helps = typing.get_type_hints(function), comments(function)
     flags = []
     for p in inspect.signature(function).parameters.values():
@@ -79,9 +109,9 @@ def flags_of_function(function: Callable) -> list[Flag]:
 
 
 def comments(thing) -> dict[str, str]:
-    """The comment at the end of each field of a class or parameter of a function, under its name.
+    """The trailing comment of each field of a class or parameter of a function, by name.
 
-    Of what takes several lines the comment may stand at the end of any.
+    If a field takes several lines, the comment may be at the end of any of them.
     """
     try:
         source = textwrap.dedent(inspect.getsource(thing))
@@ -117,7 +147,7 @@ def _flag(name, hint, default, help) -> Flag:
 
 
 def add_flags(parser: argparse.ArgumentParser, flags: list[Flag]) -> None:
-    """Add them to `parser`; a flag that is not given leaves no attribute."""
+    """Add flags to `parser`; a flag that is not given leaves no attribute."""
     for flag in flags:
         default = f"default {_text(flag.default)}" if flag.default is not None else "no default"
         help = f"{flag.help} ({default})".strip().replace("%", "%%")
@@ -130,8 +160,34 @@ def add_flags(parser: argparse.ArgumentParser, flags: list[Flag]) -> None:
         parser.add_argument(flag.option, **options)
 
 
+class Parser(argparse.ArgumentParser):
+    """argparse with errors as exceptions, and a suggestion for an unknown flag."""
+
+    def __init__(self, prog: str, **options) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=_Formatter, prog=visible(prog), **options)
+
+    def error(self, message):
+        raise FlagError(message)
+
+    def parse(self, argv) -> dict:
+        """The flags that were given, by name."""
+        args, rest = self.parse_known_args(argv)
+        if rest:
+            known = [s for action in self._actions for s in action.option_strings if s.startswith("--")]
+            flag = next((word for word in rest if word.startswith("-")), None)
+            raise FlagError(
+                unknown("flag", flag.split("=")[0], known) if flag else f"unexpected argument {rest[0]!r}"
+            )
+        return vars(args)
+
+
+class _Formatter(argparse.HelpFormatter):
+    def __init__(self, prog):
+        super().__init__(prog, max_help_position=34)
+
+
 def from_text(flag: Flag, text: str):
-    """The value that `text` on a command line stands for.  Raises argparse.ArgumentTypeError."""
+    """The value of a flag from its text on the command line.  Raises argparse.ArgumentTypeError."""
     try:
         if flag.optional and text.lower() == "none":
             return None
@@ -147,7 +203,10 @@ def from_text(flag: Flag, text: str):
 
 
 def check(flag: Flag, value):
-    """`value` if the flag takes it, a list as a tuple and an int as a float where those are meant."""
+    """`value` if the flag takes it, with a list as a tuple and an int as a float if that is the flag's type.
+
+    Raises FlagError.
+    """
     if value is None and flag.optional:
         return None
     if hasattr(value, "dtype") and getattr(value, "shape", None) == ():  # NumPy's numbers
@@ -164,8 +223,8 @@ def check(flag: Flag, value):
         value = float(value)
     if type(value) is not flag.kind or (flag.kind is float and not math.isfinite(value)):
         raise FlagError(f"found {_short(value)}, expected {_expected(flag)}")
-    if flag.name == "data" and flag.kind is str:
-        _check_data(value)
+    if flag.kind is str and value not in NAMES.get(flag.name, {value}):
+        raise FlagError(unknown(flag.name, value, NAMES[flag.name]))
     low = 1 if flag.name.endswith("_every") else LOWEST.get(flag.name)
     if low is not None and value < low:
         raise FlagError(f"found {value}, expected {low} or more")
@@ -174,42 +233,10 @@ def check(flag: Flag, value):
     return value
 
 
-def _check_data(name):
-    from tinygen.data import DATASETS, TOYS
-
-    if name not in DATASETS | TOYS:
-        raise FlagError(unknown("data", name, DATASETS | TOYS))
-
-
-LOWEST = {
-    "steps": 0,
-    "batch": 1,
-    "latent": 1,
-    "kl_warmup": 0,
-    "warmup": 0,
-    "anneal": 0,
-    "lr": 0,
-    "samples": 1,
-    "k": 1,
-    "n": 1,
-    "packing": 1,
-    "critic_steps": 1,
-    "width": 1,
-    "depth": 1,
-    "ema": 0,
-    "eps": 0,
-    "lr_ratio": 0,
-    "penalty": 0,
-    "clip": 0,
-    "label_dropout": 0,
-}  # the common ones
-HIGHEST = {"ema": 1, "label_dropout": 1, "depth": 5}  # 5 strides of 2 leave one pixel of 28 or 32
-
-
 def make_config(Config, values: dict):
-    """Build `Config` from values of config.json or of flags; what is missing takes its default.
+    """Build `Config` from the values of config.json or of flags; missing ones take their defaults.
 
-    Raises FlagError for a name that `Config` does not have and a value it does not take.
+    Raises FlagError for a name that `Config` does not have and for a value that it does not take.
     """
     flags = {flag.name: flag for flag in flags_of(Config)}
     checked = {}
@@ -224,12 +251,12 @@ def make_config(Config, values: dict):
 
 
 def to_json(config) -> dict:
-    """A config as the JSON it comes back from: tuples as lists."""
+    """A config as JSON, as `make_config` reads it: tuples are lists."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 def unknown(what: str, name, known) -> str:
-    """One line for a name that is not among `known`, with the closest one that is."""
+    """One line about a name that is not among `known`, with the closest name that is."""
     name, known = name if isinstance(name, str) else _short(name), [str(k) for k in known]
     close = difflib.get_close_matches(name[:100], known, 1)
     hint = f"did you mean {close[0]!r}? " if close else ""
@@ -244,7 +271,7 @@ def _expected(flag):
 
 
 def _short(value) -> str:
-    """A value in few words: a file may hold anything."""
+    """A value in a few words, since a file may hold anything."""
     try:
         return SHORT.repr(value)
     except ValueError:  # an int of thousands of digits
@@ -253,3 +280,26 @@ def _short(value) -> str:
 
 def _text(value):
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def check_output(path, *endings: str) -> None:
+    """Refuse a file for `-o` that could not be written, before the work is done.  Raises FlagError."""
+    path = Path(path)
+    if path.suffix.lower() not in endings:
+        expected = " or ".join(filter(None, (", ".join(endings[:-1]), endings[-1])))
+        raise FlagError(f"-o: found {path}, expected a name that ends in {expected}")
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise FlagError(f"-o: {path} cannot be written")
+
+
+def named(kind: str, given: dict, step: int) -> str:
+    """A file name that tells which flags were given: KIND-label7-eta0.5-n16-seed0-000020"""
+    last = [name for name in ("n", "seed") if name in given]
+    words = [kind]
+    for name in [*sorted(given.keys() - {*last, "data_dir"}), *last]:
+        option, value = name.replace("_", "-"), given[name]
+        if isinstance(value, bool):
+            words.append(option if value else f"no-{option}")
+        else:
+            words.append(f"{option}-{value}" if isinstance(value, str) else f"{option}{value:g}")
+    return "-".join([*words, f"{step:06d}"])

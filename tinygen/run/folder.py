@@ -1,4 +1,4 @@
-"""The layout of run folders: numbered, locked while something trains in them, read back with suspicion."""
+"""Run folders: numbered, locked during training, and checked when they are read, since anyone may edit them."""
 
 import contextlib
 import fcntl
@@ -9,11 +9,10 @@ import re
 from pathlib import Path
 
 from tinygen.run import files
-from tinygen.run.checkpoint import CheckpointError
 from tinygen.run.terminal import say
 
 ROOT = Path("runs")
-MOST_CONFIG, MOST_METRICS = 1 << 20, 1 << 30  # bytes: a larger file is none of ours
+MOST_CONFIG, MOST_METRICS = 1 << 20, 1 << 30  # bytes: no run writes larger files
 
 
 class RunError(ValueError):
@@ -21,7 +20,7 @@ class RunError(ValueError):
 
 
 def read_config(folder, model: str | None = None) -> dict:
-    """The contents of a run's config.json, checked to name a model (`model`, if given) and its config.
+    """The contents of a run's config.json, checked to hold a model's name (`model`, if given) and its config.
 
     Raises RunError.
     """
@@ -45,44 +44,20 @@ def read_config(folder, model: str | None = None) -> dict:
     return saved
 
 
-def check_progress(path, meta: dict) -> None:
-    """Refuse a checkpoint whose metadata are not what `Run.checkpoint` writes.  Raises CheckpointError."""
-    sums = meta.get("sums")
-    expected = {
-        "model": isinstance(meta.get("model"), str),
-        "config": isinstance(meta.get("config"), dict),
-        "step": _is_count(meta.get("step")),
-        "seconds": _is_number(meta.get("seconds")) and meta["seconds"] >= 0,
-        "sums": isinstance(sums, dict) and all(map(_is_sum, sums.values())),
-        "random": isinstance(meta.get("random"), dict)
-        and all(type(n) is int for n in meta["random"].values()),
-        "lines": meta.get("lines") is None or _is_count(meta["lines"]),
-        "state": isinstance(meta.get("state"), dict),
-    }
-    for name, good in expected.items():
-        if not good:
-            found = f"{name} {meta[name]!r:.60}" if name in meta else f"no {name}"
-            raise CheckpointError(f"{path}: found {found} in the metadata, expected what a run writes")
-
-
-def _is_sum(value) -> bool:
-    """[a sum of losses, how many they are]"""
-    return isinstance(value, list) and len(value) == 2 and _is_number(value[0]) and _is_count(value[1], 1)
-
-
-def _is_count(value, least: int = 0) -> bool:
+def is_count(value, least: int = 0) -> bool:
+    """Whether a value from JSON is a whole number of at most 63 bits, `least` or more."""
     return type(value) is int and least <= value < 2**63
 
 
-def _is_number(value) -> bool:
-    """Whether JSON's number is one that floats hold."""
+def is_number(value) -> bool:
+    """Whether a value from JSON is a number that a float can hold."""
     if type(value) is int:
         return abs(value) < 2**63
     return type(value) is float and math.isfinite(value)
 
 
 def newest(model: str, data: str | None = None, root: Path | None = None) -> Path:
-    """The run of this model (and data) started or resumed last.  Raises RunError when there is none."""
+    """The most recently started or resumed run of this model (and data).  Raises RunError if there is none."""
     root = ROOT if root is None else root
     runs = []
     for path in root.glob("*/config.json"):
@@ -115,20 +90,35 @@ def numbered(root, stem) -> Path:
 
 
 def unused(path: Path, data: bytes) -> Path:
-    """`path`, or NAME-2, NAME-3, … where something else than a file of these contents is in its place."""
+    """`path`, or NAME-2, NAME-3, … if it is taken by anything but a file with these contents."""
     found, number = path, 1
 
-    def is_it():
+    def is_same():
         return found.is_file() and found.stat().st_size == len(data) and found.read_bytes() == data
 
-    while os.path.lexists(found) and not is_it():
+    while os.path.lexists(found) and not is_same():
         number += 1
         found = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return found
 
 
+def as_json(value) -> bytes:
+    """The bytes of a JSON file in the folder."""
+    return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def json_value(value):
+    """Measures as JSON values: NumPy scalars as numbers; inf and nan, which JSON lacks, as null."""
+    if isinstance(value, dict):
+        return {key: json_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(item) for item in value]
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def metric_lines(path) -> list[tuple[bytes, dict | None]]:
-    """Every line of metrics.jsonl with its record, None for one that is torn or damaged.  Raises RunError."""
+    """Every line of metrics.jsonl with its record, None for a truncated or damaged line.  Raises RunError."""
     try:
         content = files.read(path, MOST_METRICS)
     except FileNotFoundError:
@@ -139,9 +129,9 @@ def metric_lines(path) -> list[tuple[bytes, dict | None]]:
 
 
 def kept_lines(path, step: int, every: int, expected: int | None) -> list[bytes]:
-    """The good lines of metrics.jsonl up to a checkpoint's step, of steps that are multiples of `every`.
+    """The good lines of metrics.jsonl up to a checkpoint's step whose steps are multiples of `every`.
 
-    Says what is lost: which lines are damaged, and how many of the `expected` ones are not there.
+    Reports losses on stderr: which lines are damaged, and how many of the `expected` ones are missing.
     """
     lines = metric_lines(path)
     good = [(number, r["step"]) for number, (_, r) in enumerate(lines, 1) if r and r["step"] <= step]
@@ -152,24 +142,24 @@ def kept_lines(path, step: int, every: int, expected: int | None) -> list[bytes]
     lost = max(lost, within)
     if lost:
         which = f"; damaged: line {', '.join(map(str, damaged))}" if damaged else ""
-        last = f"; the last one there is of step {last}" if lost > within else ""
-        say(f"{path}: {lost} of the lines up to step {step}, the checkpoint's, lost{which}{last}")
+        last = f"; the last good one is of step {last}" if lost > within else ""
+        say(f"{path}: {lost} of the lines up to the checkpoint's step {step} are lost{which}{last}")
     return [line for line, r in lines if r and r["step"] <= step and r["step"] % every == 0]
 
 
 def _record(line):
-    """The numbers of a line, step among them; None if it is torn or damaged."""
+    """The numbers in a line, including its step; None if it is truncated or damaged."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not line.endswith(b"\n") or not isinstance(record, dict) or not all(map(_is_number, record.values())):
+    if not line.endswith(b"\n") or not isinstance(record, dict) or not all(map(is_number, record.values())):
         return None
-    return record if _is_count(record.get("step")) else None
+    return record if is_count(record.get("step")) else None
 
 
 def own_folder(run, name) -> Path:
-    """A folder of a run.  Raises RunError for a link that leads out of the run."""
+    """A folder inside a run.  Raises RunError for a link that leads out of the run."""
     path = Path(run, name)
     if path != Path(run) and path.is_symlink() and not path.resolve().is_relative_to(Path(run).resolve()):
         raise RunError(f"{path}: is a link that leads out of the run, expected a folder in it")
@@ -177,7 +167,7 @@ def own_folder(run, name) -> Path:
 
 
 def lock(folder):
-    """Hold the folder for training until the returned file is closed.  Raises RunError if another does, OSError."""
+    """Lock the folder for training until the returned file is closed.  Raises RunError if it is locked, OSError."""
     held = files.opened(Path(folder, ".lock"), os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
