@@ -1,6 +1,6 @@
 """The compiled loops behind `conv2d_bias.py`; importing it imports numba (0.5 s)."""
 
-from tinygen.kernels.norm.loops import BLOCK, block_sum
+from tinygen.kernels.reduce.loops import BLOCK, block_sum
 from tinygen.kernels.runtime.njit import njit
 from tinygen.kernels.runtime.with_numba import prange
 

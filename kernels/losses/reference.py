@@ -129,7 +129,7 @@ def _long_places(x, index, weights):
 @cross_entropy.variant("rows", usable=_long_rows)
 def cross_entropy_rows(x, index, weights):
     """Of a row only its maximum and Σ exp are made: reads 4 bytes an element, where log_softmax writes 4 as well."""
-    from tinygen.kernels.softmax import loops
+    from tinygen.kernels.losses import cross_entropy_loops as loops
 
     losses, most, log_sum = np.empty((3, *index.shape), np.float32)
     inputs = x.reshape(x.shape[:2]), index.reshape(-1), weights.reshape(-1)
@@ -143,7 +143,7 @@ def cross_entropy_rows(x, index, weights):
 )
 def cross_entropy_grad_rows(g, x, index, weights, most, log_sum):
     """The softmax from x, m and log Σ, and the class taken off it: reads 4 and writes 4 bytes an element."""
-    from tinygen.kernels.softmax import loops
+    from tinygen.kernels.losses import cross_entropy_loops as loops
 
     gx = np.empty(x.shape, np.float32)
     flat = [np.ascontiguousarray(a).reshape(-1) for a in (index, weights, most, log_sum)]
@@ -156,7 +156,7 @@ def cross_entropy_grad_rows(g, x, index, weights, most, log_sum):
 @cross_entropy.variant("places", usable=_long_places)
 def cross_entropy_places(x, index, weights):
     """Many places an image, whose classes lie far apart: class after class for 256 places, which stay in the cache."""
-    from tinygen.kernels.softmax import loops
+    from tinygen.kernels.losses import cross_entropy_loops as loops
 
     out = np.empty((3, *index.shape), np.float32)
     loops.cross_entropy_places(x, np.ascontiguousarray(index), np.ascontiguousarray(weights), *out)
@@ -169,7 +169,7 @@ def cross_entropy_places(x, index, weights):
 )
 def cross_entropy_grad_places(g, x, index, weights, most, log_sum):
     """As rows, with all places of a class side by side: reads 4 and writes 4 bytes an element."""
-    from tinygen.kernels.softmax import loops
+    from tinygen.kernels.losses import cross_entropy_loops as loops
 
     gx = np.empty(x.shape, np.float32)
     others = [np.ascontiguousarray(a) for a in (index, weights, most, log_sum)]

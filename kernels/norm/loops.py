@@ -8,20 +8,11 @@ to be 0 or more costs a comparison an element, and with it the vectors.  Each th
 import numpy as np
 
 from tinygen.kernels.elementwise.loops import ONE, logistic
+from tinygen.kernels.reduce.loops import BLOCK, SUMS
 from tinygen.kernels.runtime.njit import njit
 from tinygen.kernels.runtime.with_numba import prange
 
-BLOCK = 2048  # elements of a row summed in its own precision
 ROWS = 128  # rows whose part of a column sum is added up before it joins the total
-SUMS = {"reassoc", "contract", "nsz"}  # nan and inf stay what they are
-
-
-@njit(cache=True, fastmath=SUMS, error_model="numpy")
-def block_sum(x):
-    total = x.dtype.type(0)
-    for i in range(x.size):
-        total += x[i]
-    return total
 
 
 @njit(cache=True, error_model="numpy")
@@ -36,15 +27,6 @@ def block_sum_from(x, origin):
     total = x.dtype.type(0)
     for i in range(x.size):
         total += difference(x[i], origin)
-    return total
-
-
-@njit(cache=True, fastmath=SUMS, error_model="numpy")
-def block_total(x):
-    """Σ x in double precision"""
-    total = 0.0
-    for i in range(x.size):
-        total += x[i]
     return total
 
 
@@ -120,15 +102,6 @@ def combine_row(g, x, m, a, b, c, gx):
     """gx = a g + b (x - m) + c"""
     for i in range(x.size):
         gx[i] = a * g[i] + (b * (x[i] - m) + c)
-
-
-@njit(cache=True, parallel=True, error_model="numpy")
-def block_totals(x, block, totals):
-    """totals[r, p] = Σ of the p-th `block` numbers of x[r].  x (R, S), totals (R, P)"""
-    parts = totals.shape[1]
-    for item in prange(x.shape[0] * parts):
-        r, p = item // parts, item % parts
-        totals[r, p] = block_total(x[r, p * block : min((p + 1) * block, x.shape[1])])
 
 
 @njit(cache=True, parallel=True, error_model="numpy")

@@ -49,7 +49,7 @@ def _trailing(x, dims: tuple, keepdims: bool = False) -> bool:
 @mean.variant("rows", usable=_trailing)
 def mean_rows(x, dims: tuple, keepdims: bool = False):
     """Each thread adds blocks of neighbours in float64, many at once: reads 4 bytes an element."""
-    from tinygen.kernels.norm import loops
+    from tinygen.kernels.reduce import loops
 
     kept = x.shape[: x.ndim - len(dims)]
     rows = math.prod(kept)

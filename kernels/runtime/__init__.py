@@ -9,6 +9,7 @@ In this order:
     threads         the threads that loops and NumPy's matrix products share
     blas            which OpenBLAS kernels NumPy uses, and the number of threads
     allocation      keep freed memory in the process
+    rounding        division rounded up, for grids and tiles
 
     cuda_device     GPU: is there one we can use, and what to install if not
     cuda_source     a .cu file: compile it, launch its kernels, on a GPU or on the CPU (`hostcuda`)
