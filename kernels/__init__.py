@@ -53,9 +53,7 @@ from tinygen.kernels.pool.reference import (
     sum_pool2d,
     sum_pool2d_grad,
 )
-from tinygen.kernels.reduce.accumulation import wide, wide_running, widened
-from tinygen.kernels.reduce.moments import mean
-from tinygen.kernels.reduce.reference import cumsum, largest, sum
+from tinygen.kernels.reduce import cumsum, largest, mean, sum, wide, wide_running, widened
 from tinygen.kernels.runtime.allocation import keep_freed_memory
 from tinygen.kernels.runtime.dispatch import Kernel, array_module, device_of, registry, use
 from tinygen.kernels.scatter.layout import Layout, common_layout, lay, pick

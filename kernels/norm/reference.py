@@ -12,7 +12,7 @@ import numpy as np
 from tinygen.kernels.activation.reference import silu, silu_grad
 from tinygen.kernels.elementwise.reference import add, multiply
 from tinygen.kernels.reduce.accumulation import in_float32
-from tinygen.kernels.reduce.moments import mean as mean_over
+from tinygen.kernels.reduce.reference import mean as mean_over
 from tinygen.kernels.reduce.reference import sum
 from tinygen.kernels.runtime.dispatch import Kernel, array_module
 

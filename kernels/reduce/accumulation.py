@@ -1,8 +1,9 @@
-"""In which dtype sums are accumulated: the one rule, for every operation that adds many numbers and on every device.
+"""The dtype that sums are accumulated in: one rule for every operation that adds many numbers, on every device.
 
-A sum of float16 is added up in float32 and rounded once, at its end: float16 knows no whole number past 2048 exactly,
-and nothing above 65504.  float32 and float64 are added up in themselves, in pairs or in blocks (`reduce.py`).  Where
-every partial sum is an answer (cumsum) blocks do not help, and float32 is accumulated in float64, as PyTorch does.
+A float16 sum is accumulated in float32 and rounded once, at the end: float16 holds no integer above 2048 exactly and
+nothing above 65504.  float32 and float64 are accumulated in their own precision, pairwise or in blocks
+(`accurate_sum.py`).  Where every partial sum is a result (cumsum), blocks do not help, so float32 is accumulated in
+float64, as in PyTorch.
 """
 
 from __future__ import annotations
@@ -15,24 +16,24 @@ FLOAT16, FLOAT32, FLOAT64 = np.dtype(np.float16), np.dtype(np.float32), np.dtype
 
 
 def wide(dtype) -> np.dtype:
-    """What a sum of this dtype is accumulated in: float32 for float16, every other dtype itself."""
+    """The dtype that sums of `dtype` are accumulated in: float32 for float16, otherwise `dtype` itself."""
     return FLOAT32 if dtype == FLOAT16 else dtype
 
 
 def wide_running(dtype) -> np.dtype:
-    """What a running sum is accumulated in: float32 for float16, float64 for float32, every other dtype itself."""
+    """The dtype of running sums: float32 for float16, float64 for float32, otherwise `dtype` itself."""
     return FLOAT64 if dtype == FLOAT32 else wide(dtype)
 
 
 def widened(x):
-    """The array x in the dtype of its sums; x itself where that is its own."""
+    """The array x in the dtype that its sums are accumulated in; x itself if that is its own."""
     return x.astype(FLOAT32) if x.dtype == FLOAT16 else x
 
 
 def in_float32(results: int = 1):
-    """A decorator: float16 arrays, of which the first argument is one, are computed with in float32.
+    """A decorator: compute in float32 if the first argument is float16; other float16 arrays are widened too.
 
-    Of several results the first `results` are float16 again; the others are for the gradient and stay as they are.
+    The first `results` outputs are rounded back to float16; the rest are kept for the gradient and stay float32.
     """
 
     def decorate(function):

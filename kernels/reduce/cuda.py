@@ -1,4 +1,4 @@
-"""Sums on the GPU: `reduce.cu`.  float32, over any dimensions, in two stages and without atomics."""
+"""The ladder of sums on a GPU (`reduce.cu`): float32, over any dimensions, in two stages, without atomics."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import numpy as np
 from tinygen.kernels.reduce.reference import sum
 from tinygen.kernels.runtime.cuda_source import CudaSource, float32_only
 from tinygen.kernels.runtime.dispatch import array_module, for_readers
+from tinygen.kernels.runtime.rounding import ceil_div
 
 source = CudaSource("reduce/reduce.cu")
-BLOCKS = 528  # that keep a large card reading: 4 for each of an H100's 132 multiprocessors
-SLICE_OF_A_ROW = 4096  # numbers at least
-SLICE_OF_COLUMNS = 256  # rows at least
-LONGEST_OF_A_ROW = 1 << 17  # numbers of a slice: a thread adds 128 of them in turn
-LONGEST_OF_COLUMNS = 1 << 12  # rows of a slice: a thread adds 128 sums of four in turn
+FULL = 528  # blocks that keep a large card busy: 4 for each of the 132 multiprocessors of an H100
+SHORTEST_ROW_SLICE = 4096  # numbers
+SHORTEST_COLUMN_SLICE = 256  # rows
+LONGEST_ROW_SLICE = 1 << 17  # numbers: a thread adds 128 of them in turn
+LONGEST_COLUMN_SLICE = 1 << 12  # rows: a thread adds 128 sums of four in turn
 
 
 def _sum(x, dims: tuple, keepdims: bool, stage):
-    """Neighbouring dimensions are summed as one, stage(x (A, R, B)) -> (A, B), the last ones first."""
+    """Sum groups of adjacent dimensions, the last group first, each by stage(x (A, R, B)) -> (A, B)."""
     float32_only("sum", x=x)
     dims = sorted({d % x.ndim for d in dims}) if x.ndim else []
     kept = [1 if d in dims else n for d, n in enumerate(x.shape)]
@@ -46,7 +47,7 @@ def _naive(x):
     if R == 0:
         y[...] = 0
     elif y.size:
-        source.launch("sum_naive", (-(-y.size // 128),), (128,), x, y, np.int64(y.size), R, B)
+        source.launch("sum_naive", (ceil_div(y.size, 128),), (128,), x, y, np.int64(y.size), R, B)
     return y
 
 
@@ -55,19 +56,19 @@ def _two_stage(x):
     if not x.size:
         return array_module(x).zeros((A, B), np.float32)
     rows = B == 1
-    column_blocks = -(-B // 32)
-    shortest = SLICE_OF_A_ROW if rows else SLICE_OF_COLUMNS
-    longest = LONGEST_OF_A_ROW if rows else LONGEST_OF_COLUMNS
-    slices = max(min(-(-BLOCKS // (A * column_blocks)), -(-R // shortest)), -(-R // longest))
-    slice = -(-R // slices) + 3 & ~3
-    slices = -(-R // slice)
+    column_groups = ceil_div(B, 32)
+    shortest = SHORTEST_ROW_SLICE if rows else SHORTEST_COLUMN_SLICE
+    longest = LONGEST_ROW_SLICE if rows else LONGEST_COLUMN_SLICE
+    slices = max(min(ceil_div(FULL, A * column_groups), ceil_div(R, shortest)), ceil_div(R, longest))
+    slice = ceil_div(R, slices) + 3 & ~3
+    slices = ceil_div(R, slice)
     y = array_module(x).empty((A, slices, B), np.float32)
     if rows:
-        threads = 32 * min(-(-slice // 512), 8)
+        threads = 32 * min(ceil_div(slice, 512), 8)
         source.launch("sum_rows", (A * slices,), (threads,), x, y, R, slice, slices)
     else:
-        blocks = (A * slices * column_blocks,)
-        source.launch("sum_columns", blocks, (32, 8), x, y, R, B, slice, slices, column_blocks)
+        grid = (A * slices * column_groups,)
+        source.launch("sum_columns", grid, (32, 8), x, y, R, B, slice, slices, column_groups)
     return y.reshape(A, B) if slices == 1 else _two_stage(y)
 
 
@@ -77,11 +78,11 @@ def _float32(x, dims, keepdims=False) -> bool:
 
 @sum.variant("naive", devices=("cuda",), usable=for_readers, on="host")
 def sum_naive(x, dims: tuple, keepdims: bool = False):
-    """A thread adds all numbers of one output."""
+    """A thread adds up all the numbers of one output."""
     return _sum(x, dims, keepdims, _naive)
 
 
 @sum.variant("two_stage", devices=("cuda",), usable=_float32, on="host")
 def sum_two_stage(x, dims: tuple, keepdims: bool = False):
-    """Blocks add slices, neighbours reading neighbours; a second launch adds what they found.  4 bytes an element."""
+    """Blocks add up slices with coalesced reads; a second launch adds the slices' sums.  Reads 4 bytes per element."""
     return _sum(x, dims, keepdims, _two_stage)

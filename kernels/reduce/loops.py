@@ -14,6 +14,7 @@ SUMS = {"reassoc", "contract", "nsz"}  # fast-math flags for sums; nan and inf k
 
 @njit(cache=True, fastmath=SUMS, error_model="numpy")
 def block_sum(x):
+    """Σ x in its own precision"""
     total = x.dtype.type(0)
     for i in range(x.size):
         total += x[i]
@@ -31,7 +32,7 @@ def block_total(x):
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def block_totals(x, block, totals):
-    """totals[r, p] = Σ of the p-th `block` numbers of x[r].  x (R, S), totals (R, P)"""
+    """totals[r, p] = the sum of the p-th block of `block` numbers of x[r].  x (R, S), totals (R, P)"""
     parts = totals.shape[1]
     for item in prange(x.shape[0] * parts):
         r, p = item // parts, item % parts
@@ -46,15 +47,15 @@ def _add_to(total, row):
 
 @njit(cache=True, error_model="numpy")
 def _add_eight(total, rows):
-    """In pairs: more accurate than one after the other, and total is read and written once for eight rows."""
+    """Pairwise: more accurate than one after another, and total is read and written only once for eight rows."""
     for i in range(total.size):
         first = (rows[0, i] + rows[1, i]) + (rows[2, i] + rows[3, i])
         total[i] += first + ((rows[4, i] + rows[5, i]) + (rows[6, i] + rows[7, i]))
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def sum_blocks(x, rows, parts):
-    """parts[a, p] = the sum of the p-th `rows` rows of x[a].  x (A, B, C), parts (A, P, C)"""
+def sum_row_blocks(x, rows, parts):
+    """parts[a, p] = the sum of the p-th block of `rows` rows of x[a].  x (A, B, C), parts (A, P, C)"""
     A, B = x.shape[:2]
     P = parts.shape[1]
     for item in prange(A * P):

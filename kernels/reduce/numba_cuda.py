@@ -1,9 +1,10 @@
-"""What one block of threads finds together, with numba.cuda: the sum and the largest of one number of each.
+"""Sum and maximum over a block of threads, one number from each, with numba.cuda.
 
-`values` is shared memory for one number a thread; the block has 2^n threads along x.  Half of them add (or compare)
-what the other half brought, then a quarter what the second quarter has, …: n steps, and all threads get the result.
+`values` is shared memory for one number per thread; the block has 2^n threads along x.  Half of the threads add (or
+compare) what the other half brought, then a quarter adds what the second quarter has, and so on: n steps, after which
+every thread gets the result.
 
-inline="always" because a call of another function would ask for the GPU when it is compiled, even with `Jitted.ptx`.
+inline="always": calling a separate function would need a GPU at compile time, even with `Jitted.ptx`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from tinygen.kernels.runtime.numba_cuda import cuda
 
 @cuda.jit(device=True, inline="always")
 def block_sum(values, value):
-    """Σ of every thread's value"""
+    """The sum of all threads' values"""
     thread, half = cuda.threadIdx.x, cuda.blockDim.x // 2
     values[thread] = value
     cuda.syncthreads()
@@ -23,13 +24,13 @@ def block_sum(values, value):
         cuda.syncthreads()
         half //= 2
     result = values[0]
-    cuda.syncthreads()  # everybody has it; values may be used again
+    cuda.syncthreads()  # all threads have read it: values may be reused
     return result
 
 
 @cuda.jit(device=True, inline="always")
 def block_max(values, value):
-    """The largest of every thread's value"""
+    """The largest of all threads' values"""
     thread, half = cuda.threadIdx.x, cuda.blockDim.x // 2
     values[thread] = value
     cuda.syncthreads()

@@ -1,13 +1,13 @@
-// Sums in float32: x (A, R, B) -> y (A, B), sums over the middle.
+// Sums in float32 over the middle dimension: x (A, R, B) -> y (A, B).
 //
-//   kernel    one thread adds          what it adds
-//   naive     all R numbers            (one thread for each output: few of them, or none next to each other in memory)
-//   rows      R / (slices * threads)   B = 1: a block a slice of a row, float4, the threads' sums joined by exchanges
-//   columns   R / (slices * 8)         B > 1: a warp reads 32 neighbouring columns, 8 warps share the rows
+//   kernel    one thread adds          how
+//   naive     all R numbers            one thread per output: too few threads, or (B = 1) reads that are not coalesced
+//   rows      R / (slices * threads)   B = 1: a block per slice of a row, float4, partial sums combined by shuffles
+//   columns   R / (slices * 8)         B > 1: a warp reads 32 neighboring columns, 8 warps share the rows
 //
-// Two stages: with few outputs each is cut into slices, so that all multiprocessors have something to read; the blocks
+// Two stages: when there are few outputs, each is cut into slices so that all multiprocessors are busy.  The blocks
 // write their sums, and a second launch adds these in order.  No atomics: the same bits every time.
-// Traffic: 4 bytes an element, each read once; the second stage reads a thousandth of that.
+// Traffic: 4 bytes per element, each read once; the second stage reads a thousandth of that.
 #include "rows.cuh"
 
 extern "C" __global__ void sum_naive(const float *x, float *y, long long outputs, int R, int B) {
@@ -39,14 +39,14 @@ extern "C" __global__ void __launch_bounds__(1024)
     if (threadIdx.x == 0) y[blockIdx.x] = total;
 }
 
-// Block (32 columns, slice, matrix) of 32 x 8 threads: y (A, slices, B).  Four rows are on their way at once.
+// Block (32 columns, slice, matrix) of 32 x 8 threads: y (A, slices, B).  Four loads are in flight per thread.
 constexpr int WARPS = 8;
 
 extern "C" __global__ void __launch_bounds__(32 * WARPS)
-    sum_columns(const float *x, float *y, int R, int B, int slice, int slices, int column_blocks) {
+    sum_columns(const float *x, float *y, int R, int B, int slice, int slices, int column_groups) {
     __shared__ float sums[WARPS][32];
-    long long matrix = blockIdx.x / column_blocks / slices;
-    int part = blockIdx.x / column_blocks % slices, column = blockIdx.x % column_blocks * 32 + threadIdx.x;
+    long long matrix = blockIdx.x / column_groups / slices;
+    int part = blockIdx.x / column_groups % slices, column = blockIdx.x % column_groups * 32 + threadIdx.x;
     int first = part * slice, last = min(first + slice, R);
     float total = 0;
     if (column < B) {
