@@ -32,21 +32,6 @@ from tinygen.engine.dtypes import int64 as long
 from tinygen.engine.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from tinygen.engine.size import Size
 from tinygen.engine.tensor import Tensor, as_tensor, from_dlpack, from_numpy, is_tensor, tensor
-from tinygen.face.calls import absent as _absent
-from tinygen.face.calls import public as _public
-from tinygen.face.calls import public_functions as _public_functions
-from tinygen.face.legacy import (
-    BoolTensor,
-    ByteTensor,
-    CharTensor,
-    DoubleTensor,
-    FloatTensor,
-    HalfTensor,
-    IntTensor,
-    LongTensor,
-    ShortTensor,
-)
-from tinygen.face.printing import get_printoptions, set_printoptions
 from tinygen.kernels.runtime.blas import get_num_threads, set_num_threads
 from tinygen.ops import FUNCTIONS as _FUNCTIONS
 from tinygen.profile.profiler import profile
@@ -54,9 +39,10 @@ from tinygen.random import manual_seed
 from tinygen.run.serialization import load, save
 
 globals().update(_FUNCTIONS)
-tensor, as_tensor, load, save = (_public(f, "tinygen") for f in (tensor, as_tensor, load, save))
-_public_functions(autograd, "grad backward gradcheck gradgradcheck")
 
 __version__ = "0.1.0"
 
-__getattr__ = _absent("tinygen", globals())
+# at the end, as it wraps what is exported: checked arguments, explained errors, names of older PyTorch
+from tinygen import face as _face  # noqa: E402
+
+_face.install(globals())

@@ -1,7 +1,8 @@
-"""torch.autograd's names: `backward`, `grad`, their checks, and the switches of recording."""
+"""torch.autograd's names: `backward`, `grad` and the switches of recording.
+
+`tinygen.face` adds `gradcheck`, `gradgradcheck` and `Variable`.
+"""
 # ruff: noqa: F401  (what is imported here is what this module offers)
 
 from tinygen.engine.backward import backward, grad
 from tinygen.engine.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
-from tinygen.face.gradcheck import GradcheckError, gradcheck, gradgradcheck
-from tinygen.face.legacy import Variable

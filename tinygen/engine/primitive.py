@@ -26,7 +26,7 @@ from tinygen.engine.grad_mode import this_thread
 from tinygen.engine.memory import join, shares
 from tinygen.engine.node import Node, Saved
 from tinygen.engine.tensor import Tensor
-from tinygen.face.calls import ELSEWHERE, expect_tensor, refuse_elsewhere
+from tinygen.face.keywords import ELSEWHERE, refuse_elsewhere
 
 _quiet = np.errstate(all="ignore")  # overflow and 0/0 give inf and nan without a warning, as in PyTorch
 
@@ -234,7 +234,8 @@ class Primitive:
         if x is None and name in self.optional:
             return None
         if name in self.tensors:
-            expect_tensor(self.name, self._shown(name), x)
+            if not isinstance(x, Tensor):
+                raise TypeError(f"{self.name}: {self._shown(name)} is a {type(x).__name__}, expected a Tensor")
         if isinstance(x, np.generic):
             return x.item()
         if isinstance(x, (bool, int, float)):

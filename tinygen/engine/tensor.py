@@ -17,7 +17,6 @@ from tinygen.engine.devices import CPU, CUDA, HOST, device
 from tinygen.engine.dtypes import DtypeError
 from tinygen.engine.memory import Family, Guard, alias
 from tinygen.engine.size import Size
-from tinygen.face import printing
 
 
 class Tensor:
@@ -322,12 +321,7 @@ class Tensor:
         return format(self.item(), spec) if spec and self._data.size == 1 else format(repr(self), spec)
 
     def __repr__(self) -> str:
-        facts = [f"device='{self.device}'"] if self.is_cuda else []
-        if self._edge is not None:
-            facts.append(f"grad_fn={self._edge!r}")
-        elif self.requires_grad:
-            facts.append("requires_grad=True")
-        return printing.shown(devices.move(self._data, CPU), facts)
+        return f"tensor({devices.move(self._data, CPU)}, dtype={self.dtype})"  # face prints as PyTorch does
 
     def __getstate__(self):
         """What `copy` and `pickle` take along: no graph; of a guard only who shares the memory, as they still will."""

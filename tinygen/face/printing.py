@@ -8,6 +8,8 @@ from math import inf, isfinite
 import numpy as np
 
 from tinygen.engine import dtypes
+from tinygen.engine.devices import on_host
+from tinygen.engine.tensor import Tensor
 
 
 @dataclass
@@ -51,6 +53,16 @@ def set_printoptions(
 def get_printoptions() -> dict:
     """The options as `set_printoptions` takes them."""
     return asdict(_options)
+
+
+def tensor_repr(tensor: Tensor) -> str:
+    """`Tensor.__repr__`"""
+    facts = [f"device='{tensor.device}'"] if tensor.is_cuda else []
+    if tensor.grad_fn is not None:
+        facts.append(f"grad_fn={tensor.grad_fn!r}")
+    elif tensor.requires_grad:
+        facts.append("requires_grad=True")
+    return shown(on_host(tensor._data), facts)
 
 
 def shown(array: np.ndarray, facts: list[str]) -> str:

@@ -1,8 +1,5 @@
 """Modules, layers, initialisation and functions under the names of torch.nn."""
 
-from tinygen.face.calls import absent as _absent
-from tinygen.face.calls import public_constructors as _public_constructors
-from tinygen.face.calls import public_functions as _public_functions
 from tinygen.nn import functional, init, utils
 from tinygen.nn.attention import MultiheadAttention
 from tinygen.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
@@ -70,10 +67,3 @@ from tinygen.nn.normalization import (
     LayerNorm,
     RMSNorm,
 )
-
-_public_constructors(globals())
-_public_functions(init)
-_public_functions(utils)
-_public_functions(utils.parametrizations)
-_public_functions(utils.parametrize)
-__getattr__ = _absent("tinygen.nn", globals())

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-from tinygen.face.calls import absent as _absent
-from tinygen.face.calls import public as _public
 from tinygen.ops import activation
 from tinygen.ops.activation import (
     gelu,
@@ -101,7 +99,3 @@ def softmin(input, dim=None, _stacklevel=3, dtype=None):
     """softmax(-input) along dim; without dim PyTorch's choice, with a warning"""
     dim = _guessed_dim("softmin", input.ndim) if dim is None else dim
     return _softmin(input, dim, dtype)
-
-
-globals().update({_name: _public(_value, __name__) for _name, _value in globals().items()})
-__getattr__ = _absent("tinygen.nn.functional", globals())

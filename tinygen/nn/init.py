@@ -10,8 +10,6 @@ import numpy as np
 from tinygen import random
 from tinygen.engine.devices import move
 from tinygen.engine.tensor import Tensor
-from tinygen.face.calls import absent as _absent
-from tinygen.face.calls import refuse_elsewhere
 
 _LINEAR = {"linear", "sigmoid", *(f"conv{kind}{d}d" for kind in ("", "_transpose") for d in (1, 2, 3))}
 
@@ -50,7 +48,11 @@ def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
 
 def _draw(tensor: Tensor, name: str, generator):
     """A stream, and the dtype to draw in: a float64 Tensor gets all its bits."""
-    refuse_elsewhere(name, "generator", generator)
+    if generator is not None:
+        raise NotImplementedError(
+            f"{name}: generator={type(generator).__name__} is not supported; use tinygen.manual_seed(seed), or draw "
+            "from a tinygen.random.Generator"
+        )
     return random.default_stream(), np.float64 if tensor.dtype == np.float64 else np.float32
 
 
@@ -203,6 +205,3 @@ def default_linear_(weight: Tensor, bias: Tensor | None) -> None:
     if bias is not None:
         bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
         uniform_(bias, -bound, bound)
-
-
-__getattr__ = _absent("tinygen.nn.init", globals())

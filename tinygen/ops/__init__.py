@@ -5,7 +5,6 @@ unless NOT_METHODS names it too, a method of Tensor; to add an operation, write 
 """
 
 from tinygen.engine.tensor import Tensor
-from tinygen.face.calls import public, public_methods
 from tinygen.ops import (
     activation,
     compare,
@@ -95,9 +94,9 @@ globals().update(_named(EXPORTS))
 cast, sum_to, expand, getitem = elementwise.cast, reduce.sum_to, shape.expand, index.getitem
 to_device = device.to_device
 
-FUNCTIONS = {name: public(function, "tinygen") for name, function in _named(EXPORTS).items()}
+FUNCTIONS = _named(EXPORTS)
 METHODS = {n: f for n, f in FUNCTIONS.items() if n not in NOT_METHODS}
-METHODS |= {name: public(function) for name, function in _named(ONLY_METHODS).items()}
+METHODS |= _named(ONLY_METHODS)
 for _table in (FUNCTIONS, METHODS):
     _table |= {alias: _table[name] for alias, name in ALIASES.items() if name in _table}
 
@@ -106,4 +105,3 @@ for _name, _function in (METHODS | inplace.REFUSED).items():
         setattr(Tensor, _name, _function)
 for _name, _function in operators.OPERATORS.items():
     setattr(Tensor, _name, _function)
-public_methods(Tensor)

@@ -1,6 +1,5 @@
 """Working on many parameters at once, and weights computed from other parameters; names of torch.nn.utils."""
 
-from tinygen.face.calls import absent as _absent
 from tinygen.nn.utils import parametrizations, parametrize
 from tinygen.nn.utils.clip_grad import (
     clip_grad_norm_,
@@ -15,5 +14,3 @@ from tinygen.nn.utils.reparametrize import (
     spectral_norm,
     weight_norm,
 )
-
-__getattr__ = _absent("tinygen.nn.utils", globals())

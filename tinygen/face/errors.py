@@ -1,0 +1,110 @@
+"""Error messages for bad calls: PyTorch's type, the operation's name, what was found and what was expected."""
+
+from __future__ import annotations
+
+import inspect
+
+from tinygen.engine import devices
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.tensor import Tensor
+from tinygen.face.argument_types import mismatch
+from tinygen.face.describe import found_and_expected, with_article
+from tinygen.face.keywords import known_keywords
+
+_REWRITTEN = (AttributeError, TypeError, ValueError, IndexError, KeyError, RuntimeError, ArithmeticError)
+_KINDS = (
+    ShapeError,
+    DtypeError,
+    NotImplementedError,
+    OverflowError,
+    ZeroDivisionError,
+    IndexError,
+    TypeError,
+    RuntimeError,
+)
+
+
+def check_types(function, name: str, args: tuple, kwargs: dict) -> None:
+    """Refuse arguments of a type that PyTorch refuses: `argument_types` says what each parameter may be."""
+    signature = inspect.signature(function)
+    arguments = signature.bind(*args, **kwargs).arguments
+    _check_several(name, signature, arguments, args, kwargs)
+    for key, value in arguments.items():
+        parameter = signature.parameters[key]
+        if value is parameter.default or parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        values = value[:1] if parameter.kind is parameter.VAR_POSITIONAL else (value,)  # as PyTorch does
+        for item in values:
+            expected = mismatch(name, key, item)
+            if expected:
+                raise TypeError(
+                    f"{name}: {key} is {with_article(item)}, expected {expected}; "
+                    + found_and_expected(name, signature, args, kwargs)
+                )
+
+
+def _check_several(name: str, signature: inspect.Signature, arguments: dict, args: tuple, kwargs: dict) -> None:
+    """Refuse a call that gives none of the values that `*sizes` and its kind take."""
+    several = next((p.name for p in signature.parameters.values() if p.kind is p.VAR_POSITIONAL), None)
+    if several in (None, "args") or several in arguments:  # *args is a function's that takes anything
+        return
+    if {k for k, v in arguments.items() if v is not None} <= {"input"}:
+        raise TypeError(f"{name}: found no {several}; {found_and_expected(name, signature, args, kwargs)}")
+
+
+def explain(function, name: str, error: Exception, args: tuple, kwargs: dict):
+    """Raise the error that the caller should read.
+
+    Returns None where `error` already is that, or the keywords to call again with where it was about one that PyTorch
+    has and tinygen does not need.
+    """
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as mismatch:
+        known = known_keywords(name, signature, kwargs)
+        if known.keys() != kwargs.keys():
+            return known
+        raise TypeError(f"{name}: {mismatch}; {found_and_expected(name, signature, args, kwargs)}") from None
+    if devices.in_use and isinstance(error, (TypeError, ValueError, MemoryError, devices.DeviceError)):
+        _explain_devices(name, error, signature.bind(*args, **kwargs).arguments)
+    known = type(error).__module__.startswith(("builtins", "numpy", DtypeError.__module__))
+    if not isinstance(error, _REWRITTEN) or not known:
+        return None  # an error with a type of its own says what it is
+    told = str(error).startswith((f"{name}:", "backward of ", "backward through "))
+    if told and not isinstance(error, (AttributeError, KeyError)):
+        return None
+    raise _kind(error)(
+        f"{name}: {_what(error, signature, args, kwargs)}; {found_and_expected(name, signature, args, kwargs)}"
+    ) from error
+
+
+def _explain_devices(name: str, error: Exception, arguments: dict) -> None:
+    """Raise the right error where Tensors of two devices met, or a GPU ran out of memory."""
+    if isinstance(error, MemoryError):
+        raise devices.out_of_memory(name, error) from error
+    found = {}
+    for key, value in arguments.items():
+        several = value if isinstance(value, (list, tuple)) else [value]
+        for i, x in enumerate(several):
+            if isinstance(x, Tensor):
+                found[key if several is not value else f"{key}[{i}]"] = x
+    if len({x.device for x in found.values()}) > 1:
+        places = ", ".join(f"{key} {x.shape} on {x.device}" for key, x in found.items())
+        raise devices.DeviceError(f"{name}: found {places}, expected one device; use x.to(device)") from error
+
+
+def _kind(error: Exception) -> type:
+    """The type that PyTorch would raise; NumPy's own types cannot be constructed from a message."""
+    if isinstance(error, (AttributeError, KeyError)):
+        return TypeError
+    return next((kind for kind in _KINDS if isinstance(error, kind)), ShapeError)
+
+
+def _what(error: Exception, signature: inspect.Signature, args: tuple, kwargs: dict) -> str:
+    """What went wrong.  A missing attribute mostly means an argument that is no Tensor."""
+    if isinstance(error, AttributeError) and hasattr(error, "obj"):
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            if value is error.obj and name != "self" and not isinstance(value, Tensor):
+                return f"{name} is a {type(value).__name__}, expected a Tensor"
+    return str(error)
