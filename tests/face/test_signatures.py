@@ -9,7 +9,7 @@ import tinygen
 from tinygen import nn, ops, optim
 from tinygen.engine.primitive import Primitive
 from tinygen.engine.tensor import Tensor
-from tinygen.face.calls import ELSEWHERE, SYNONYMS
+from tinygen.face.keywords import ELSEWHERE, SYNONYMS
 from tinygen.nn import functional, init, utils
 from tinygen.optim import lr_scheduler
 
@@ -125,9 +125,9 @@ def signatures(function) -> list[list]:
 
 def pairs():
     """(id, ours, theirs, whether the first parameter of ours is the Tensor whose method it is)."""
-    for name, function in ops.FUNCTIONS.items():
+    for name in ops.FUNCTIONS:
         if hasattr(torch, name):
-            yield f"{name}", function, getattr(torch, name), False
+            yield f"{name}", getattr(tinygen, name), getattr(torch, name), False
     for name in dir(Tensor):
         function = getattr(Tensor, name)
         if not name.startswith("_") and callable(function) and hasattr(torch.Tensor, name):

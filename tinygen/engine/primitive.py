@@ -235,7 +235,9 @@ class Primitive:
             return None
         if name in self.tensors:
             if not isinstance(x, Tensor):
-                raise TypeError(f"{self.name}: {self._shown(name)} is a {type(x).__name__}, expected a Tensor")
+                raise TypeError(
+                    f"{self.name}: {self._shown(name)} is a {type(x).__name__}, expected a Tensor"
+                )
         if isinstance(x, np.generic):
             return x.item()
         if isinstance(x, (bool, int, float)):

@@ -55,7 +55,7 @@ def _getattr(module: str, namespaces: dict):
 
 
 def _hint(name: str, module: str, namespaces: dict) -> str:
-    """Where tinygen has this name of PyTorch, what to use instead, or names that are spelled alike; "" if nothing fits."""
+    """Where tinygen has this name, what to use instead, or names that are spelled alike; "" if nothing fits."""
     for place in ("tinygen", "tinygen.nn", "tinygen.nn.functional", "tinygen.optim"):
         other = namespaces[place]
         if place != module and name in other and not inspect.ismodule(other[name]):

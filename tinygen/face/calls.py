@@ -74,7 +74,11 @@ def public_constructors(namespace: dict) -> None:
     classes = {base for cls in namespace.values() if inspect.isclass(cls) for base in cls.__mro__}
     for cls in classes:
         init = vars(cls).get("__init__")
-        if inspect.isfunction(init) and init.__code__.co_argcount > 1 and cls.__module__.startswith("tinygen."):
+        if (
+            inspect.isfunction(init)
+            and init.__code__.co_argcount > 1
+            and cls.__module__.startswith("tinygen.")
+        ):
             if not hasattr(init, "__wrapped__"):
                 cls.__init__ = _constructor(init)
 
@@ -97,4 +101,4 @@ def public_layers(namespace: dict) -> None:
     """Wrap the functions that layers such as ReLU and Conv2d hold as their class attribute `function`."""
     for cls in namespace.values():
         if inspect.isclass(cls) and "function" in vars(cls):
-            cls.function = staticmethod(public(inspect.unwrap(cls.function)))
+            cls.function = staticmethod(public(cls.function))

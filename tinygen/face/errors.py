@@ -43,7 +43,9 @@ def check_types(function, name: str, args: tuple, kwargs: dict) -> None:
                 )
 
 
-def _check_several(name: str, signature: inspect.Signature, arguments: dict, args: tuple, kwargs: dict) -> None:
+def _check_several(
+    name: str, signature: inspect.Signature, arguments: dict, args: tuple, kwargs: dict
+) -> None:
     """Refuse a call that gives none of the values that `*sizes` and its kind take."""
     several = next((p.name for p in signature.parameters.values() if p.kind is p.VAR_POSITIONAL), None)
     if several in (None, "args") or several in arguments:  # *args is a function's that takes anything

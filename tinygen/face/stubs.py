@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 import tinygen
+from tinygen import autograd
 from tinygen.engine.primitive import Primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.face import argument_types
@@ -120,7 +121,8 @@ def stubs() -> dict[Path, str]:
     return {
         package / "engine" / "tensor.pyi": tensor_stub(),
         package / "__init__.pyi": package_stub(),
-        package / "nn" / "functional.pyi": functional_stub(),
+        package / "autograd.pyi": module_stub(autograd),
+        package / "nn" / "functional.pyi": module_stub(functional),
         **{package / name / "__init__.pyi": reexports(package / name / "__init__.py") for name in REEXPORTS},
     }
 
@@ -216,14 +218,17 @@ def package_stub() -> str:
 EXPORTED_MODULES = {f"tinygen.{name}" for name in "accelerator autograd cuda nn optim random".split()}
 
 
-def functional_stub() -> str:
-    """tinygen/nn/functional.pyi"""
-    lines = [
-        declared(name, value)
-        for name, value in sorted(vars(functional).items())
-        if name[0] != "_" and callable(value) and not inspect.isclass(value)
+def module_stub(module: ModuleType) -> str:
+    """The functions and classes that a module offers."""
+    names = sorted(name for name in vars(module) if name[0] != "_" and callable(getattr(module, name)))
+    values = {name: getattr(module, name) for name in names}
+    classes = [
+        f"from {value.__module__} import {value.__name__} as {name}"
+        for name, value in values.items()
+        if inspect.isclass(value)
     ]
-    return "\n".join([HEAD, "from tinygen.engine.tensor import Tensor", ALIASES, *lines, ""])
+    lines = [declared(name, value) for name, value in values.items() if not inspect.isclass(value)]
+    return "\n".join([HEAD, "from tinygen.engine.tensor import Tensor", *classes, ALIASES, *lines, ""])
 
 
 def declared(name: str, function, method: bool = False) -> str:
