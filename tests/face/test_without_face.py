@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 # a training step of three models; prints every loss and a hash of the weights after the step
-PROGRAM = '''
+PROGRAM = """
 import hashlib
 import importlib.abc
 import sys
@@ -29,7 +29,6 @@ import numpy as np
 import tinygen
 from tinygen import optim, random, tensor
 from tinygen.models import ddpm, gan, vae
-from tinygen.models.adversarial.losses import LOSSES
 
 assert hasattr(tinygen, "FloatTensor") != WITHOUT
 rng = np.random.default_rng(0)
@@ -57,7 +56,7 @@ def vae_step():
 
 def gan_step():
     generator, discriminator = gan.Generator(latent=8, eps=1e-5), gan.Discriminator()
-    loss, fake = LOSSES["non_saturating"], generator(normal(4, 8))
+    loss, fake = gan.LOSSES["non_saturating"], generator(normal(4, 8))
     judged = discriminator(normal(4, 1, 28, 28)), discriminator(fake.detach())
     step(optim.Adam(discriminator.parameters(), 2e-4), loss.discriminator(*judged))
     weights = list(generator.parameters())
@@ -76,7 +75,7 @@ for train in (vae_step, gan_step, ddpm_step):
     train()
 loaded = [name for name in sys.modules if name.startswith("tinygen.face.")]
 assert bool(loaded) != WITHOUT, loaded
-'''
+"""
 
 
 def steps(mode: str) -> list[str]:

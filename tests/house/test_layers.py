@@ -17,7 +17,7 @@ ENGINE = {"kernels", "engine", "face", "ops", "random"}
 BELOW = {
     "kernels": {"kernels"},
     "engine": ENGINE,
-    "face": ENGINE | {"nn", "optim"},
+    "face": ENGINE | {"autograd", "nn", "optim"},
     "random": ENGINE,
     "ops": ENGINE,
     "nn": ENGINE - {"kernels"} | {"nn"},

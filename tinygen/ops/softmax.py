@@ -75,7 +75,7 @@ def guessed_dim(name: str, ndim: int) -> int:
     """PyTorch's choice where a caller of nn.functional gives no dim: 0 for 0, 1 and 3 dimensions, else 1."""
     warnings.warn(
         f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.",
-        stacklevel=5,  # past this, the function that asks, and what exports both
+        stacklevel=4,  # past this, the function that asks, and what exports it
     )
     return 0 if ndim in (0, 1, 3) else 1
 
