@@ -27,17 +27,27 @@ def _tensor_type(name: str, dtype) -> type:
     return _TensorType(name, (), {"dtype": dtype, "__doc__": doc, "__module__": __name__})
 
 
-TENSOR_TYPES = [
-    _tensor_type("HalfTensor", dtypes.float16),
-    _tensor_type("FloatTensor", dtypes.float32),
-    _tensor_type("DoubleTensor", dtypes.float64),
-    _tensor_type("ByteTensor", dtypes.uint8),
-    _tensor_type("CharTensor", dtypes.int8),
-    _tensor_type("ShortTensor", dtypes.int16),
-    _tensor_type("IntTensor", dtypes.int32),
-    _tensor_type("LongTensor", dtypes.int64),
-    _tensor_type("BoolTensor", dtypes.bool_),
-]
+HalfTensor = _tensor_type("HalfTensor", dtypes.float16)
+FloatTensor = _tensor_type("FloatTensor", dtypes.float32)
+DoubleTensor = _tensor_type("DoubleTensor", dtypes.float64)
+ByteTensor = _tensor_type("ByteTensor", dtypes.uint8)
+CharTensor = _tensor_type("CharTensor", dtypes.int8)
+ShortTensor = _tensor_type("ShortTensor", dtypes.int16)
+IntTensor = _tensor_type("IntTensor", dtypes.int32)
+LongTensor = _tensor_type("LongTensor", dtypes.int64)
+BoolTensor = _tensor_type("BoolTensor", dtypes.bool_)
+
+TENSOR_TYPES = (
+    HalfTensor,
+    FloatTensor,
+    DoubleTensor,
+    ByteTensor,
+    CharTensor,
+    ShortTensor,
+    IntTensor,
+    LongTensor,
+    BoolTensor,
+)
 
 
 class _VariableType(type):
