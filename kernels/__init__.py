@@ -24,7 +24,42 @@ from tinygen.kernels.attention.reference import attention, attention_grad
 from tinygen.kernels.conv2d import planes, taps, window, winograd  # register variants
 from tinygen.kernels.conv2d.bias import add_bias, bias_grad
 from tinygen.kernels.conv2d.reference import conv2d, conv2d_input_grad, conv2d_weight_grad, output_size
-from tinygen.kernels.elementwise.reference import *  # noqa: F403
+from tinygen.kernels.elementwise.reference import (
+    add,
+    arccos,
+    arcsin,
+    arctan,
+    arctan2,
+    cos,
+    cosh,
+    divide,
+    erf,
+    exp,
+    exp2,
+    expm1,
+    floor_divide,
+    fmod,
+    keep,
+    log,
+    log1p,
+    log2,
+    log10,
+    logaddexp,
+    maximum,
+    minimum,
+    multiply,
+    power,
+    relu,
+    remainder,
+    sign,
+    sin,
+    sinh,
+    softplus,
+    sqrt,
+    subtract,
+    tan,
+    tanh,
+)
 from tinygen.kernels.losses.likelihood import bernoulli_log_likelihood
 from tinygen.kernels.losses.reference import (
     bce_with_logits,

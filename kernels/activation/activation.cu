@@ -1,12 +1,12 @@
 // Activations and their gradients in float32, one pass each.
 //
-//   kernel       one thread computes   bytes an element
+//   kernel       one thread computes   bytes per element
 //   NAME         4 elements            8: x read, y written
 //   NAME_grad    4 elements            12: g and x (or y) read, gx written
 //
-// The rung below is the reference on a GPU: a launch for each operation of the formula, which reads and writes all of
-// it again.  A gradient computes its exponential anew rather than reading one back: arithmetic is cheap beside memory.
-// The formulas are those of kernels/activation/reference.py.
+// The rung below is the reference on a GPU: one launch for each operation of the formula, each reading and writing
+// whole arrays.  A gradient computes its exponential again instead of reading it from memory: arithmetic is cheap,
+// memory is not.  The formulas are those of kernels/activation/reference.py.
 #include "elementwise.cuh"
 
 using elementwise::each, elementwise::THREADS;
@@ -70,7 +70,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         gx, n, g, x);
 }
 
-// g where the output is positive, or not a number
+// g where the output is positive or nan
 extern "C" __global__ void __launch_bounds__(THREADS)
     relu_grad(const float *g, const float *y, float *gx, long long n) {
     each([](float g, float y) { return y <= 0.0f ? 0.0f : g; }, gx, n, g, y);

@@ -1,20 +1,35 @@
-"""Activations and their gradients on the GPU: `activation.cu`.  float32, one launch, one pass over memory."""
+"""Activations and their gradients on the GPU (`activation.cu`): float32, one launch, one pass over memory."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from tinygen.kernels.activation import reference as activation
+from tinygen.kernels.activation.reference import (
+    gelu,
+    gelu_grad,
+    gelu_tanh,
+    gelu_tanh_grad,
+    leaky_relu,
+    leaky_relu_grad,
+    relu_grad,
+    sigmoid,
+    sigmoid_grad,
+    silu,
+    silu_grad,
+)
 from tinygen.kernels.runtime.cuda_source import CudaSource, float32_only
 from tinygen.kernels.runtime.dispatch import Kernel, array_module
 
 source = CudaSource("activation/activation.cu")
 THREADS = 256
-CHUNK = 1024  # elements of a block, four a thread
+CHUNK = 1024  # elements per block, four per thread
 
 
 def one_pass(source: CudaSource, kernel: str, *arrays, first=(), numbers=()):
-    """kernel(first..., arrays..., out, n, numbers...) over arrays of one shape; copied where not contiguous."""
+    """Launch kernel(first..., arrays..., out, n, numbers...).  -> out, of the arrays' one shape
+
+    Arrays that are not contiguous are copied.
+    """
     float32_only(kernel, **{f"argument {i}": a for i, a in enumerate(arrays)})
     if len({a.shape for a in arrays}) > 1:
         raise ValueError(f"{kernel}: expected one shape; got {', '.join(str(a.shape) for a in arrays)}")
@@ -27,12 +42,12 @@ def one_pass(source: CudaSource, kernel: str, *arrays, first=(), numbers=()):
 
 
 def float32s(*arrays) -> bool:
-    """Whether `one_pass` takes them."""
+    """Whether `one_pass` takes these arrays: float32, of one shape"""
     return all(a.dtype == np.float32 and a.shape == arrays[0].shape for a in arrays)
 
 
 def _register(kernel: Kernel, arrays: int) -> None:
-    """The one-pass variant of a kernel that takes so many arrays, and then perhaps a slope."""
+    """Register the one-pass variant of a kernel whose arguments are so many arrays, then possibly a slope."""
 
     def usable(*arguments) -> bool:
         return float32s(*arguments[:arrays])
@@ -44,7 +59,7 @@ def _register(kernel: Kernel, arrays: int) -> None:
         return one_pass(source, kernel.name, *arguments[:arrays], numbers=numbers)
 
 
-for _name in "sigmoid", "silu", "gelu", "gelu_tanh", "leaky_relu":
-    _register(getattr(activation, _name), 1)
-    _register(getattr(activation, f"{_name}_grad"), 2)
-_register(activation.relu_grad, 2)
+for _kernel in sigmoid, silu, gelu, gelu_tanh, leaky_relu:
+    _register(_kernel, 1)
+for _kernel in sigmoid_grad, silu_grad, gelu_grad, gelu_tanh_grad, leaky_relu_grad, relu_grad:
+    _register(_kernel, 2)

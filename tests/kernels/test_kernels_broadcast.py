@@ -5,7 +5,7 @@ import pytest
 from support.bounds import pass_with_bounds_checked
 
 from tinygen import kernels
-from tinygen.kernels.elementwise import reference as elementwise
+from tinygen.kernels.elementwise.threads import as_rows
 from tinygen.kernels.matmul.reference import _column_blocks
 from tinygen.kernels.runtime.dispatch import trace
 
@@ -44,7 +44,7 @@ def test_threads_of_add_and_multiply(one, two, dtype):
 
 @pytest.mark.parametrize("one, two", OTHERS, ids=str)
 def test_other_broadcasts_are_refused(one, two):
-    assert elementwise._rows(numbers(0, *one), numbers(1, *two)) is None
+    assert as_rows(numbers(0, *one), numbers(1, *two)) is None
 
 
 def chosen(call, *args, **options):

@@ -105,7 +105,7 @@ def test_activations_choose_by_layout(name, dtype, options):
 @pytest.mark.parametrize("dtype, least, error", [("float32", 80, 6e-7), ("float64", 700, 1.2e-15)])
 def test_the_exponential(dtype, least, error):
     """Within a few units in the last place over its range"""
-    from tinygen.kernels.elementwise.loops import silu
+    from tinygen.kernels.activation.loops import silu
 
     x = -np.exp(np.linspace(np.log(1e-6), np.log(least), 20011)).astype(dtype)
     out = np.empty_like(x)
