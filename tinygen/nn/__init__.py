@@ -1,63 +1,45 @@
-"""Modules, layers, initialisation and functions under the names of torch.nn."""
+"""Modules, layers, initialization and functions, under the names of torch.nn."""
 
 from tinygen.nn import functional, init, utils
-from tinygen.nn.attention import MultiheadAttention
-from tinygen.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
-from tinygen.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
-from tinygen.nn.functions import (
+from tinygen.nn.activation import (
     ELU,
     GELU,
     GLU,
     SELU,
-    AdaptiveAvgPool1d,
-    AdaptiveAvgPool2d,
-    AvgPool1d,
-    AvgPool2d,
-    BCELoss,
-    BCEWithLogitsLoss,
-    ConstantPad2d,
-    CosineSimilarity,
-    CrossEntropyLoss,
-    Dropout,
-    Dropout2d,
-    Flatten,
-    GaussianNLLLoss,
     Hardtanh,
-    HuberLoss,
-    Identity,
-    KLDivLoss,
-    L1Loss,
     LeakyReLU,
     LogSigmoid,
     LogSoftmax,
-    MaxPool1d,
-    MaxPool2d,
     Mish,
-    MSELoss,
-    NLLLoss,
-    PairwiseDistance,
-    PixelShuffle,
-    PixelUnshuffle,
-    ReflectionPad2d,
     ReLU,
     ReLU6,
-    ReplicationPad2d,
     Sigmoid,
     SiLU,
-    SmoothL1Loss,
     Softmax,
     Softmin,
     Softplus,
     Softsign,
     Tanh,
-    Unflatten,
-    Upsample,
-    UpsamplingBilinear2d,
-    UpsamplingNearest2d,
-    ZeroPad2d,
 )
+from tinygen.nn.attention import MultiheadAttention
+from tinygen.nn.containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
+from tinygen.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from tinygen.nn.layers import Embedding, Linear, PReLU
-from tinygen.nn.module import Module, Parameter
+from tinygen.nn.loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CosineSimilarity,
+    CrossEntropyLoss,
+    GaussianNLLLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    PairwiseDistance,
+    SmoothL1Loss,
+)
+from tinygen.nn.module import Module
 from tinygen.nn.normalization import (
     BatchNorm1d,
     BatchNorm2d,
@@ -67,3 +49,22 @@ from tinygen.nn.normalization import (
     LayerNorm,
     RMSNorm,
 )
+from tinygen.nn.parameter import Parameter
+from tinygen.nn.resampling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    ConstantPad2d,
+    MaxPool1d,
+    MaxPool2d,
+    PixelShuffle,
+    PixelUnshuffle,
+    ReflectionPad2d,
+    ReplicationPad2d,
+    Upsample,
+    UpsamplingBilinear2d,
+    UpsamplingNearest2d,
+    ZeroPad2d,
+)
+from tinygen.nn.stateless import Dropout, Dropout2d, Flatten, Identity, Unflatten

@@ -16,10 +16,10 @@ from tinygen.ops.creation import zeros
 
 
 class MultiheadAttention(Module):
-    """Attention in `num_heads` subspaces side by side  (Vaswani et al. 2017, arXiv 1706.03762, section 3.2.2).
+    """Attention with `num_heads` heads in parallel  (Vaswani et al. 2017, arXiv 1706.03762, section 3.2.2).
 
-    head_h = attention(query W_hᵠ, key W_hᵏ, value W_hᵛ), all heads joined and mapped once more: (L, N, E) -> (L, N, E),
-    with batch_first (N, L, E), without a batch (L, E).  in_proj_weight (3E, E) holds the W's of queries, keys, values.
+    head_h = attention(query W_hᵠ, key W_hᵏ, value W_hᵛ); the heads are concatenated and projected: (L, N, E) ->
+    (L, N, E), with batch_first (N, L, E), without a batch (L, E).  in_proj_weight (3E, E) stacks W of q, k and v.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class MultiheadAttention(Module):
         super().__init__()
         if add_bias_kv or add_zero_attn:
             raise NotImplementedError(
-                "MultiheadAttention: add_bias_kv and add_zero_attn are not supported; cat to key and value before"
+                "MultiheadAttention: add_bias_kv and add_zero_attn are not supported; cat to key and value instead"
             )
         if kdim not in (None, embed_dim) or vdim not in (None, embed_dim):
             raise NotImplementedError(
-                "MultiheadAttention: kdim and vdim are not supported; map key and value with a Linear before"
+                "MultiheadAttention: kdim and vdim are not supported; project key and value with a Linear first"
             )
         if embed_dim <= 0 or num_heads <= 0:
             raise ValueError(
@@ -79,10 +79,11 @@ class MultiheadAttention(Module):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ):
-        """The output, and the weights (N, L, T), of every head (N, heads, L, T) unless average_attn_weights, or None.
+        """The output, and the attention weights (N, L, T), or None without need_weights.
 
-        Masks are True where a key may not be seen, or numbers added to the scores.  is_causal is a hint: it says that
-        attn_mask, which it needs, is the causal one, and without need_weights the mask itself is not looked at.
+        Without average_attn_weights the weights are those of each head, (N, heads, L, T).  A mask is True where a key
+        must not be attended to, or a number added to the score.  is_causal is a hint that attn_mask, which must be
+        given, is causal; without need_weights the mask itself is then ignored.
         """
         self._check(query, key, value)
         if is_causal and attn_mask is None:
@@ -108,7 +109,7 @@ class MultiheadAttention(Module):
         return y if self.batch_first else y.transpose(0, 1), weights
 
     def _attend(self, q, k, v, mask, is_causal: bool, need_weights: bool):
-        """The heads' outputs (N, heads, L, D), and their weights where they are asked for."""
+        """The heads' outputs (N, heads, L, D), and their weights if needed."""
         dropout = self.dropout if self.training else 0.0
         if not need_weights:
             return F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal), None
@@ -120,21 +121,21 @@ class MultiheadAttention(Module):
         shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
         if query.ndim not in (2, 3) or not query.ndim == key.ndim == value.ndim:
             raise ShapeError(
-                f"MultiheadAttention: expected all with a batch (3 dimensions) or without (2); {shapes}"
+                f"MultiheadAttention: expected 3 dimensions, or 2 without a batch, for all; {shapes}"
             )
         if key.shape != value.shape or query.shape[-1] != self.embed_dim or key.shape[-1] != self.embed_dim:
             raise ShapeError(
-                f"MultiheadAttention: expected key and value of one shape and all of size {self.embed_dim}; {shapes}"
+                f"MultiheadAttention: expected key and value of one shape, and all of size {self.embed_dim}; {shapes}"
             )
 
     @staticmethod
     def _same(change, query, key, value):
-        """`change` applied to each, once to those that are the same Tensor."""
+        """`change` applied to each, but only once to the same Tensor."""
         changed = {id(x): change(x) for x in (query, key, value)}
         return changed[id(query)], changed[id(key)], changed[id(value)]
 
     def _projected(self, query, key, value):
-        """Queries, keys and values of all heads, (N, L, E) each; self-attention as one product."""
+        """Queries, keys and values of all heads, (N, L, E) each; for self-attention, one matrix product."""
         weight, bias = self.in_proj_weight, self.in_proj_bias
         if query is key and key is value:
             return F.linear(query, weight, bias).chunk(3, -1)
@@ -146,7 +147,7 @@ class MultiheadAttention(Module):
         return x.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
 
     def _mask(self, attn_mask, key_padding_mask, q, k):
-        """Both masks as one to add to the scores, broadcast to (N, heads, L, T), or None."""
+        """The sum of both masks, to be added to the scores, broadcastable to (N, heads, L, T); or None."""
         (N, H, L, _), T = q.shape, k.shape[-2]
         given = {"attn_mask": attn_mask, "key_padding_mask": key_padding_mask}
         given = {name: mask for name, mask in given.items() if mask is not None}
@@ -175,7 +176,7 @@ class MultiheadAttention(Module):
 
     @staticmethod
     def _additive(name: str, mask, dtype):
-        """A mask as numbers to add: True becomes -inf."""
+        """A mask as numbers to add to the scores: True becomes -inf."""
         if mask.is_floating_point():
             return mask
         if mask.dtype != np.bool_:

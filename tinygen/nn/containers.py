@@ -1,4 +1,4 @@
-"""Modules and parameters in lists and dicts: found as sub-modules and in the state."""
+"""Lists and dicts of modules and parameters, registered as submodules and in the state."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 from textwrap import indent
 
 from tinygen.engine.tensor import Tensor
-from tinygen.nn.module import Module, Parameter
+from tinygen.nn.module import Module
+from tinygen.nn.parameter import Parameter
 
 
 def _place(container, index: int) -> int:
-    """An index counted from the front."""
+    """A non-negative index; IndexError if it is out of range."""
     index, size = operator.index(index), len(container)
     if not -size <= index < size:
         raise IndexError(f"{type(container).__name__}: found index {index}, expected one of {size}")
@@ -25,7 +26,7 @@ def _expect_iterable(container, values) -> None:
 
 
 class _ModuleSequence(Module):
-    """What Sequential and ModuleList share: a list of sub-modules, named by their places."""
+    """What Sequential and ModuleList share: a list of submodules, named by their positions."""
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -124,7 +125,7 @@ class Sequential(_ModuleSequence):
 
 
 class ModuleList(_ModuleSequence):
-    """A list of Modules that are found as sub-modules."""
+    """A list of Modules, registered as submodules."""
 
     def __init__(self, modules=None) -> None:
         super().__init__()
@@ -143,7 +144,7 @@ class ModuleList(_ModuleSequence):
         return ModuleList([*self, *other])
 
     def __repr__(self) -> str:
-        """Neighbours that print the same come once, with their count."""
+        """Consecutive modules with the same repr are printed once, with their count."""
         runs: list = []
         for i, text in enumerate(map(repr, self)):
             if runs and runs[-1][2] == text:
@@ -174,7 +175,7 @@ def _pairs(container, values):
 
 
 class ModuleDict(Module):
-    """A dict of Modules that are found as sub-modules."""
+    """A dict of Modules, registered as submodules."""
 
     def __init__(self, modules=None) -> None:
         super().__init__()
@@ -220,7 +221,7 @@ class ModuleDict(Module):
 
 
 class _ParameterContainer(Module):
-    """What ParameterList and ParameterDict share: Tensors become Parameters, other values stay what they are."""
+    """What ParameterList and ParameterDict share: Tensors become Parameters, other values are kept as they are."""
 
     def _put_value(self, name: str, value) -> None:
         if isinstance(value, Tensor) and not isinstance(value, Parameter):
@@ -228,7 +229,7 @@ class _ParameterContainer(Module):
         setattr(self, name, value)
 
     def __call__(self, *args, **kwargs):
-        raise RuntimeError(f"{type(self).__name__} cannot be called; call a Module that holds it")
+        raise RuntimeError(f"{type(self).__name__} cannot be called; call the Module that holds it")
 
     def _lines(self, items) -> str:
         lines = []
@@ -353,7 +354,7 @@ class ParameterDict(_ParameterContainer):
         return ParameterDict((key, default) for key in keys)
 
     def update(self, parameters) -> None:
-        """The keys of a plain dict are sorted, as PyTorch does; those of an OrderedDict keep their order."""
+        """Keys of a plain dict are added in sorted order, as in PyTorch; an OrderedDict keeps its order."""
         if isinstance(parameters, Mapping) and not isinstance(parameters, OrderedDict):
             parameters = OrderedDict(sorted(parameters.items()))
         for key, value in _pairs(self, parameters):

@@ -1,4 +1,4 @@
-"""Convolutions and their transposes as layers."""
+"""Convolution and transposed convolution layers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class _Conv(Module):
-    """What all convolutions share: sizes, parameters, initialisation."""
+    """What all convolutions share: sizes, parameters, initialization."""
 
-    places = 2  # dimensions that the filter slides along
+    places = 2  # spatial dimensions
     function = None
 
     def __init__(self, in_channels, out_channels, groups, bias, padding_mode, device, dtype, **given) -> None:
@@ -44,7 +44,7 @@ class _Conv(Module):
             return sizes(size, self.places, which, name, 0 if "padding" in which else 1)
         if which != "padding" or size not in ("same", "valid"):
             raise ValueError(
-                f"{name}: found {which} {size!r}, expected numbers, or as padding 'same' or 'valid'"
+                f"{name}: found {which} {size!r}, expected numbers, or 'same' or 'valid' as padding"
             )
         return size
 
@@ -56,7 +56,7 @@ class _Conv(Module):
         init.default_linear_(self.weight, self.bias)
 
     def _borders(self) -> list:
-        """The padding as F.pad takes it: (left, right, top, bottom)."""
+        """The padding in the form of F.pad: (left, right, top, bottom)."""
         if self.padding == "valid":
             return [0, 0] * self.places
         totals = (
@@ -114,7 +114,7 @@ class Conv1d(Conv2d):
 
 
 class ConvTranspose2d(_Conv):
-    """The transpose of a convolution: upsampling.  (N, C, H, W) -> (N, K, P, Q)"""
+    """Transposed convolution of images: upsampling.  (N, C, H, W) -> (N, K, P, Q)"""
 
     function = F.conv_transpose2d
 
@@ -151,7 +151,7 @@ class ConvTranspose2d(_Conv):
         return type(self).function(input, self.weight, self.bias, *at)
 
     def _reach(self, input, output_size: tuple) -> tuple:
-        """The output_padding that gives `output_size`: several sizes have the same input under a stride."""
+        """The output_padding that gives `output_size`; with a stride, an input has several possible output sizes."""
         name = type(self).__name__
         wanted = output_size[-self.places :]
         if len(output_size) not in (self.places, input.ndim):
@@ -166,6 +166,6 @@ class ConvTranspose2d(_Conv):
 
 
 class ConvTranspose1d(ConvTranspose2d):
-    """The transpose of a convolution of sequences.  (N, C, L) -> (N, K, P)"""
+    """Transposed convolution of sequences: upsampling.  (N, C, L) -> (N, K, P)"""
 
     places, function = 1, F.conv_transpose1d

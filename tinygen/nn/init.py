@@ -1,4 +1,4 @@
-"""Initialisation of parameters, in place.  Names and meaning are those of torch.nn.init."""
+"""In-place initialization of parameters.  Names and meaning are those of torch.nn.init."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LINEAR = {"linear", "sigmoid", *(f"conv{kind}{d}d" for kind in ("", "_transpose
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The factor on the standard deviation that keeps the variance through a nonlinearity."""
+    """The factor on the standard deviation that preserves the variance through a nonlinearity."""
     if nonlinearity in _LINEAR:
         return 1.0
     if nonlinearity == "tanh":
@@ -33,7 +33,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
-    """Connections into and out of one unit: weight (out, in, *kernel)."""
+    """The number of connections into and out of one unit.  weight (out, in, *kernel)"""
     if tensor.ndim < 2:
         raise ValueError(f"fan in and fan out: found shape {tensor.shape}, expected at least 2 dimensions")
     receptive = math.prod(tensor.shape[2:])
@@ -47,7 +47,7 @@ def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
 
 
 def _draw(tensor: Tensor, name: str, generator):
-    """A stream, and the dtype to draw in: a float64 Tensor gets all its bits."""
+    """A random stream, and the dtype to draw in: float64 for a float64 Tensor, else float32."""
     if generator is not None:
         raise NotImplementedError(
             f"{name}: generator={type(generator).__name__} is not supported; use tinygen.manual_seed(seed), or draw "
@@ -57,12 +57,12 @@ def _draw(tensor: Tensor, name: str, generator):
 
 
 def _put(tensor: Tensor, values: np.ndarray) -> Tensor:
-    """Write values drawn on the CPU: a network starts with the same bits on every device."""
+    """Write values that were drawn on the CPU, so that a network starts with the same bits on every device."""
     return tensor._write(move(values, tensor.device))
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator=None) -> Tensor:
-    """U(a, b): numbers of [a, b)"""
+    """U(a, b): numbers in [a, b)"""
     if a > b:
         raise RuntimeError(f"uniform_: found bounds a={a} and b={b}, expected a <= b")
     stream, dtype = _draw(tensor, "uniform_", generator)
@@ -80,10 +80,10 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator=None)
 def trunc_normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator=None
 ) -> Tensor:
-    """N(mean, std²) given that it is in [a, b]
+    """N(mean, std²) truncated to [a, b]
 
-    Draws that are rejected are drawn again: of the normal distribution outside [a, b], or, where [a, b] holds little
-    of it, of U(a, b) with probability 1 - density / largest density.
+    By rejection: draws of the normal distribution outside [a, b] are drawn again.  If [a, b] holds little of its mass,
+    draws are from U(a, b) instead, and rejected with probability 1 - density / largest density.
     """
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(f"trunc_normal_: the mean {mean} is more than 2 std from [{a}, {b}]", stacklevel=2)
@@ -121,14 +121,14 @@ def ones_(tensor: Tensor) -> Tensor:
 
 
 def eye_(tensor: Tensor) -> Tensor:
-    """The identity matrix, as much of it as fits.  (n, m)"""
+    """Ones on the diagonal, zeros elsewhere.  (n, m)"""
     if tensor.ndim != 2:
         raise ValueError(f"eye_: found shape {tensor.shape}, expected 2 dimensions")
     return _put(tensor, np.eye(*tensor.shape))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
-    """A convolution's weight that hands on its inputs, in each of the groups.  (out, in, *kernel)"""
+    """A convolution weight that passes its input channels through, in each group.  (out, in, *kernel)"""
     if tensor.ndim not in (3, 4, 5):
         raise ValueError(f"dirac_: found shape {tensor.shape}, expected 3, 4 or 5 dimensions")
     if tensor.shape[0] % groups:
@@ -142,7 +142,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 
 
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator=None) -> Tensor:
-    """N(0, std²), but zero in a fraction `sparsity` of each column  (Martens 2010).  (n, m)"""
+    """N(0, std²), with a fraction `sparsity` of each column set to zero  (Martens 2010).  (n, m)"""
     if tensor.ndim != 2:
         raise ValueError(f"sparse_: found shape {tensor.shape}, expected 2 dimensions")
     stream, dtype = _draw(tensor, "sparse_", generator)
@@ -185,7 +185,7 @@ def kaiming_normal_(
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1, generator=None) -> Tensor:
-    """A (semi-)orthogonal matrix over the first dimension and the rest  (Saxe et al. 2013, arXiv 1312.6120)"""
+    """A (semi-)orthogonal matrix, of the first dimension by the rest  (Saxe et al. 2013, arXiv 1312.6120)"""
     if tensor.ndim < 2:
         raise ValueError(f"orthogonal_: found shape {tensor.shape}, expected at least 2 dimensions")
     stream, _ = _draw(tensor, "orthogonal_", generator)
@@ -199,7 +199,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator=None) -> Tensor:
 
 
 def default_linear_(weight: Tensor, bias: Tensor | None) -> None:
-    """PyTorch's default of Linear and convolutions: weight and bias U(-b, b), b = 1 / sqrt(fan_in)."""
+    """PyTorch's default for Linear and convolutions: weight and bias U(-b, b), b = 1 / sqrt(fan_in)."""
     kaiming_uniform_(weight, a=math.sqrt(5))
     fan_in, _ = _calculate_fan_in_and_fan_out(weight)
     if bias is not None:

@@ -1,15 +1,16 @@
-"""Linear maps, tables and learned slopes: PyTorch's shapes and default initialisation."""
+"""Linear, Embedding and PReLU, with PyTorch's shapes and default initialization."""
 
 from __future__ import annotations
 
 from tinygen.nn import functional as F
 from tinygen.nn import init
-from tinygen.nn.module import Module, Parameter
+from tinygen.nn.module import Module
+from tinygen.nn.parameter import Parameter
 from tinygen.ops import creation
 
 
 def new_parameter(*shape, value: float = 0.0, dtype=None, device=None) -> Parameter:
-    """A Parameter of equal numbers."""
+    """A Parameter filled with `value`."""
     return Parameter(creation.full(shape, value, dtype=dtype, device=device))
 
 
@@ -40,7 +41,7 @@ class Linear(Module):
 
 
 class Embedding(Module):
-    """Row weight[i] for every integer i.  (...) -> (..., D)"""
+    """Row i of the weight for every index i.  (...) -> (..., D)"""
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class Embedding(Module):
             raise NotImplementedError("Embedding: max_norm, scale_grad_by_freq and sparse are not supported")
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ValueError(
-                f"Embedding: found padding_idx {padding_idx}, expected one of {num_embeddings} rows"
+                f"Embedding: found padding_idx {padding_idx}, expected the index of one of {num_embeddings} rows"
             )
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings
@@ -80,7 +81,7 @@ class Embedding(Module):
 
 
 class PReLU(Module):
-    """max(x, 0) + weight min(x, 0), the weight learned  (arXiv 1502.01852)."""
+    """max(x, 0) + weight min(x, 0), with a learned weight  (arXiv 1502.01852)."""
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, device=None, dtype=None) -> None:
         super().__init__()

@@ -1,58 +1,27 @@
-"""Module: parameters, buffers and sub-modules by name.  State keys and behaviour are PyTorch's."""
+"""Module: parameters, buffers and submodules by name.  State keys and behavior are PyTorch's."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
 from textwrap import indent
-from typing import NamedTuple
 
 import numpy as np
 
 from tinygen.engine.devices import CPU, CUDA, checked, move
 from tinygen.engine.hooks import RemovableHandle
-from tinygen.engine.memory import alias
 from tinygen.engine.tensor import Tensor, as_tensor
-from tinygen.engine.tensor import tensor as new_tensor
-from tinygen.nn.hooks import call_with_hooks, register
-
-
-class Parameter(Tensor):
-    """A leaf Tensor that a Module finds among its attributes and an optimiser updates.
-
-    It shares the memory of a Tensor and copies anything else.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, data, requires_grad: bool = True) -> None:
-        data = data if isinstance(data, Tensor) else new_tensor(data)
-        self._data, self._edge, self._family, self.grad = data._data, None, None, None
-        alias(self, data)
-        self.requires_grad_(requires_grad)
-
-    def __repr__(self) -> str:
-        return f"Parameter containing:\n{super().__repr__()}"
-
-
-class IncompatibleKeys(NamedTuple):
-    """What `load_state_dict(strict=False)` left alone."""
-
-    missing_keys: list
-    unexpected_keys: list
-
-    def __repr__(self) -> str:
-        if not self.missing_keys and not self.unexpected_keys:
-            return "<All keys matched successfully>"
-        return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+from tinygen.nn.forward_hooks import call_with_hooks, register
+from tinygen.nn.loading import IncompatibleKeys, misfits
+from tinygen.nn.parameter import Parameter
 
 
 class Module:
-    """Base of every layer and network: set Parameters and Modules as attributes, write `forward`."""
+    """Base class of layers and networks: assign Parameters and Modules as attributes, and define `forward`."""
 
     training: bool
     _hooked = False  # whether a hook was ever registered on this module
-    _parametrized = False  # whether it has attributes that nn.utils.parametrize computes
+    _parametrized = False  # whether nn.utils.parametrize computes any of its attributes
 
     def __init__(self) -> None:
         object.__setattr__(self, "training", True)
@@ -71,13 +40,13 @@ class Module:
     def register_forward_pre_hook(
         self, hook, *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
-        """Call hook(module, args) before forward; what it returns (None: nothing) are the new args."""
+        """Call hook(module, args) before forward; unless it returns None, its result replaces args."""
         return register(self, "_forward_pre_hooks", hook, prepend, with_kwargs)
 
     def register_forward_hook(
         self, hook, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
     ) -> RemovableHandle:
-        """Call hook(module, args, output) after forward; what it returns (None: nothing) is the new output."""
+        """Call hook(module, args, output) after forward; unless it returns None, its result replaces output."""
         if always_call:
             raise NotImplementedError(
                 "register_forward_hook: always_call=True is not supported; use try … finally"
@@ -135,7 +104,7 @@ class Module:
         object.__delattr__(self, name)
 
     def _put(self, store: str, name: str, value) -> None:
-        """Store under `name`, at its old place if it has one there, and nowhere else."""
+        """Store `value` under `name`, in its old position if it has one there, and remove it from the other stores."""
         for other in (self._parameters, self._buffers, self._modules, self.__dict__):
             if other is not self.__dict__[store]:
                 other.pop(name, None)
@@ -145,13 +114,13 @@ class Module:
     def _register(self, store: str, kind: type, name: str, value) -> None:
         where = f"register {name!r} in {type(self).__name__}"
         if "_parameters" not in self.__dict__:
-            raise AttributeError(f"{where}: call super().__init__() before")
+            raise AttributeError(f"{where}: call super().__init__() first")
         if not isinstance(name, str):
             raise TypeError(f"{where}: found a {type(name).__name__} as name, expected a str")
         if not name or "." in name:
-            raise KeyError(f"{where}: expected a name that is neither empty nor has a dot")
+            raise KeyError(f"{where}: expected a name that is not empty and has no dot")
         if name not in self.__dict__[store] and hasattr(self, name):
-            raise KeyError(f"{where}: there is an attribute of that name")
+            raise KeyError(f"{where}: there is already an attribute of that name")
         if value is not None and not isinstance(value, kind):
             raise TypeError(f"{where}: found a {type(value).__name__}, expected a {kind.__name__} or None")
         self.__dict__[store][name] = value
@@ -160,7 +129,7 @@ class Module:
         self._register("_parameters", Parameter, name, param)
 
     def register_buffer(self, name: str, tensor, persistent: bool = True) -> None:
-        """A Tensor that belongs to the state but is not trained (running statistics)."""
+        """Add a Tensor that belongs to the state but is not trained, such as running statistics."""
         self._register("_buffers", Tensor, name, tensor)
         (self._temporary.discard if persistent else self._temporary.add)(name)
 
@@ -169,10 +138,10 @@ class Module:
 
     add_module = register_module
 
-    # walking
+    # iterating
 
     def named_modules(self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True):
-        """This module and every one below it, with dotted names; each once, or under each of its names."""
+        """This module and all submodules by dotted name; each once, or else under each of its names."""
         seen = set() if memo is None else memo
         stack = [(prefix, self)]
         while stack:
@@ -191,7 +160,7 @@ class Module:
         return (module for _, module in self.named_modules(remove_duplicate=remove_duplicate))
 
     def named_children(self):
-        """The modules right below this one, each once."""
+        """The direct submodules, each once."""
         seen = set()
         for name, module in self._modules.items():
             if module is not None and module not in seen:
@@ -224,14 +193,14 @@ class Module:
         return (buffer for _, buffer in self.named_buffers(recurse=recurse))
 
     def get_submodule(self, target: str):
-        """The module below of a dotted name; "" is this one."""
+        """The submodule of a dotted name; "" is this module."""
         module = self
         for name in target.split(".") if target else ():
             module = module._get(name, Module)
         return module
 
     def set_submodule(self, target: str, module, strict: bool = False) -> None:
-        """Put a module in the place of the one of a dotted name, which must exist if strict."""
+        """Replace the submodule of a dotted name, which must exist if strict."""
         if not target or not isinstance(module, Module):
             raise ValueError(
                 f"set_submodule: found {target!r} and a {type(module).__name__}, expected a Module"
@@ -251,7 +220,7 @@ class Module:
         module = self.get_submodule(above)
         found = module._get(name, Tensor)
         if name not in module._buffers:
-            raise AttributeError(f"{type(module).__name__}: {name} is a {type(found).__name__}, no buffer")
+            raise AttributeError(f"{type(module).__name__}: {name} is a {type(found).__name__}, not a buffer")
         return found
 
     def _get(self, name: str, kind: type):
@@ -263,7 +232,7 @@ class Module:
         return found
 
     def apply(self, fn):
-        """Call `fn` on every module below and then on this one."""
+        """Call `fn` on every submodule and then on this module."""
         for child in self.children():
             child.apply(fn)
         fn(self)
@@ -293,7 +262,7 @@ class Module:
                 parameter.grad = None if set_to_none else parameter.grad.detach().zero_()
 
     def to(self, *targets, dtype=None, device=None):
-        """Parameters and buffers on another device, and floating ones in another dtype, in place."""
+        """Move parameters and buffers to another device, and convert floating-point ones to another dtype, in place."""
         for target in targets:
             if isinstance(target, Tensor):
                 dtype, device = target.dtype, target.device
@@ -306,7 +275,7 @@ class Module:
         if dtype is None:
             return self
         if np.dtype(dtype).kind != "f":
-            raise TypeError(f"to: found dtype {np.dtype(dtype)}, expected a floating dtype")
+            raise TypeError(f"to: found dtype {np.dtype(dtype)}, expected a floating-point dtype")
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.is_floating_point() and tensor.dtype != dtype:
                 tensor._point_at(tensor._data.astype(dtype))
@@ -314,7 +283,7 @@ class Module:
         return self
 
     def _move(self, device) -> None:
-        """Point every parameter and buffer at memory there: they stay the same Tensors, which optimizers know."""
+        """Point every parameter and buffer at memory of the device: they stay the Tensors that optimizers hold."""
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.device is not device:
                 tensor._point_at(move(tensor._data, device))
@@ -348,15 +317,15 @@ class Module:
     ) -> OrderedDict:
         """Parameters and persistent buffers by dotted name, sharing memory with the module.
 
-        destination   a dict to put them into
-        keep_vars     the parameters themselves, not what they hold
+        destination   a dict to add them to
+        keep_vars     return the parameters themselves, not detached Tensors
         """
         state = OrderedDict() if destination is None else destination
         state.update((name, t if keep_vars else t.detach()) for name, t in self._state(prefix))
         return state
 
     def _state(self, prefix: str = ""):
-        """What the state consists of, by dotted name; what is shared comes under each of its names."""
+        """The Tensors of the state by dotted name; a shared one under each of its names."""
         for store in (self._parameters, self._buffers):
             for name, tensor in store.items():
                 if tensor is not None and name not in self._temporary:
@@ -368,32 +337,24 @@ class Module:
     def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False) -> IncompatibleKeys:
         """Copy `state_dict` (Tensors or arrays by name) into the parameters and buffers.
 
-        Nothing is written when a shape or kind of number does not fit or, if strict, a key is missing or unexpected;
-        the error names every one of them.
+        If a shape or kind of number does not match or, if strict, a key is missing or unexpected, nothing is written,
+        and the error lists all of them.
         """
         if assign:
-            raise NotImplementedError("load_state_dict: assign=True is not supported; call to(dtype) before")
+            raise NotImplementedError("load_state_dict: assign=True is not supported; call to(dtype) first")
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"load_state_dict: found a {type(state_dict).__name__}, expected a dict by name")
         own = dict(self._state())
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
         given = {name: as_tensor(value) for name, value in state_dict.items() if name in own}
-        wrong = [
-            f"size of {name}: found {value.shape}, expected {own[name].shape}"
-            for name, value in given.items()
-            if value.shape != own[name].shape
-        ] + [
-            f"dtype of {name}: found {value.dtype}, expected {own[name].dtype}"
-            for name, value in given.items()
-            if value.is_floating_point() != own[name].is_floating_point()
-        ]
+        wrong = misfits(given, own)
         if strict:
-            wrong = (
-                [f"missing {name}" for name in missing]
-                + [f"unexpected {name}" for name in unexpected]
-                + wrong
-            )
+            wrong = [
+                *(f"missing {name}" for name in missing),
+                *(f"unexpected {name}" for name in unexpected),
+                *wrong,
+            ]
         if wrong:
             raise RuntimeError(f"load_state_dict of {type(self).__name__}: " + "; ".join(wrong))
         for name, value in given.items():
@@ -401,7 +362,7 @@ class Module:
         return IncompatibleKeys(missing, unexpected)
 
     def __getstate__(self) -> dict:
-        """What `copy` and `pickle` take along: of a weight that a hook computes, the numbers and not their graph."""
+        """The state for `copy` and `pickle`: of a weight that a hook computes, the numbers without their graph."""
         state = dict(self.__dict__)
         for hook, _ in state.get("_forward_pre_hooks", {}).values():
             computed = state.get(getattr(hook, "computes", None))

@@ -1,4 +1,4 @@
-"""Normalisations as layers."""
+"""Normalization layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinygen.ops import creation
 
 
 class _Normalization(Module):
-    """What the normalisations share: a scale that starts at one and a shift that starts at zero, or neither."""
+    """What the normalizations share: a scale that starts at one and a shift that starts at zero, or neither."""
 
     def _set_affine(self, shape: tuple, affine: bool, bias: bool, dtype, device) -> None:
         def new(value):
@@ -28,7 +28,7 @@ class _Normalization(Module):
 
 
 class _BatchNorm(_Normalization):
-    """Normalise each channel over the batch; keep running statistics for evaluation  (arXiv 1502.03167)."""
+    """Normalize each channel over the batch; keep running statistics for evaluation  (arXiv 1502.03167)."""
 
     dimensions: tuple = ()
 
@@ -102,7 +102,7 @@ class BatchNorm2d(_BatchNorm):
 
 
 class _InstanceNorm(_BatchNorm):
-    """Normalise each channel of each image or sequence  (Ulyanov et al. 2016, arXiv 1607.08022)."""
+    """Normalize each channel of each image or sequence  (Ulyanov et al. 2016, arXiv 1607.08022)."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class InstanceNorm2d(_InstanceNorm):
 
 
 class LayerNorm(_Normalization):
-    """Normalise over the last dimensions  (arXiv 1607.06450)."""
+    """Normalize over the last dimensions  (arXiv 1607.06450)."""
 
     def __init__(
         self,
@@ -172,7 +172,7 @@ class LayerNorm(_Normalization):
 
 
 class RMSNorm(_Normalization):
-    """Divide by the root of the mean square over the last dimensions  (arXiv 1910.07467)."""
+    """Divide by the root mean square over the last dimensions  (arXiv 1910.07467)."""
 
     def __init__(
         self,
@@ -202,7 +202,7 @@ class RMSNorm(_Normalization):
 
 
 class GroupNorm(_Normalization):
-    """Normalise groups of channels of each image  (arXiv 1803.08494)."""
+    """Normalize groups of channels of each image  (arXiv 1803.08494)."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from tinygen.engine.memory import owner
 from tinygen.engine.node import Node
 from tinygen.engine.primitive import Primitive
 from tinygen.engine.tensor import Tensor
-from tinygen.nn.module import Parameter
+from tinygen.nn.parameter import Parameter
 from tinygen.optim import Optimizer
 from tinygen.profile import report
 

@@ -1,4 +1,4 @@
-"""Working on many parameters at once, and weights computed from other parameters; names of torch.nn.utils."""
+"""Functions of many parameters, and weights computed from other parameters, under the names of torch.nn.utils."""
 
 from tinygen.nn.utils import parametrizations, parametrize
 from tinygen.nn.utils.clip_grad import (
@@ -8,7 +8,7 @@ from tinygen.nn.utils.clip_grad import (
     get_total_norm,
 )
 from tinygen.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
-from tinygen.nn.utils.reparametrize import (
+from tinygen.nn.utils.norm_hooks import (
     remove_spectral_norm,
     remove_weight_norm,
     spectral_norm,

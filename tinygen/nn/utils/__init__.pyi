@@ -8,7 +8,7 @@ from tinygen.nn.utils.clip_grad import clip_grads_with_norm_ as clip_grads_with_
 from tinygen.nn.utils.clip_grad import get_total_norm as get_total_norm
 from tinygen.nn.utils.convert_parameters import parameters_to_vector as parameters_to_vector
 from tinygen.nn.utils.convert_parameters import vector_to_parameters as vector_to_parameters
-from tinygen.nn.utils.reparametrize import remove_spectral_norm as remove_spectral_norm
-from tinygen.nn.utils.reparametrize import remove_weight_norm as remove_weight_norm
-from tinygen.nn.utils.reparametrize import spectral_norm as spectral_norm
-from tinygen.nn.utils.reparametrize import weight_norm as weight_norm
+from tinygen.nn.utils.norm_hooks import remove_spectral_norm as remove_spectral_norm
+from tinygen.nn.utils.norm_hooks import remove_weight_norm as remove_weight_norm
+from tinygen.nn.utils.norm_hooks import spectral_norm as spectral_norm
+from tinygen.nn.utils.norm_hooks import weight_norm as weight_norm

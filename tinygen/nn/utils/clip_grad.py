@@ -1,4 +1,4 @@
-"""Limits on the gradients of many parameters."""
+"""Clipping the gradients of many parameters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _gradients(operation: str, parameters, foreach) -> list:
 def get_total_norm(
     tensors, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
 ) -> Tensor:
-    """The norm of all elements of the Tensors as of one vector, a 0-d Tensor."""
+    """The norm of all elements of the Tensors, taken as one vector.  -> a 0-d Tensor"""
     if foreach:
         raise NotImplementedError("get_total_norm: foreach=True is not supported; leave it out")
     tensors = _as_list(tensors)
@@ -39,7 +39,7 @@ def get_total_norm(
 def clip_grads_with_norm_(
     parameters, max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
-    """Scale all gradients, whose joint norm is `total_norm`, so that it is at most `max_norm`."""
+    """Scale all gradients, whose total norm is `total_norm`, so that it becomes at most `max_norm`."""
     gradients = _gradients("clip_grads_with_norm_", parameters, foreach)
     factor = float(max_norm) / (float(total_norm) + 1e-6)
     if factor >= 1:
@@ -47,7 +47,7 @@ def clip_grads_with_norm_(
     with np.errstate(all="ignore"):
         for g in gradients:
             g._touch()
-            g._data *= factor  # in one pass, where g.mul_ makes an array and copies it
+            g._data *= factor  # one pass; g.mul_ would make an array and copy it
 
 
 def clip_grad_norm_(
@@ -57,7 +57,7 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """Scale all gradients so that their joint norm is at most `max_norm`; return the norm they had."""
+    """Scale all gradients so that their total norm is at most `max_norm`; return the norm before that."""
     parameters = _as_list(parameters)
     gradients = _gradients("clip_grad_norm_", parameters, foreach)
     total = get_total_norm(gradients, norm_type, error_if_nonfinite)
@@ -66,7 +66,7 @@ def clip_grad_norm_(
 
 
 def clip_grad_value_(parameters, clip_value: float, foreach: bool | None = None) -> None:
-    """Limit every element of the gradients to [-clip_value, clip_value]."""
+    """Clip every element of the gradients to [-clip_value, clip_value]."""
     clip_value = float(clip_value)
     with no_grad():
         for g in _gradients("clip_grad_value_", parameters, foreach):

@@ -8,12 +8,12 @@ from tinygen.engine.tensor import Tensor
 
 
 def parameters_to_vector(parameters) -> Tensor:
-    """The elements of all parameters one after the other.  (…), (…), … -> (n,)"""
+    """The elements of all parameters, concatenated.  (…), (…), … -> (n,)"""
     return ops.cat([p.reshape(-1) for p in parameters])
 
 
 def vector_to_parameters(vec: Tensor, parameters) -> None:
-    """Let each parameter hold its slice of the vector: the memory is shared, as in PyTorch.  (n,) -> (…), (…), …"""
+    """Point each parameter at its slice of the vector; they share memory, as in PyTorch.  (n,) -> (…), (…), …"""
     if not isinstance(vec, Tensor):
         raise TypeError(f"vector_to_parameters: found a {type(vec).__name__}, expected a Tensor")
     parameters, start = list(parameters), 0

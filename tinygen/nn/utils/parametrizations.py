@@ -1,20 +1,20 @@
-"""Weight and spectral normalisation as parametrizations: computed whenever the weight is read."""
+"""Weight and spectral normalization as parametrizations, computed whenever the weight is read."""
 
 from __future__ import annotations
 
-from tinygen import random
 from tinygen.engine.grad_mode import no_grad
 from tinygen.engine.tensor import Tensor
 from tinygen.nn.module import Module
-from tinygen.nn.utils.parametrize import register_parametrization
-from tinygen.nn.utils.reparametrize import (
+from tinygen.nn.utils.normalized_weights import (
     as_matrix,
     is_transposed,
     norm_except,
     normalized,
     over_sigma,
+    start_vectors,
     with_length,
 )
+from tinygen.nn.utils.parametrize import register_parametrization
 
 
 class _WeightNorm(Module):
@@ -32,9 +32,9 @@ class _WeightNorm(Module):
 
 
 class _SpectralNorm(Module):
-    """weight / sigma, sigma = uᵀ W v of the weight as a matrix; u and v by power iteration  (arXiv 1802.05957).
+    """weight / sigma with sigma = uᵀ W v, W the weight as a matrix; u and v by power iteration  (arXiv 1802.05957).
 
-    A vector is divided by its length.
+    A 1-d weight is divided by its length.
     """
 
     def __init__(self, weight, n_power_iterations: int = 1, dim: int = 0, eps: float = 1e-12) -> None:
@@ -49,10 +49,9 @@ class _SpectralNorm(Module):
             )
         self.dim, self.eps, self.n_power_iterations = dim % weight.ndim, eps, n_power_iterations
         if weight.ndim > 1:
-            matrix, stream = as_matrix(weight.detach(), self.dim), random.default_stream()
-            for name, n in zip(("_u", "_v"), matrix.shape):
-                start = Tensor._wrap(stream.normal((n,)).astype(weight.dtype)).to(weight.device)
-                self.register_buffer(name, normalized(start, eps))
+            matrix = as_matrix(weight.detach(), self.dim)
+            for name, start in zip(("_u", "_v"), start_vectors(matrix, eps)):
+                self.register_buffer(name, start)
             self._iterate(matrix, 15)
 
     def _iterate(self, matrix, times: int) -> None:
@@ -78,9 +77,9 @@ class _SpectralNorm(Module):
 
 
 def weight_norm(module: Module, name: str = "weight", dim: int = 0) -> Module:
-    """Write a parameter as length times direction: parametrizations.NAME.original0 and original1.
+    """Write a parameter as a length times a direction: parametrizations.NAME.original0 and original1.
 
-    dim   the dimension that keeps lengths of its own; None: one length of the whole
+    dim   the dimension whose indices have a length each; None: one length for the whole weight
     """
     return register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
 
@@ -94,8 +93,9 @@ def spectral_norm(
 ) -> Module:
     """Divide a parameter by its largest singular value whenever it is read  (arXiv 1802.05957).
 
-    Every reading in training improves u and v by power iteration.  dim   which dimension counts the outputs: 1 for
-    transposed convolutions, else 0
+    In training, every reading improves u and v by power iteration.
+
+    dim   the dimension of the outputs: by default 1 for transposed convolutions, else 0
     """
     weight = getattr(module, name, None)
     if not isinstance(weight, Tensor):

@@ -1,9 +1,9 @@
-"""Attributes of a module that are computed from other parameters whenever they are read; torch.nn.utils.parametrize.
+"""Module attributes computed from other parameters whenever they are read, as torch.nn.utils.parametrize has them.
 
     register_parametrization(net, "weight", Symmetric())      # Symmetric is a Module
 
-`net.weight` is then Symmetric()(original); what is trained and stored is `net.parametrizations.weight.original`, or
-`original0`, `original1` … where the parametrization's `right_inverse` makes several Tensors of a weight.
+`net.weight` is then Symmetric()(original).  The trained and stored parameter is `net.parametrizations.weight.original`,
+or `original0`, `original1` … if the parametrization's `right_inverse` returns several Tensors.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from tinygen.engine.dtypes import ShapeError
 from tinygen.engine.grad_mode import no_grad
 from tinygen.engine.tensor import Tensor
 from tinygen.nn.containers import ModuleDict, ModuleList
-from tinygen.nn.module import Module, Parameter
+from tinygen.nn.module import Module
+from tinygen.nn.parameter import Parameter
 
 
 class ParametrizationList(ModuleList):
-    """The parametrizations of one attribute, applied one after the other, and the Tensors they begin with."""
+    """The parametrizations of one attribute, applied one after the other, and the original Tensors."""
 
     def __init__(self, modules, original: Tensor, unsafe: bool = False) -> None:
         super().__init__(modules)
@@ -26,7 +27,7 @@ class ParametrizationList(ModuleList):
         self.is_tensor = isinstance(new, Tensor)
         if self.is_tensor:
             if new is not original:
-                original.data = new.detach()  # the same Parameter, which optimisers know
+                original.data = new.detach()  # the same Parameter, which optimizers hold
             self._keep("original", original)
         else:
             self.ntensors = len(new)
@@ -52,7 +53,7 @@ class ParametrizationList(ModuleList):
         return value
 
     def right_inverse(self, value: Tensor) -> None:
-        """Assign `value` to the attribute: the originals become what gives it."""
+        """Assign `value` to the attribute by setting the originals to its inverse."""
         with no_grad():
             value = self._inverted(value, strict=True)
             if self.is_tensor:
@@ -71,7 +72,7 @@ class ParametrizationList(ModuleList):
 
 
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
-    """Whether any attribute, or the one of that name, is computed by parametrizations."""
+    """Whether any attribute, or the one called `tensor_name`, is computed by parametrizations."""
     return module._parametrized and (
         tensor_name is None or tensor_name in module._modules["parametrizations"]._modules
     )
@@ -80,9 +81,9 @@ def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
 def register_parametrization(
     module: Module, tensor_name: str, parametrization: Module, *, unsafe: bool = False
 ) -> Module:
-    """Compute a parameter or buffer by `parametrization`, after those it has already.
+    """Compute a parameter or buffer by `parametrization`, applied after any that it already has.
 
-    unsafe   let it change the shape or dtype
+    unsafe   allow a change of shape or dtype
     """
     parametrization.train(module.training)
     if is_parametrized(module, tensor_name):
@@ -121,13 +122,13 @@ def _expect_alike(result, before, shape=None, dtype=None) -> None:
 
 
 def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized: bool = True) -> Module:
-    """Make the attribute a plain parameter again: with the value computed now, or else with the original's."""
+    """Make the attribute a plain parameter again, with its computed value, or else with its original one."""
     if not is_parametrized(module, tensor_name):
         raise ValueError(f"remove_parametrizations: found none of {tensor_name!r} in {type(module).__name__}")
     parts = module.parametrizations[tensor_name]
     if not parts.is_tensor and not leave_parametrized:
         raise ValueError(
-            f"remove_parametrizations: {tensor_name!r} has {parts.ntensors} originals, expected one where "
+            f"remove_parametrizations: {tensor_name!r} has {parts.ntensors} originals, expected one for "
             "leave_parametrized=False"
         )
     value = getattr(module, tensor_name) if leave_parametrized else None

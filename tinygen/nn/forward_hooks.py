@@ -1,4 +1,4 @@
-"""Functions that run before and after a module's forward."""
+"""Hooks that run before and after a module's forward."""
 
 from __future__ import annotations
 

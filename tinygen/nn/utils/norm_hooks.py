@@ -1,16 +1,24 @@
-"""Weights computed from other parameters before every forward: spectral and weight normalisation.
+"""Spectral and weight normalization by a hook that computes the weight before every forward.
 
-The hook puts the computed weight where the layer looks for it; what is trained and stored are the parameters it is
-computed from, under PyTorch's names.
+The hook puts the computed weight where the layer looks for it.  The parameters that it is computed from are trained
+and stored, under PyTorch's names.
 """
 
 from __future__ import annotations
 
-from tinygen import random
 from tinygen.engine.grad_mode import no_grad
 from tinygen.engine.tensor import Tensor
-from tinygen.nn.module import Module, Parameter
-from tinygen.ops.wide import by_float32
+from tinygen.nn.module import Module
+from tinygen.nn.parameter import Parameter
+from tinygen.nn.utils.normalized_weights import (
+    as_matrix,
+    is_transposed,
+    norm_except,
+    normalized,
+    over_sigma,
+    start_vectors,
+    with_length,
+)
 
 
 class _Computed:
@@ -31,9 +39,9 @@ class _Computed:
         raise NotImplementedError
 
     def install(self, module, parameters: dict, buffers: dict, shown: Tensor) -> None:
-        """Put `parameters` and `buffers` (by the ends of their names) in the place of the parameter.
+        """Replace the parameter by `parameters` and `buffers`, given by the endings of their names.
 
-        Until the first forward the module shows the Tensor `shown` as its weight.
+        Until the first forward the module's weight is the Tensor `shown`.
         """
         delattr(module, self.name)
         for end, parameter in parameters.items():
@@ -76,46 +84,11 @@ def _removed(kind: type, module, name: str):
     return module
 
 
-def is_transposed(module) -> bool:
-    """Whether the weight is (in, out, …), as of ConvTranspose."""
-    return any(kind.__name__.startswith("ConvTranspose") for kind in type(module).__mro__)
-
-
-def normalized(x: Tensor, eps: float) -> Tensor:
-    """x with length 1"""
-    return by_float32(lambda x: x / x.norm().clamp(min=eps), x)
-
-
-def as_matrix(weight: Tensor, dim: int) -> Tensor:
-    """Rows are the outputs.  (…, out, …) -> (out, rest)"""
-    if dim:
-        weight = weight.permute(dim, *(d for d in range(weight.ndim) if d != dim))
-    return weight.reshape(weight.shape[0], -1)
-
-
-def norm_except(v: Tensor, dim: int | None) -> Tensor:
-    """Lengths along all dimensions but `dim`, or one length of the whole."""
-    if dim in (None, -1):  # -1 is PyTorch's other word for None
-        return v.norm()
-    rest = tuple(d for d in range(v.ndim) if d != dim)
-    return v.norm(dim=rest, keepdim=True) if rest else v.abs()
-
-
-def with_length(v: Tensor, g: Tensor, dim: int | None) -> Tensor:
-    """g v / |v|"""
-    return by_float32(lambda v, g: v * (g / norm_except(v, dim)), v, g)
-
-
-def over_sigma(weight: Tensor, matrix: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """weight / (uᵀ W v), W the weight as a matrix"""
-    return by_float32(lambda weight, matrix, u, v: weight / (u @ (matrix @ v)), weight, matrix, u, v)
-
-
 class SpectralNorm(_Computed):
     """weight / sigma, where sigma is the largest singular value of the weight as a matrix.
 
     Power iteration (arXiv 1802.05957, algorithm 1):  v <- normalize(Wᵀ u),  u <- normalize(W v),  sigma = uᵀ W v.
-    u and v are constants to the gradient, which flows through W / (uᵀ W v).
+    The gradient flows through W / (uᵀ W v), with u and v as constants.
     """
 
     title = "spectral_norm"
@@ -146,25 +119,23 @@ def spectral_norm(
     """Divide a parameter by its largest singular value before every forward  (arXiv 1802.05957).
 
     The module then has the parameter name_orig and the buffers name_u and name_v, which each forward in training
-    improves by power iteration.  dim   which dimension counts the outputs: 1 for transposed convolutions, else 0
+    improves by power iteration.
+
+    dim   the dimension of the outputs: by default 1 for transposed convolutions, else 0
     """
     if n_power_iterations < 1:
         raise ValueError(f"spectral_norm: found n_power_iterations {n_power_iterations}, expected at least 1")
     weight = _parameter(SpectralNorm, module, name)
     hook = SpectralNorm(name, n_power_iterations, eps, int(is_transposed(module)) if dim is None else dim)
     with no_grad():
-        rows, columns = as_matrix(weight, hook.dim).shape
-        stream = random.default_stream()
-        u, v = (
-            normalized(Tensor._wrap(stream.normal((n,)).astype(weight.dtype)), eps) for n in (rows, columns)
-        )
-    # shared memory: an initialisation that follows writes to weight_orig through it
+        u, v = start_vectors(as_matrix(weight, hook.dim), eps)
+    # shares memory, so that an initialization that follows writes to weight_orig through it
     hook.install(module, {"_orig": weight}, {"_u": u, "_v": v}, weight.detach())
     return module
 
 
 def remove_spectral_norm(module: Module, name: str = "weight") -> Module:
-    """Make the normalised weight a plain parameter again."""
+    """Make the normalized weight a plain parameter again."""
     return _removed(SpectralNorm, module, name)
 
 
@@ -183,9 +154,9 @@ class WeightNorm(_Computed):
 
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
-    """Write a parameter as length times direction: the parameters name_g and name_v  (arXiv 1602.07868).
+    """Write a parameter as a length name_g times a direction name_v  (arXiv 1602.07868).
 
-    dim   the dimension that keeps lengths of its own; None: one length of the whole
+    dim   the dimension whose indices have a length each; None: one length for the whole weight
     """
     weight = _parameter(WeightNorm, module, name)
     hook = WeightNorm(name, dim)
@@ -197,5 +168,5 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
 
 
 def remove_weight_norm(module: Module, name: str = "weight") -> Module:
-    """Make the composed weight a plain parameter again."""
+    """Make the computed weight a plain parameter again."""
     return _removed(WeightNorm, module, name)
