@@ -1,4 +1,4 @@
-"""Softmax, its logarithm and their gradients on the GPU: `softmax.cu`.  float32, along any dimension."""
+"""Softmax, its logarithm and their gradients on the GPU (`softmax.cu`): float32, along any dimension."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import numpy as np
 
 from tinygen.kernels.runtime.cuda_source import CudaSource, float32_only
 from tinygen.kernels.runtime.dispatch import Kernel, array_module
+from tinygen.kernels.runtime.rounding import ceil_div
 from tinygen.kernels.softmax.reference import log_softmax, log_softmax_grad, softmax, softmax_grad
 
 source = CudaSource("softmax/softmax.cu")
 WARP_HOLDS = 256  # numbers of a row, 8 for each of 32 threads
-A_THREAD_HOLDS = 16  # of block_rows
+A_THREAD_HOLDS = 16  # numbers, in block_rows
 
 
 def _naive(name: str, *arrays, dim: int):
-    """A thread a row, its numbers B apart in memory."""
+    """Launch with one thread per row, whose numbers are B apart in memory."""
     arrays, dim = _checked(name, arrays), dim % arrays[0].ndim
     shape = arrays[0].shape
     B = math.prod(shape[dim + 1 :])
@@ -24,25 +25,28 @@ def _naive(name: str, *arrays, dim: int):
     if out.size:
         rows = math.prod(shape[:dim]) * B
         source.launch(
-            f"{name}_naive", (-(-rows // 128),), (128,), *arrays, out, np.int64(rows), shape[dim], B
+            f"{name}_naive", (ceil_div(rows, 128),), (128,), *arrays, out, np.int64(rows), shape[dim], B
         )
     return out
 
 
 def _warp_rows(name: str, *arrays, dim: int):
-    return _rows(f"{name}_warp_rows", *arrays, dim=dim, shape_of=lambda rows, size: (-(-rows // 8), 256))
+    """Launch with one warp per row, eight rows per block."""
+    return _rows(f"{name}_warp_rows", *arrays, dim=dim, shape_of=lambda rows, size: (ceil_div(rows, 8), 256))
 
 
 def _block_rows(name: str, *arrays, dim: int):
+    """Launch with one block per row, as many warps as hold the row."""
+
     def shape_of(rows: int, size: int):
-        warps = -(-size // (32 * A_THREAD_HOLDS))
+        warps = ceil_div(size, 32 * A_THREAD_HOLDS)
         return rows, 32 * min(warps, 32)
 
     return _rows(f"{name}_block_rows", *arrays, dim=dim, shape_of=shape_of)
 
 
 def _rows(kernel: str, *arrays, dim: int, shape_of):
-    """Launch with shape_of(rows, size) -> (blocks, threads); another dimension than the last is copied to its place."""
+    """Launch with shape_of(rows, size) -> (blocks, threads) along the last dimension; others are moved there."""
     xp = array_module(arrays[0])
     moved = _checked(kernel, [xp.moveaxis(a, dim, -1) for a in arrays])
     out = xp.empty(moved[0].shape, np.float32)
@@ -54,7 +58,7 @@ def _rows(kernel: str, *arrays, dim: int, shape_of):
 
 
 def _checked(kernel: str, arrays) -> list:
-    """The arrays, contiguous; an error for another dtype, or for two shapes."""
+    """The arrays, made contiguous.  An error if one is not float32 or their shapes differ."""
     float32_only(kernel, **{f"argument {i}": a for i, a in enumerate(arrays)})
     if len({a.shape for a in arrays}) > 1:
         raise ValueError(f"{kernel}: expected one shape; got {', '.join(str(a.shape) for a in arrays)}")
@@ -85,11 +89,11 @@ def _block_rows_usable(*arguments) -> bool:
 
 
 def _register(kernel: Kernel) -> None:
-    """The three rungs of one kernel; its arguments are arrays, then dim."""
+    """Register the three rungs of one kernel, whose arguments are arrays, then dim."""
 
     @kernel.variant("naive", devices=("cuda",), usable=_naive_usable, on="host")
     def naive(*arguments):
-        """A thread takes a row.  Along the last dimension neighbours read a row apart; for readers there."""
+        """A thread takes a row.  Along the last dimension neighboring threads read a row apart; not chosen there."""
         *arrays, dim = arguments
         return _naive(kernel.name, *arrays, dim=dim)
 
@@ -101,7 +105,7 @@ def _register(kernel: Kernel) -> None:
 
     @kernel.variant("warp_rows", devices=("cuda",), usable=_warp_rows_usable, on="host")
     def warp_rows(*arguments):
-        """A warp takes a row, without a barrier, and keeps up to 256 numbers in registers.  For short rows."""
+        """A warp takes a row, needs no barrier, and keeps up to 256 numbers in registers.  For short rows."""
         *arrays, dim = arguments
         return _warp_rows(kernel.name, *arrays, dim=dim)
 

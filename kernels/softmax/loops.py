@@ -1,7 +1,7 @@
-"""The compiled loops behind softmax; importing it imports numba (0.5 s).
+"""The compiled loops of softmax.  Importing this file imports numba (0.5 s).
 
-One row at a time, float32, in the cache between its passes; each thread takes a share of the rows.
-Sums run over blocks as in `reduce/loops.py`.
+Each loop takes one float32 row at a time, which stays in the cache between its passes; each thread takes a share of the
+rows.  Sums run over blocks as in `reduce/loops.py`.
 """
 
 import numpy as np
@@ -17,10 +17,11 @@ SIGN, MAGNITUDE = np.int32(31), np.int32(2**31 - 1)
 
 @njit(cache=True, error_model="numpy")
 def largest(x):
-    """The maximum, of the bits as whole numbers: those a compiler may compare eight at once, floats (nan!) it may not.
+    """The maximum, found by comparing the bits as integers: a compiler may vectorize that, but not floats with their
+    nan.
 
-    The bits of positive floats are in the order of the floats, those of negative ones in the opposite order, so all but
-    the sign are flipped.  A nan comes out as largest, or (with its sign set) comes back through exp(nan - m).
+    The bits of positive floats are ordered like the floats, those of negative ones in reverse, so all bits but the sign
+    are flipped.  A nan comes out as the largest; a nan with its sign set comes back later through exp(nan - m).
     """
     m = np.int32(-(2**31))
     for i in range(x.size):
@@ -31,7 +32,7 @@ def largest(x):
 
 @njit(cache=True, fastmath=SUMS, error_model="numpy")
 def block_exp(x, m):
-    """Σ exp(x - m), m at least every x"""
+    """Σ exp(x - m), with m ≥ every x"""
     total = F(0)
     for i in range(x.size):
         total += decay(x[i] - m)
@@ -40,7 +41,7 @@ def block_exp(x, m):
 
 @njit(cache=True, fastmath=SUMS, error_model="numpy")
 def block_exp_to(x, m, y):
-    """y = exp(x - m), and its sum"""
+    """y = exp(x - m).  -> Σ y"""
     total = F(0)
     for i in range(x.size):
         e = decay(x[i] - m)
@@ -51,6 +52,7 @@ def block_exp_to(x, m, y):
 
 @njit(cache=True, fastmath=SUMS, error_model="numpy")
 def block_dot(g, y):
+    """Σ g y"""
     total = F(0)
     for i in range(y.size):
         total += g[i] * y[i]

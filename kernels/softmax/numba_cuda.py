@@ -1,7 +1,7 @@
 """Softmax with numba.cuda, along the middle of x (A, C, B): a row is x[a, :, b].
 
-numba_naive   a thread takes a row: neighbouring threads read memory C numbers apart (where B is 1), a cache line each.
-numba_rows    a block takes a row: neighbouring threads read neighbouring numbers, and find maximum and sum together.
+numba_naive   a thread takes a row: if B is 1, neighboring threads read memory C numbers apart, each its own cache line.
+numba_rows    a block takes a row: neighboring threads read neighboring numbers, and find maximum and sum together.
 
 Both read x three times (the second and third time most likely from the cache) and write y once.
 """
@@ -12,15 +12,16 @@ import math
 
 from tinygen.kernels.reduce.numba_cuda import block_max, block_sum
 from tinygen.kernels.runtime.dispatch import array_module
-from tinygen.kernels.runtime.numba_cuda import blocks, cuda, require, rung, same_float
+from tinygen.kernels.runtime.numba_cuda import cuda, require, rung, same_float
+from tinygen.kernels.runtime.rounding import ceil_div
 from tinygen.kernels.softmax.reference import softmax
 
-THREADS = 128  # in a block, a power of two
+THREADS = 128  # per block, a power of two
 
 
 @cuda.jit
 def naive(x, y):
-    """One row"""
+    """A thread computes one row."""
     row = cuda.grid(1)
     A, C, B = x.shape
     if row >= A * B:
@@ -37,7 +38,7 @@ def naive(x, y):
 
 @cuda.jit
 def rows(x, y):
-    """Every THREADS-th number of a row"""
+    """A block computes one row, a thread every THREADS-th number of it."""
     values = cuda.shared.array(THREADS, y.dtype)
     C, B = x.shape[1], x.shape[2]
     a, b = cuda.blockIdx.x // B, cuda.blockIdx.x % B
@@ -52,14 +53,14 @@ def rows(x, y):
         y[a, c, b] = math.exp(x[a, c, b] - highest) / total
 
 
-def _launch(function, rows_of_a_block: int, x, dim):
+def _launch(function, rows_per_block: int, x, dim):
     require("softmax", x.ndim > 0 and same_float(x), "float32 or float64", x=x)
     xp, dim = array_module(x), dim % x.ndim
     C = x.shape[dim]
     A, B = math.prod(x.shape[:dim]), math.prod(x.shape[dim + 1 :])
     y = xp.empty(x.shape, x.dtype)
     if y.size:
-        grid = (blocks(A * B, rows_of_a_block), 1, 1)
+        grid = (ceil_div(A * B, rows_per_block), 1, 1)
         function[grid, (THREADS, 1, 1)](x.reshape(A, C, B), y.reshape(A, C, B))
     return y
 
@@ -72,8 +73,8 @@ def softmax_numba_naive(x, dim):
 
 @rung(softmax, "numba_rows")
 def softmax_numba_rows(x, dim):
-    """A block computes a row, each thread C / THREADS numbers of it; maximum and sum in log2(THREADS) steps each.
+    """A block computes a row, each thread C / THREADS numbers of it; maximum and sum take log2(THREADS) steps each.
 
-    Reads 4 bytes and writes 4 bytes of memory an element in float32, if a row stays in the cache.
+    In float32 it reads 4 and writes 4 bytes per element, if a row stays in the cache.
     """
     return _launch(rows, 1, x, dim)

@@ -1,21 +1,22 @@
-// Softmax and its logarithm in float32, and their gradients, the ladder from a thread a row to rows in registers.
+// Softmax and its logarithm in float32, and their gradients: a ladder from one thread per row to rows kept in
+// registers.
 //
 //   kernel       a row belongs to   reads of x   what it adds
 //   naive        a thread           3            (along any dimension)
-//   block_rows   a block            1            neighbours read neighbours, float4; a row of up to 16384 numbers
+//   block_rows   a block            1            neighbors read neighbors, float4; a row of up to 16384 numbers
 //                                                stays in registers, a longer one is read twice
 //   warp_rows    a warp             1            no barriers; for rows of up to 256 numbers
 //
-// Least traffic an element: 8 bytes forward (x, y), 12 backward (g, y, gx).  Maximum and sum are found in one pass:
-// each thread keeps the largest number so far and the sum of exponentials less that one, and scales the sum when the
-// largest grows (Milakov & Gimelshein 2018, arXiv 1805.02867, algorithm 3); then the threads' pairs are joined.
-// A row of -inf is nan, and so is every row with a nan or with +inf in it, as the reference has it.
+// Least traffic per element: 8 bytes forward (x, y), 12 backward (g, y, gx).  Maximum and sum are found in one pass:
+// each thread keeps the largest number m so far and the sum of exp(x - m), and rescales the sum when m grows (Milakov
+// & Gimelshein 2018, arXiv 1805.02867, algorithm 3); then the threads' pairs are combined.  A row of -inf gives nan,
+// and so does every row with a nan or +inf in it, as in the reference.
 #include "rows.cuh"
 
-// What is subtracted from a row whose largest number so far is `highest`; -inf - -inf would be nan.
+// The number to subtract from a row whose largest number so far is `highest`: 0 instead of -inf, as -inf - -inf is nan.
 __device__ __forceinline__ float centre_of(float highest) { return highest == -infinity() ? 0.0f : highest; }
 
-// ---- naive: a thread takes row r of x (A, C, B), which is x[r / B, :, r % B] ----------------------------------------
+// ---- naive: a thread takes row r of x (A, C, B), that is x[r / B, :, r % B] -----------------------------------------
 
 template <bool LOG>
 __device__ __forceinline__ void naive(const float *x, float *y, long long rows, int C, int B) {
@@ -47,8 +48,8 @@ __device__ __forceinline__ void naive_grad(const float *g, const float *y, float
 
 // ---- block_rows, warp_rows: rows of `size` numbers ------------------------------------------------------------------
 
-// A team reads its row in pieces of N floats a thread.  Where one piece is the whole row it is still in registers when
-// the sum is known; otherwise the pieces are read again.
+// A team reads its row in pieces of N floats per thread.  If one piece is the whole row, it is still in registers
+// when the sum is known; otherwise the pieces are read again.
 template <bool WARP, int N, bool LOG>
 __device__ __forceinline__ void forward(const float *x, float *y, long long rows, int size) {
     Team<WARP> team;
@@ -79,7 +80,7 @@ __device__ __forceinline__ void forward(const float *x, float *y, long long rows
     }
 }
 
-// gx = y (g - sum(g y)); of the logarithm: gx = g - exp(y) sum(g)
+// gx = y (g - sum(g y)); for the logarithm, gx = g - exp(y) sum(g)
 template <bool WARP, int N, bool LOG>
 __device__ __forceinline__ void backward(const float *g, const float *y, float *gx, long long rows, int size) {
     Team<WARP> team;
