@@ -30,10 +30,10 @@ from tinygen.engine.dtypes import float32 as float
 from tinygen.engine.dtypes import float64 as double
 from tinygen.engine.dtypes import int64 as long
 from tinygen.engine.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
-from tinygen.engine.size import Size
-from tinygen.engine.tensor import Tensor, as_tensor, from_dlpack, from_numpy, is_tensor, tensor
+from tinygen.engine.tensor import Tensor
 from tinygen.kernels.runtime.blas import get_num_threads, set_num_threads
 from tinygen.ops import FUNCTIONS as _FUNCTIONS
+from tinygen.ops.conversion import as_tensor, from_numpy, tensor
 from tinygen.profile.profiler import profile
 from tinygen.random import manual_seed
 from tinygen.run.serialization import load, save

@@ -11,7 +11,7 @@ from tinygen.engine.devices import device as _device
 from tinygen.engine.grad_mode import SetRecording
 from tinygen.engine.hooks import RemovableHandle
 from tinygen.ops.reduce import ValuesIndices
-from tinygen.engine.size import Size as Size
+from tinygen.face.size import Size as Size
 
 from tinygen.face.legacy import BoolTensor as BoolTensor
 from tinygen.face.legacy import ByteTensor as ByteTensor
@@ -24,7 +24,7 @@ from tinygen.face.legacy import IntTensor as IntTensor
 from tinygen.face.legacy import LongTensor as LongTensor
 from tinygen.engine.dtypes import ShapeError as ShapeError
 from tinygen.face.legacy import ShortTensor as ShortTensor
-from tinygen.engine.size import Size as Size
+from tinygen.face.size import Size as Size
 from tinygen.engine.tensor import Tensor as Tensor
 from tinygen import accelerator as accelerator
 from tinygen import autograd as autograd

@@ -20,18 +20,13 @@ from types import MethodType
 import numpy as np
 
 from tinygen.engine import devices, dtypes
-from tinygen.engine.devices import CUDA, DeviceError
-from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.dtypes import DtypeError
 from tinygen.engine.grad_mode import this_thread
 from tinygen.engine.memory import join, shares
 from tinygen.engine.node import Node, Saved
 from tinygen.engine.tensor import Tensor
-from tinygen.face.keywords import ELSEWHERE, refuse_elsewhere
 
 _quiet = np.errstate(all="ignore")  # overflow and 0/0 give inf and nan without a warning, as in PyTorch
-
-
-_EXPLAINED = (ValueError, DtypeError, IndexError, TypeError, OverflowError, ZeroDivisionError)
 
 
 class Primitive:
@@ -64,6 +59,7 @@ class Primitive:
             parameters=[p.replace(name="input") if p.name == "x" else p for p in parameters]
         )
         self.tensors = {*tensors, *(self.input_names if len(positional) == 1 else ())}
+        self.takes_numbers = promote is not None and not self.tensors
         self.optional = {p.name for p in positional if p.default is None}
         self.variadic = next((p.name for p in parameters if p.kind == p.VAR_POSITIONAL), None)
         keyword = [p for p in parameters if p.kind == p.KEYWORD_ONLY]
@@ -72,7 +68,7 @@ class Primitive:
         self.shape_names = {f"{n}_shape" for n in (*self.input_names, self.variadic) if n}
         self.rows: tuple = ()
         self.needed: tuple = ()
-        self.fused_rule, self.fused_names = None, ()
+        self.fused_rule, self.fused_names, self.fused_needed = None, (), ()
         self.adding = None
         self.differentiable = False
 
@@ -133,25 +129,24 @@ class Primitive:
     def __reduce__(self) -> str:
         return self.__qualname__  # by the name it has in its module, as functions are; a copy is itself
 
+    # the forward
+
     def __call__(self, *inputs, **attrs):
-        if self.variadic is None and (
-            len(inputs) != len(self.input_names) or len(attrs) != len(self.attr_names)
-        ):
-            inputs, attrs = self._bind_call(inputs, attrs)
-        elif self.variadic:
+        if self.variadic is not None:
             attrs = {**self.attr_defaults, **attrs}
+        elif len(inputs) != len(self.input_names) or len(attrs) != len(self.attr_names):
+            inputs, attrs = calls.bind(self, inputs, attrs)
         inputs, arrays = self._operands(inputs)
         values = attrs
         if self.attr_names:
             values = {name: v._data if isinstance(v, Tensor) else v for name, v in attrs.items()}
         if devices.in_use:
-            arrays = self._on_one_device(inputs, arrays, attrs)
+            arrays = calls.on_one_device(self, inputs, arrays, attrs)
         try:
             out = self.forward(*arrays, **values)
-        except MemoryError as error:
-            raise devices.out_of_memory(self.name, error, self._shapes(inputs)) from error
-        except _EXPLAINED as error:
-            raise self._explain(error, inputs) from error
+        except Exception as error:
+            calls.explain(self, error, inputs, values)
+            raise
         kept = ()
         if self.keeps:
             out, *kept = out
@@ -167,158 +162,61 @@ class Primitive:
             self._record(result, inputs, arrays, attrs, kept)
         return result
 
-    def _bind_call(self, inputs: tuple, attrs: dict):
-        """Python's binding: surplus positional values are attributes, named inputs and defaults are filled in."""
-        count = len(self.input_names)
-        if len(inputs) > count:
-            surplus = inputs[count:]
-            if len(surplus) > len(self.attr_names):
-                raise TypeError(f"{self.name}: found {len(inputs)} arguments, expected {self._expected()}")
-            for name, value in zip(self.attr_names, surplus):
-                if name in attrs:
-                    raise TypeError(f"{self.name}: found {name} twice, expected {self._expected()}")
-                attrs[name] = value
-            inputs = inputs[:count]
-        elif len(inputs) < count:
-            inputs = list(inputs)
-            for name, shown in zip(self.input_names[len(inputs) :], self.public_names[len(inputs) :]):
-                if name not in attrs and shown not in attrs and name not in self.optional:
-                    raise TypeError(f"{self.name}: missing argument {shown!r}; expected {self._expected()}")
-                inputs.append(attrs.pop(shown if shown in attrs else name, None))
-        for name in [name for name in attrs if name in ELSEWHERE and name not in self.attr_names]:
-            refuse_elsewhere(self.name, name, attrs.pop(name))
-        attrs = {**self.attr_defaults, **attrs}
-        if len(attrs) != len(self.attr_names):
-            unknown = [name for name in attrs if name not in self.attr_names]
-            missing = [name for name in self.attr_names if name not in attrs]
-            what = f"unknown argument {unknown[0]!r}" if unknown else f"missing argument {missing[0]!r}"
-            raise TypeError(f"{self.name}: {what}; expected {self._expected()}")
-        return inputs, attrs
-
     def _operands(self, inputs):
-        """The inputs as (Tensors, plain numbers or None) and as arrays in the dtype the forward computes in."""
-        arrays, dtype = [], None
+        """The inputs, and their arrays in the dtype that the forward computes in.
+
+        Quick where every input is a Tensor of one dtype, or a Python number beside floating ones.
+        """
+        arrays, dtype, numbers = [], None, False
         for x in inputs:
-            if not isinstance(x, Tensor):
-                return self._mixed(inputs)
-            arrays.append(x._data)
-            if dtype is None:
-                dtype = x._data.dtype
-            elif x._data.dtype != dtype:
-                return self._mixed(inputs)
-        if self.promote == "float" and dtype.kind != "f":
-            return self._mixed(inputs)
+            if isinstance(x, Tensor):
+                array = x._data
+                if dtype is None:
+                    dtype = array.dtype
+                elif array.dtype != dtype:
+                    return self._promoted(inputs)
+                arrays.append(array)
+            elif type(x) is float or type(x) is int:
+                arrays.append(x)
+                numbers = True
+            else:
+                return self._promoted(inputs)
+        if dtype is None or (dtype.kind != "f" and (numbers or self.promote == "float")):
+            return self._promoted(inputs)
+        if numbers:
+            if not self.takes_numbers:
+                return self._promoted(inputs)
+            arrays = [np.asarray(x, dtype) if x is array else array for x, array in zip(inputs, arrays)]
         return inputs, arrays
 
-    def _mixed(self, inputs):
-        """`_operands` where an input is no Tensor or the dtypes are not the one the forward computes in."""
-        inputs = [
-            x if isinstance(x, Tensor) else self._operand(name, x) for name, x in zip(self._names(), inputs)
-        ]
+    def _promoted(self, inputs):
+        """`_operands` of any inputs: PyTorch's promotion."""
+        inputs = [x if isinstance(x, Tensor) else calls.operand(self, i, x) for i, x in enumerate(inputs)]
+        given = [x for x in inputs if x is not None]
+        tensors = [x._data for x in given if isinstance(x, Tensor)]
         if self.promote is None:
-            return inputs, self._unpromoted(inputs)
-        if not self.bools and any(isinstance(x, Tensor) and x._data.dtype.kind == "b" for x in inputs):
+            if len(tensors) < len(given) or len({a.dtype for a in tensors}) > 1:
+                raise calls.dtypes_differ(self, inputs)
+            return inputs, [None if x is None else x._data for x in inputs]
+        if not self.bools and any(a.dtype.kind == "b" for a in tensors):
             raise DtypeError(f"{self.name}: found a Tensor of bools, expected numbers; use ~x or logical_not")
-        dtype = self._promoted([x for x in inputs if x is not None])
-        return inputs, [
-            None
-            if x is None
-            else x._data.astype(dtype, copy=False)
-            if isinstance(x, Tensor)
-            else self._number(x, dtype)
-            for x in inputs
-        ]
-
-    def _operand(self, name: str, x):
-        """A Tensor or a plain Python number."""
-        if x is None and name in self.optional:
-            return None
-        if name in self.tensors:
-            if not isinstance(x, Tensor):
-                raise TypeError(
-                    f"{self.name}: {self._shown(name)} is a {type(x).__name__}, expected a Tensor"
-                )
-        if isinstance(x, np.generic):
-            return x.item()
-        if isinstance(x, (bool, int, float)):
-            return x
-        raise TypeError(
-            f"{self.name}: {self._shown(name)} is a {type(x).__name__}, expected a Tensor or a number"
-        )
-
-    def _expected(self) -> str:
-        return f"{self.name}{self.__signature__}"
-
-    def _shown(self, name: str) -> str:
-        """An input's name to callers, PyTorch's."""
-        return self.public_names[self.input_names.index(name)] if self.variadic is None else name
-
-    def _unpromoted(self, inputs) -> list:
-        found = {x._data.dtype for x in inputs if isinstance(x, Tensor)}
-        if len(found) > 1 or any(not isinstance(x, Tensor) and x is not None for x in inputs):
-            described = ", ".join(
-                f"{name} {x._data.dtype if isinstance(x, Tensor) else type(x).__name__}"
-                for name, x in zip(self._names(), inputs)
-                if x is not None
-            )
-            raise DtypeError(f"{self.name}: expected Tensors of one dtype, found {described}")
-        return [None if x is None else x._data for x in inputs]
-
-    def _promoted(self, inputs) -> np.dtype:
-        tensors = [x._data for x in inputs if isinstance(x, Tensor)]
-        if all(a.dtype == tensors[0].dtype and a.dtype.kind == "f" for a in tensors) and tensors:
-            return tensors[0].dtype  # no number is of a higher category
         dtype = dtypes.result_type(
             [a.dtype for a in tensors if a.ndim],
             [a.dtype for a in tensors if not a.ndim],
-            [dtypes.scalar_dtype(x) for x in inputs if not isinstance(x, Tensor)],
+            [dtypes.scalar_dtype(x) for x in given if not isinstance(x, Tensor)],
         )
-        return dtypes.get_default_dtype() if self.promote == "float" and dtype.kind != "f" else dtype
+        if self.promote == "float" and dtype.kind != "f":
+            dtype = dtypes.get_default_dtype()
+        return inputs, [None if x is None else self._as(dtype, x) for x in inputs]
 
-    def _on_one_device(self, inputs, arrays, attrs):
-        """Refuse Tensors of two devices.  As in PyTorch, one number on the CPU goes with those on a GPU."""
-        if all(a is None or isinstance(a, devices.HOST) for a in arrays) and not any(
-            isinstance(v, Tensor) and v.is_cuda for v in attrs.values()
-        ):
-            return arrays
-        told = [*zip(self._names(), inputs), *attrs.items()]
-        found = [(name, x) for name, x in told if isinstance(x, Tensor)]
-        if any(not x.is_cuda and (x.ndim or x._requires_grad) for _, x in found):
-            described = ", ".join(f"{name} {x.shape} on {x.device}" for name, x in found)
-            raise DeviceError(f"{self.name}: found {described}, expected one device; use x.to('{CUDA}')")
-        return [a[()] if isinstance(a, np.ndarray) else a for a in arrays]  # 0-d: cupy takes NumPy's scalars
-
-    def _number(self, x, dtype):
+    def _as(self, dtype, x):
+        if isinstance(x, Tensor):
+            return x._data.astype(dtype, copy=False)
         if dtype.kind in "iu" and not np.iinfo(dtype).min <= x <= np.iinfo(dtype).max:
             raise OverflowError(f"{self.name}: the number {x} does not fit into {dtype}")
         return np.asarray(x, dtype)
 
-    def _names(self):
-        if self.variadic is None:
-            return self.input_names
-        return (f"{self.variadic}[{i}]" for i in itertools.count())
-
-    def _explain(self, error: Exception, inputs) -> Exception:
-        """The same error with the operation's name and every operand's shape."""
-        shapes = self._shapes(inputs)
-        if devices.in_use and not isinstance(error, DeviceError) and "<class 'numpy.ndarray'>" in str(error):
-            return DeviceError(f"{self.name}: found arrays on cpu and {CUDA}, expected one device; {shapes}")
-        if isinstance(error, ValueError):
-            kind = ShapeError
-        else:
-            kind = next(
-                k for k in _EXPLAINED if isinstance(error, k)
-            )  # NumPy's own types cannot be made anew
-            if kind is TypeError and ("ufunc" in str(error) or "numpy" in str(error)):
-                kind = DtypeError  # this is how NumPy refuses a dtype
-        return kind(f"{self.name}: {error}; {shapes}")
-
-    def _shapes(self, inputs) -> str:
-        return ", ".join(
-            f"{name} {x.shape if isinstance(x, Tensor) else x!r}"
-            for name, x in zip(self._names(), inputs)
-            if x is not None
-        )
+    # the tape
 
     def _record(self, result, inputs, arrays, attrs, kept) -> None:
         """Make `result` part of the graph if any input is, saving only what the rows of those inputs name."""
@@ -355,15 +253,51 @@ class Primitive:
                     x = x if isinstance(x, Tensor) else Tensor._wrap(np.asarray(arrays[i]))
                     saved[name] = Saved(x, parents[i])
 
-    def _names_to_save(self, parents):
-        if self.variadic is not None:
-            yield from self.needed[0]
-        else:
-            for parent, names in zip(parents, self.needed):
-                if parent is not None:
-                    yield from names
-        if self.fused_rule is not None:
-            yield from self.fused_needed
+    def _names_to_save(self, parents) -> tuple:
+        names = self.needed[0] + self.fused_needed
+        if len(self.needed) > 1:
+            wanted = (row for parent, row in zip(parents, self.needed) if parent is not None)
+            names = (*itertools.chain.from_iterable(wanted), *self.fused_needed)
+        return names
+
+
+class Calls:
+    """What becomes of a call that is not simply one Tensor for each input, or that fails.
+
+    This is what the engine needs.  `tinygen/face/primitive_calls.py` puts one in its place that says what was found
+    and what was expected.
+    """
+
+    def bind(self, op: Primitive, inputs: tuple, attrs: dict):
+        """Inputs and plain values, each in its place: Python's own binding, and values after the inputs."""
+        count = len(op.input_names)
+        attrs = {**dict(zip(op.attr_names, inputs[count:])), **attrs}
+        bound = op.__signature__.bind(*inputs[:count], **attrs)
+        bound.apply_defaults()
+        return bound.args, bound.kwargs
+
+    def operand(self, op: Primitive, i: int, x):
+        """Input i, which is no Tensor: a plain number, or None for an optional one that was not given."""
+        if isinstance(x, np.generic):
+            return x.item()
+        if x is None or isinstance(x, (bool, int, float)):
+            return x
+        raise TypeError(f"{op.name}: found a {type(x).__name__}, expected a Tensor or a number")
+
+    def dtypes_differ(self, op: Primitive, inputs) -> Exception:
+        return DtypeError(f"{op.name}: expected Tensors of one dtype")
+
+    def on_one_device(self, op: Primitive, inputs, arrays, attrs) -> list:
+        """The arrays, with numbers as NumPy's scalars, which cupy takes beside its arrays."""
+        if all(a is None or isinstance(a, devices.HOST) for a in arrays):
+            return arrays
+        return [a[()] if isinstance(a, np.ndarray) and not a.ndim else a for a in arrays]
+
+    def explain(self, op: Primitive, error: Exception, inputs, values) -> None:
+        """Raise what the caller should read instead of an error of the forward."""
+
+
+calls = Calls()
 
 
 def primitive(forward=None, *, promote=None, keeps=(), name=None, tensors=(), bools=True):

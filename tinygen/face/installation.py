@@ -8,6 +8,8 @@ errors           the messages, made of `describe`'s words
 keywords         PyTorch's keywords that are accepted and ignored, or refused
 absent           names of PyTorch that do not exist here
 legacy           FloatTensor and its kin, Variable
+primitive_calls  calls of a Primitive: binding, and errors
+tensor_methods   methods of Tensor that only callers use; size, a Tensor's shape
 printing         how a Tensor is printed
 gradcheck        derivatives against finite differences
 stubs            writes the .pyi files: a tool for developers, which nothing here imports
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 from tinygen import autograd, nn, ops, optim
 from tinygen.engine.tensor import Tensor
-from tinygen.face import gradcheck, legacy, printing
+from tinygen.face import gradcheck, legacy, primitive_calls, printing, size, tensor_methods
 from tinygen.face.absent import explain_absent_names
 from tinygen.face.calls import (
     public,
@@ -56,7 +58,12 @@ def install(namespace: dict) -> None:
 
 def _add_names(namespace: dict) -> None:
     """Names that only callers need, and how a Tensor is printed."""
+    primitive_calls.install()
+    tensor_methods.install()
     Tensor.__repr__ = printing.tensor_repr
+    namespace["Size"] = size.Size
+    for name in ("is_tensor", "from_dlpack"):
+        namespace[name] = getattr(tensor_methods, name)
     namespace.update({cls.__name__: cls for cls in legacy.TENSOR_TYPES})
     namespace["set_printoptions"] = printing.set_printoptions
     namespace["get_printoptions"] = printing.get_printoptions

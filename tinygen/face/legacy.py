@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tinygen.engine import dtypes
-from tinygen.engine.tensor import Tensor, constructed
+from tinygen.engine.tensor import Tensor
+from tinygen.ops.conversion import to_array
 
 
 class _TensorType(type):
@@ -64,3 +67,24 @@ class Variable(metaclass=_VariableType):
         if volatile:
             raise NotImplementedError("Variable: volatile is not supported; use no_grad()")
         return data.detach().requires_grad_(requires_grad)
+
+
+def constructed(name: str, data: tuple, dtype) -> np.ndarray:
+    """The array of `name(*data)`: zeros of sizes given one by one, or a copy of one list or array"""
+    if all(_is_whole(n) for n in data):
+        if any(n < 0 for n in data):
+            raise dtypes.ShapeError(f"{name}: found the sizes {data}, expected none below 0")
+        return np.zeros(data or 0, dtype)
+    if len(data) == 1 and isinstance(data[0], tuple) and all(_is_whole(n) for n in data[0]):
+        raise NotImplementedError(
+            f"{name}: sizes in a tuple cannot be told from values; use {name}(*size), or tensor(values)"
+        )
+    if len(data) != 1 or not isinstance(data[0], (list, tuple, np.ndarray, Tensor)):
+        raise TypeError(
+            f"{name}: expected whole numbers as sizes, or one list or array; see tensor(data, dtype)"
+        )
+    return to_array(data[0], dtype)
+
+
+def _is_whole(n) -> bool:
+    return isinstance(n, (int, np.integer)) and not isinstance(n, bool)

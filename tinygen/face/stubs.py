@@ -53,7 +53,7 @@ from tinygen.engine.devices import device as _device
 from tinygen.engine.grad_mode import SetRecording
 from tinygen.engine.hooks import RemovableHandle
 from tinygen.ops.reduce import ValuesIndices
-from tinygen.engine.size import Size as Size
+from tinygen.face.size import Size as Size
 '''
 ALIASES = """
 _F = TypeVar("_F")
@@ -205,7 +205,7 @@ def package_stub() -> str:
             if value.__name__ in EXPORTED_MODULES:
                 imports.append(f"from tinygen import {value.__name__.rpartition('.')[2]} as {name}")
         elif inspect.isclass(value):
-            imports.append(f"from {value.__module__} import {value.__name__} as {name}")
+            imports.append(imported(value, name))
         elif inspect.isfunction(inspect.unwrap(value)) if callable(value) else False:
             lines.append(declared(name, value))
         elif isinstance(value, float):
@@ -218,15 +218,17 @@ def package_stub() -> str:
 EXPORTED_MODULES = {f"tinygen.{name}" for name in "accelerator autograd cuda nn optim random".split()}
 
 
+def imported(cls: type, name: str) -> str:
+    """The import of a class from where it is defined; Tensor says that it is the package's."""
+    module = "tinygen.engine.tensor" if cls is Tensor else cls.__module__
+    return f"from {module} import {cls.__name__} as {name}"
+
+
 def module_stub(module: ModuleType) -> str:
     """The functions and classes that a module offers."""
     names = sorted(name for name in vars(module) if name[0] != "_" and callable(getattr(module, name)))
     values = {name: getattr(module, name) for name in names}
-    classes = [
-        f"from {value.__module__} import {value.__name__} as {name}"
-        for name, value in values.items()
-        if inspect.isclass(value)
-    ]
+    classes = [imported(value, name) for name, value in values.items() if inspect.isclass(value)]
     lines = [declared(name, value) for name, value in values.items() if not inspect.isclass(value)]
     return "\n".join([HEAD, "from tinygen.engine.tensor import Tensor", *classes, ALIASES, *lines, ""])
 

@@ -11,7 +11,7 @@ from tinygen.engine.devices import device as _device
 from tinygen.engine.grad_mode import SetRecording
 from tinygen.engine.hooks import RemovableHandle
 from tinygen.ops.reduce import ValuesIndices
-from tinygen.engine.size import Size as Size
+from tinygen.face.size import Size as Size
 
 from tinygen.engine.tensor import Tensor
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tinygen.engine.tensor import tensor
 from tinygen.nn import functional as F
 from tinygen.nn import init
 from tinygen.nn.layers import new_parameter
 from tinygen.nn.module import Module
 from tinygen.ops import creation
+from tinygen.ops.conversion import tensor
 
 
 class _Normalization(Module):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tinygen.engine.memory import alias
-from tinygen.engine.tensor import Tensor, tensor
+from tinygen.engine.tensor import Tensor
+from tinygen.ops.conversion import tensor
 
 
 class Parameter(Tensor):

@@ -10,7 +10,8 @@ import numpy as np
 from tinygen import kernels, random
 from tinygen.engine import devices, dtypes
 from tinygen.engine.dtypes import DtypeError, ShapeError
-from tinygen.engine.tensor import Tensor, as_tensor
+from tinygen.engine.tensor import Tensor
+from tinygen.ops.conversion import as_tensor
 from tinygen.ops.shape import sizes_of
 
 

@@ -11,8 +11,9 @@ from tinygen.engine import dtypes
 from tinygen.engine.own import add as _add
 from tinygen.engine.own import cast, clone, flat  # noqa: F401
 from tinygen.engine.primitive import primitive
-from tinygen.engine.tensor import Tensor, as_tensor, tensor
+from tinygen.engine.tensor import Tensor
 from tinygen.ops.checks import no_bools
+from tinygen.ops.conversion import as_tensor, tensor
 
 # arithmetic
 

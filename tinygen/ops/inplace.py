@@ -8,10 +8,11 @@ import numpy as np
 
 from tinygen import random
 from tinygen.engine.dtypes import DtypeError
-from tinygen.engine.tensor import Tensor, as_tensor
+from tinygen.engine.tensor import Tensor
 from tinygen.ops import activation, creation, gather, pointwise, sampling
 from tinygen.ops import elementwise as e
 from tinygen.ops import pointwise as p
+from tinygen.ops.conversion import as_tensor
 from tinygen.ops.overwrite import in_place, take_over
 from tinygen.ops.shape import expand
 

@@ -8,7 +8,7 @@ from tinygen.engine import devices, dtypes
 from tinygen.engine.devices import CPU, CUDA
 from tinygen.engine.own import cast
 from tinygen.engine.tensor import Tensor, attach
-from tinygen.ops import creation, elementwise, index, overwrite, shape
+from tinygen.ops import elementwise, index, overwrite, shape
 from tinygen.ops.device import to_device
 
 
@@ -40,21 +40,6 @@ class Methods:
         result = result if device is None else to_device(result, device)
         return result.clone() if copy and result is self else result
 
-    def type(self, dtype=None) -> Tensor:
-        """`to` another dtype, given as such or as FloatTensor and its kin"""
-        if dtype is None or (isinstance(dtype, str) and dtype.startswith("torch.")):
-            raise NotImplementedError(
-                "type: PyTorch's type names are not supported; use x.dtype, or x.type(FloatTensor)"
-            )
-        return self.to(np.dtype(dtype))
-
-    def type_as(self, other: Tensor) -> Tensor:
-        return self.to(other)
-
-    def where(self, condition, y) -> Tensor:
-        """self where the condition holds, else y: where(condition, self, y)"""
-        return elementwise.where(condition, self, y)
-
     def half(self) -> Tensor:
         return self.to(dtypes.float16)
 
@@ -81,6 +66,13 @@ class Methods:
         """On the GPU: itself where it is there.  non_blocking is accepted and has no effect."""
         return to_device(self, CUDA if device is None else device)
 
+    def where(self, condition, y) -> Tensor:
+        """self where the condition holds, else y: where(condition, self, y)"""
+        return elementwise.where(condition, self, y)
+
+    def __getitem__(self, places):
+        return index.getitem(self, places)
+
     def __setitem__(self, places, value) -> None:
         """Write to places of the memory; recorded where a gradient has to know of it, as PyTorch does."""
         if overwrite.is_recorded("x[...] = value", self, value):
@@ -91,14 +83,46 @@ class Methods:
             value = devices.move(value._data, self.device)
         index.assign(self._data, places, value)
 
-    def new_zeros(self, *size, dtype=None, device=None) -> Tensor:
-        return creation.zeros(*size, dtype=dtype or self.dtype, device=device or self.device)
+    # what Python asks of an object
 
-    def new_ones(self, *size, dtype=None, device=None) -> Tensor:
-        return creation.ones(*size, dtype=dtype or self.dtype, device=device or self.device)
+    def item(self):
+        """The only element as a Python number."""
+        if self._data.size != 1:
+            raise RuntimeError(f"item: found shape {self.shape}, expected one element")
+        return self._data.item()
 
-    def new_full(self, size, fill_value, dtype=None, device=None) -> Tensor:
-        return creation.full(size, fill_value, dtype=dtype or self.dtype, device=device or self.device)
+    def tolist(self):
+        return self._data.tolist()
 
-    def __getitem__(self, places):
-        return index.getitem(self, places)
+    def is_contiguous(self) -> bool:
+        return self._data.flags.c_contiguous
+
+    def __pos__(self):
+        return self
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("len: found a 0-d Tensor, expected at least one dimension")
+        return len(self._data)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value) -> bool:
+        return bool((self._data == (value._data if isinstance(value, Tensor) else value)).any())
+
+    def __bool__(self) -> bool:
+        if self._data.size != 1:
+            raise RuntimeError(f"bool: found shape {self.shape}, expected one element; use .any() or .all()")
+        return bool(self._data.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self._data.dtype.kind not in "iub":
+            raise TypeError(f"index: found dtype {self.dtype}, expected an integer dtype")
+        return int(self.item())

@@ -18,9 +18,10 @@ from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.grad_mode import is_grad_enabled
 from tinygen.engine.memory import is_shared, other_views
 from tinygen.engine.primitive import primitive
-from tinygen.engine.tensor import Tensor, as_tensor
+from tinygen.engine.tensor import Tensor
 from tinygen.ops import elementwise as e
 from tinygen.ops import gather, index
+from tinygen.ops.conversion import as_tensor
 from tinygen.ops.shape import expand, reshape
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from tinygen.engine.tensor import Tensor, as_tensor
+from tinygen.engine.tensor import Tensor
+from tinygen.ops.conversion import as_tensor
 
 
 class EMA:

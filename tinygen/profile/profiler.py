@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from tinygen.engine import backward
+from tinygen.engine import backward, primitive
 from tinygen.engine.memory import owner
 from tinygen.engine.node import Node
 from tinygen.engine.primitive import Primitive
@@ -334,7 +334,7 @@ def _shapes_of_call(op: Primitive, inputs, attrs) -> tuple:
     """What `_shapes` will find in the node of this call; () where the call is wrong and will say so."""
     if op.variadic is None and len(inputs) != len(op.input_names):
         try:
-            inputs, _ = op._bind_call(inputs, dict(attrs))
+            inputs, _ = primitive.calls.bind(op, inputs, dict(attrs))
         except TypeError:
             return ()
     return tuple(x.shape for x in inputs if isinstance(x, Tensor))

@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from tinygen.engine.grad_mode import no_grad
-from tinygen.engine.tensor import Tensor, tensor
+from tinygen.engine.tensor import Tensor
+from tinygen.ops.conversion import tensor
 
 
 def _as_list(tensors) -> list:

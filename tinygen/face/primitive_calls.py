@@ -1,0 +1,149 @@
+"""Calls of a Primitive as PyTorch takes them, and error messages for bad ones: what was found, what was expected.
+
+Nothing here runs for a good call with one Tensor for each input (`tinygen/engine/primitive.py`).
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from tinygen.engine import devices, primitive
+from tinygen.engine.devices import CUDA, DeviceError
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.primitive import Calls, Primitive
+from tinygen.engine.tensor import Tensor
+from tinygen.face.keywords import ELSEWHERE, refuse_elsewhere
+
+# a forward's errors that are explained, as what: NumPy's own types cannot be made anew
+KINDS = {
+    ValueError: ShapeError,
+    DtypeError: DtypeError,
+    IndexError: IndexError,
+    TypeError: TypeError,
+    OverflowError: OverflowError,
+    ZeroDivisionError: ZeroDivisionError,
+}
+
+
+def install() -> None:
+    """Let Primitives explain their errors, and take PyTorch's keywords."""
+    primitive.calls = ExplainedCalls()
+
+
+class ExplainedCalls(Calls):
+    def bind(self, op: Primitive, inputs: tuple, attrs: dict):
+        """Python's binding: surplus positional values are attributes, named inputs and defaults are filled in."""
+        count = len(op.input_names)
+        if len(inputs) > count:
+            surplus = inputs[count:]
+            if len(surplus) > len(op.attr_names):
+                raise TypeError(f"{op.name}: found {len(inputs)} arguments, expected {_expected(op)}")
+            for name, value in zip(op.attr_names, surplus):
+                if name in attrs:
+                    raise TypeError(f"{op.name}: found {name} twice, expected {_expected(op)}")
+                attrs[name] = value
+            inputs = inputs[:count]
+        elif len(inputs) < count:
+            inputs = list(inputs)
+            for name, shown in zip(op.input_names[len(inputs) :], op.public_names[len(inputs) :]):
+                if name not in attrs and shown not in attrs and name not in op.optional:
+                    raise TypeError(f"{op.name}: missing argument {shown!r}; expected {_expected(op)}")
+                inputs.append(attrs.pop(shown if shown in attrs else name, None))
+        for name in [name for name in attrs if name in ELSEWHERE and name not in op.attr_names]:
+            refuse_elsewhere(op.name, name, attrs.pop(name))
+        attrs = {**op.attr_defaults, **attrs}
+        if len(attrs) != len(op.attr_names):
+            unknown = [name for name in attrs if name not in op.attr_names]
+            missing = [name for name in op.attr_names if name not in attrs]
+            what = f"unknown argument {unknown[0]!r}" if unknown else f"missing argument {missing[0]!r}"
+            raise TypeError(f"{op.name}: {what}; expected {_expected(op)}")
+        return inputs, attrs
+
+    def operand(self, op: Primitive, i: int, x):
+        name = op.variadic or op.input_names[i]
+        if x is None and name in op.optional:
+            return None
+        shown = f"{name}[{i}]" if op.variadic else op.public_names[i]
+        if name in op.tensors:
+            raise TypeError(f"{op.name}: {shown} is a {type(x).__name__}, expected a Tensor")
+        if isinstance(x, np.generic):
+            return x.item()
+        if isinstance(x, (bool, int, float)):
+            return x
+        raise TypeError(f"{op.name}: {shown} is a {type(x).__name__}, expected a Tensor or a number")
+
+    def dtypes_differ(self, op: Primitive, inputs) -> Exception:
+        found = ", ".join(
+            f"{name} {x._data.dtype if isinstance(x, Tensor) else type(x).__name__}"
+            for name, x in zip(_names(op), inputs)
+            if x is not None
+        )
+        return DtypeError(f"{op.name}: expected Tensors of one dtype, found {found}")
+
+    def on_one_device(self, op: Primitive, inputs, arrays, attrs) -> list:
+        """Refuse Tensors of two devices.  As in PyTorch, one number on the CPU goes with those on a GPU."""
+        if all(a is None or isinstance(a, devices.HOST) for a in arrays) and not any(
+            isinstance(v, Tensor) and v.is_cuda for v in attrs.values()
+        ):
+            return arrays
+        told = [*zip(_names(op), inputs), *attrs.items()]
+        found = [(name, x) for name, x in told if isinstance(x, Tensor)]
+        if any(not x.is_cuda and (x.ndim or x._requires_grad) for _, x in found):
+            described = ", ".join(f"{name} {x.shape} on {x.device}" for name, x in found)
+            raise DeviceError(f"{op.name}: found {described}, expected one device; use x.to('{CUDA}')")
+        return super().on_one_device(op, inputs, arrays, attrs)
+
+    def explain(self, op: Primitive, error: Exception, inputs, values) -> None:
+        """Raise the same error with the operation's name and every operand's shape."""
+        shapes = ", ".join(
+            f"{name} {x.shape if isinstance(x, Tensor) else x!r}"
+            for name, x in zip(_names(op), inputs)
+            if x is not None
+        )
+        if isinstance(error, MemoryError):
+            known = devices.out_of_memory(op.name, error, shapes)
+            if known is not error:
+                raise known from error
+        kind = next((KINDS[known] for known in KINDS if isinstance(error, known)), None)
+        if kind is TypeError:
+            if devices.in_use and _on_two_devices(inputs, values):
+                raise DeviceError(
+                    f"{op.name}: found arrays on cpu and {CUDA}, expected one device; {shapes}"
+                ) from error
+            kind = DtypeError if _is_of_dtypes(op, inputs) else TypeError
+        if kind is not None:
+            raise kind(f"{op.name}: {error}; {shapes}") from error
+
+
+def _expected(op: Primitive) -> str:
+    return f"{op.name}{op.__signature__}"
+
+
+def _names(op: Primitive):
+    return op.input_names if op.variadic is None else (f"{op.variadic}[{i}]" for i in itertools.count())
+
+
+def _on_two_devices(inputs, values) -> bool:
+    """Whether arrays of the CPU and of a GPU went to a forward, which then refuses one of them."""
+    found, pending = set(), [*inputs, *values.values()]
+    while pending:
+        x = pending.pop()
+        if isinstance(x, (tuple, list)):
+            pending.extend(x)
+        elif isinstance(x, Tensor) or devices.is_array(x):
+            array = x._data if isinstance(x, Tensor) else x
+            if array.ndim:
+                found.add(devices.of(array))
+    return len(found) > 1
+
+
+def _is_of_dtypes(op: Primitive, inputs) -> bool:
+    """Whether a TypeError of the forward is about dtypes.
+
+    Nothing else of an array is refused by that type, and a plain value is the reason only where there is one.
+    """
+    if not op.attr_names:
+        return True
+    return any(isinstance(x, Tensor) and not x.is_floating_point() for x in inputs)
