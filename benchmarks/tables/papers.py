@@ -82,7 +82,7 @@ def run(name: str) -> dict:
 
 
 def row_of(name: str, folders: list[Path]) -> dict:
-    """Measure trained runs, one for each seed, and draw results/NAME.png from the first; no picture with `evaluate`."""
+    """Measure trained runs, one per seed; without `evaluate`, draw results/samples/NAME.png from the first."""
     runs, machine, evaluate = [], _machine(), ROWS[name].get("evaluate", "")
     for folder in folders:
         run = finished_run(folder, ROWS[name]["train"])
@@ -100,7 +100,7 @@ def row_of(name: str, folders: list[Path]) -> dict:
             found["passed"] = _passed(run, ROWS[name]["passes"])
         runs.append(found)
     if not evaluate:
-        _draw(model, folders[0], RESULTS.with_name(f"{name}.png"))
+        _draw(model, folders[0], RESULTS.parent / "samples" / f"{name}.png")
     return {
         "command": f"tinygen train {ROWS[name]['train']}",
         "eval": f"tinygen eval RUN {evaluate}".rstrip(),
@@ -138,6 +138,7 @@ def _draw(model: str, folder: Path, picture: Path) -> None:
     module = importlib.import_module(f"tinygen.models.{model.replace('-', '_')}")
     if not hasattr(module, "sample"):
         return
+    picture.parent.mkdir(exist_ok=True)
     if ROWS[picture.stem].get("table") == "modes":
         picture.write_bytes(max(folder.glob("samples/training-*.png")).read_bytes())
         return

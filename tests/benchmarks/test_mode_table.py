@@ -74,7 +74,7 @@ def test_rows_are_added_from_runs_of_their_command(tmp_path, monkeypatch, capsys
     assert [r["threads"] for r in stored["runs"]] == [blas.threads()] * 2
     assert stored["command"] == "tinygen train pacgan --data ring8 --packing 1 --steps 2"
     assert "| 1 (GAN) | 2 | 2 |" in mode_table.table({"ring8-pac1": stored})
-    assert (tmp_path / "ring8-pac1.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "samples" / "ring8-pac1.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_rows_that_take_days_are_run_by_name_only(monkeypatch):
