@@ -1,4 +1,4 @@
-"""What this machine has, and what each missing piece would enable and how to install it."""
+"""What this machine has, what each missing piece would enable, and how to install it."""
 
 import importlib.metadata
 import importlib.util
@@ -14,21 +14,21 @@ import numpy as np
 
 from tinygen.kernels.runtime import blas
 
-PACKAGES = {  # what it enables, how to install it
+PACKAGES = {  # what each enables, how to install it
     "numba": ("compiled CPU kernels", "pip install numba"),
     "matplotlib": ("loss curves, and the fonts of the glyphs data", "pip install matplotlib"),
     "safetensors": ("checkpoints", "pip install safetensors"),
     "tqdm": ("progress bars", "pip install tqdm"),
     "cupy": ("arrays and kernels on an NVIDIA GPU", "pip install 'tinygen[cuda12]' or 'tinygen[cuda13]'"),
     "numba_cuda": ("GPU kernels in Python", "pip install 'tinygen[cuda12]' or 'tinygen[cuda13]'"),
-    "torch": ("parity tests and benchmarks; never used otherwise", "pip install torch"),
+    "torch": ("parity tests and benchmarks; not used elsewhere", "pip install torch"),
     "pytest": ("the tests", "pip install 'tinygen[test]'"),
 }
 THREADS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"
 
 
 def report() -> Iterator[str]:
-    """One line per fact; a check that fails says so on its line."""
+    """One line per fact; if a check fails, its line says so."""
     checks: dict[str, Callable[[], str]] = {
         "python": lambda: f"{platform.python_version()} at {sys.executable}",
         "system": lambda: f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -50,7 +50,7 @@ def report() -> Iterator[str]:
 def _try(check):
     try:
         return check()
-    except Exception as e:  # a doctor reports what ails it
+    except Exception as e:  # one broken check must not hide the others
         return f"cannot tell ({type(e).__name__}: {e})"
 
 
@@ -60,7 +60,7 @@ def _blas():
 
 
 def _kernels():
-    """Which kernels the BLAS uses, how fast they are, and what would give better ones"""
+    """Which kernels the BLAS uses, how fast they are, and how to get better ones"""
     core = blas.core()
     a = np.ones((1024, 1024), np.float32)
     seconds = min(timeit.repeat(lambda: a @ a, number=1, repeat=5))
@@ -94,13 +94,13 @@ def _package(name):
 
 
 def _cuda():
-    """The GPU that `--device cuda` means, or what is missing for one"""
+    """The GPU that `--device cuda` uses, or why there is none"""
     from tinygen import cuda
     from tinygen.engine import devices
 
     reason = devices.why_no_gpu()
     if reason is not None:
-        return f"{reason}; it would enable --device cuda"
+        return f"{reason}; a GPU would enable --device cuda"
     runtime = devices.gpu_runtime()
     capability, gigabytes = ".".join(map(str, cuda.get_device_capability())), runtime.memGetInfo()[1] / 2**30
     driver = runtime.driverGetVersion()
@@ -111,7 +111,7 @@ def _cuda():
 
 
 def _nvrtc():
-    """What compiles .cu files for a GPU, with or without one here"""
+    """The compiler of .cu files for a GPU, which needs no GPU itself"""
     from tinygen.kernels.runtime import nvrtc
 
     try:
@@ -122,7 +122,7 @@ def _nvrtc():
 
 
 def _host_compiler():
-    """What compiles .cu files for this CPU"""
+    """The compiler of .cu files for this CPU"""
     from tinygen.kernels.hostcuda import build
 
     try:
@@ -143,7 +143,7 @@ def _cache():
 
 
 def _data():
-    """Where each dataset would come from; nothing is read or downloaded."""
+    """Where each dataset would be loaded from; nothing is read or downloaded."""
     from tinygen.data import DATASETS, cache_dir
 
     folders = [Path(p) for p in (os.environ.get("TINYGEN_DATA"), cache_dir()) if p]
@@ -153,7 +153,7 @@ def _data():
 
 def _dataset(name, folders):
     if name == "glyphs":
-        return "always here (drawn from fonts on first use, then cached)"
+        return "always available (drawn from fonts on first use, then cached)"
     if name == "cifar10":
         return _cifar10()
     from tinygen.data.fetch import FOLDERS, PARTS
@@ -162,7 +162,7 @@ def _dataset(name, folders):
         for folder in (*(base / sub for sub in FOLDERS[name]), base):
             if all(any((folder / f"{part}-ubyte{end}").exists() for end in ("", ".gz")) for part in PARTS):
                 return f"found in {folder}"
-    return f"not here; --data {name} downloads it, or put its four IDX files into {folders[-1] / name}"
+    return f"not found; --data {name} downloads it, or put its four IDX files into {folders[-1] / name}"
 
 
 def _cifar10():
@@ -171,5 +171,5 @@ def _cifar10():
     try:
         train, _ = cifar.find()
     except DataError as e:
-        return f"not here: {str(e).split('; ')[-1]}"
-    return f"found in {train[0].parent}, {len(train)} of its 5 training files"
+        return f"not found: {str(e).split('; ')[-1]}"
+    return f"found in {train[0].parent}, {len(train)} of 5 training files"

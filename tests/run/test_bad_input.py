@@ -130,7 +130,7 @@ def test_bad_flags_leave_no_folder(tinygen_, flags, words):
         (lambda good: b"", "cut short: found 0 bytes"),
         (lambda good: good[:1000], "cut short: found 1000 bytes"),
         (lambda good: good[:-1], "cut short: "),
-        (flipped, "damaged: found contents of sha256 "),
+        (flipped, "damaged: found contents with sha256 "),
         (lambda good: pickle.dumps({"net": 1}), "found a Python pickle"),
     ],
 )

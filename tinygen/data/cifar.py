@@ -1,6 +1,6 @@
-"""CIFAR-10's binary version: records of a label and 32 x 32 pixels, first all red, then green, then blue.
+"""CIFAR-10 in its binary version: records of a label and 32 x 32 pixels, all red ones, then green, then blue.
 
-Krizhevsky 2009.  It is not downloaded: any of its files, zipped or not, are taken from where the others are looked for.
+Krizhevsky 2009.  It is not downloaded; its files, gzipped or not, are looked for in the same places as other datasets.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TRAIN = tuple(f"data_batch_{i}" for i in range(1, 6))
 
 
 def find(data_dir: str | Path | None = None) -> tuple[list[Path], list[Path]]:
-    """The files of the training split, one to five, and the one of the test split, which may hold a part of it."""
+    """The files of the training split, one to five, and the file of the test split, which may be incomplete."""
     bases = fetch.places("cifar10", data_dir)
     for folder in [
         folder for base in bases for folder in (base / "cifar10", base / "cifar-10-batches-bin", base)
@@ -29,7 +29,7 @@ def find(data_dir: str | Path | None = None) -> tuple[list[Path], list[Path]]:
         if train and test:
             return train, test
     raise DataError(
-        f"cifar10: not in {', '.join(map(str, bases))}, and not downloaded; unpack cifar-10-binary.tar.gz of "
+        f"cifar10: not in {', '.join(map(str, bases))}, and not downloaded; unpack cifar-10-binary.tar.gz from "
         "https://www.cs.toronto.edu/~kriz/cifar.html, and name the folder with --data-dir or TINYGEN_DATA"
     )
 

@@ -1,4 +1,4 @@
-"""What is wrong with a data file or folder, in one line."""
+"""The error for bad data files and folders, for all files of this room."""
 
 
 class DataError(ValueError):

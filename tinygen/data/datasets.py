@@ -1,4 +1,4 @@
-"""Datasets by name: images with labels 0 to 9 in two splits, 28 x 28 in grey but for cifar10."""
+"""Datasets by name: images with labels 0 to 9 in two splits, 28 x 28 grey except for cifar10."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tinygen.run.imports import whole
 from tinygen.run.terminal import say
 
 DATASETS = {
-    "glyphs": "digits drawn from 12 fonts, 60,000 + 10,000 (held-out fonts); made on the spot, no download",
+    "glyphs": "digits drawn from 12 fonts, 60,000 + 10,000 (held-out fonts); drawn on first use, no download",
     "mnist": "handwritten digits, 60,000 + 10,000; LeCun et al. 1998",
     "fashion-mnist": "garments in MNIST's format, 60,000 + 10,000; Xiao et al. 2017",
-    "cifar10": "animals and vehicles, 32 x 32 in colour, 50,000 + 10,000 or what is there of them; Krizhevsky 2009",
+    "cifar10": "animals and vehicles, 32 x 32 in color, 50,000 + 10,000 or as many as found; Krizhevsky 2009",
 }
 GLYPHS_SHAPES = ((60_000, 28, 28), (60_000,), (10_000, 28, 28), (10_000,))
 
 
-@dataclass(frozen=True, eq=False)  # eq: two are one if they are the same object, as arrays are not compared
+@dataclass(frozen=True, eq=False)  # eq: by identity, since arrays have no truth value
 class Dataset:
-    """Images (n, 28, 28), or (n, 3, 32, 32) in colour, uint8 and labels (n,) int64, all read-only.
+    """Images (n, 28, 28), or (n, 3, 32, 32) in color, uint8, and labels (n,) int64, all read-only.
 
-    `sha256` identifies their contents.
+    `sha256` identifies the contents.
     """
 
     name: str
@@ -47,9 +47,9 @@ class Dataset:
 
 
 def load(name: str = "glyphs", data_dir: str | Path | None = None, *, grey: bool = False) -> Dataset:
-    """A dataset from `data_dir`, $TINYGEN_DATA, the user's cache or the net; DataError if it is damaged.
+    """Load a dataset from `data_dir`, $TINYGEN_DATA, the user's cache or the network.  Raises DataError.
 
-    grey   refuse images in colour, for networks that cannot take them
+    grey   refuse color images, for networks that cannot take them
     """
     if name not in DATASETS:
         raise DataError(f"no dataset of images {name!r}; known: {', '.join(DATASETS)}")
@@ -72,7 +72,7 @@ def load(name: str = "glyphs", data_dir: str | Path | None = None, *, grey: bool
 
 
 def contents_sha256(arrays: tuple[np.ndarray, ...]) -> str:
-    """sha256 over the arrays' shapes and bytes, as uint8."""
+    """sha256 over the shapes and the bytes of the arrays, as uint8."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(repr(array.shape).encode())
@@ -93,9 +93,9 @@ def _read_all(paths):
 
 
 def _cached_glyphs():
-    """Glyphs from the cache, else drawn and written there.
+    """Read glyphs from the cache, or draw them and write them there.
 
-    The file is 32 bytes of sha256 and the four arrays' bytes; its name changes with what draws them.
+    The file holds 32 bytes of sha256 and the bytes of the four arrays; its name changes with the code that draws.
     """
     source = hashlib.sha256(Path(glyphs.__file__).read_bytes()).hexdigest()[:8]
     path = fetch.cache_dir() / f"glyphs-{source}-{version('matplotlib')}.bin"
@@ -111,7 +111,7 @@ def _cached_glyphs():
     try:
         _write_cache(path, arrays)
     except OSError as error:
-        _note(f"glyphs are not kept for the next time: {error}")
+        _note(f"glyphs could not be cached: {error}")
     return arrays
 
 

@@ -1,4 +1,4 @@
-"""Where datasets live: the folder a user names, $TINYGEN_DATA, the user's cache, else the net."""
+"""Where datasets come from: the folder a user names, $TINYGEN_DATA, the user's cache, or a download."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ SHA256 = {
         "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
     ),
 }
-MOST_BYTES = 64 << 20  # a mirror that sends more than this is not sending one of these files
+MOST_BYTES = 64 << 20  # more than any of these files: a mirror that sends more is wrong
 TIMEOUT = 30  # seconds without a byte
-ATTEMPTS = 5  # at one mirror, each going on where the one before was cut off
+ATTEMPTS = 5  # per mirror, each continuing where the last was cut off
 
 
 def cache_dir() -> Path:
-    """The user's cache folder for tinygen; it may not exist yet.  For a user without a home it is a temporary one."""
+    """The user's cache folder for tinygen, which may not exist yet; a temporary one for a user without a home."""
     if os.environ.get("XDG_CACHE_HOME"):
         return Path(os.environ["XDG_CACHE_HOME"]) / "tinygen"
     try:
         return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "tinygen"
-    except RuntimeError:  # no $HOME, and no entry for this user in the system's list
+    except RuntimeError:  # no $HOME, and no entry for this user in the password database
         return Path(tempfile.gettempdir()) / f"tinygen-{os.getuid()}"
 
 
 def places(name: str, data_dir: str | Path | None = None) -> list[Path]:
-    """The folders to look in: the one a user names, $TINYGEN_DATA, the cache."""
+    """The folders to search: the one a user names, $TINYGEN_DATA, the cache."""
     named = [("data folder", data_dir), ("TINYGEN_DATA", os.environ.get("TINYGEN_DATA") or None)]
     for origin, folder in named:
         if folder is not None and not os.path.isdir(folder):
@@ -68,7 +68,7 @@ def places(name: str, data_dir: str | Path | None = None) -> list[Path]:
 
 
 def find_or_fetch(name: str, data_dir: str | Path | None = None) -> list[Path]:
-    """The four IDX files of a dataset, in the order of `PARTS`; downloaded into the cache if need be."""
+    """The four IDX files of a dataset, in the order of `PARTS`, downloaded to the cache if necessary."""
     bases, downloads = places(name, data_dir), cache_dir() / FOLDERS[name][0]
     for base in bases:
         for folder in [*(base / sub for sub in FOLDERS[name]), base]:
@@ -80,7 +80,8 @@ def find_or_fetch(name: str, data_dir: str | Path | None = None) -> list[Path]:
 
 
 def _files_in(folder, unfinished=False):
-    """The four files, zipped or not; none is fine, some is an error but where a download was not finished."""
+    """The four files, gzipped or not, or None if there are none; some of them are an error, except in a folder with an
+    unfinished download."""
     try:
         present = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
     except OSError as error:
@@ -96,7 +97,7 @@ def _refuse_another_dataset(name, labels):
     """MNIST and Fashion-MNIST use the same file names; the small label file tells them apart."""
     try:
         if not labels.is_file() or labels.stat().st_size > 1 << 20:
-            return  # the reader will say what is wrong with it
+            return  # the reader will report what is wrong with it
         digest = hashlib.sha256(labels.read_bytes()).hexdigest()
     except OSError:
         return
@@ -122,13 +123,13 @@ def _download(name, folder, searched):
 
 
 def _kept(folder):
-    """What to say of partial files."""
+    """A note about partial files."""
     size = sum(_part(folder / file).stat().st_size for file in FILES if _part(folder / file).is_file())
-    return f"; {size:,} bytes of it are kept, from which the next call goes on" if size else ""
+    return f"; {size:,} bytes of it are kept, and the next call continues from there" if size else ""
 
 
 def _part(path):
-    """Where the beginning of a file is kept until the rest is there."""
+    """Where the beginning of a file is kept until the download is complete."""
     return path.with_name(f".{path.name}.part")
 
 
@@ -146,14 +147,14 @@ def _first_mirror(urls, path, sha256, reasons):
 
 @contextlib.contextmanager
 def _held(path):
-    """The partial file, for one process at a time; it stays, for another call to go on from, unless it is empty."""
+    """Lock the partial file for this process; it is kept for the next call to continue from, unless it is empty."""
     while True:
         part = files.opened(path, os.O_RDWR | os.O_CREAT)
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(part, fcntl.LOCK_EX)
         if _is_at(part, path):
             break
-        part.close()  # removed or finished by the one before us
+        part.close()  # another process removed or completed it
     with part:
         try:
             yield part
@@ -170,10 +171,10 @@ def _is_at(file, path):
 
 
 def _fetch(url, path, part, sha256):
-    """Append to `part` what it lacks, check, rename: the name never holds half a file.
+    """Append what is missing to `part`, verify it, then rename it, so that `path` never holds half a file.
 
-    The checksum tells whether the pieces are of one file, so they may come from several mirrors and days.  Pieces
-    that do not fit together are thrown away, and all is asked for again.
+    The checksum tells whether the pieces belong together, so they may come from several mirrors and days.  Pieces that
+    do not fit together are discarded, and the whole file is requested again.
     """
     for _ in range(ATTEMPTS):
         begun = part.seek(0, os.SEEK_END)
@@ -193,18 +194,18 @@ def _fetch(url, path, part, sha256):
 
 
 def _append(url, name, part) -> bool:
-    """Ask for what comes after `part` and write it there.  -> whether the end was reached"""
+    """Request what follows after the end of `part` and append it.  -> whether the end of the file was reached"""
     have = part.seek(0, os.SEEK_END)
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if have and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return True  # it is as long as the file, or longer
+            return True  # it is at least as long as the file
         raise
     with response:
         if have and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            have = part.truncate(0)  # from a server without ranges comes all of it
+            have = part.truncate(0)  # a server without ranges sends the whole file
             part.seek(0)
         length = int(response.headers.get("Content-Length") or 0)
         total = have + length if length else None
@@ -221,7 +222,7 @@ def _append(url, name, part) -> bool:
 
 
 def _received(response) -> bytes | None:
-    """The next bytes, none at the end, None where the connection was lost."""
+    """The next bytes; empty at the end, None if the connection was lost."""
     try:
         return response.read(1 << 16)
     except (OSError, http.client.HTTPException):
@@ -229,7 +230,7 @@ def _received(response) -> bytes | None:
 
 
 def _digest(part) -> str:
-    """sha256 of the whole file, at whose end it then stands."""
+    """sha256 of the whole file; leaves the position at its end."""
     part.seek(0)
     digest = hashlib.sha256()
     while chunk := part.read(1 << 20):

@@ -2,7 +2,7 @@
 
     00 00 08 rank | rank sizes, big-endian uint32 | uint8 payload         (08: the type code of uint8)
 
-A header is a claim: nothing is allocated for it before the file has been seen to hold that much.
+A header may lie: no memory is allocated until the file is known to hold that much.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from tinygen.data.data_error import DataError
 
 SIDE = 28
-MOST_ITEMS = 1_000_000  # above the largest MNIST-like set (EMNIST, 814,255): bounds what a gzip bomb can fill
+MOST_ITEMS = 1_000_000  # more than the largest MNIST-like set (EMNIST, 814,255); bounds the memory a gzip bomb can fill
 _CHUNK = 1 << 20
 _INFLATE = 1100  # deflate cannot expand more than 1032 to 1
 
@@ -44,7 +44,7 @@ def _read_idx(path, rank):
 
 @contextmanager
 def opened(path: Path):
-    """The bytes of a file, zipped or not, and the most there can be; what goes wrong inside becomes a DataError."""
+    """Open a file, gzipped or not; yields it with an upper bound of its bytes.  Errors inside become DataErrors."""
     try:
         if not path.is_file():
             raise DataError(f"{path}: not a file")  # a folder, or a pipe that would block

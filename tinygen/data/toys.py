@@ -1,4 +1,4 @@
-"""Two-dimensional toys, where a missing mode can be counted."""
+"""Two-dimensional toy datasets, whose modes can be counted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STD = {"ring8": 0.01, "grid25": 0.05, "moons": 0.05}
 
 
 def toy(name: str, n: int, stream: Stream) -> np.ndarray:
-    """n points of a toy.  -> (n, 2) float32"""
+    """Draw n points from a toy.  -> (n, 2) float32"""
     _known(name)
     if name == "moons":
         lower, angle = stream.integers(0, 2, n) == 1, np.pi * stream.uniform(n, np.float64)
@@ -36,7 +36,7 @@ def toy_centers(name: str) -> np.ndarray:
         return np.stack([np.cos(angle), np.sin(angle)], axis=1)
     if name == "grid25":
         return np.stack(np.meshgrid(*[np.arange(-4.0, 5.0, 2.0)] * 2), axis=-1).reshape(25, 2)
-    raise DataError(f"{name} is no mixture: it has no centers")
+    raise DataError(f"{name} is not a mixture: it has no centers")
 
 
 def _known(name):

@@ -1,4 +1,11 @@
-"""Numbers that say how good a generative model is."""
+"""Measures of how good a generative model is.
+
+evaluator                            a classifier whose features and classes images are measured by
+frechet, kid, neighbours, classes    measures of features and classes
+images, limits                       all of them at once, with their floors and ceilings
+attributes                           slant and stroke width of a digit
+likelihood, modes                    nats and bits; modes of a mixture
+"""
 
 from tinygen.metrics.evaluator import features_and_logits, load_evaluator
 from tinygen.metrics.images import image_measures, quick_measures

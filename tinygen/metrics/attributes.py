@@ -1,4 +1,4 @@
-"""What can be measured on an image of a digit without a network: how it leans and how thick its strokes are."""
+"""Attributes of an image of a digit that need no network: its slant and the width of its strokes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import numpy as np
 
 from tinygen.metrics.metric_error import MetricError
 
-LEAST_INK = 5.0  # of full pixels; with less there is no stroke to measure
+LEAST_INK = 5.0  # in full pixels; with less there is no stroke to measure
 
 
 def slant(images) -> np.ndarray:
-    """Pixels to the right for each pixel up.  (N, H, W) in [0, 1] -> (N,)
+    """Pixels to the right per pixel upwards.  (N, H, W) in [0, 1] -> (N,)
 
-    With the ink as a density of mass, x to the right and y upwards, and central second moments mu:
+    With the ink as mass, x to the right, y upwards and central second moments mu:
 
         slant = mu_xy / mu_yy
 
@@ -31,8 +31,9 @@ def stroke_width(images) -> np.ndarray:
         w = 2 A / P,   A = sum of the ink,   P = sum of |grad ink|
 
     The total variation P of a grey image is the mean length of its level lines (the coarea formula), so no threshold
-    is needed.  Both ends of an open stroke are outline too: with round ends it reads w (L + pi w / 4) / (L + pi w / 2).
-    Below 2.5 pixels strokes read as wider than they are, since a pixel shows nothing thinner than itself.
+    is needed.  The ends of an open stroke are part of the outline: with round ends the result is
+    w (L + pi w / 4) / (L + pi w / 2).  Strokes below 2.5 pixels are measured as wider than they are, since nothing is
+    thinner than a pixel.
     """
     ink = np.pad(_with_ink(images), ((0, 0), (1, 1), (1, 1)))
     right = ink[:, :, 1:] - ink[:, :, :-1]
@@ -45,7 +46,7 @@ ATTRIBUTES = {"slant": slant, "stroke_width": stroke_width}
 
 
 def _with_ink(images) -> np.ndarray:
-    """The images in float64; nan for those with next to no ink, whose attributes are then nan too."""
+    """The images in float64; those with hardly any ink become nan, and so do their attributes."""
     images = np.array(images, np.float64)
     if images.ndim != 3:
         raise MetricError(f"attributes: found images of shape {images.shape}, expected (N, H, W)")
@@ -58,7 +59,7 @@ def _with_ink(images) -> np.ndarray:
 
 
 def _centred(images):
-    """The images, and the coordinates of their pixels from the centre of the ink, y upwards."""
+    """The images and the coordinates of their pixels relative to the center of the ink, y upwards."""
     ink = _with_ink(images)
     y, x = -np.arange(ink.shape[1])[:, None], np.arange(ink.shape[2])
     centre_x, centre_y = ((ink * axis).sum((1, 2)) / ink.sum((1, 2)) for axis in (x, y))

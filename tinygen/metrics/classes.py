@@ -1,4 +1,4 @@
-"""Measures of the classes that the evaluator sees in images."""
+"""Measures of the classes that the evaluator assigns to images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 def inception_score(logits: np.ndarray) -> float:
     """exp(E_x KL(p(y|x) || p(y))): 1 to the number of classes  (Salimans et al. 2016, arXiv 1606.03498, section 4).
 
-    logits (N, C) of any classifier: high where each image is of one class for certain and the classes are even.
+    logits (N, C) of any classifier: high if every image clearly belongs to one class and the classes are balanced.
     """
     log_p = _log_probabilities(logits)
     p = np.exp(log_p)
@@ -17,9 +17,9 @@ def inception_score(logits: np.ndarray) -> float:
 
 
 def top_probability(logits: np.ndarray) -> float:
-    """The mean probability of the likeliest class, 1/C to 1: low for images between classes.
+    """The mean probability of the most likely class, 1/C to 1: low for images between classes.
 
-    High alone says nothing: of MNIST's evaluator noise gets 0.9986, all in one class, and the test set 0.9964
+    A high value alone means nothing: MNIST's evaluator gives noise 0.9986, all in one class, and the test set 0.9964
     (metrics/weights/mnist.json).  logits (N, C)
     """
     return float(np.exp(_log_probabilities(logits)).max(axis=1).mean())
@@ -33,7 +33,7 @@ def _log_probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 def class_histogram_kl(classes: np.ndarray, data_classes: np.ndarray, count: int = 10) -> float:
-    """KL(generated || data) of the histograms of classes, in nats; at most log 1 / (the rarest class's share).
+    """KL(generated || data) of the class histograms in nats; at most log 1 / (the share of the rarest class).
 
     classes (N,), data_classes (M,) of integers below `count`
     """

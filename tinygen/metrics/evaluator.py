@@ -1,7 +1,7 @@
-"""The evaluator: a frozen classifier whose features and classes the measures of images are taken on.
+"""The evaluator: a frozen classifier whose features and classes images are measured by.
 
-A distance between features depends on the network that computes them: numbers compare only among runs measured with the
-same weights, and none of them is an FID, which is defined with Inception's features (Heusel et al. 2017).
+A distance between features depends on the network that computes them: compare numbers only if they were measured with
+the same weights.  None of them is an FID, which is defined by Inception's features (Heusel et al. 2017).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CLASSES = 10
 
 
 class Evaluator(nn.Module):
-    """Three convolutions and a layer of 128 features, which a linear layer reads the classes from."""
+    """Three convolutions and 128 features, from which a linear layer computes the classes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Evaluator(nn.Module):
 
 
 def _stage(before: int, after: int) -> list:
-    """A 3 x 3 convolution at half the resolution after it; pooled first, so that the rest costs a quarter."""
+    """A 3 x 3 convolution that halves the resolution; it pools first, so that the rest costs a quarter."""
     return [
         nn.Conv2d(before, after, 3, padding=1, bias=False),
         nn.MaxPool2d(2),
@@ -57,13 +57,13 @@ def _stage(before: int, after: int) -> list:
 
 
 def judged() -> list[str]:
-    """The data sets that have an evaluator."""
+    """The datasets that have an evaluator."""
     return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
 
 
 @lru_cache(maxsize=4)
 def load_evaluator(data: str) -> Evaluator:
-    """The trained evaluator of a data set, in evaluation mode; MetricError where there is none."""
+    """The trained evaluator of a dataset, in evaluation mode.  Raises MetricError if there is none."""
     path = WEIGHTS / f"{data}.safetensors"
     if not path.exists():
         raise MetricError(
@@ -96,10 +96,10 @@ def in_unit_range(images: np.ndarray) -> np.ndarray:
 
 
 class Standardised:
-    """Features less their mean over the data, over their deviation there, which has a floor.
+    """Standardise features: subtract their mean over the data and divide by their deviation, which has a floor.
 
-    The floor is a tenth of the root mean square deviation of all features: a feature that is dead on the data, but not
-    on generated images, would otherwise make distances of millions by itself.
+    The floor is a tenth of the root mean square deviation of all features: otherwise a feature that is dead on the data
+    but not on generated images would make distances of millions by itself.
     """
 
     def __init__(self, features: np.ndarray) -> None:

@@ -1,8 +1,8 @@
-"""All measures of generated images against a data set, and their floors and ceilings.
+"""All measures of generated images against a dataset, with their floors and ceilings.
 
     image_measures(images, "mnist")     {"fd": ..., "fd_floor": ..., "fd_ceiling": ..., "kid": ..., ...}
 
-Floors and ceilings were measured by `limits.py` and come with the evaluators' weights.
+Floors and ceilings were measured by `limits.py` and are shipped with the evaluators' weights.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ from tinygen.metrics.metric_error import MetricError
 from tinygen.metrics.neighbours import memorisation, precision_recall_density_coverage
 from tinygen.run.terminal import say
 
-REFERENCE = 10_000  # training images, the first ones, to compare with; memorisation takes all
+REFERENCE = 10_000  # the first training images, to compare with; memorisation uses all
 
 
 def image_measures(images: np.ndarray, data: str, data_dir=None) -> dict[str, float]:
-    """Images against the training images of a data set, on the features and classes of its evaluator.
+    """Measure images against the training images of a dataset, by the features and classes of its evaluator.
 
-    images (N, 28, 28) or (N, 1, 28, 28) in [0, 1], 10,000 for comparison with floors and ceilings.  Raises MetricError.
+    images (N, 28, 28) or (N, 1, 28, 28) in [0, 1]; 10,000 to compare with floors and ceilings.  Raises MetricError.
 
     fd fd_floor fd_ceiling                  Fréchet distance, lower is better
     kid ...                                 kernel distance, lower is better
     inception_score ...                     the evaluator's, not Inception's: 1 to 10, higher is better
-    top_probability ...                     mean probability of the class seen, 0.1 to 1; noise can have a high one
+    top_probability ...                     mean probability of the top class, 0.1 to 1; noise can have a high one
     class_kl ...                            KL(generated || data) of the class histograms in nats, lower is better
     precision recall density coverage ...   k = 5, higher is better
-    memorisation ...                        share nearer to training images than those to each other; copies: 1
+    memorisation ...                        share closer to training images than those to each other; copies: 1
     """
     net = load_evaluator(data)
     images = checked(images)
     expect_enough(len(images), FEATURES)
     if len(images) != REFERENCE:
-        say(f"measures of {len(images):,} images; their floors and ceilings are of {REFERENCE:,}")
+        say(f"measures of {len(images):,} images; their floors and ceilings are for {REFERENCE:,}")
     return measures_of(net, images, Reference.of(data, data_dir)) | known_limits(data)
 
 
 def quick_measures(images: np.ndarray, data: str, data_dir=None) -> dict[str, float]:
-    """fd and inception_score alone, cheap enough to be taken now and again in training."""
+    """fd and inception_score alone, cheap enough to be measured during training."""
     net, images = load_evaluator(data), checked(images)
     expect_enough(len(images), FEATURES)
     reference = Reference.of(data, data_dir)
@@ -90,7 +90,7 @@ def known_limits(data: str) -> dict[str, float]:
 
 
 class Reference:
-    """The data set's side of the measures: what the evaluator makes of its training images."""
+    """The dataset's side of the measures: the evaluator's features of its training images."""
 
     def __init__(self, net: Evaluator, train_images: np.ndarray, train_labels: np.ndarray) -> None:
         self.net, self.train_images, self.labels = net, train_images, train_labels
@@ -100,20 +100,20 @@ class Reference:
 
     @cached_property
     def all_features(self) -> np.ndarray:
-        """Standardised, of all training images: 60,000 take some seconds.  (N, F)"""
+        """The standardised features of all training images; 60,000 take some seconds.  (N, F)"""
         rest, _ = features_and_logits(self.net, self.train_images[REFERENCE:], "training images")
         return np.concatenate([self.features, self.standardise(rest)])
 
     @classmethod
     @lru_cache(maxsize=2)
     def of(cls, data: str, data_dir=None) -> Reference:
-        """That of a data set; remembered."""
+        """The reference of a dataset, cached."""
         dataset = load(data, data_dir, grey=True)
         return cls(load_evaluator(data), dataset.train_images, dataset.train_labels)
 
 
 def measures_of(net: Evaluator, images: np.ndarray, reference: Reference) -> dict[str, float]:
-    """The measures themselves, of images as `checked` returns them."""
+    """The measures themselves, for images returned by `checked`."""
     features, logits = features_and_logits(net, images)
     x = reference.standardise(features)
     return {

@@ -1,4 +1,4 @@
-"""Kernel distance: the squared maximum mean discrepancy, without bias  (Bińkowski et al. 2018, arXiv 1801.01401)."""
+"""Kernel distance: the unbiased squared maximum mean discrepancy  (Bińkowski et al. 2018, arXiv 1801.01401)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 
 from tinygen.run.progress import progress
 
-ROWS = 500  # of a block of the kernel matrix
+ROWS = 500  # in a block of the kernel matrix
 
 
 def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
     """Mean k(x, x') + mean k(y, y') - 2 mean k(x, y) over all pairs of different images, k(a, b) = (a·b / F + 1)³.
 
-    x (N, F), y (M, F) -> a number whose expectation does not depend on N and M: 0 for equal distributions, and
-    then negative now and again.  Gretton et al. 2012, eq. 3.
+    x (N, F), y (M, F) -> a number whose expectation does not depend on N and M: 0 for equal distributions, for which
+    it may be negative.  Gretton et al. 2012, eq. 3.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     within_x = (_kernel_sum(x, x) - _kernel(x, x).sum()) / (len(x) * (len(x) - 1))
@@ -22,7 +22,7 @@ def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _kernel(a, b):
-    """k of each row of a with the same row of b.  (N, F), (N, F) -> (N,)"""
+    """k of each row of a and the same row of b.  (N, F), (N, F) -> (N,)"""
     return ((a * b).sum(axis=1) / a.shape[1] + 1) ** 3
 
 

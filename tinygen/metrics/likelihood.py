@@ -8,7 +8,7 @@ import numpy as np
 
 
 def log_mean_exp(log_weights: np.ndarray) -> np.ndarray:
-    """log of the mean weight of each row, without overflow.  (N, k) -> (N,) float64"""
+    """The log of the mean weight of each row, without overflow.  (N, k) -> (N,) float64"""
     log_weights = np.asarray(log_weights, np.float64)
     largest = log_weights.max(axis=1, keepdims=True)
     return (largest + np.log(np.exp(log_weights - largest).mean(axis=1, keepdims=True)))[:, 0]
@@ -24,9 +24,9 @@ def importance_sampled_nll(log_weights: np.ndarray) -> np.ndarray:
 
 
 def bits_per_dim(nats, dimensions: int):
-    """-log p of an image in nats, as bits for each of its numbers: a uniform density of 8-bit pixels has 8.
+    """-log p of an image in nats, as bits per number: a uniform distribution over 8-bit pixels has 8.
 
-    Of pixels with 256 values.  For a density of pixels / 256 in [0, 1) add the 8 bits that the scaling took.
+    For pixels with 256 values.  For a density of pixels / 256 in [0, 1), add the 8 bits that the scaling removed.
     """
     return nats / (dimensions * math.log(2))
 

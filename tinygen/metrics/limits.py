@@ -1,9 +1,9 @@
-"""The floors and ceilings of the measures of images, measured once and shipped with the evaluators.
+"""Floors and ceilings of the measures of images, measured once and shipped with the evaluators.
 
     python -m tinygen.metrics.limits mnist     writes tinygen/metrics/weights/mnist.json
 
-A floor is what 10,000 unseen real images, the test set, measure: no generator needs to be better.  A ceiling is what
-noise measures: each pixel independently 0 or 1, with the mean training image's probability of 1.
+The floor is the measure of 10,000 unseen real images, the test set: no generator needs to be better.  The ceiling is
+the measure of noise: each pixel independently 0 or 1, and 1 with the brightness of the mean training image.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def measured(data: str, kind: str, data_dir=None) -> dict[str, float]:
 
 
 def noise(train_images: np.ndarray, n: int) -> np.ndarray:
-    """n images of independent pixels, 1 as often as the mean image is bright.  (M, 28, 28) -> (n, 28, 28) float32"""
+    """n images of independent pixels, 1 with the brightness of the mean image.  (M, 28, 28) -> (n, 28, 28) float32"""
     mean = np.broadcast_to(train_images.mean(axis=0), (n, *train_images.shape[1:]))
     return binarize(mean, Generator(0).at("ceiling"))
 
 
 def main(data: str, *kinds: str) -> None:
-    """Measure both kinds, or those named, and keep the other's numbers."""
+    """Measure both kinds, or only the given ones, and keep the other's numbers."""
     file = WEIGHTS / f"{data}.json"
     weights = (WEIGHTS / f"{data}.safetensors").read_bytes()
     known = json.loads(file.read_text()) if file.exists() else {}

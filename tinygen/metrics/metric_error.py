@@ -1,5 +1,5 @@
-"""What a measure cannot be computed from, in one line."""
+"""The error for inputs that a measure cannot be computed from, for all files of this room."""
 
 
 class MetricError(ValueError):
-    """A measure that these inputs do not have: names the measure, what was found and what was expected."""
+    """A measure is not defined for its inputs: names the measure, what was found and what was expected."""

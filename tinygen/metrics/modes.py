@@ -1,4 +1,4 @@
-"""Which modes of a mixture a generator reaches: PacGAN's measures (Lin et al. 2018, arXiv 1712.04086, section 4.1)."""
+"""Which modes of a mixture a generator covers: PacGAN's measures (Lin et al. 2018, arXiv 1712.04086, section 4.1)."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import numpy as np
 
 from tinygen.metrics.metric_error import MetricError
 
-NEAR = 3  # standard deviations from a centre within which a sample counts
+NEAR = 3  # a sample counts if it is within this many standard deviations of a center
 
 
 def mode_measures(points, centers, std: float) -> dict:
-    """Modes reached, share of high-quality samples, reverse KL over the modes.  (N, 2), (M, 2) -> three numbers
+    """Modes covered, share of high-quality samples, reverse KL over the modes.  (N, 2), (M, 2) -> three numbers
 
-    A sample is of high quality if it lies within 3 `std` of its nearest centre, and is then counted for that
-    mode.  With n_j samples of mode j, n their sum and p_j = n_j / n:
+    A sample is of high quality if it lies within 3 `std` of its nearest center, and then counts for that mode.  With
+    n_j samples of mode j, n their sum and p_j = n_j / n:
 
         modes = number of j with n_j > 0        high_quality = n / N        reverse_kl = sum_j p_j log(M p_j)
 
-    reverse_kl is KL(generated || uniform) in nats: log(M / modes) when the reached modes have equal shares, nan
-    when no sample counts.  As PacGAN's published code does, only high-quality samples are counted.
+    reverse_kl is KL(generated || uniform) in nats: log(M / modes) if the covered modes have equal shares, nan if no
+    sample counts.  Only high-quality samples are counted, as in PacGAN's published code.
     """
     points, centers = np.asarray(points, np.float64), np.asarray(centers, np.float64)
     if points.ndim != 2 or points.shape[1:] != centers.shape[1:]:

@@ -1,6 +1,6 @@
-"""Measures that look at nearest neighbours among features: what is real, what is missing, what is copied.
+"""Measures by nearest neighbors among features: what is realistic, what is missing, what is copied.
 
-The ball of an image is around its features and reaches to its k-th nearest other image of the same set.
+The ball of an image is centered at its features and reaches to the k-th nearest other image of the same set.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import numpy as np
 from tinygen.metrics.metric_error import MetricError
 from tinygen.run.progress import progress
 
-ELEMENTS = 5_000_000  # of a block of the distance matrix: 40 MB
-NEAR = 1e-4  # of |x|²: a squared distance below is taken from the differences, since the terms of the other way cancel
+ELEMENTS = 5_000_000  # in a block of the distance matrix: 40 MB
+NEAR = 1e-4  # squared distances below this share of |x|² are computed from differences, as the expanded form cancels
 ROUNDING = (
     1 + 1e-9
-)  # a distance that exceeds a radius by less is within it: the two came out of different products
+)  # tolerance when a distance is compared with a radius, since the two come from different products
 
 
 def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, k: int = 5) -> dict[str, float]:
@@ -22,10 +22,10 @@ def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, k: int
 
     precision  share of fake images in the ball of at least one real image (Kynkäänniemi et al. 2019, arXiv 1904.06991)
     recall     share of real images in the ball of at least one fake image
-    density    how many real balls a fake image is in, over k; may exceed 1  (Naeem et al. 2020, arXiv 2002.09797)
+    density    number of real balls a fake image is in, divided by k; may exceed 1 (Naeem et al. 2020, arXiv 2002.09797)
     coverage   share of real images with at least one fake image in their ball
 
-    A ball includes its surface: images that repeat have balls of radius 0, and each is in its copies'.
+    A ball includes its surface: repeated images have balls of radius 0, and each is in those of its copies.
     """
     for features in (real, fake):
         if len(features) <= k:
@@ -47,12 +47,12 @@ def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, k: int
 
 
 def memorisation(train: np.ndarray, fake: np.ndarray) -> float:
-    """Share of fake images that are closer to a training image than training images are to each other.
+    """The share of fake images that are closer to a training image than training images are to each other.
 
-    With r the training image nearest to the fake image g, and r' the nearest to r that differs from it: the share with
-    |g - r| < |r - r'|, which is 1 - authenticity (Alaa et al. 2022, arXiv 2102.08921).  1 for copies; unseen images
-    of the same distribution have a share of their own, the floor, and only above that has anything been memorised.
-    A training image that is there twice counts once.  train (N, F), fake (M, F)
+    Let r be the training image nearest to a fake image g, and r' the nearest to r that differs from it: the share with
+    |g - r| < |r - r'|, which is 1 - authenticity (Alaa et al. 2022, arXiv 2102.08921).  It is 1 for copies.  Unseen
+    images of the same distribution have a share of their own, the floor; only more than that is memorisation.
+    Repeated training images count once.  train (N, F), fake (M, F)
     """
     train = np.unique(train, axis=0)
     nearest, distance = np.empty(len(fake), np.int64), np.empty(len(fake))
@@ -68,7 +68,7 @@ def memorisation(train: np.ndarray, fake: np.ndarray) -> float:
 
 
 def ball_radii(x: np.ndarray, k: int) -> np.ndarray:
-    """The squared distance of each row to its k-th nearest other row.  (N, F) -> (N,)"""
+    """The squared distance from each row to its k-th nearest other row.  (N, F) -> (N,)"""
     radii = np.empty(len(x))
     for part, distances in _distance_blocks(x, x, "neighbours"):
         distances[np.arange(len(distances)), np.arange(len(x))[part]] = np.inf  # not itself
@@ -79,7 +79,7 @@ def ball_radii(x: np.ndarray, k: int) -> np.ndarray:
 def _distance_blocks(x, y, what):
     """Blocks of rows of the squared distances |x_i - y_j|² = [x_i, |x_i|², 1] · [-2 y_j, 1, |y_j|²].
 
-    In float64, because the terms cancel, and of small ones from the differences: 0 for equal rows, the same both ways.
+    In float64, because the terms cancel, and small ones from the differences: 0 for equal rows, and symmetric.
     x (N, F), y (M, F), yields (slice of the rows, (rows, M)).
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)

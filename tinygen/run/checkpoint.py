@@ -1,8 +1,8 @@
-"""Checkpoints: safetensors files in which one flipped bit is noticed, replaced as a whole or not at all.
+"""Checkpoints: safetensors files, written atomically, in which a single flipped bit is detected.
 
-The bytes are written here, not by the safetensors package, because its header comes out in a random order:
-ours has one possible form, so a reader rebuilds it from what it read and compares. The package checks the
-files when reading.
+The bytes are written here, not by the safetensors package, because its header comes out in random order.  Ours
+has only one possible form, so a reader can rebuild it from the contents and compare.  Reading uses the package,
+which checks the format.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ DTYPES = {
 }
 CODES = {np.dtype(kind): code for code, kind in DTYPES.items()}
 LONGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors format
-NOT_SAFETENSORS = {b"\x80": "a Python pickle", b"PK\x03\x04": "a zip archive, as of torch.save or np.savez"}
+NOT_SAFETENSORS = {b"\x80": "a Python pickle", b"PK\x03\x04": "a zip archive, as from torch.save or np.savez"}
 
 
 class CheckpointError(ValueError):
@@ -39,9 +39,9 @@ class CheckpointError(ValueError):
 
 
 def write(path, arrays: dict, meta: dict) -> None:
-    """Write named arrays and a JSON-able `meta` to `path`: flushed, then renamed over what was there.
+    """Write named arrays and `meta`, which must be JSON, to `path`: flushed, then renamed over the old file.
 
-    Raises CheckpointError when that fails; the file that was there is then untouched.
+    Raises CheckpointError if that fails; the old file is then unchanged.
     """
     arrays = {name: _plain(name, value) for name, value in arrays.items()}
     metadata = {"format": "pt", "tinygen": json.dumps(meta)}
@@ -53,7 +53,7 @@ def write(path, arrays: dict, meta: dict) -> None:
 
 
 def read(path) -> tuple[dict, dict]:
-    """Read a file of `write` and check every bit of it.  path -> (arrays, meta)"""
+    """Read a file written by `write` and verify every bit of it.  path -> (arrays, meta)"""
     arrays, metadata, header = _load(path)
     if "tinygen" not in metadata or "sha256" not in metadata:
         raise CheckpointError(
@@ -81,7 +81,7 @@ def save_state(state_dict: dict, path) -> None:
 
 
 def load_state(path) -> dict:
-    """Read a state dict from safetensors: tinygen's, checked to the bit, or PyTorch's.
+    """Read a state dict from safetensors, tinygen's (verified to the bit) or PyTorch's.
 
     bfloat16 becomes float32.  Raises CheckpointError.
     """
@@ -103,7 +103,7 @@ def flatten(nested) -> tuple[dict, object]:
 
 
 def unflatten(arrays: dict, json_part):
-    """The inverse of `flatten`; Tensors come back as arrays."""
+    """The inverse of `flatten`, except that Tensors come back as arrays."""
     if isinstance(json_part, list):
         return [unflatten(arrays, item) for item in json_part]
     if not isinstance(json_part, dict):
@@ -120,9 +120,9 @@ def unflatten(arrays: dict, json_part):
 
 
 def first_of_another_kind(found, own, path: str = "") -> str | None:
-    """Where, and how, a nested state holds another kind of value than the state it is to replace; None: nowhere.
+    """Where a nested state has a value of another kind than the state it is to replace, and how; None: nowhere.
 
-    Only what both hold is compared, and what is None in `own` may become anything.
+    Only entries that both have are compared; an entry that is None in `own` may become anything.
     """
     kinds = _kind(found), _kind(own)
     if own is None:
@@ -147,7 +147,7 @@ def _kind(value) -> str:
 
 
 def first_non_finite(tracked: dict) -> str | None:
-    """The name of the first parameter that is inf or nan, or moment or buffer that is nan.
+    """The name of the first parameter that is inf or nan, or of the first moment or buffer that is nan.
 
     Buffers may hold infinities on purpose, as attention masks do.
     """
@@ -209,7 +209,7 @@ def _bytes(array):
 
 
 def _order(arrays):
-    """Widest elements first, so that every array is aligned; then by name."""
+    """The order of the arrays in the file: widest elements first, so that all are aligned; then by name."""
     return sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
 
 
@@ -226,7 +226,7 @@ def _header(arrays, metadata) -> bytes:
 
 
 def _digest(arrays, metadata) -> str:
-    """sha256 over the metadata but the digest itself, and the sorted (name, dtype, shape, bytes)."""
+    """sha256 over the metadata without the digest itself, and over the sorted (name, dtype, shape, bytes)."""
     rest = sorted((key, value) for key, value in metadata.items() if key != "sha256")
     h = hashlib.sha256(json.dumps(rest).encode())
     for name in sorted(arrays):
@@ -239,13 +239,13 @@ def _digest(arrays, metadata) -> str:
 def _verify(path, arrays, metadata, header) -> None:
     found, expected = _digest(arrays, metadata), metadata.get("sha256")
     if found != expected:
-        raise CheckpointError(f"{path}: damaged: found contents of sha256 {found}, expected {expected}")
+        raise CheckpointError(f"{path}: damaged: found contents with sha256 {found}, expected {expected}")
     if _header(arrays, metadata) != header:
         raise CheckpointError(f"{path}: damaged: found a header that differs from the one its contents have")
 
 
 def _load(path) -> tuple[dict, dict, bytes]:
-    """Read and check the format.  path -> arrays, metadata, the file's bytes up to the data"""
+    """Read and check the format.  path -> arrays, metadata, the bytes of the file's header"""
     import safetensors
 
     path = Path(path)
@@ -266,12 +266,14 @@ def _load(path) -> tuple[dict, dict, bytes]:
 
 
 def _read_header(path, f, size) -> bytes:
-    """The length (8 bytes, little-endian) and the JSON text, as they stand in the file."""
+    """The length (8 bytes, little-endian) and the JSON text, as in the file."""
     start = f.read(9)
     length = int.from_bytes(start[:8], "little")
     if len(start) == 9 and start[8:] == b"{" and length <= min(LONGEST_HEADER, size - 8):
         return start + f.read(length - 1)
-    if start[8:] == b"{" and length <= LONGEST_HEADER:  # before the marks: a length may begin like a pickle
+    if (
+        start[8:] == b"{" and length <= LONGEST_HEADER
+    ):  # before NOT_SAFETENSORS: a length may start like a pickle
         raise CheckpointError(
             f"{path}: cut short: found {size} bytes, expected a header of {length} and data"
         )

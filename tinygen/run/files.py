@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and never through a link; only regular ones are read: a pipe would block."""
+"""Files are written atomically and never through a link; only regular files are read, since a pipe would block."""
 
 import contextlib
 import errno
@@ -7,11 +7,13 @@ import re
 import stat
 from pathlib import Path
 
-TEMPORARY = re.compile(r"\..+\.(\d+)\.tinygen-tmp")  # of replace_file, with the process that writes it
+TEMPORARY = re.compile(
+    r"\..+\.(\d+)\.tinygen-tmp"
+)  # a temporary file of replace_file, with the id of the process
 
 
 def opened(path, flags: int = os.O_RDONLY):
-    """A regular file in binary mode; one to be written must not be a link.  Raises OSError about `path`."""
+    """Open a regular file in binary mode; a file to write to must not be a link.  Raises OSError about `path`."""
     writing = flags & (os.O_WRONLY | os.O_RDWR)
     always = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | (os.O_NOFOLLOW if writing else 0)
     try:
@@ -27,7 +29,7 @@ def opened(path, flags: int = os.O_RDONLY):
 
 
 def read(path, most: int) -> bytes:
-    """A regular file of at most `most` bytes.  Raises OSError."""
+    """Read a regular file of at most `most` bytes.  Raises OSError."""
     with opened(path) as f:
         content = f.read(most + 1)
     if len(content) > most:
@@ -36,12 +38,12 @@ def read(path, most: int) -> bytes:
 
 
 def replace_file(path, chunks) -> None:
-    """Write `chunks` of bytes to a temporary file beside `path`, flush it, rename.  Raises OSError about `path`."""
+    """Write `chunks` of bytes to a temporary file beside `path`, flush, rename.  Raises OSError about `path`."""
     path = Path(path)
     temporary = path.parent / f".{path.name}.{os.getpid()}.tinygen-tmp"
     try:
         with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()  # of a killed process that had our number
+            temporary.unlink()  # left by a killed process that had our id
         with opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as f:
             for chunk in chunks:
                 f.write(chunk)
@@ -62,7 +64,7 @@ def replace_file(path, chunks) -> None:
 
 
 def remove_temporaries(folder) -> None:
-    """Remove what killed processes left of `replace_file` in a folder; nothing else, and nothing of living ones."""
+    """Remove temporary files that killed processes left in a folder, and not those of running processes."""
     if not os.path.isdir(folder):
         return
     with os.scandir(folder) as entries:
@@ -73,13 +75,13 @@ def remove_temporaries(folder) -> None:
 
 
 def _alive(number: int) -> bool:
-    """Whether another process has that number."""
+    """Whether another process has this id."""
     if number == os.getpid():
         return False
     try:
         os.kill(number, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # not ours
+    except OSError:  # it belongs to another user
         return True
     return True

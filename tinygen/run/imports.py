@@ -1,4 +1,4 @@
-"""`whole(name)`: a package that takes long to import, imported on first use; Ctrl-C waits for the end of the import."""
+"""`whole(name)`: import a slow package on first use; Ctrl-C takes effect only when the import is complete."""
 
 from tinygen.kernels.runtime.lazy_import import whole
 

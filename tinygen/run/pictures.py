@@ -1,4 +1,4 @@
-"""Pictures of a run: images side by side, points of the plane, the curves of metrics.jsonl.  As the bytes of a PNG."""
+"""Pictures of a run as the bytes of a PNG or GIF: sheets of images, points in the plane, curves of metrics.jsonl."""
 
 import io
 import math
@@ -11,15 +11,15 @@ import numpy as np
 from tinygen.run.imports import whole
 
 LEAST = 600  # pixels of a picture's longer side
-GAP, TEXT, LINE = 4, 14, 22  # pixels between enlarged images; of a letter and of a line of words
-SPAN = 20  # largest over smallest value from which on an axis is logarithmic
+GAP, TEXT, LINE = 4, 14, 22  # pixels: between enlarged images, font size, height of a line of text
+SPAN = 20  # an axis is logarithmic if the largest value is more than this times the smallest
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Images to be laid out in rows, and what rows and columns mean.
+    """Images to lay out in rows, with labels for rows and columns.
 
-    images (N, H, W) or (N, 1 or 3, H, W) in [0, 1]; over: words over each column; beside: words beside each row
+    images (N, H, W) or (N, 1 or 3, H, W) in [0, 1]; over: text over each column; beside: text beside each row
     """
 
     images: np.ndarray
@@ -29,8 +29,8 @@ class Sheet:
     title: str = ""
 
     def drawn(self) -> np.ndarray:
-        """The page: every image enlarged as many times as brings its longer side to LEAST and gives the words over a
-        column room.  -> (H', W') or (H', W', 3)"""
+        """The sheet as one picture, enlarged until its longer side has LEAST pixels and the column labels fit.
+        -> (H', W') or (H', W', 3)"""
         over, beside = ([_words(text) for text in texts] for texts in (self.over, self.beside))
         plain = grid(self.images, self.columns, 0)
         columns = min(len(self.images), self.columns or math.ceil(math.sqrt(len(self.images))))
@@ -57,7 +57,10 @@ class Sheet:
 
 
 def by_class(images, labels=None) -> Sheet:
-    """Images of these labels, all the same or one after the other, a column for each class.  labels (N,) or None"""
+    """A sheet of images with these labels, all equal or cycling through the classes: one column per class.
+
+    labels (N,) or None
+    """
     if labels is None:
         return Sheet(images)
     classes = list(dict.fromkeys(int(label) for label in labels))
@@ -89,7 +92,7 @@ def grid(images, columns: int | None = None, gap: int = 2, background: float = 0
 
 
 def png(picture) -> bytes:
-    """Encode values in [0, 1]; what lies outside is clipped.  (H, W) or (H, W, 3) -> bytes"""
+    """Encode values in [0, 1] as a PNG; others are clipped.  (H, W) or (H, W, 3) -> bytes"""
     Image = whole("PIL.Image")  # comes with matplotlib
 
     out = io.BytesIO()
@@ -98,7 +101,7 @@ def png(picture) -> bytes:
 
 
 def gif(sheets, milliseconds: int = 60, hold: int = 2000) -> bytes:
-    """Encode pictures of values in [0, 1] as an animation that stays on the last for `hold` ms, and starts again."""
+    """Encode pictures of values in [0, 1] as an endless animation that stays on the last one for `hold` ms."""
     Image = whole("PIL.Image")
 
     frames = [Image.fromarray(_eight_bits(sheet)) for sheet in sheets]
@@ -109,9 +112,9 @@ def gif(sheets, milliseconds: int = 60, hold: int = 2000) -> bytes:
 
 
 def points(frames, reach: float | None = None, titles=None, centers=None) -> bytes:
-    """Draw sets of points of the plane side by side, rows of at most five, `centers` as crosses.
+    """Plot sets of points in the plane side by side, at most five in a row, with `centers` as crosses.
 
-    frames (F, N, 2) or one set (N, 2); the square [-reach, reach]², or as far as they go
+    frames (F, N, 2) or one set (N, 2); axes cover [-reach, reach]², by default all points
     """
     frames = [np.asarray(frame) for frame in (frames if np.ndim(frames) == 3 else [frames])]
     reach = reach or 1.05 * max(np.abs(frame).max() for frame in frames) or 1.0
@@ -128,13 +131,16 @@ def points(frames, reach: float | None = None, titles=None, centers=None) -> byt
             axes.set_title(titles[i], fontsize=8)
         if centers is not None:
             axes.plot(*np.asarray(centers).T, "+", color="tab:red", markersize=5, markeredgewidth=0.7)
-        size, alpha = max(2, 0.8 * side), min(1, max(0.3, 300 / len(frame)))  # a few must be seen too
+        size, alpha = (
+            max(2, 0.8 * side),
+            min(1, max(0.3, 300 / len(frame))),
+        )  # a few points must be visible too
         axes.plot(*frame.T, ".", color="black", markersize=size, alpha=alpha, markeredgewidth=0)
     return save()
 
 
 def surface(values, reach: float, title: str = "", over=None, label: str = "") -> bytes:
-    """Draw a function of the plane as colours with its scale, which `label` names, points `over` it.
+    """Draw a function on the plane in colors, with a scale named `label` and the points `over` on top.
 
     values (n, n) over [-reach, reach]², the first row at the bottom; over (N, 2)
     """
@@ -150,9 +156,9 @@ def surface(values, reach: float, title: str = "", over=None, label: str = "") -
 
 
 def panels(x, panels: dict[str, tuple], label: str, logarithmic=frozenset()) -> bytes:
-    """Draw functions of the same x in panels side by side, two in a row.
+    """Plot functions of the same x in panels, two in a row.
 
-    panels: title -> (label of the values, values like x); label of x; logarithmic: which panels, counted from 0
+    panels: title -> (label of the values, values like x); label: that of x; logarithmic: indices of panels
     """
     rows = math.ceil(len(panels) / 2)
     figure, save = _figure(8, 2.6 * rows)
@@ -167,9 +173,9 @@ def panels(x, panels: dict[str, tuple], label: str, logarithmic=frozenset()) -> 
 
 
 def curves(records: list[dict], units: str | dict[str, str] = "") -> bytes:
-    """Draw every term of the lines of metrics.jsonl against the step, a panel for those of one unit.
+    """Plot every value in the lines of metrics.jsonl against the step; values of the same unit share a panel.
 
-    units: of all terms, or name -> unit; a term without one has a panel of its own
+    units: the unit of all values, or name -> unit; a value without a unit has a panel of its own
     """
     names = dict.fromkeys(name for record in records for name in record if name not in ("step", "seconds"))
     groups: dict[str, list] = {}
@@ -190,7 +196,7 @@ def curves(records: list[dict], units: str | dict[str, str] = "") -> bytes:
 
 
 def _lines(axes, lines: dict[str, list]) -> None:
-    """Draw name -> (step, value) pairs; few of them as dots too, and logarithmic where that shows more."""
+    """Plot name -> (step, value) pairs, with dots if there are few, on a logarithmic axis if they span a lot."""
     for name, pairs in lines.items():
         few = None if len(pairs) > 20 else "." if len(pairs) > 1 else "o"
         axes.plot(*zip(*pairs), label=name, linewidth=1, marker=few)
@@ -204,7 +210,7 @@ def _lines(axes, lines: dict[str, list]) -> None:
 
 
 def _figure(width: float, height: float):
-    """An empty figure of so many inches, and the function that gives its PNG."""
+    """An empty figure of this size in inches, and a function that returns it as a PNG."""
     FigureCanvasAgg = whole("matplotlib.backends.backend_agg").FigureCanvasAgg
     Figure = whole("matplotlib.figure").Figure
 
@@ -219,7 +225,7 @@ def _figure(width: float, height: float):
 
 
 def _enlarged(image, times: int) -> np.ndarray:
-    """Every pixel as a square of times x times.  (H, W) or (1 or 3, H, W) -> as many dimensions"""
+    """Each pixel as a square of times x times pixels.  (H, W) or (1 or 3, H, W) -> as many dimensions"""
     return _array(image).repeat(times, -1).repeat(times, -2)
 
 
@@ -231,20 +237,20 @@ def _font():
 
 @lru_cache(maxsize=256)
 def _words(text: str) -> np.ndarray:
-    """Black words on white, one line high.  -> (LINE - GAP, W) in [0, 1]"""
+    """A line of black text on white.  -> (LINE - GAP, W) in [0, 1]"""
     paper = whole("PIL.Image").new("L", (math.ceil(_font().getlength(text)) + 2, LINE - GAP), 255)
     whole("PIL.ImageDraw").Draw(paper).text((1, 0), text, fill=0, font=_font())
     return np.asarray(paper, np.float32) / 255
 
 
 def _print(page: np.ndarray, word: np.ndarray, y: int, x: int) -> None:
-    """Put a word on a page, (H, W) or (H, W, 3), with its upper left corner at (y, x)."""
+    """Print text on a page, (H, W) or (H, W, 3), with its upper left corner at (y, x)."""
     place = page[max(y, 0) : max(y, 0) + word.shape[0], max(x, 0) : max(x, 0) + word.shape[1]]
     place[:] = word.reshape(*word.shape, *[1] * (page.ndim - 2))[: place.shape[0], : place.shape[1]]
 
 
 def _eight_bits(picture) -> np.ndarray:
-    """Values in [0, 1], what lies outside clipped, as 0 ... 255."""
+    """Values in [0, 1], others clipped, as 0 ... 255."""
     return np.rint(np.clip(np.nan_to_num(_array(picture)), 0, 1) * 255).astype(np.uint8)
 
 

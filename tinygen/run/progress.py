@@ -1,4 +1,4 @@
-"""What a long job says and hears: how far it is, on terminals, in notebooks and in files; signals between steps."""
+"""Progress of long jobs, on terminals, in notebooks and in files; signals, handled between steps."""
 
 import contextlib
 import shutil
@@ -10,24 +10,21 @@ import time
 from tinygen.run.terminal import say, tell, visible
 
 FORMAT = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}, {remaining} left"  # fits 80 columns
-FIRST, RAREST = (
-    10.0,
-    300.0,
-)  # seconds to the first line where nothing can be drawn over, and between two at last
+FIRST, RAREST = 10.0, 300.0  # seconds to the first line if lines cannot be redrawn, and at most between two
 
 
 class Progress:
-    """How far a job is, on stderr: a bar on a terminal and in a notebook, else a line after 10 s, and ever fewer."""
+    """Progress on stderr: a bar on a terminal or in a notebook, else a line after 10 s and then ever more rarely."""
 
     def __init__(self, what: str, total: int | None = None, first: int = 0, **look) -> None:
-        """`first` of `total` are done; `look` is tqdm's."""
+        """`first` of `total` are done already; `look` is passed to tqdm."""
         self.what, self.total, self.first, self.done = visible(what), total, first, first
         self.started = self.shown = time.perf_counter()
         self.due = self.started + FIRST
         self.bar = _bar(desc=self.what, total=total, initial=first, **look) if _redraws() else None
 
     def update(self, n: int = 1, note=None) -> None:
-        """n more are done; `note()` is what else to say, asked for only when it is said."""
+        """n more are done; `note()` returns what to add, and is called only when something is shown."""
         self.done += n
         now = time.perf_counter()
         if self.bar is not None:
@@ -85,7 +82,7 @@ class Bar:
 
 
 def progress(iterable, what: str, total: int | None = None):
-    """Iterate, and say on stderr how far it is, see `Progress`."""
+    """Iterate and show the progress on stderr, see `Progress`."""
     if total is None and hasattr(iterable, "__len__"):
         total = len(iterable)
     shown = Progress(what, total)
@@ -99,7 +96,7 @@ def progress(iterable, what: str, total: int | None = None):
 
 @contextlib.contextmanager
 def caught_signals():
-    """A list that SIGINT and SIGTERM are added to, instead of acting."""
+    """A list to which SIGINT and SIGTERM are added instead of taking effect."""
     caught: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught
@@ -114,7 +111,7 @@ def caught_signals():
 
 
 def _redraws() -> bool:
-    """Whether a line of stderr can be drawn over: on a terminal, and in a notebook, which no terminal is."""
+    """Whether a line on stderr can be redrawn: on a terminal, and in a notebook, which is not one."""
     stream = sys.stderr
     try:
         return stream is not None and (stream.isatty() or type(stream).__module__.startswith("ipykernel"))
@@ -123,7 +120,7 @@ def _redraws() -> bool:
 
 
 class _Stderr:
-    """stderr for tqdm, which cannot fail."""
+    """A stderr for tqdm that cannot fail."""
 
     write = staticmethod(tell)
 
@@ -138,6 +135,6 @@ class _Stderr:
 def _bar(**options):
     from tqdm import tqdm
 
-    # tqdm draws nothing on a terminal of size 0 x 0, as some containers and scripts give it
+    # tqdm draws nothing on a terminal of size 0 x 0, which some containers and scripts report
     size = shutil.get_terminal_size()
     return tqdm(file=_Stderr(), leave=False, ncols=size.columns, nrows=size.lines, **options)

@@ -1,4 +1,4 @@
-"""`tinygen.save` and `tinygen.load`: state dicts as safetensors files with PyTorch's keys, so weights go both ways."""
+"""`tinygen.save` and `tinygen.load`: state dicts as safetensors files with PyTorch's keys, in both directions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def save(obj: dict, f) -> None:
 
 
 def load(f) -> dict[str, Tensor]:
-    """Read a safetensors file, written by `save`, by a run or by PyTorch, in the order of its names.
+    """Read a safetensors file written by `save`, by a run or by PyTorch, sorted by name.
 
     Pickles are refused, never loaded.
     """

@@ -1,11 +1,11 @@
-"""What reaches a terminal: text from outside that cannot steer it, on streams that may fail or lack characters."""
+"""Output to a terminal: foreign text cannot control it, and streams may fail or lack characters."""
 
 import codecs
 import contextlib
 import os
 import sys
 
-READABLE = dict(  # what `tinygen explain` and help texts use, where the encoding of a stream lacks it
+READABLE = dict(  # replacements for characters of `tinygen explain` and help texts that a stream's encoding lacks
     pair.split("=", 1)
     for pair in (
         "…=... ·=* ×=x −=- ±=+- ←=<- →=-> ≤=<= ≥=>= ²=^2 ³=^3 ᵀ=^T √=sqrt ‖=|| ∞=inf ∂=d Σ=sum ᾱ=alpha_bar "
@@ -15,33 +15,33 @@ READABLE = dict(  # what `tinygen explain` and help texts use, where the encodin
 
 
 def visible(text) -> str:
-    """`text` in one line that steers no terminal: control, bidirectional and invalid characters as Python escapes."""
+    """`text` as one line that cannot control a terminal: unprintable characters become Python escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def say(line: str) -> None:
-    """Tell the user one line, on stderr.  A stderr that nobody reads, or on a full disk, loses no run by it."""
+    """Print one line on stderr.  No run is lost because stderr is closed or on a full disk."""
     tell(visible(line) + "\n")
 
 
 def tell(text: str) -> None:
-    """Write to stderr if that is possible."""
+    """Write to stderr if possible."""
     stream = sys.stderr
-    if stream is None:  # closed by who started us
+    if stream is None:  # closed by the parent process
         return
     try:
         stream.write(text)
         stream.flush()
-    except BlockingIOError:  # full for the moment
+    except BlockingIOError:  # full at the moment
         pass
     except (OSError, ValueError):  # ValueError: closed
         silence(stream)
 
 
 def silence(stream) -> None:
-    """Send to nowhere what could not be written: else it is tried again at exit, which changes the exit status.
+    """Discard what could not be written; otherwise Python tries again at exit, which changes the exit status.
 
-    Only of the process's own streams: what a program put in their place is not ours to close.
+    Only for the process's own streams: a stream that a program put in their place is not ours to close.
     """
     if stream not in (sys.__stdout__, sys.__stderr__):
         return
@@ -53,7 +53,7 @@ def silence(stream) -> None:
 
 
 def finish_streams() -> None:
-    """Write what is left of a command's output, where that is possible."""
+    """Write the rest of a command's output, if possible."""
     for stream in sys.stdout, sys.stderr:
         try:
             stream.flush()
@@ -62,10 +62,10 @@ def finish_streams() -> None:
 
 
 def prepare_streams() -> None:
-    """stdout and stderr of a command: there, and able to say every character, if need be in another way."""
+    """Make sure that stdout and stderr exist and can print every character, by a replacement if need be."""
     for name in "stdout", "stderr":
         stream = getattr(sys, name)
-        if stream is None:  # closed by who started us, as in `>&-`
+        if stream is None:  # closed by the parent process, as in `>&-`
             setattr(sys, name, open(os.devnull, "w"))
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="tinygen.readable")
