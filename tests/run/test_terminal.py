@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-import tinygen.benchmarks.command  # before there are only fake models: it imports real ones
+import tinygen.benchmarks.bench  # before there are only fake models: it imports real ones
 import tinygen.models
 from tinygen import cli, doctor
 from tinygen.run import progress, terminal

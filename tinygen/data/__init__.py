@@ -13,7 +13,6 @@ from tinygen.data.data_error import DataError
 from tinygen.data.datasets import DATASETS, Dataset, load
 from tinygen.data.fetch import cache_dir
 from tinygen.data.toys import TOYS, toy, toy_centers
-from tinygen.run import flags
 
 __all__ = [
     "DATASETS",
@@ -28,5 +27,3 @@ __all__ = [
     "toy",
     "toy_centers",
 ]
-
-flags.NAMES["data"] = DATASETS | TOYS

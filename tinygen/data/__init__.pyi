@@ -11,4 +11,3 @@ from tinygen.data.fetch import cache_dir as cache_dir
 from tinygen.data.toys import TOYS as TOYS
 from tinygen.data.toys import toy as toy
 from tinygen.data.toys import toy_centers as toy_centers
-from tinygen.run import flags as flags

@@ -11,7 +11,8 @@ import numpy as np
 
 from tinygen.data import cifar, fetch, glyphs, idx
 from tinygen.data.data_error import DataError
-from tinygen.run import files
+from tinygen.data.toys import TOYS
+from tinygen.run import files, flags
 from tinygen.run.imports import whole
 from tinygen.run.terminal import say
 
@@ -21,6 +22,7 @@ DATASETS = {
     "fashion-mnist": "garments in MNIST's format, 60,000 + 10,000; Xiao et al. 2017",
     "cifar10": "animals and vehicles, 32 x 32 in color, 50,000 + 10,000 or as many as found; Krizhevsky 2009",
 }
+flags.NAMES["data"] = DATASETS | TOYS  # what --data takes
 GLYPHS_SHAPES = ((60_000, 28, 28), (60_000,), (10_000, 28, 28), (10_000,))
 
 
