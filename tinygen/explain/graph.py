@@ -6,6 +6,7 @@ import ast
 import contextlib
 import sys
 import types
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tinygen.engine.node import Node
 from tinygen.engine.primitive import Primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.nn import Module
+from tinygen.profile.watch import inputs_of, replaced
 
 
 class ProgramError(ValueError):
@@ -86,30 +88,33 @@ def _line(error: Exception, path: str) -> int:
 
 @contextlib.contextmanager
 def _recording(record: Record, path: str):
-    """Note what every node keeps as it is made: after a backward it keeps nothing."""
-    import weakref
+    """Note what every node keeps when it is made: after a backward it keeps nothing."""
 
-    plain = Primitive._record
+    def noting(call):
+        def __call__(op, /, *inputs, **attrs):
+            result = call(op, *inputs, **attrs)
+            node = result.grad_fn
+            if node is not None:
+                arrays = {id(a): a for a in map(_array, node.saved.values()) if a is not None}
+                record.saved[node.serial] = sum(a.nbytes for a in arrays.values())
+                record.inputs[node.serial] = [
+                    weakref.ref(x) if isinstance(x, Tensor) else None for x in inputs_of(op, inputs, attrs)
+                ]
+                record.line[node.serial] = _line_of_program(path)
+            return result
 
-    def noted(self, result, inputs, *rest):
-        before = result._edge
-        plain(self, result, inputs, *rest)
-        node = result._edge
-        if node is None or node is before:
-            return
-        arrays = {id(a): a for a in map(_array, node.saved.values()) if a is not None}
-        record.saved[node.serial] = sum(a.nbytes for a in arrays.values())
-        record.inputs[node.serial] = [weakref.ref(x) if isinstance(x, Tensor) else None for x in inputs]
-        frame = sys._getframe(1)
-        while frame is not None and frame.f_code.co_filename != path:
-            frame = frame.f_back
-        record.line[node.serial] = frame.f_lineno if frame else None
+        return __call__
 
-    Primitive._record = noted
-    try:
+    with replaced(Primitive, "__call__", noting):
         yield
-    finally:
-        Primitive._record = plain
+
+
+def _line_of_program(path: str) -> int | None:
+    """The line of the program that is being run at the moment."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename != path:
+        frame = frame.f_back
+    return frame.f_lineno if frame else None
 
 
 def _array(saved):

@@ -13,7 +13,7 @@ from tinygen.explain.derivatives import derivatives
 from tinygen.explain.examples import EXAMPLES, Example, example_of
 from tinygen.explain.names import Entry, entries, find, function_of, is_public
 from tinygen.explain.page import Page
-from tinygen.kernels.runtime.dispatch import Kernel, _registry, load_gpu_variants
+from tinygen.kernels.runtime.dispatch import Kernel, kernel_of_name, load_gpu_variants
 
 
 @dataclass
@@ -143,7 +143,7 @@ def _kernel(page: Page, name: str, when: str, ran: set) -> None:
     page.prose(f"kernels.{name}, called by the {when}:")
     load_gpu_variants()
     rungs: dict[tuple, list[str]] = {}  # a rung of the same name on another device is another function
-    for device, ladder in _registry[name].ladder.items():
+    for device, ladder in kernel_of_name(name).ladder.items():
         for variant, function, _ in ladder:
             rungs.setdefault((variant, function), []).append(device)
     for (variant, function), devices in rungs.items():

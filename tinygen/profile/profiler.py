@@ -1,34 +1,33 @@
 """`with tinygen.profile():` milliseconds, calls and bytes kept for backward, per operation, forward and backward apart.
 
-Outside the block nothing is measured and nothing is in the way: entering puts measuring functions in the place of a
-few methods (SWAPPED, at the end), leaving puts back the very objects that stood there.
+Outside the block nothing is measured and nothing is slower.  Inside, two methods are replaced (the call of a Primitive
+and an optimizer's step), and backward has an observer.
 """
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import threading
-import weakref
-from collections import deque
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from tinygen.engine import backward, primitive
-from tinygen.engine.memory import owner
+from tinygen.engine import backward
 from tinygen.engine.node import Node
 from tinygen.engine.primitive import Primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.nn.parameter import Parameter
 from tinygen.optim import Optimizer
 from tinygen.profile import report
+from tinygen.profile.kept import Memory
+from tinygen.profile.watch import inputs_of, replaced
 
 TAPE = "backward, besides the rows"
-_running = threading.Lock()  # held by the profile that is measuring: it swaps methods that all would share
+_running = threading.Lock()  # held by the profile that is measuring, since all share the methods it replaces
 
 
 @dataclass(slots=True)
 class Tally:
-    """Calls, and the seconds in them but in no measured call inside them."""
+    """Calls, and the seconds spent in them, without the measured calls inside them."""
 
     calls: int = 0
     seconds: float = 0.0
@@ -36,7 +35,7 @@ class Tally:
 
 @dataclass(slots=True)
 class Row:
-    """What one operation (by_shape: with inputs of these shapes), the tape or an optimiser has used."""
+    """What one operation (by_shape: with inputs of these shapes), the tape or an optimizer has used."""
 
     operation: str
     shapes: tuple | None = None
@@ -71,7 +70,7 @@ class Row:
 class profile:
     """Measure every operation of a block.
 
-        with tinygen.profile():                      the table is printed to stderr when the block ends
+        with tinygen.profile():                      prints a table to stderr when the block ends
             loss(net, x).backward()
 
         with tinygen.profile(show=False) as p:
@@ -80,20 +79,20 @@ class profile:
         p.rows, p.wall_ms, p.peak_bytes
 
     show      print the table at the end of the block
-    by_shape  a row for every combination of input shapes instead of one for the operation
+    by_shape  one row per combination of input shapes instead of one per operation
 
-    forward    a call of the operation from outside a backward pass: binding, dtypes, the kernel, recording on the tape
-    backward   an operation's derivative rows or fused rule, with all the operations they call, which are not counted
-               as forward calls; with create_graph=True what they record is kept by the operation they are rows of
-    kept       bytes of arrays that were not held for backward until a call of the operation recorded them, and of
-               those `at peak` the bytes among the most that were held at any one time.  An array counts once, with the
-               first operation that saves it, a view as all the memory it keeps alive.  The memory of leaves that
-               require a gradient and of Parameters is not counted: it lives anyway.
+    forward    calls of the operation from outside a backward pass: binding, dtypes, the kernel, recording on the tape
+    backward   the operation's derivative rows or fused rule, with all the operations they call, which do not count as
+               forward calls; with create_graph=True what they record counts as kept by the operation itself
+    kept       bytes of arrays that a call of the operation was the first to save for backward; `at peak`: its share of
+               the most that was held at any one time.  An array counts once, for the first operation that saves it,
+               and a view counts as all the memory it keeps alive.  Leaves that require a gradient and Parameters do
+               not count, since they stay alive anyway.
 
-    The times exclude each other, so they add up to at most the time of the block; the rest is Python, data, and this
+    The times do not overlap, so they add up to at most the time of the block.  The rest is Python, data, and the
     measuring itself (a microsecond or two a call).  A function composed of operations (`std`, `gelu`, `batch_norm`)
-    appears as those.  Only the thread that entered the block is measured.  The first call of a kernel may include its
-    compilation: run a step before the block.  Entering the same profile again adds to it.
+    appears as those operations.  Only the thread that entered the block is measured.  The first call of a kernel may
+    include its compilation: run a step before the block.  Entering the same profile again adds to it.
     """
 
     def __init__(self, show: bool = True, by_shape: bool = False) -> None:
@@ -102,26 +101,25 @@ class profile:
         self._rows: dict[tuple, Row] = {}
         self._nested: list[
             float
-        ] = []  # of every measured call that is running, the seconds in those inside it
-        self._backward: Row | None = None  # whose derivative is running
-        self._thread, self._before = None, []
+        ] = []  # for each running measured call, the seconds in measured calls inside it
+        self._backward: Row | None = None  # the row whose derivative is running
+        self._thread, self._watching = None, contextlib.ExitStack()
         self._memory = Memory(self._rows)
 
     def __enter__(self) -> profile:
         if not _running.acquire(blocking=False):
             raise RuntimeError("profile: another profile is running; expected one at a time")
         self._thread = threading.get_ident()
-        for place, name, make in SWAPPED:
-            original = vars(place)[name]
-            self._before.append((place, name, original))
-            setattr(place, name, functools.wraps(original)(make(self, original)))
+        self._watching.enter_context(replaced(Primitive, "__call__", self._operation))
+        self._watching.enter_context(replaced(Optimizer, "step", self._optimizer_step))
+        backward.observer = self._observe
         self._started = perf_counter()
         return self
 
     def __exit__(self, *_) -> None:
         self.seconds, self._started = self._elapsed(), None
-        while self._before:
-            setattr(*self._before.pop())
+        backward.observer = None
+        self._watching.close()
         self._thread = None
         _running.release()
         if self.show:
@@ -143,13 +141,13 @@ class profile:
 
     @property
     def rows(self) -> list[dict]:
-        """A dict for each operation, the tape and each class of optimiser (`kind`), the most time first."""
+        """A dict for each operation, the tape and each class of optimizer (`kind`), those with the most time first."""
         self._memory.settle()
         rows = [row.as_dict(self._elapsed()) for row in self._rows.values()]
         return sorted(rows, key=lambda row: -row["ms"])
 
     def table(self, row_limit: int | None = None) -> str:
-        """The rows as aligned text; those after the first `row_limit` as one line."""
+        """The rows as an aligned table; those after the first `row_limit` in one line."""
         return report.table(self, row_limit)
 
     __str__ = table
@@ -159,14 +157,59 @@ class profile:
         return f"<profile, {state}: {len(self._rows)} rows, {self.wall_ms:.3g} ms; print it for the table>"
 
     def plot(self, path=None, row_limit: int = 12):
-        """Bars of milliseconds and of bytes kept.  -> matplotlib's Figure, written to `path` where one is given"""
+        """Plot bars of milliseconds and of bytes kept.  -> a matplotlib Figure, also written to `path` if given"""
         return report.plot(self, path, row_limit)
 
     def to_json(self, path) -> None:
         """Write {"wall_ms", "peak_bytes", "rows"}."""
         report.to_json(self, path)
 
-    # what the measuring functions call
+    # what stands in place of the two methods, and the observer of backward
+
+    def _operation(self, call):
+        """Measure the calls of a Primitive, and the memory that they record."""
+
+        def __call__(op, /, *inputs, **attrs):
+            if threading.get_ident() != self._thread:
+                return call(op, *inputs, **attrs)
+            row = self._backward
+            if row is not None:
+                result = call(op, *inputs, **attrs)
+            else:
+                row = self._row(op.name, _shapes_of_call(op, inputs, attrs) if self.by_shape else None)
+                result = self._measured(row.forward, 1, call, op, *inputs, **attrs)
+            for x in (*inputs, *attrs.values()):
+                if isinstance(x, Tensor) and x.is_leaf and (x.requires_grad or isinstance(x, Parameter)):
+                    self._memory.exclude(x._data)
+            node = result._edge
+            if node is not None and node.saved:
+                self._memory.hold(row, node)
+            return result
+
+        return __call__
+
+    def _optimizer_step(self, call):
+        def step(optimizer, *args, **kwargs):
+            if threading.get_ident() != self._thread:
+                return call(optimizer, *args, **kwargs)
+            row = self._row(f"{type(optimizer).__name__}.step", kind="optimiser")
+            return self._measured(row.other, 1, call, optimizer, *args, **kwargs)
+
+        return step
+
+    def _observe(self, step: str, node: Node | None, function, /, *args):
+        """Measure a part of backward: a sweep, one node's rows, or the fitting of their results to the inputs."""
+        if threading.get_ident() != self._thread:
+            return function(*args)
+        if node is None:
+            row = self._row(TAPE, kind="tape")
+        else:
+            row = self._row(node.op.name, _shapes(node.inputs) if self.by_shape else None)
+        outer, self._backward = self._backward, row
+        try:
+            return self._measured(row.backward, 0 if step == "fit" else 1, function, *args)
+        finally:
+            self._backward = outer
 
     def _row(self, operation: str, shapes=None, kind: str = "operation") -> Row:
         row = self._rows.get((operation, shapes, kind))
@@ -174,11 +217,8 @@ class profile:
             row = self._rows[operation, shapes, kind] = Row(operation, shapes, kind)
         return row
 
-    def _row_of(self, node: Node) -> Row:
-        return self._row(node.op.name, _shapes(node.inputs) if self.by_shape else None)
-
     def _measured(self, tally: Tally, count: int, function, /, *args, **kwargs):
-        """Call `function`; the time in it, but in no measured call inside it, goes to `tally`."""
+        """Call `function`; its time, without that of measured calls inside it, is added to `tally`."""
         nested = self._nested
         nested.append(0.0)
         start = perf_counter()
@@ -191,139 +231,6 @@ class profile:
             if nested:
                 nested[-1] += seconds
 
-    def _in_backward(self, row: Row, count: int, function, /, *args):
-        outer, self._backward = self._backward, row
-        try:
-            return self._measured(row.backward, count, function, *args)
-        finally:
-            self._backward = outer
-
-
-# What is kept for backward
-
-
-class Kept(dict):
-    """What a node saves, telling the profile when the node lets go of it."""
-
-    __slots__ = ("memories", "released")
-
-    def __del__(self) -> None:
-        self.released.append(self.memories)
-
-
-class Memory:
-    """Which memory the tape holds because of which row.
-
-    Memory is known by the id of the array that owns it, which something holds as long as the id is used here.
-
-    holders   id -> [how many nodes hold it, bytes, the row of the first]
-    released  what nodes have let go of since; appended to by `Kept.__del__`, at any time and in any thread
-    """
-
-    def __init__(self, rows: dict) -> None:
-        self.rows, self.holders, self.released = rows, {}, deque()
-        self.now = self.peak = 0
-        self.leaves: dict[int, weakref.ref] = {}
-
-    def exclude(self, array) -> None:
-        """Do not count this array's memory: a leaf's, which lives whether the tape holds it or not."""
-        array = owner(array)
-        key = id(array)
-        if key not in self.leaves:
-            self.leaves[key] = weakref.ref(array, lambda _: self.leaves.pop(key, None))
-
-    def hold(self, row: Row, node: Node) -> None:
-        self.settle()
-        memories = set()
-        for saved in node.saved.values():
-            array = owner(getattr(saved, "array", saved))  # what `keeps` names is a bare array
-            key = id(array)
-            if key in self.leaves or key in memories:
-                continue
-            memories.add(key)
-            if key not in self.holders:
-                self.holders[key] = [0, array.nbytes, row]
-                row.kept += array.nbytes
-                row.held += array.nbytes
-                self.now += array.nbytes
-            self.holders[key][0] += 1
-        node.saved = Kept(node.saved)
-        node.saved.memories, node.saved.released = memories, self.released
-
-    def settle(self) -> None:
-        """Take note of a peak, then of what was let go of."""
-        if self.now > self.peak:
-            self.peak = self.now
-            for row in self.rows.values():
-                row.at_peak = row.held
-        while self.released:
-            for key in self.released.popleft():
-                holder = self.holders[key]
-                holder[0] -= 1
-                if not holder[0]:
-                    _, nbytes, row = self.holders.pop(key)
-                    row.held -= nbytes
-                    self.now -= nbytes
-
-
-# What stands in the place of the methods inside the block: maker(profile, original) -> the measuring function
-
-
-def _operation(p: profile, original):
-    def __call__(op, /, *inputs, **attrs):
-        if threading.get_ident() != p._thread:
-            return original(op, *inputs, **attrs)
-        row = p._backward
-        if row is not None:
-            result = original(op, *inputs, **attrs)
-        else:
-            row = p._row(op.name, _shapes_of_call(op, inputs, attrs) if p.by_shape else None)
-            result = p._measured(row.forward, 1, original, op, *inputs, **attrs)
-        for x in (*inputs, *attrs.values()):
-            if isinstance(x, Tensor) and x._edge is None and (x._requires_grad or isinstance(x, Parameter)):
-                p._memory.exclude(x._data)
-        if result._edge is not None and result._edge.saved:
-            p._memory.hold(row, result._edge)
-        return result
-
-    return __call__
-
-
-def _derivative(count: int):
-    """A node's rows, and (not a call of its own) what makes their results fit its inputs."""
-
-    def make(p: profile, original):
-        def measured(node, *args):
-            if threading.get_ident() != p._thread:
-                return original(node, *args)
-            return p._in_backward(p._row_of(node), count, original, node, *args)
-
-        return measured
-
-    return make
-
-
-def _tape(count: int):
-    def make(p: profile, original):
-        def measured(*args):
-            if threading.get_ident() != p._thread:
-                return original(*args)
-            return p._in_backward(p._row(TAPE, kind="tape"), count, original, *args)
-
-        return measured
-
-    return make
-
-
-def _step(p: profile, original):
-    def step(optimizer, *args, **kwargs):
-        if threading.get_ident() != p._thread:
-            return original(optimizer, *args, **kwargs)
-        row = p._row(f"{type(optimizer).__name__}.step", kind="optimiser")
-        return p._measured(row.other, 1, original, optimizer, *args, **kwargs)
-
-    return step
-
 
 def _shapes(inputs) -> tuple:
     """The shapes of the Tensors among a node's inputs."""
@@ -331,21 +238,8 @@ def _shapes(inputs) -> tuple:
 
 
 def _shapes_of_call(op: Primitive, inputs, attrs) -> tuple:
-    """What `_shapes` will find in the node of this call; () where the call is wrong and will say so."""
-    if op.variadic is None and len(inputs) != len(op.input_names):
-        try:
-            inputs, _ = primitive.calls.bind(op, inputs, dict(attrs))
-        except TypeError:
-            return ()
-    return tuple(x.shape for x in inputs if isinstance(x, Tensor))
-
-
-SWAPPED = (
-    (Primitive, "__call__", _operation),
-    (Node, "input_gradients", _derivative(1)),
-    (backward, "_fit", _derivative(0)),
-    (backward, "_sweep", _tape(1)),
-    (backward, "_accumulate", _tape(0)),
-    (backward, "_own", _tape(0)),
-    (Optimizer, "step", _step),
-)
+    """What `_shapes` will find in the node of this call; () if the call is wrong, which it will report itself."""
+    try:
+        return tuple(x.shape for x in inputs_of(op, inputs, attrs) if isinstance(x, Tensor))
+    except TypeError:
+        return ()
