@@ -1,4 +1,4 @@
-"""One paper, one file."""
+"""The models: one paper per file, and folders for what several papers share."""
 
 import ast
 import importlib
@@ -29,11 +29,11 @@ def papers() -> dict[str, str]:
 
 
 def open_run(folder) -> Run:
-    """Open the run in a folder to look at, finished or running; its model's Config is found by the model's name."""
+    """Open a run folder, finished or still training; the name of its model tells which Config it has."""
     model = read_config(folder)["model"]
     known = {module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg}
     name = str(model).replace("-", "_")
     Config = getattr(importlib.import_module(f"{__name__}.{name}"), "Config", None) if name in known else None
     if Config is None:
-        raise RunError(f"{folder}: made by {model!r}, which is no model of this tinygen")
+        raise RunError(f"{folder}: made by {model!r}, which is not among the models of this version")
     return Run.open(folder, Config)

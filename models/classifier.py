@@ -1,6 +1,6 @@
 """Classifier: the network that judges images, for `tinygen/metrics`.
 
-The evaluators that ship with tinygen were made by
+The evaluators that come with tinygen were made by
 
     tinygen train classifier                                      tinygen eval RUN: accuracy 0.9999
     tinygen train classifier --data mnist                         tinygen eval RUN: accuracy 0.9938
@@ -26,17 +26,17 @@ from tinygen.run.training import Run, read_config
 
 @dataclass(frozen=True)
 class Config(Checked):
-    data: str = "glyphs"  # glyphs, mnist or fashion-mnist
-    data_dir: str | None = None  # where the data set's files are
-    seed: int = 0  # of the initial parameters, of the order of images and of dropout
+    data: str = "glyphs"  # data set: glyphs, mnist or fashion-mnist
+    data_dir: str | None = None  # folder with the data set's files
+    seed: int = 0  # seed of the initial parameters, of the order of the images and of dropout
     steps: int = 3_000  # training steps; 3,000 are 5 epochs of 600 batches
-    batch: int = 100  # images a step
-    lr: float = 3e-3  # of Adam at the start; falls to 0 along a cosine
+    batch: int = 100  # images per step
+    lr: float = 3e-3  # initial learning rate (Adam); falls to 0 along a cosine
     checkpoint_every: int = 600  # steps between checkpoints
 
 
 def train(config: Config, run: Run | None = None) -> Run:
-    """Least cross-entropy of the training labels."""
+    """Minimise the cross-entropy of the training labels."""
     run = run or Run.create("classifier", config)
     data = load(config.data, config.data_dir, grey=True)
     run.record(data_sha256=data.sha256)
@@ -56,12 +56,12 @@ def train(config: Config, run: Run | None = None) -> Run:
         loss.backward()
         optimizer.step()
         schedule.step()
-    run.plot_losses("nats an image")
+    run.plot_losses("nats per image")
     return run
 
 
 def trained_network(run: Run) -> Evaluator:
-    """The network of a run, with the parameters of its checkpoint, as it classifies."""
+    """The network of a run in eval mode, loaded from its checkpoint."""
     net = Evaluator().to(run.device)
     run.load(net=net)
     return net.eval()
@@ -70,11 +70,11 @@ def trained_network(run: Run) -> Evaluator:
 def evaluate(
     run: Run,
     *,
-    data: str | None = None,  # another data set than the one trained on
-    data_dir: str | None = None,  # where its files are now
-    samples: int | None = None,  # only the first so many test images
+    data: str | None = None,  # data set to measure on, instead of the training data
+    data_dir: str | None = None,  # folder with its files
+    samples: int | None = None,  # use only the first so many test images
 ) -> dict:
-    """The share of test images classified as they are labelled."""
+    """The accuracy on the test images."""
     name = data or run.config.data
     test = load(name, data_dir or run.config.data_dir, grey=True)
     images, labels = test.test_images[:samples], test.test_labels[:samples]
@@ -87,15 +87,15 @@ def evaluate(
 
 
 def accuracy(net: Evaluator, images: np.ndarray, labels: np.ndarray) -> float:
-    """images (N, 28, 28) uint8, labels (N,) -> the share of them that the largest logit names"""
+    """The share of images whose largest logit is that of their label.  images (N, 28, 28) uint8, labels (N,)"""
     _, logits = features_and_logits(net, images)
     return float((logits.argmax(1) == labels).mean())
 
 
 def export(folder: str, path=None):
-    """Write a run's parameters, and in the metadata the command and the accuracy, as the evaluator of its data.
+    """Write the network of a run as the evaluator of its data set, with the command and the accuracy as metadata.
 
-    -> the path of the file that `load_evaluator` reads
+    -> the path of the file, which `load_evaluator` reads
     """
     run = Run.open(folder, Config)
     flags = "".join(

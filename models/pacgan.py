@@ -1,10 +1,10 @@
 """PacGAN: a judge of several samples at once sees missing modes.  Lin et al. 2018, arXiv 1712.04086.
 
-tinygen train pacgan --data ring8 --packing 2, and with --packing 1 the plain GAN; then tinygen eval RUN: modes reached,
-share of high-quality samples, reverse KL.  All commands beside the paper's figures: the table of modes in README.md,
-from benchmarks/results/models.json.
+tinygen train pacgan --data ring8 --packing 2 (--packing 1 is the plain GAN), then tinygen eval RUN: modes reached,
+share of high-quality samples, reverse KL.  All commands and the paper's figures: the table of modes in
+models/README.md, from benchmarks/results/models.json.
 
-Data, networks and numbers are those of the authors' code for section 4.1 (github.com/fjxmlzn/PacGAN, folder
+Data, networks and hyperparameters are those of the authors' code for section 4.1 (github.com/fjxmlzn/PacGAN, folder
 synthetic_data_experiments), which trains for 400,000 steps: --steps 400000.
 """
 
@@ -19,7 +19,9 @@ from tinygen import autograd, cat, manual_seed, nn, no_grad, optim, tensor
 from tinygen.data import batch_indices, toy, toy_centers
 from tinygen.data.toys import STD
 from tinygen.metrics import mode_measures
-from tinygen.models.adversarial.generator import LOSSES
+from tinygen.models.adversarial.losses import LOSSES
+from tinygen.models.shared.networks import device_of
+from tinygen.models.shared.resuming import more_steps
 from tinygen.nn import init
 from tinygen.random import Generator as Random
 from tinygen.run import pictures as draw
@@ -27,20 +29,20 @@ from tinygen.run.flags import Checked
 from tinygen.run.training import Run
 
 LATENT = 2
-DATA_SIZE = 100_000  # points of the training set, and packs of them
-TEST_SEED = 0  # of the samples that are measured and drawn
+DATA_SIZE = 100_000  # points in the training set, and packs drawn from them
+TEST_SEED = 0  # seed of the samples that are measured and shown
 UNITS = {"loss_d": "nats a pack", "loss_g": "nats a pack"}
 UNITS |= {"p_real": "probability of being real", "p_fake": "probability of being real"}
 
 
 @dataclass(frozen=True)
 class Config(Checked):
-    data: Literal["ring8", "grid25"] = "ring8"  # 8 Gaussians on a circle or 25 on a grid
-    seed: int = 0  # of the data, the initial parameters and of everything drawn in training
+    data: Literal["ring8", "grid25"] = "ring8"  # data set: 8 Gaussians on a circle or 25 on a grid
+    seed: int = 0  # seed of the data, the initial parameters and everything drawn in training
     steps: int = 20_000  # training steps; the paper's 400 epochs are 400,000
-    batch: int = 100  # packs a step: the discriminator sees batch x packing samples
-    lr: float = 1e-4  # of both networks' Adams
-    packing: Literal[1, 2, 3, 4] = 2  # samples the discriminator judges together; 1 is the plain GAN
+    batch: int = 100  # packs per step: the discriminator sees batch x packing samples
+    lr: float = 1e-4  # learning rate of both networks (Adam)
+    packing: Literal[1, 2, 3, 4] = 2  # samples that the discriminator judges together; 1 is the plain GAN
     pictures_every: int = 2_000  # steps between pictures
     checkpoint_every: int = 5_000  # steps between checkpoints
 
@@ -61,7 +63,7 @@ class Maxout(nn.Module):
 
 
 class Generator(nn.Module):
-    """2-400-400-400-400-2 with ReLU and batch norm, whose shift takes the place of the hidden layers' biases."""
+    """2-400-400-400-400-2 with ReLU and BatchNorm, whose shift replaces the biases of the hidden layers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +79,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """The judge of packs: three maxout layers of 200 units, then a logit."""
+    """Judges packs: three maxout layers of 200 units, then a logit."""
 
     def __init__(self, packing: int) -> None:
         super().__init__()
@@ -86,12 +88,12 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, packs):
-        """packs (N, 2 packing) -> the logit of being real (N,)"""
+        """packs (N, 2 packing) -> logit of "real" (N,)"""
         return self.model(packs).squeeze(1)
 
 
 def initial_networks(config: Config) -> tuple[Generator, Discriminator]:
-    """Weights N(0, 0.02²) and biases zero, as `config.seed` gives them."""
+    """Generator and discriminator, with weights N(0, 0.02²) that `config.seed` gives, and biases 0."""
     manual_seed(config.seed)
     nets = Generator(), Discriminator(config.packing)
     for net in nets:
@@ -118,7 +120,7 @@ def generated_packs(generator, z):
 
 
 def train(config: Config, run: Run | None = None) -> Run:
-    """Both networks take their steps at once, each along the gradient at the parameters before it."""
+    """Both networks step at the same time: both gradients are taken at the parameters before the step."""
     run = run or Run.create("pacgan", config)
     random = Random(config.seed)
     packs, loss = training_packs(config), LOSSES["non_saturating"]
@@ -149,15 +151,13 @@ def train(config: Config, run: Run | None = None) -> Run:
     return run
 
 
-def resumable_changes(config: Config) -> set[str]:
-    """A run may be continued for more steps: nothing depends on how many there are."""
-    return {"steps"}
+resumable_changes = more_steps
 
 
 @no_grad()
 def points_of(generator, n: int, seed: int = TEST_SEED) -> np.ndarray:
-    """n samples with the running batch statistics.  -> (n, 2)"""
-    device = generator.model[0].weight.device
+    """n samples, with BatchNorm's running statistics.  -> (n, 2)"""
+    device = device_of(generator)
     was_training = generator.training
     generator.eval()
     points = generator(tensor(Random(seed).at("sample", device=device).normal((n, LATENT))))
@@ -169,7 +169,7 @@ def sample(
     run: Run,
     n: int,
     *,
-    seed: int = 0,  # of the latents z
+    seed: int = 0,  # seed of the noise z
 ) -> np.ndarray:
     """n points from z ~ N(0, 1).  -> (n, 2)"""
     generator = Generator().to(run.device)
@@ -180,7 +180,7 @@ def sample(
 def evaluate(
     run: Run,
     *,
-    samples: int = 2500,  # generated points; the paper's tables use 2500
+    samples: int = 2500,  # number of points to draw; the paper's tables use 2500
 ) -> dict:
     """Modes reached, share of high-quality samples and reverse KL of generated points."""
     points = sample(run, samples, seed=TEST_SEED)
@@ -188,6 +188,7 @@ def evaluate(
 
 
 def measured(data: str, points) -> dict:
+    """Modes reached, share of high-quality samples and reverse KL.  points (n, 2)"""
     return mode_measures(points, toy_centers(data), STD[data])
 
 
@@ -195,7 +196,7 @@ def measured(data: str, points) -> dict:
 
 
 class Frames:
-    """Samples of the same z at several steps of training; a part of the checkpoint."""
+    """Samples of the same z at several steps of training; saved in the checkpoint."""
 
     def __init__(self) -> None:
         self.steps, self.points = [], np.zeros((0, 2500, 2), np.float32)
@@ -211,7 +212,7 @@ class Frames:
 
 
 def pictures(run: Run, discriminator, frames: Frames) -> None:
-    """Samples over training, frames side by side; the discriminator's surface."""
+    """Draw the samples over training, frames side by side, and the discriminator's surface."""
     data, reach = run.config.data, 1.5 * np.abs(toy_centers(run.config.data)).max()
     shown = np.unique(np.linspace(0, len(frames.steps) - 1, 10).round().astype(int))
     titles = []
@@ -230,15 +231,15 @@ def pictures(run: Run, discriminator, frames: Frames) -> None:
 
 @no_grad()
 def discriminator_surface(discriminator, config: Config, reach: float, n: int = 80) -> np.ndarray:
-    """The probability of being real, over the square [-reach, reach]².  -> (n, n), the first row at the bottom
+    """The probability of "real" over the square [-reach, reach]².  -> (n, n), the first row at the bottom
 
-    A pack of several is completed by real points; the mean over 8 such packs is shown.
+    With packing, each point is completed to a pack by real points, and the mean over 8 such packs is shown.
     """
     axis = np.linspace(-reach, reach, n, dtype=np.float32)
     plane = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
     draws = 8 if config.packing > 1 else 1
     companions = toy(config.data, draws * (config.packing - 1), Random(TEST_SEED).at("companions"))
-    device = discriminator.model[-1].weight.device
+    device = device_of(discriminator)
     probability = np.zeros(len(plane))
     for rest in companions.reshape(draws, -1):
         packs = np.concatenate([plane, np.broadcast_to(rest, (len(plane), rest.size))], axis=1)

@@ -1,7 +1,7 @@
 """VAE: compress an image into a few numbers and back.  Kingma & Welling 2013, arXiv 1312.6114.   tinygen train vae
 
 tinygen train vae --data mnist: 2.0 minutes on 2 cores, then tinygen eval RUN: -ELBO 94.15, NLL 89.70 nats (k = 500) on
-all 10,000 test images.  Other commands and papers: the table in README.md, from benchmarks/results/models.json.
+all 10,000 test images.  Other commands and papers: models/README.md, from benchmarks/results/models.json.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from tinygen.metrics import (
     importance_sampled_nll,
     mean_and_error,
 )
-from tinygen.models.latent.walks import COLUMNS, WAY, LatentSpace, linear
+from tinygen.models.latent.space import LatentSpace
+from tinygen.models.latent.walks import COLUMNS, WAY, linear
+from tinygen.models.shared.networks import device_of
 from tinygen.nn import functional as F
 from tinygen.random import Generator
 from tinygen.run.flags import Checked
@@ -30,21 +32,21 @@ from tinygen.run.terminal import say
 from tinygen.run.training import Run
 
 PIXELS = 784
-UNITS = {"loss": "-ELBO, nats", "reconstruction": "-log p(x|z), nats", "kl": "KL, nats"}  # an image
-TEST_SEED = 0  # of the one fixed binarization of the test set and of the samples that measure it
+UNITS = {"loss": "-ELBO, nats", "reconstruction": "-log p(x|z), nats", "kl": "KL, nats"}  # per image
+TEST_SEED = 0  # seed of the fixed binarization of the test set, and of the samples that measure it
 
 
 @dataclass(frozen=True)
 class Config(Checked):
-    data: str = "glyphs"  # glyphs, mnist or fashion-mnist
-    data_dir: str | None = None  # where the data set's files are
-    seed: int = 0  # of the initial parameters and of everything drawn in training
+    data: str = "glyphs"  # data set: glyphs, mnist or fashion-mnist
+    data_dir: str | None = None  # folder with the data set's files
+    seed: int = 0  # seed of the initial parameters and of everything drawn in training
     steps: int = 36_000  # training steps; 36,000 are 60 epochs of 600 batches
-    batch: int = 100  # images a step
-    lr: float = 1e-3  # of Adam; times 0.3 after 50 % of the steps, times 0.1 after 80 %
-    net: Literal["seed", "iwae"] = "seed"  # 784-256-256-20 with ReLU, or 784-200-200-50 with tanh
-    latent: int | None = None  # dimensions of z, instead of the net's own
-    kl_warmup: int = 3_000  # steps in which the KL's weight grows to 1, at most a twelfth of all; 0 for none
+    batch: int = 100  # images per step
+    lr: float = 1e-3  # learning rate (Adam); times 0.3 after 50 % of the steps, times 0.1 after 80 %
+    net: Literal["seed", "iwae"] = "seed"  # network: 784-256-256-20 with ReLU, or 784-200-200-50 with tanh
+    latent: int | None = None  # dimensions of z, instead of the network's own
+    kl_warmup: int = 3_000  # steps in which the KL gains its full weight, at most 1/12 of all; 0 for none
     pictures_every: int = 6_000  # steps between pictures
     checkpoint_every: int = 6_000  # steps between checkpoints
 
@@ -52,7 +54,7 @@ class Config(Checked):
 class VAE(nn.Module):
     """Encoder q(z|x) = N(mu, diag exp(logvar)) and decoder p(x|z) = Bernoulli(sigmoid(logits)).
 
-    Parameters have the names of the seed programs' VAE and PyTorch's default initialisation: weights and biases
+    The parameters have the names of the seed programs' VAE and PyTorch's default initialisation: weights and biases
     uniform in ±1/sqrt(fan_in).
     """
 
@@ -83,7 +85,7 @@ class VAE(nn.Module):
 
 
 def build(config: Config) -> VAE:
-    """The network a config names: the seed programs' or the one-layer network of the IWAE paper (section 5)."""
+    """The network that a config names: the seed programs' or the one-layer network of the IWAE paper (section 5)."""
     hidden, latent, activation = {"seed": (256, 20, nn.ReLU), "iwae": (200, 50, nn.Tanh)}[config.net]
     return VAE(hidden, latent if config.latent is None else config.latent, activation)
 
@@ -99,7 +101,7 @@ def kl_divergence(mu, logvar):
 
 
 def loss(net, x, eps):
-    """-ELBO = E_q[-log p(x|z)] + KL(q(z|x) || p(z)), in nats an image (eq. 10), as its two terms.
+    """-ELBO = E_q[-log p(x|z)] + KL(q(z|x) || p(z)), in nats per image (eq. 10), as its two terms.
 
     x (N, 784) of 0 and 1, eps (N, latent) standard normal -> reconstruction, kl
     """
@@ -126,7 +128,9 @@ def train(config: Config, run: Run | None = None) -> Run:
         x = tensor(binarize(batch, random.at("binarize", step)), device=run.device)
         eps = tensor(random.at("eps", step, run.device).normal((config.batch, net.latent)))
         reconstruction, kl = loss(net, x, eps)
-        run.log(loss=reconstruction + kl, reconstruction=reconstruction, kl=kl)  # -ELBO, also in the warm-up
+        run.log(
+            loss=reconstruction + kl, reconstruction=reconstruction, kl=kl
+        )  # -ELBO, during the warm-up too
         optimizer.zero_grad()
         (reconstruction + kl_weight(step, config) * kl).backward()
         optimizer.step()
@@ -138,9 +142,9 @@ def train(config: Config, run: Run | None = None) -> Run:
 
 
 def initial_network(config: Config, x_train: np.ndarray) -> VAE:
-    """The network with the initial parameters that `config.seed` gives, answering about the mean image for every z.
+    """The network with the initial parameters that `config.seed` gives; every z decodes to about the mean image.
 
-    The decoder's last bias starts at the mean image's logits, so that it need not be learnt at the cost of z.
+    The decoder's last bias starts at the logits of the mean image, so that it need not be learned at the cost of z.
     """
     manual_seed(config.seed)
     net = build(config)
@@ -151,21 +155,21 @@ def initial_network(config: Config, x_train: np.ndarray) -> VAE:
 
 
 def kl_weight(step: int, config: Config) -> float:
-    """From 0 to 1 in the first steps ("Warm-up" in Sønderby et al. 2016, arXiv 1602.02282).
+    """The weight of the KL, from 0 to 1 in the first steps ("Warm-up" in Sønderby et al. 2016, arXiv 1602.02282).
 
-    Without it the KL silences latent dimensions before the decoder has found a use for them, for good.
+    Without a warm-up, the KL permanently silences latent dimensions before the decoder has found a use for them.
     """
     warmup = min(config.kl_warmup, config.steps // 12)
     return min(1.0, (step + 1) / warmup) if warmup else 1.0
 
 
 def lr_factor(progress: float) -> float:
-    """The learning rate's factor after a fraction of the steps."""
+    """The factor of the learning rate after a fraction of the steps."""
     return 1.0 if progress < 0.5 else 0.3 if progress < 0.8 else 0.1
 
 
 def trained_network(run: Run) -> VAE:
-    """The network of a run, with the parameters of its checkpoint."""
+    """The network of a run, loaded from its checkpoint."""
     net = build(run.config).to(run.device)
     run.load(net=net)
     return net
@@ -176,7 +180,7 @@ def sample(
     run: Run,
     n: int,
     *,
-    seed: int = 0,  # of the latents z
+    seed: int = 0,  # seed of the latents z
 ) -> np.ndarray:
     """Pixel probabilities of n images decoded from z ~ N(0, 1).  -> (n, 28, 28) in [0, 1]"""
     net = trained_network(run)
@@ -184,7 +188,7 @@ def sample(
 
 
 def latent_space(run: Run) -> LatentSpace:
-    """Latents that are the means of q(z|x) of images, so that they stand for digits; see models/latent/walks.py."""
+    """A space whose latents are the means of q(z|x) of images, so that they stand for digits."""
     net, images = trained_network(run), load(run.config.data, run.config.data_dir)
 
     @no_grad()
@@ -197,25 +201,22 @@ def latent_space(run: Run) -> LatentSpace:
 
 
 def _decoded(net, z) -> np.ndarray:
+    """Pixel probabilities.  z (n, latent) -> (n, 28, 28) in [0, 1]"""
     return net.decode(tensor(z, device=device_of(net))).sigmoid().cpu().numpy().reshape(-1, 28, 28)
-
-
-def device_of(net):
-    return net.fc_mu.weight.device
 
 
 @no_grad()
 def evaluate(
     run: Run,
     *,
-    data: str | None = None,  # another data set than the one trained on
-    data_dir: str | None = None,  # where its files are now
-    samples: int | None = None,  # only the first so many test images
-    k: int = 500,  # importance samples an image
+    data: str | None = None,  # data set to measure on, instead of the training data
+    data_dir: str | None = None,  # folder with its files
+    samples: int | None = None,  # use only the first so many test images
+    k: int = 500,  # importance samples per image
 ) -> dict:
-    """-ELBO and importance-sampled NLL in nats an image, on the test split under one fixed binarization.
+    """-ELBO and importance-sampled NLL in nats per image, on the test split with one fixed binarization.
 
-    Then measures of as many images drawn (metrics/images.py), where the data have an evaluator that can judge so few.
+    Then measures of equally many generated images, if the data set has an evaluator and they are enough for it.
     """
     name = data or run.config.data
     images = load(name, data_dir or run.config.data_dir, grey=True).test_images[:samples].reshape(-1, PIXELS)
@@ -241,7 +242,7 @@ def evaluate(
 
 @no_grad()
 def likelihood(net, x_test: np.ndarray, k: int, rows: int = 2500) -> tuple[np.ndarray, np.ndarray]:
-    """-ELBO (KL in closed form) and NLL of each image from k samples of q(z|x), `rows` decoded at a time."""
+    """-ELBO (KL in closed form) and NLL of each image from k samples of q(z|x), decoding `rows` at a time."""
     neg_elbo, nll = np.empty(len(x_test)), np.empty(len(x_test))
     chunk, device = max(1, rows // k), device_of(net)
     for start in progress(range(0, len(x_test), chunk), "evaluating"):
@@ -250,7 +251,7 @@ def likelihood(net, x_test: np.ndarray, k: int, rows: int = 2500) -> tuple[np.nd
         mu, logvar = (t.unsqueeze(1) for t in net.encode(tensor(x, device=device)))
         z = reparameterize(mu, logvar, eps)
         log_px = bernoulli_log_likelihood(x, net.decode(z.reshape(-1, net.latent)).reshape(len(x), k, PIXELS))
-        # log p(z) - log q(z|x): the normalisers 2 pi cancel
+        # log p(z) - log q(z|x): the normalizing constants 2 pi cancel
         log_ratio = (-0.5 * z.square() + 0.5 * (eps.square() + logvar)).double().sum(2).cpu().numpy()
         kl = kl_divergence(mu[:, 0], logvar[:, 0]).cpu().numpy()
         neg_elbo[start : start + chunk] = kl - log_px.mean(axis=1)
@@ -263,7 +264,7 @@ def likelihood(net, x_test: np.ndarray, k: int, rows: int = 2500) -> tuple[np.nd
 
 @no_grad()
 def pictures(run: Run, net, test_images) -> None:
-    """Samples, reconstructions (each below its image), walks between two images; the manifold of a 2-d latent."""
+    """Draw samples, reconstructions below their images, walks between two images, and the manifold of a 2-d latent."""
     z = Generator(0).at("sample").normal((64, net.latent))
     run.image("samples", _decoded(net, z), columns=8)
     x = test_images[:32].reshape(-1, PIXELS).astype(np.float32) / 255

@@ -1,9 +1,9 @@
 """WGAN: a critic measures how far generated images are from real ones.  Arjovsky et al. 2017, arXiv 1701.07875.
 
-tinygen train wgan.  The critic is kept from being arbitrarily steep by clipping its weights, crude as the paper itself
+tinygen train wgan.  Clipping its weights keeps the critic from becoming arbitrarily steep, crudely, as the paper itself
 says (section 3); wgan_gp.py does it better.
 
-tinygen train wgan --data mnist, then tinygen eval RUN: inception score 6.55, Fréchet distance 31.75; of
+tinygen train wgan --data mnist, then tinygen eval RUN: inception score 6.55, Fréchet distance 31.75; for comparison,
 tinygen train wgan-gp --data mnist --steps 6000, seeds 0 to 2: 7.81 and 14.6.
 """
 
@@ -15,46 +15,54 @@ from typing import Literal
 import numpy as np
 
 from tinygen import manual_seed, no_grad, optim, random
-from tinygen.models import dcgan, gan
-from tinygen.models.adversarial import generator as adversarial
-from tinygen.models.adversarial.generator import LOSSES, Watch, noise, real_batch
+from tinygen.models.adversarial.losses import LOSSES
+from tinygen.models.adversarial.trained import drawn, noise_space, trained_generator
+from tinygen.models.adversarial.training import finish_step, load_images, noise
+from tinygen.models.adversarial.watch import Watch
+from tinygen.models.latent.space import LatentSpace
+from tinygen.models.networks import dcgan, mlp
+from tinygen.models.shared.images import real_batch, shape_of
+from tinygen.models.shared.measures import evaluation
+from tinygen.models.shared.resuming import more_steps
 from tinygen.run.flags import Checked
 from tinygen.run.training import Run
 
 
 @dataclass(frozen=True)
 class Config(Checked):
-    data: str = "glyphs"  # glyphs, mnist, fashion-mnist or, with --net conv, cifar10
-    data_dir: str | None = None  # where the data set's files are
-    seed: int = 0  # of the initial parameters and of everything drawn in training
+    data: str = "glyphs"  # data set: glyphs, mnist, fashion-mnist or, with --net conv, cifar10
+    data_dir: str | None = None  # folder with the data set's files
+    seed: int = 0  # seed of the initial parameters and of everything drawn in training
     steps: int = 10_000  # training steps of the generator
-    critic_steps: int = 5  # of the critic before each
-    batch: int = 64  # real images a step, and as many generated ones
-    lr: float = 5e-5  # of RMSprop, for both (algorithm 1)
-    clip: float = 0.01  # the largest size of a weight of the critic
-    net: Literal["mlp", "conv"] = "mlp"  # the networks of gan.py or those of dcgan.py
+    critic_steps: int = 5  # steps of the critic before each step of the generator
+    batch: int = 64  # real images per step, and as many generated ones
+    lr: float = 5e-5  # learning rate of generator and critic (RMSprop, algorithm 1)
+    clip: float = 0.01  # the critic's parameters are clipped to [-clip, clip]
+    net: Literal["mlp", "conv"] = "mlp"  # networks: fully connected, as in gan, or convolutional, as in dcgan
     latent: int = 100  # dimensions of the noise
     ema: float = 0.999  # decay of the averaged generator that draws the images; 0 for none
-    measure_every: int | None = None  # steps between measures of the images, fd and inception_score
+    measure_every: int | None = None  # steps between measurements of the images (fd and inception_score)
     pictures_every: int = 2_000  # steps between pictures
     checkpoint_every: int = 2_000  # steps between checkpoints
 
 
 def build(config) -> tuple:
-    """Generator and critic, with the initial parameters that `config.seed` gives; the critic without BatchNorm,
-    which would make the score of an image depend on its neighbours."""
+    """Generator and critic with the initial parameters that `config.seed` gives.
+
+    The critic has no BatchNorm, which would let the score of an image depend on the rest of the batch.
+    """
     manual_seed(config.seed)
     if config.net == "mlp":
-        return gan.Generator(config.latent, eps=1e-5), gan.Discriminator()
-    channels, size = adversarial.shape_of(config.data)[:2]
+        return mlp.Generator(config.latent, eps=1e-5), mlp.Discriminator()
+    channels, size = shape_of(config.data)[:2]
     generator = dcgan.Generator(config.latent, channels=channels, size=size)
     return generator, dcgan.Discriminator(channels=channels, size=size, norm="none")
 
 
 def train(config: Config, run: Run | None = None) -> Run:
-    """Algorithm 1: the critic is brought near its best before every step of the generator."""
+    """Algorithm 1: before every step of the generator, the critic is trained until it is nearly optimal."""
     run = run or Run.create("wgan", config)
-    dataset, images = adversarial.load_images(config, grey=config.net == "mlp")
+    dataset, images = load_images(config, grey=config.net == "mlp")
     run.record(data_sha256=dataset.sha256)
     draws, loss = random.Generator(config.seed), LOSSES["wasserstein"]
     generator, critic = (net.to(run.device) for net in build(config))
@@ -85,37 +93,33 @@ def train(config: Config, run: Run | None = None) -> Run:
             ema.update()
 
         watch.look(critic, generator, real, fake, real_scores, fake_scores, loss_d)
-        if config.measure_every and run.every(config.measure_every):
-            adversarial.log_measures(run, adversarial.settled(generator))  # the one that the critic judges
-        run.log(loss=loss_d, loss_g=loss_g)
-        if run.every(config.pictures_every) or run.done == config.steps:
-            adversarial.pictures(run, adversarial.averaged(generator, ema))
+        finish_step(run, {"loss": loss_d, "loss_g": loss_g}, generator, ema, measure_raw=True)
     return run
 
 
 @no_grad()
 def clip_weights(critic, limit: float) -> None:
-    """Move every parameter into [-limit, limit]."""
+    """Clip every parameter to [-limit, limit]."""
     for p in critic.parameters():
         p.clamp_(-limit, limit)
 
 
-resumable_changes = adversarial.resumable_changes
+resumable_changes = more_steps
 
 
 def sample(
     run: Run,
     n: int,
     *,
-    seed: int = 0,  # of the latents z
+    seed: int = 0,  # seed of the noise z
 ) -> np.ndarray:
     """n images of z ~ N(0, 1).  -> (n, 28, 28), or (n, 3, 32, 32), in [0, 1]"""
-    return adversarial.drawn(adversarial.trained(run, build(run.config)[0]), n, seed)
+    return drawn(trained_generator(run, build(run.config)[0]), n, seed)
 
 
-def latent_space(run: Run) -> adversarial.LatentSpace:
+def latent_space(run: Run) -> LatentSpace:
     """The noise, for `tinygen sample RUN --walk` and `--attribute`."""
-    return adversarial.latent_space(run, build(run.config)[0])
+    return noise_space(run, build(run.config)[0])
 
 
-evaluate = adversarial.evaluation(sample)
+evaluate = evaluation(sample)

@@ -221,11 +221,11 @@ def _explored(module):
     """The function that draws `sample --walk` and the like for a model: (run, n, **flags) -> pictures.Sheet."""
     if hasattr(module, "explored") or not hasattr(module, "latent_space"):
         return getattr(module, "explored", None)
-    from tinygen.models.latent import walks
+    from tinygen.models.latent import explore
 
     def explored(run, n, **given):
         fixed = {"label": given.pop("label")} if "label" in given else {}
-        return walks.explored(module.latent_space(run, **fixed), n, **given)
+        return explore.explored(module.latent_space(run, **fixed), n, **given)
 
     return explored
 
@@ -240,12 +240,12 @@ def _eval(argv) -> int:
     run.device = _device(given.pop("device"))
     kind = "eval"
     if "attribute" in given:
-        from tinygen.models.latent import walks
+        from tinygen.models.latent import attributes
 
         kind = f"eval-{given['attribute']}"
         for name in given.keys() - {"attribute", "samples"}:
             raise FlagError(f"--{name.replace('_', '-')}: cannot be combined with --attribute")
-        measures = json_value(walks.attribute_measures(module.latent_space(run), **given))
+        measures = json_value(attributes.attribute_measures(module.latent_space(run), **given))
     else:
         measures = json_value(module.evaluate(run, **given))
     if missing := [name for name, value in measures.items() if value is None]:
@@ -267,9 +267,9 @@ def _flags_of(command, module):
     """The flags that `sample` or `eval` takes for runs of a model."""
     functions = [module.sample if command == "sample" else module.evaluate]
     if hasattr(module, "latent_space"):
-        from tinygen.models.latent import walks
+        from tinygen.models.latent import attributes, explore
 
-        functions.append(walks.explored if command == "sample" else walks.attribute_measures)
+        functions.append(explore.explored if command == "sample" else attributes.attribute_measures)
     if command == "sample" and hasattr(module, "explored"):
         functions.append(module.explored)
     found: dict = {}

@@ -87,7 +87,7 @@ def train(names: list[str], runs: Path) -> None:
 def measure(names: list[str], runs: Path, keys: list[str] | None = None) -> None:
     """Measure runs, and keep each figure at once: the next call goes on with what is missing."""
     from tinygen.models import ddpm
-    from tinygen.models.adversarial import generator
+    from tinygen.models.shared import measures
     from tinygen.run.terminal import say
 
     for name in names:
@@ -102,7 +102,7 @@ def measure(names: list[str], runs: Path, keys: list[str] | None = None) -> None
                 continue
             say(f"{name}: {key}")
             draw, labels = partial(ddpm.sample, run, n, **flags), ddpm.classes_asked(run.config, n, None)
-            found = generator.measured(run, n, draw, None, None, labels)
+            found = measures.measured(run, n, draw, None, None, labels)
             found = {k: v for k, v in found.items() if not k.endswith(("_floor", "_ceiling"))}
             if key == "default":
                 found |= bound_of(run)
@@ -120,11 +120,11 @@ def bound_of(run) -> dict:
     """The bound on the first test images, of the averaged network."""
     from tinygen.data import load
     from tinygen.models import ddpm
-    from tinygen.models.adversarial import generator
+    from tinygen.models.shared.images import shape_of
 
     images = load(run.config.data, run.config.data_dir).test_images[:BOUND_IMAGES]
     net = ddpm.trained(run, "ema" if run.config.ema else "raw")
-    return ddpm.bound(net, run.config, images.reshape(-1, *generator.shape_of(run.config.data)))
+    return ddpm.bound(net, run.config, images.reshape(-1, *shape_of(run.config.data)))
 
 
 def _results() -> dict:

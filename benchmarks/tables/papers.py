@@ -118,7 +118,7 @@ def row_of(name: str, folders: list[Path]) -> dict:
 
 def _passed(run, score: float) -> dict:
     """When a run's inception score was first found above `score`; step and minutes are None if it never was."""
-    from tinygen.models.adversarial.generator import MEASURED
+    from tinygen.models.adversarial.training import MEASURED
 
     first = next((line for line in run.metrics() if line.get("inception_score", 0) > score), None)
     return {

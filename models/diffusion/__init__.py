@@ -1,1 +1,1 @@
-"""What the diffusion papers share: schedules, samplers, pictures and the bound."""
+"""What the diffusion papers share: schedules, the forward process, samplers, denoising, the bound."""

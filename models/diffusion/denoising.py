@@ -1,4 +1,4 @@
-"""What a trained diffusion model can draw: images, how they came about, ways between them, and their missing parts."""
+"""What a trained diffusion model can draw: images, how they emerge from noise, walks between them, missing parts."""
 
 from __future__ import annotations
 
@@ -14,23 +14,29 @@ from tinygen.models.diffusion import samplers
 from tinygen.models.diffusion.samplers import Sampling
 from tinygen.models.diffusion.schedule import NoiseSchedule
 from tinygen.models.latent.walks import COLUMNS, PATHS, WAY
+from tinygen.models.shared.images import signed
 from tinygen.random import Generator
 from tinygen.run.flags import FlagError
 from tinygen.run.pictures import Sheet
 from tinygen.run.progress import progress
 
-ROWS = 250  # images at a time
-STRIP, FILM = 12, 60  # moments in a picture of denoising, and at most in an animation
-COMPLETIONS = 6  # of an image with a missing part
+ROWS = 250  # images denoised at a time
+STRIP, FILM = 12, 60  # moments in a strip; at most in an animation
+COMPLETIONS = 6  # ways to fill in the missing part of an image
+Walk = Literal["linear", "spherical"]
+Part = Literal["left", "right", "top", "bottom", "center"]
 PARTS = {"left": (0, 1, 0, 0.5), "right": (0, 1, 0.5, 1), "top": (0, 0.5, 0, 1), "bottom": (0.5, 1, 0, 1)}
-PARTS |= {"center": (0.25, 0.75, 0.25, 0.75)}  # rows from, to, columns from, to, of the sides
+PARTS |= {
+    "center": (0.25, 0.75, 0.25, 0.75)
+}  # first and last row, first and last column, as shares of the sides
 
 
 @dataclass(frozen=True)
 class Denoiser:
-    """A network with all that a sampler needs to know of it.
+    """A network with everything that a sampler needs to know about it.
 
-    predict(x_t, t, label) -> Prediction, label (N,) integers or None; variance of its reverse steps; shape (C, H, W)
+    predict(x_t, t, label) -> Prediction, label (N,) integers or None
+    variance of its reverse steps; shape of an image, (C, H, W)
     """
 
     predict: Callable
@@ -41,25 +47,25 @@ class Denoiser:
     device: object
 
     def __post_init__(self) -> None:
-        # both only to refuse wrong flags before anything is drawn
+        # called only to reject wrong flags before anything is drawn
         samplers.rule_of(self.sampling, self.schedule, None, self.variance)
         samplers.visited(self.sampling, self.schedule)
 
     @property
     def visited(self) -> np.ndarray:
-        """The levels of the sampler, from T to 0."""
+        """The levels that the sampler visits, from T to 0."""
         return samplers.visited(self.sampling, self.schedule)
 
     def noise(self, n: int, seed: int, start: int = 0):
-        """x_T of n images, the images from number `start` on.  -> (n, C, H, W)"""
+        """x_T of n images, of which the first has the number `start`.  -> (n, C, H, W)"""
         return tensor(Generator(seed).at("x_T", start, self.device).normal((n, *self.shape)))
 
     @no_grad()
     def states(self, x, seed: int, label=None, known=None) -> Iterator:
-        """From x_T (N, C, H, W) on: yields (s, x_s, the x_0 seen before) after each step, the last x_s the images.
+        """Denoise x_T (N, C, H, W): yields (s, x_s, predicted x_0) after each step; the last x_s are the images.
 
-        label (N,) numpy integers or None; known: (images, mask) of what is to be kept, see samplers.known_part.
-        New noise is a function of (seed, level).
+        label (N,) numpy integers or None; known: (images, mask) of the part to keep, see samplers.known_part.
+        The noise that is added is a function of (seed, level).
         """
         draws = Generator(seed)
 
@@ -73,7 +79,7 @@ class Denoiser:
 
 
 def drawn(denoiser: Denoiser, n: int, seed: int, label=None) -> np.ndarray:
-    """n images out of nothing but noise.  label (n,) or None -> (n, H, W) or (n, 3, H, W) in [0, 1]"""
+    """n images from noise.  label (n,) or None -> (n, H, W) or (n, 3, H, W) in [0, 1]"""
     starts = range(0, n, ROWS)
     steps = iter(progress(range(len(starts) * (len(denoiser.visited) - 1)), "denoising"))
     parts = []
@@ -86,13 +92,13 @@ def drawn(denoiser: Denoiser, n: int, seed: int, label=None) -> np.ndarray:
 
 
 def finished(states: Iterator, steps: Iterator) -> np.ndarray:
-    """The last x_s, a tick of a progress bar for each.  -> (N, C, H, W)"""
+    """The last x_s; each step advances the progress bar.  -> (N, C, H, W)"""
     (last, _) = deque(zip(states, steps), maxlen=1).pop()
     return last[1].cpu().numpy()
 
 
 def pixels(x: np.ndarray) -> np.ndarray:
-    """Images of [-1, 1] as pictures take them.  (N, C, H, W) -> (N, H, W) or (N, 3, H, W) in [0, 1]"""
+    """From [-1, 1] to the range and shape of pictures.  (N, C, H, W) -> (N, H, W) or (N, 3, H, W) in [0, 1]"""
     x = np.clip((x + 1) / 2, 0, 1)
     return x[:, 0] if x.shape[1] == 1 else x
 
@@ -101,7 +107,7 @@ def pixels(x: np.ndarray) -> np.ndarray:
 
 
 class Frame(NamedTuple):
-    """A moment on the way to n images: x_t, and the image that the network saw in it, as pictures take them."""
+    """A moment on the way to n images: x_t and the x_0 predicted from it, as pictures."""
 
     t: int
     x: np.ndarray
@@ -109,7 +115,7 @@ class Frame(NamedTuple):
 
 
 def trajectory(denoiser: Denoiser, n: int, seed: int, label=None) -> list[Frame]:
-    """Every moment on the way to n images; at last, at 0, the image twice."""
+    """Every moment on the way to n images; the last, at 0, has the image twice."""
     x, frames = denoiser.noise(n, seed), []
     steps = iter(progress(range(len(denoiser.visited) - 1), "denoising"))
     for t, (_, x_next, x0), _ in zip(denoiser.visited, denoiser.states(x, seed, label), steps):
@@ -121,7 +127,7 @@ def trajectory(denoiser: Denoiser, n: int, seed: int, label=None) -> list[Frame]
 
 
 def strip(frames: list[Frame], label=None) -> Sheet:
-    """STRIP moments from left to right: for each image a row of x_t, and below it one of x_0.  2 n STRIP images"""
+    """STRIP moments from left to right: for each image a row of x_t above a row of x_0.  -> 2 n · STRIP images"""
     shown = moments(frames, STRIP)
     both = np.stack([np.stack([frame.x, frame.x0]) for frame in shown], axis=2)  # (2, n, STRIP, H, W)
     classes = [""] * both.shape[1] if label is None else [f"class {c}: " for c in label]
@@ -131,7 +137,7 @@ def strip(frames: list[Frame], label=None) -> Sheet:
 
 
 def animated(frames: list[Frame], label=None) -> list[np.ndarray]:
-    """A sheet for each of at most FILM moments, the images x_t in its upper row and x_0 in the lower."""
+    """A sheet for each of at most FILM moments, with the images x_t in its upper row and x_0 in the lower row."""
     over = () if label is None else [f"class {c}" for c in label]
     return [
         Sheet(np.concatenate([x, x0]), len(x), over, ["x_t", "x_0 seen"], f"t = {t}").drawn()
@@ -140,11 +146,11 @@ def animated(frames: list[Frame], label=None) -> list[np.ndarray]:
 
 
 def moments(frames: list, n: int) -> list:
-    """n of the frames, equally far apart, with the first and the last."""
+    """n equally spaced frames, including the first and the last."""
     return [frames[i] for i in np.rint(np.linspace(0, len(frames) - 1, n)).astype(int)]
 
 
-# Between images, and the rest of an image
+# Walks between images, and missing parts
 
 
 def explored(
@@ -152,20 +158,20 @@ def explored(
     test_images: np.ndarray,
     n: int,
     seed: int,
-    walk: Literal["linear", "spherical"] | None,
-    inpaint: Literal["left", "right", "top", "bottom", "center"] | None,
+    walk: Walk | None,
+    inpaint: Part | None,
 ) -> Sheet:
-    """n rows of what starts from test images (., C, H, W) uint8."""
+    """n rows of a walk between test images, or of completions of test images.  test_images (., C, H, W) uint8"""
     chosen = Generator(seed).at("test-images").permutation(len(test_images))[: 2 * n if walk else n]
-    x0 = test_images[chosen].astype(np.float32) / 127.5 - 1
+    x0 = signed(test_images[chosen])
     return walks(denoiser, x0, walk) if walk else inpainted(denoiser, x0, inpaint, seed)
 
 
 @no_grad()
 def walks(denoiser: Denoiser, x0: np.ndarray, path: str) -> Sheet:
-    """Rows from one image to another, along the path between the noises that DDIM finds for them.
+    """Rows from one image to another: the images of a path between their noises, which DDIM finds.
 
-    x0 (2 n, C, H, W) in [-1, 1] -> n COLUMNS images
+    x0 (2 n, C, H, W) in [-1, 1] -> n · COLUMNS images
     """
     if denoiser.sampling.sampler != "ddim" or denoiser.sampling.eta:
         raise FlagError("--walk: needs a sampler that draws nothing on its way: --sampler ddim --eta 0")
@@ -182,9 +188,9 @@ def walks(denoiser: Denoiser, x0: np.ndarray, path: str) -> Sheet:
 
 
 def inpainted(denoiser: Denoiser, x0: np.ndarray, part: str, seed: int) -> Sheet:
-    """Rows of an image, the image with a part in grey, and COMPLETIONS ways to fill it in.
+    """Rows: an image, the image with a part in grey, and COMPLETIONS ways to fill the part in.
 
-    x0 (n, C, H, W) in [-1, 1] -> n (2 + COMPLETIONS) images
+    x0 (n, C, H, W) in [-1, 1] -> n · (2 + COMPLETIONS) images
     """
     height, width = x0.shape[2:]
     top, bottom, left, right = (

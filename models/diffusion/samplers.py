@@ -1,8 +1,9 @@
-"""From noise to images: the samplers of diffusion models, all in one loop over fewer and fewer noisy levels.
+"""From noise to images: the samplers of diffusion models, all in one loop over less and less noisy levels.
 
     x = noise;  for s, x, x0 in denoise(predict, x, levels(T, 50), ddim(schedule)): ...        the last x is the image
 
-`predict(x_t, t)` is a network's answer as a Prediction; a rule makes x_s of it, s < t.  Nothing here knows a network.
+`predict(x_t, t)` is a network's answer as a Prediction (forward.py); a rule turns it into x_s, s < t.  Nothing here
+depends on the network.
 """
 
 from __future__ import annotations
@@ -21,31 +22,19 @@ from tinygen.run.flags import Checked, FlagError
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What a network says of x_t: the image in it, the noise in it, and how sure it is of x_{t-1} (learned variance).
-
-    x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) noise
-    """
-
-    x0: object  # (N, C, H, W)
-    noise: object  # (N, C, H, W)
-    mix: object = None  # (N, C, H, W), about 0 to 1: the log variance between the least and the largest
-
-
-@dataclass(frozen=True)
 class Sampling(Checked):
     """How images are drawn from a trained network: the sampler flags of `tinygen sample` and `tinygen eval`."""
 
-    sampler: Literal["ancestral", "ddim", "dpm-solver++"] = "ddim"  # which rule of samplers.py
-    sampling_steps: int | None = None  # all T for ancestral, else 50
-    eta: float = 0.0  # new noise in the steps of ddim, 0 to 1
-    guidance: float = 1.0  # of a label: 0 ignores it, 1 is the network's answer to it, more goes beyond
-    clip: bool = True  # keep the predicted image in [-1, 1]
-    weights: Literal["ema", "raw"] = "ema"  # the averaged network, or the last one
+    sampler: Literal["ancestral", "ddim", "dpm-solver++"] = "ddim"  # sampling method
+    sampling_steps: int | None = None  # steps from noise to image: by default all T for ancestral, else 50
+    eta: float = 0.0  # noise added in the steps of ddim, from 0, none, to 1, as much as in ancestral
+    guidance: float = 1.0  # weight of the label: 0 ignores it, 1 is the conditional network, more exaggerates
+    clip: bool = True  # clip the predicted image to [-1, 1]
+    weights: Literal["ema", "raw"] = "ema"  # use the averaged parameters, or those of the last step
 
 
 def visited(sampling: Sampling, schedule: NoiseSchedule) -> np.ndarray:
-    """The levels of a user's sampler, from T to 0."""
+    """The levels that a user's sampler visits, from T to 0."""
     steps = sampling.sampling_steps
     if steps is None:
         steps = schedule.T if sampling.sampler == "ancestral" else min(50, schedule.T)
@@ -53,7 +42,7 @@ def visited(sampling: Sampling, schedule: NoiseSchedule) -> np.ndarray:
 
 
 def levels(T: int, steps: int) -> np.ndarray:
-    """The levels that a sampler visits, from exactly T down to 0: T i / steps, rounded.  -> (steps + 1,)"""
+    """The levels that a sampler visits, from exactly T down to 0: T · i / steps, rounded.  -> (steps + 1,)"""
     if not 1 <= steps <= T:
         raise FlagError(
             f"--sampling-steps: found {steps}, expected 1 to the {T} noise levels of the training"
@@ -64,9 +53,9 @@ def levels(T: int, steps: int) -> np.ndarray:
 def denoise(
     predict: Callable, x, visited: np.ndarray, rule: Callable, fix: Callable | None = None
 ) -> Iterator:
-    """Go from x_T along `visited` by a rule; yields (s, x_s, the x_0 it was made with) after each step.
+    """Apply a rule from x_T on along `visited`; yields (s, x_s, the x_0 it was computed from) after each step.
 
-    rule(x_t, prediction, t, s) -> x_s;  fix(x_s, s) -> x_s, to hold on to what is known of the image (inpainting)
+    rule(x_t, prediction, t, s) -> x_s;  fix(x_s, s) -> x_s, which restores the known part of the image (inpainting)
     """
     for t, s in pairwise(visited.tolist()):
         prediction = predict(x, t)
@@ -82,7 +71,7 @@ def denoise(
 def ancestral(schedule: NoiseSchedule, noise: Callable, variance: str = "large") -> Callable:
     """x_s ~ N(posterior mean with the predicted x_0, variance); the last step adds no noise.  Ho et al. 2020, alg. 2.
 
-    noise(t) standard normals like x;  variance  small: the posterior's, large: beta, learned: between them
+    noise(t): standard normals like x;  variance  small: the posterior's, large: beta, learned: between the two
     """
 
     def rule(x, prediction, t, s):
@@ -99,10 +88,10 @@ def ancestral(schedule: NoiseSchedule, noise: Callable, variance: str = "large")
 
 
 def ddim(schedule: NoiseSchedule, eta: float = 0.0, noise: Callable | None = None) -> Callable:
-    """x_s = sqrt(ᾱ_s) x_0 + sqrt(1 - ᾱ_s - sigma²) noise predicted + sigma noise new.  Song et al. 2020, eq. 12.
+    """x_s = sqrt(ᾱ_s) x_0 + sqrt(1 - ᾱ_s - sigma²) predicted noise + sigma new noise.  Song et al. 2020, eq. 12.
 
-    arXiv 2010.02502.  sigma² is eta² times the posterior's variance (eq. 16): eta 0 draws nothing, x_T decides all;
-    eta 1 is `ancestral` with the small variance.
+    arXiv 2010.02502.  sigma² is eta² times the posterior's variance (eq. 16).  With eta 0 nothing is drawn and x_T
+    determines the image; eta 1 is `ancestral` with the small variance.
     """
     if not 0 <= eta <= 1:
         raise FlagError(
@@ -118,16 +107,16 @@ def ddim(schedule: NoiseSchedule, eta: float = 0.0, noise: Callable | None = Non
 
 
 def dpm_solver(schedule: NoiseSchedule) -> Callable:
-    """DPM-Solver++(2M): a straight line through the last two predicted x_0.  Lu et al. 2022, arXiv 2211.01095, alg. 2.
+    """DPM-Solver++(2M): extrapolate the last two predicted x_0 linearly.  Lu et al. 2022, arXiv 2211.01095, alg. 2.
 
-    In lambda = log(sqrt(ᾱ) / sqrt(1 - ᾱ)), with h = lambda_s - lambda_t and r = h before / h now:
+    In lambda = log(sqrt(ᾱ) / sqrt(1 - ᾱ)), with h = lambda_s - lambda_t and r = previous h / h:
 
-        x_s = sigma_s / sigma_t x_t + sqrt(ᾱ_s) (1 - exp(-h)) D,    D = x_0 + (x_0 - x_0 before) / 2 r
+        x_s = sigma_s / sigma_t x_t + sqrt(ᾱ_s) (1 - exp(-h)) D,    D = x_0 + (x_0 - previous x_0) / 2 r
 
-    The first step has no x_0 before, and the last, to lambda = inf, takes the x_0 it is given.  The rule remembers:
-    make one for each batch.
+    The first step has no previous x_0; the last, to lambda = inf, returns the predicted x_0.  The rule has a memory:
+    make a new one for each batch.
     """
-    before = None  # x_0 and h of the last step
+    before = None  # x_0 and h of the previous step
 
     def rule(x, prediction, t, s):
         nonlocal before
@@ -145,7 +134,7 @@ def dpm_solver(schedule: NoiseSchedule) -> Callable:
 
 
 def rule_of(sampling: Sampling, schedule: NoiseSchedule, noise: Callable, variance: str) -> Callable:
-    """The rule of a user's sampler."""
+    """The rule that a user's sampler flags name."""
     if sampling.eta and sampling.sampler != "ddim":
         raise FlagError(f"--eta: only --sampler ddim has it, not {sampling.sampler}")
     if sampling.sampler == "ancestral":
@@ -159,11 +148,11 @@ def rule_of(sampling: Sampling, schedule: NoiseSchedule, noise: Callable, varian
 
 
 def guided(net, x, t, label, guidance: float, nothing: int):
-    """Classifier-free guidance: without + guidance · (with - without the label).  Ho & Salimans 2022, arXiv 2207.12598.
+    """Classifier-free guidance: output without label + guidance · (with - without).  Ho & Salimans 2022.
 
-    guidance 1 is the conditional network, 0 the unconditional one; the paper's w is guidance - 1.  `nothing` is the
-    label that says nothing.  A learned variance, the channels after x's, is not moved: it is the one with the label,
-    at guidance 0 the one without.
+    arXiv 2207.12598.  guidance 1 is the conditional network, 0 the unconditional one; the paper's w is guidance - 1.
+    nothing: the label for "no class".  A learned variance (the channels after those of x) is not extrapolated: it is
+    the variance with the label, or, at guidance 0, without.
     """
     if label is None or guidance == 1:
         return net(x, t, label)
@@ -177,9 +166,9 @@ def guided(net, x, t, label, guidance: float, nothing: int):
 
 
 def encode(predict: Callable, x, visited: np.ndarray, schedule: NoiseSchedule) -> Iterator:
-    """DDIM backwards, from images to the noise that they come out of (section 4.3): yields (s, x_s), s growing.
+    """DDIM backwards, from images to the noise that they emerge from (section 4.3): yields (s, x_s) with increasing s.
 
-    visited: 0 ... T.  The noise in a clean image is what the network says of it at t = 1.
+    visited: 0 ... T.  In a clean image, the noise is what the network predicts at t = 1.
     """
     for t, s in pairwise(visited.tolist()):
         noise = predict(x, max(t, 1)).noise
@@ -190,10 +179,10 @@ def encode(predict: Callable, x, visited: np.ndarray, schedule: NoiseSchedule) -
 
 
 def known_part(x0, mask, schedule: NoiseSchedule, noise: Callable) -> Callable:
-    """A `fix` that puts a known part of the image back, as noisy as the rest.  Song et al. 2020, arXiv 2011.13456, I.2.
+    """A `fix` that restores the known part of an image, as noisy as the rest.  Song et al. 2020, arXiv 2011.13456, I.2.
 
-    An approximation: the known part is as noisy as x_s, but does not answer to the rest of it.
-    x0 (N, C, H, W) in [-1, 1]; mask like x0, 1 where it is known; noise(s) standard normals like x0
+    An approximation: the known part is as noisy as x_s, but is drawn without regard to the rest of x_s.
+    x0 (N, C, H, W) in [-1, 1]; mask like x0, 1 where known; noise(s): standard normals like x0
     """
 
     def fix(x, s):

@@ -1,7 +1,7 @@
-"""How fast noise covers an image: the schedules of diffusion models, and all that follows from them.
+"""How fast noise covers an image: the schedules of diffusion models, and what follows from them.
 
-A schedule is a list of beta_t, the variance of the noise that level t = 1 ... T adds.  Every table here has T + 1
-entries, and index 0 is the clean image (beta_0 = 0, alpha_bar_0 = 1): formulas read as the papers write them.
+A schedule is a list of beta_t, the variance of the noise that is added at level t = 1 ... T.  Every table here has
+T + 1 entries, and index 0 is the clean image (beta_0 = 0, alpha_bar_0 = 1), so that formulas read as in the papers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from tinygen.metrics import bits_per_dim
 from tinygen.run.flags import FlagError
 
-MOST = 0.999  # of a beta that comes out of a given alpha_bar, where the last would be 1
+MOST = 0.999  # largest beta computed from alpha_bar; the last one would be 1
 
 
 def linear(T: int) -> np.ndarray:
@@ -44,7 +44,7 @@ def sigmoid(T: int, start: float = -3, end: float = 3, tau: float = 1) -> np.nda
 
 
 def betas_of(f: np.ndarray) -> np.ndarray:
-    """beta_t = 1 - alpha_bar_t / alpha_bar_{t-1}, at most MOST.  f (T + 1,), in proportion to alpha_bar -> (T,)"""
+    """beta_t = 1 - alpha_bar_t / alpha_bar_{t-1}, at most MOST.  f (T + 1,), proportional to alpha_bar -> (T,)"""
     return np.minimum(1 - f[1:] / f[:-1], MOST)
 
 
@@ -77,15 +77,15 @@ class NoiseSchedule:
 
     @cached_property
     def snr(self) -> np.ndarray:
-        """Signal to noise of x_t, alpha_bar_t / (1 - alpha_bar_t); inf at 0."""
+        """The signal-to-noise ratio of x_t, alpha_bar_t / (1 - alpha_bar_t); inf at t = 0."""
         with np.errstate(divide="ignore"):
             return self.alpha_bar / (1 - self.alpha_bar)
 
     def posterior(self, t, s=None) -> Posterior:
-        """How x_t was made from x_s when x_0 is known: eq. 6 and 7 of Ho et al., where s is t - 1.
+        """The distribution of x_s given x_t and x_0: eq. 6 and 7 of Ho et al., where s is t - 1.
 
-        For any s < t: with alpha = alpha_bar_t / alpha_bar_s, one step of beta = 1 - alpha leads from s to t, so a
-        sampler that leaves levels out needs no other formula.  t, s numbers or arrays.
+        For any s < t: with alpha = alpha_bar_t / alpha_bar_s, one step of beta = 1 - alpha leads from s to t, so
+        samplers that skip levels need no other formula.  t, s: numbers or arrays.
         """
         t = np.asarray(t)
         s = t - 1 if s is None else np.asarray(s)
@@ -99,11 +99,11 @@ class NoiseSchedule:
         )
 
     def log_variance(self, kind: str, t, s=None) -> tuple[np.ndarray, np.ndarray]:
-        """The log variance of a reverse step from t to s, as what is fixed and what a network adds, `mix` times.
+        """The log variance of a reverse step from t to s, as two parts: first + mix · second, where a network says mix.
 
-        kind  small: the posterior's, right if x_0 is one image;  large: beta, right if it is noise (Ho et al., section
-        3.2);  learned: from small at mix 0 to large at mix 1 (Nichol & Dhariwal 2021, eq. 15).
-        The posterior's variance is 0 at s = 0: small and large have that of t = 2 there, as in Ho et al.'s code.
+        kind  small: the posterior's, right if x_0 is a single image;  large: beta, right if x_0 is noise (Ho et al.,
+        section 3.2);  learned: from small at mix 0 to large at mix 1 (Nichol & Dhariwal 2021, eq. 15).
+        The posterior's variance is 0 at s = 0: there, small and large use that of t = 2, as in Ho et al.'s code.
         """
         t = np.asarray(t)
         s = t - 1 if s is None else np.asarray(s)
@@ -114,14 +114,14 @@ class NoiseSchedule:
         return np.where((s > 0) & (kind == "large"), large, small), np.zeros(t.shape)
 
     def prior_kl(self, mean_square: float) -> np.ndarray:
-        """KL(q(x_t | x_0) || N(0, 1)) in bits a dimension of images with E x_0² = mean_square; at T the bound's."""
+        """KL(q(x_t | x_0) || N(0, 1)) in bits per dimension, for images with E x_0² = mean_square; at T the bound's."""
         noise = 1 - self.alpha_bar[1:]
         nats = 0.5 * (noise + self.alpha_bar[1:] * mean_square - 1 - np.log(noise))
         return np.concatenate([[math.inf], bits_per_dim(nats, 1)])
 
 
 def picture(schedule: NoiseSchedule, mean_square: float) -> bytes:
-    """What a schedule does over t, as a PNG: beta, posterior variance, their ratio, alpha_bar, SNR and prior KL."""
+    """A schedule over t as a PNG: beta, posterior variance, their ratio, alpha_bar, SNR and prior KL."""
     from tinygen.run import pictures
 
     t = np.arange(1, schedule.T + 1)
@@ -130,9 +130,9 @@ def picture(schedule: NoiseSchedule, mean_square: float) -> bytes:
     panels = {
         "β_t: variance of q(x_t | x_{t-1})": ("β", beta),
         "variance of the posterior q(x_{t-1} | x_t, x_0)": ("variance", positive),
-        "the posterior's variance in that of q(x_t | x_{t-1})": ("variance / β", posterior / beta),
+        "the posterior's variance relative to β_t": ("variance / β", posterior / beta),
         "ᾱ_t: what is left of the image": ("ᾱ", schedule.alpha_bar[1:]),
-        "signal to noise": ("ᾱ / (1 - ᾱ)", schedule.snr[1:]),
-        "KL(q(x_t | x_0) ‖ N(0, 1))": ("bits a dimension", schedule.prior_kl(mean_square)[1:]),
+        "signal-to-noise ratio": ("ᾱ / (1 - ᾱ)", schedule.snr[1:]),
+        "KL(q(x_t | x_0) ‖ N(0, 1))": ("bits per dimension", schedule.prior_kl(mean_square)[1:]),
     }
     return pictures.panels(t, panels, "level t", logarithmic={0, 1, 4, 5})

@@ -1,1 +1,1 @@
-"""Walks and attributes in the space of z."""
+"""Exploring a model's latent space: walks between images, and attributes added to them."""

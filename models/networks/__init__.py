@@ -1,1 +1,1 @@
-"""The networks of the papers: U-Net, DiT, embeddings."""
+"""Networks that several papers use."""

@@ -1,4 +1,4 @@
-"""DiT: a transformer in the place of the U-Net.  Peebles & Xie 2022, arXiv 2212.09748.
+"""DiT: a transformer instead of the U-Net.  Peebles & Xie 2022, arXiv 2212.09748.
 
 Section 3.2 with adaLN-Zero blocks (figure 3): time and class set the shift, scale and gate of every layer.
 """
@@ -11,10 +11,11 @@ from tinygen.nn import functional as F
 
 
 class DiT(nn.Module):
-    """x_t, t, label -> the noise in x_t, an image of 28 x 28 as 49 tokens of 4 x 4 pixels.
+    """x_t, t, label -> the noise in x_t.  A 28 x 28 image becomes 49 tokens of 4 x 4 pixels.
 
-    The label `classes` stands for "no class" (classifier-free guidance), and so does None.  Pixels of a token are
-    linear in its vector, and that last layer starts at 0: so does the output, of `outputs` channels (default: as many).
+    The label `classes` means "no class" (classifier-free guidance), and so does None.  The last layer, from a token to
+    its pixels, starts at 0, and therefore so does the output.
+    outputs: output channels, by default as many as `channels`
     """
 
     def __init__(
@@ -56,14 +57,17 @@ class DiT(nn.Module):
         return self.image(self.last(modulate(self.norm(tokens), shift, scale)))
 
     def image(self, tokens):
-        """Patches beside each other.  (N, side², patch² outputs) -> (N, outputs, size, size)"""
+        """Put the patches side by side.  (N, side², patch² outputs) -> (N, outputs, size, size)"""
         s, p = self.side, self.patch
         grid = tokens.reshape(-1, s, s, p, p, self.outputs)  # row and column of the patch, then in the patch
         return grid.permute(0, 5, 1, 3, 2, 4).reshape(-1, self.outputs, s * p, s * p)
 
 
 class Block(nn.Module):
-    """Attention among the tokens, then a network on each, both behind an adaptive norm and a gate that starts at 0."""
+    """Attention among the tokens, then an MLP on each; each has an adaptive norm before it and a gate after it.
+
+    The gates start at 0: at first the block is the identity.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -93,7 +97,7 @@ class Block(nn.Module):
 
 
 def modulate(x, shift, scale):
-    """The affine map of a norm, as the condition sets it.  x (N, T, width), shift and scale (N, 1, width)"""
+    """Scale and shift of a norm, set by the condition.  x (N, T, width), shift and scale (N, 1, width)"""
     return x * (1 + scale) + shift
 
 
@@ -106,7 +110,7 @@ def grid_positions(side: int, width: int):
 
 
 def initialize(net: DiT) -> None:
-    """As the authors' code: linear layers Xavier-uniform, embeddings N(0, 0.02²), modulations and the last layer 0."""
+    """As in the authors' code: linear layers Xavier-uniform, embeddings N(0, 0.02²), modulations and last layer 0."""
     for module in net.modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)

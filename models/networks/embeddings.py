@@ -1,4 +1,4 @@
-"""Sinusoids that tell a network a time or a position.  Vaswani et al. 2017, arXiv 1706.03762, section 3.5."""
+"""Sinusoids that encode a time or a position.  Vaswani et al. 2017, arXiv 1706.03762, section 3.5."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tinygen import arange, cat, nn
 def sinusoidal_embedding(position, width: int):
     """sin(p w_i) for i = 0 .. width/2 - 1, then cos(p w_i), where w_i = 10000^(-2i / width).  (N,) -> (N, width)
 
-    The paper interleaves the two and the seed programs and Ho et al.'s code divide by width/2 - 1: the linear layer
-    that follows does not care.  Computed in the position's dtype.
+    The paper interleaves the two, and the seed programs and Ho et al.'s code divide by width/2 - 1; to the linear layer
+    that follows, neither matters.  Computed in the dtype of the position.
     """
     if width % 2:
         raise ValueError(f"sinusoidal_embedding: width is {width}, expected an even number")
@@ -21,7 +21,7 @@ def sinusoidal_embedding(position, width: int):
 
 
 class TimeEmbedding(nn.Module):
-    """A two-layer network on the sinusoids of t: what every block of a diffusion model hears of the noise level."""
+    """A two-layer network on the sinusoids of t, which tells every block of a diffusion model the noise level."""
 
     def __init__(self, frequencies: int, width: int) -> None:
         super().__init__()

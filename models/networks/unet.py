@@ -1,6 +1,7 @@
 """U-Net of DDPM: what noise is in this image?  Ho et al. 2020, arXiv 2006.11239, appendix B.
 
-Blocks of convolutions at three resolutions; the way up sees all that the way down saw, and every block hears the time.
+Convolutional blocks at three resolutions.  The blocks on the way up also see the outputs of those on the way down, and
+every block is told the time.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from tinygen.nn import functional as F
 class UNet(nn.Module):
     """x_t, t, label -> the noise in x_t (section 3.2).
 
-    A level for each of `multipliers`, `width` times as many channels wide, each at half the sides of the one before;
-    `attention` says at which of them every block attends.  The paper's CIFAR10 network has width 128, multipliers
-    (1, 2, 2, 2), attention at the second, 32 groups and dropout 0.1; 8 groups of a width of 32 are its 4 channels each.
-    stem: squares of stem x stem pixels go in and come out as channels of one pixel, which is stem² times less work.
-    classes: labels that are heard like the time, `classes` itself for "no class" (classifier-free guidance); or 0.
-    outputs: channels that come out, where they are not those that go in.
+    multipliers: one level for each, with `width` times this many channels and half the sides of the level before
+    attention: for each level, whether its blocks attend
+    The paper's CIFAR10 network has width 128, multipliers (1, 2, 2, 2), attention at the second level, 32 groups and
+    dropout 0.1; 8 groups of a width of 32 also have 4 channels each.
+    stem: squares of stem x stem pixels become the channels of one pixel, which is stem² times less work
+    classes: number of labels, which are added like the time, the label `classes` for "no class" (classifier-free
+    guidance); 0 for a network without labels
+    outputs: output channels, by default as many as `channels`
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class UNet(nn.Module):
         self.label = nn.Embedding(classes + 1, 4 * width) if classes else None
         self.first = nn.Conv2d(stem * stem * channels, width, 3, padding=1)
 
-        skips, here = [width], width  # channels of what the way up will be given
+        skips, here = [width], width  # channels of the outputs that the way up will see
         self.down = nn.ModuleList()
         for level in levels:
             downsample = level < levels[-1]
@@ -78,7 +81,7 @@ class UNet(nn.Module):
     def forward(self, x, t, label=None):
         """x (N, channels, H, W), t (N,), label (N,) integers, None for no class -> (N, outputs, H, W)
 
-        H and W divisible by stem · 2^(levels - 1).
+        H and W must be divisible by stem · 2^(levels - 1).
         """
         multiple = self.stem * 2**self.halvings
         if x.shape[2] % multiple or x.shape[3] % multiple:
@@ -121,7 +124,7 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """One level on the way up: blocks that each also see an output of the way down, then twice the sides."""
+    """One level on the way up: blocks, each of which also sees an output of the way down; then twice the sides."""
 
     def __init__(self, before: int, width: int, skips: list[int], upsample: bool, **block) -> None:
         super().__init__()
@@ -130,16 +133,16 @@ class Up(nn.Module):
         self.upsample = nn.Conv2d(width, width, 3, padding=1) if upsample else None
 
     def forward(self, x, time, skips):
-        """x (N, before, H, W) -> (N, width, 2H, 2W); takes its blocks' skips off the end of the list"""
+        """x (N, before, H, W) -> (N, width, 2H, 2W); pops the skips of its blocks off the list"""
         for block in self.blocks:
             x = block(cat([x, skips.pop()], 1), time)
         return x if self.upsample is None else self.upsample(F.interpolate(x, scale_factor=2, mode="nearest"))
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(norm(conv(norm(x)) + time)), SiLU after every norm; then attention where it is said.
+    """x + conv(norm(conv(norm(x)) + time)) with SiLU after every norm, then attention if asked for.
 
-    The second convolution starts at 0: at first a block is its shortcut.
+    The second convolution starts at 0: at first the block is its shortcut.
     """
 
     def __init__(
@@ -164,12 +167,12 @@ class ResidualBlock(nn.Module):
 
 
 def norm_silu(norm, x):
-    """silu(norm(x)) of a GroupNorm, as one operation"""
+    """silu(norm(x)) for a GroupNorm, as one operation."""
     return F.group_norm_silu(x, norm.num_groups, norm.weight, norm.bias, norm.eps)
 
 
 class SelfAttention(nn.Module):
-    """Every pixel looks at every pixel, with one head; the last convolution starts at 0.  (N, C, H, W) -> the same"""
+    """Every pixel attends to every pixel, with one head; the last convolution starts at 0.  (N, C, H, W) -> the same"""
 
     def __init__(self, width: int, groups: int) -> None:
         super().__init__()
@@ -184,11 +187,11 @@ class SelfAttention(nn.Module):
 
 
 def initialize(module) -> None:
-    """As the authors' code: weights uniform in ±sqrt(6 / (fan_in + fan_out)), biases 0, each block's last weights 0."""
+    """As the authors' code: weights uniform in ±sqrt(6 / (fan_in + fan_out)), biases and last weights of blocks 0."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         nn.init.zeros_(module.bias)
-    elif isinstance(module, ResidualBlock):  # `apply` comes to a module after its children
+    elif isinstance(module, ResidualBlock):  # `apply` visits a module after its children
         nn.init.zeros_(module.conv2.weight)
     elif isinstance(module, SelfAttention):
         nn.init.zeros_(module.out.weight)

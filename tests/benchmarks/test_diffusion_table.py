@@ -9,9 +9,9 @@ from tinygen.benchmarks.tables import diffusion as table
 from tinygen.metrics.frechet import expect_enough
 from tinygen.metrics.images import FEATURES
 from tinygen.models import ddpm
-from tinygen.models.adversarial import generator
 from tinygen.models.diffusion import samplers
 from tinygen.models.diffusion.samplers import Sampling
+from tinygen.models.shared import measures
 from tinygen.run.flags import Parser, add_flags, flags_of, make_config
 from tinygen.run.training import Run
 
@@ -61,7 +61,7 @@ def test_measuring_goes_on_where_it_stopped(tmp_path, monkeypatch, small_data): 
         measured.append(len(draw()))
         return {"fd": 1.0, "fd_floor": 0.2, "labels": len(labels)}
 
-    monkeypatch.setattr(generator, "measured", images_only)
+    monkeypatch.setattr(measures, "measured", images_only)
     monkeypatch.setattr("tinygen.data.load", ddpm.load)
     assert table.main(["measure", "conditional", "--runs", str(tmp_path), "--only", "default"]) == 0
     assert table.main(["measure", "conditional", "--runs", str(tmp_path)]) == 0

@@ -12,7 +12,7 @@ from tinygen.benchmarks.tables.cells import minutes
 from tinygen.benchmarks.tables.finished_run import finished_run
 from tinygen.kernels.runtime import blas
 from tinygen.models import classifier, gan
-from tinygen.models.adversarial import generator
+from tinygen.models.adversarial import training
 from tinygen.run.training import Run
 
 
@@ -120,9 +120,9 @@ def test_added_runs_keep_their_own_threads_and_may_have_been_measured(tmp_path, 
     monkeypatch.setattr(papers, "_draw", lambda *a: None)
     monkeypatch.setattr(papers, "RESULTS", tmp_path / "models.json")
     monkeypatch.setitem(papers.ROWS, "row", {"train": "gan --steps 2 --batch 8", "seeds": 3, "passes": 8})
-    monkeypatch.setattr(generator, "load_evaluator", lambda name: None)
-    monkeypatch.setattr(generator, "quick_measures", lambda *a: {"fd": 1.0, "inception_score": 8.5})
-    monkeypatch.setattr(generator, "MEASURED", 10)
+    monkeypatch.setattr(training, "load_evaluator", lambda name: None)
+    monkeypatch.setattr(training, "quick_measures", lambda *a: {"fd": 1.0, "inception_score": 8.5})
+    monkeypatch.setattr(training, "MEASURED", 10)
     folders = []
     for seed in range(3):
         config = gan.Config(steps=2, batch=8, seed=seed, measure_every=2 if seed == 1 else None)

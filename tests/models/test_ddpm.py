@@ -1,4 +1,4 @@
-"""DDPM as a program: what its network is asked, its losses and bound, its run folder, its commands."""
+"""DDPM as a program: predictions, losses and bound, run folder, commands."""
 
 import contextlib
 import dataclasses
@@ -10,13 +10,15 @@ import pytest
 from PIL import Image
 from support.gpu import gpu
 from support.resuming import require_same_bits
-from test_gans import blobs
+from support.small_gans import blobs
 
 import tinygen as tg
 from tinygen import cli
 from tinygen.models import ddpm
 from tinygen.models.diffusion import denoising
+from tinygen.models.diffusion.forward import noised, predicted, target
 from tinygen.models.diffusion.samplers import Sampling
+from tinygen.models.shared import measures
 from tinygen.run import checkpoint
 from tinygen.run.flags import FlagError, flags_of_function, make_config
 from tinygen.run.training import Run
@@ -47,17 +49,15 @@ def tensors(*shape, n=2, seed=0):
     return [tg.tensor(rng.normal(size=shape), dtype=tg.float64) for _ in range(n)]
 
 
-# What a network says
+# Predictions
 
 
 @pytest.mark.parametrize("kind", ["eps", "x0", "v"])
-def test_a_right_answer_is_the_image_and_the_noise(kind):
+def test_a_correct_prediction_gives_the_image_and_the_noise(kind):
     x0, noise = tensors(3, 1, 2, 2)
     x0, alpha_bar = x0.clamp(-1, 1), np.array([0.99, 0.5, 0.001])
-    x = ddpm.noised(x0, noise, alpha_bar)
-    answer = ddpm.predicted(
-        config_of(predict=kind), ddpm.target(kind, x0, noise, alpha_bar), x, alpha_bar, clip=False
-    )
+    x = noised(x0, noise, alpha_bar)
+    answer = predicted(config_of(predict=kind), target(kind, x0, noise, alpha_bar), x, alpha_bar, clip=False)
     np.testing.assert_allclose(answer.x0.numpy(), x0.numpy(), atol=1e-12)
     np.testing.assert_allclose(answer.noise.numpy(), noise.numpy(), atol=1e-12)
 
@@ -66,26 +66,24 @@ def test_v_is_the_papers():
     """Salimans & Ho 2022, appendix D: x_t = cos(phi) x_0 + sin(phi) noise, and v = d x_t / d phi."""
     x0, noise = tensors(1, 1, 2, 2)
     phi, h = math.pi / 3, 1e-5
-    after, before = (ddpm.noised(x0, noise, np.cos([angle]) ** 2) for angle in (phi + h, phi - h))
-    v = ddpm.target("v", x0, noise, np.cos([phi]) ** 2)
+    after, before = (noised(x0, noise, np.cos([angle]) ** 2) for angle in (phi + h, phi - h))
+    v = target("v", x0, noise, np.cos([phi]) ** 2)
     np.testing.assert_allclose(v.numpy(), ((after - before) / (2 * h)).numpy(), rtol=1e-7)
 
 
 @pytest.mark.parametrize("kind", ["eps", "x0", "v"])
-def test_noise_is_derived_again_from_a_clipped_image(kind):
-    """Of x_t, image and noise stay the two parts (lucidrains/denoising-diffusion-pytorch 84)."""
+def test_the_noise_follows_a_clipped_image(kind):
+    """x_t remains the sum of image and noise (lucidrains/denoising-diffusion-pytorch 84)."""
     x, output = tensors(4, 1, 3, 3)
     alpha_bar = np.full(4, 0.1)
-    clipped, free = (
-        ddpm.predicted(config_of(predict=kind), output, x, alpha_bar, clip) for clip in (True, False)
-    )
+    clipped, free = (predicted(config_of(predict=kind), output, x, alpha_bar, clip) for clip in (True, False))
     assert free.x0.abs().max().item() > 1.5 and clipped.x0.abs().max().item() == 1
     for answer in clipped, free:
-        again = ddpm.noised(answer.x0, answer.noise, alpha_bar)
+        again = noised(answer.x0, answer.noise, alpha_bar)
         np.testing.assert_allclose(again.numpy(), x.numpy(), atol=1e-12)
 
 
-def test_forward_process_in_one_step_is_many_small_ones():
+def test_one_large_forward_step_equals_many_small_ones():
     """Mean and variance of x_t after t steps of sqrt(1 - beta) x + sqrt(beta) noise."""
     schedule = ddpm.schedule_of(config_of())
     signal, variance = 1.0, 0.0
@@ -93,8 +91,8 @@ def test_forward_process_in_one_step_is_many_small_ones():
         signal, variance = math.sqrt(1 - beta) * signal, (1 - beta) * variance + beta
     one = tg.ones(1, 1, 1, 1, dtype=tg.float64)
     at = schedule.alpha_bar[[19]]
-    assert ddpm.noised(one, 0 * one, at).item() == pytest.approx(signal)
-    assert ddpm.noised(0 * one, one, at).item() ** 2 == pytest.approx(variance)
+    assert noised(one, 0 * one, at).item() == pytest.approx(signal)
+    assert noised(0 * one, one, at).item() ** 2 == pytest.approx(variance)
 
 
 # Losses
@@ -129,8 +127,8 @@ def test_training_draws_every_level_from_1_to_T(tmp_path, small_data, monkeypatc
     assert seen == {1, 2, 3, 4}
 
 
-def test_a_learned_variance_is_taught_by_the_bound_alone():
-    """L_hybrid: no gradient of the bound in the mean, none of L_simple in the variance."""
+def test_only_the_bound_trains_a_learned_variance():
+    """L_hybrid: the bound has no gradient in the mean, L_simple none in the variance."""
     x0, noise = tensors(2, 1, 4, 4)
     config, t = config_of(variance="learned"), np.array([3, 20])
     schedule, grads = ddpm.schedule_of(config), {}
@@ -154,13 +152,13 @@ def test_gradients_of_the_bound(values):
     x0 = (x0.clamp(-1, 1) * 127.5).round() / 127.5
     channels = 2 if config.variance == "learned" else 1
     output = tg.tensor(0.3 * np.random.default_rng(2).normal(size=(3, channels, 2, 2)), requires_grad=True)
-    # near x_1 the decoder's Gaussian is a few pixels' values wide, and its masses far away are clamped
+    # near x_1 the decoder's Gaussian is a few pixel values wide, and its masses far away are clamped
     x = tg.cat([x0[:1] + 0.01 * x[:1], x[1:]])
     assert tg.autograd.gradcheck(lambda o: ddpm.bound_term(config, schedule, o, x0, x, t), [output])
 
 
 class Right:
-    """A network that knows the one image there is: its noise is exact, and so is every step."""
+    """A network that knows the only image: its noise is exact, and so is every step."""
 
     def __init__(self, x0, schedule):
         self.x0, self.schedule = x0, schedule
@@ -173,23 +171,23 @@ class Right:
         return [tg.zeros(1)]
 
 
-def test_the_bound_of_a_network_that_knows_all():
-    """Steps lose nothing, the decoder a fraction of a bit, and what is left is the prior's KL."""
+def test_the_bound_of_a_perfect_network():
+    """The steps cost nothing, the decoder a fraction of a bit, and the rest is the KL of the prior."""
     config = config_of(variance="small", schedule="linear", noise_levels=1000)
     schedule = ddpm.schedule_of(config)
     images = np.random.default_rng(0).integers(1, 255, (1, 1, 28, 28)).astype(np.uint8)
     net = Right(images / 127.5 - 1, schedule)
     found = ddpm.bound(net, config, np.repeat(images, 20, axis=0))
     assert abs(found["steps_bits"]) < 1e-3 and found["prior_kl"] < 1e-4
-    deviation = math.sqrt(schedule.posterior(2).variance)  # of the decoder, around the right pixel
+    deviation = math.sqrt(schedule.posterior(2).variance)  # of the decoder, around the true pixel
     bits = -math.log2(math.erf(1 / 255 / deviation / math.sqrt(2)))
     assert found["reconstruction_bits"] == pytest.approx(bits, rel=1e-3)
     total = found["steps_bits"] + found["prior_kl"] + found["reconstruction_bits"]
     assert found["bits_per_dim"] == pytest.approx(total, abs=1e-6) and found["bound_images"] == 20
 
 
-def test_the_bound_is_estimated_without_bias(monkeypatch):
-    """Against the sum over all t, of a network that is wrong."""
+def test_the_estimate_of_the_bound_is_unbiased(monkeypatch):
+    """Compared with the sum over all t, for a network that is wrong."""
     config = config_of(schedule="cosine", noise_levels=12)
     schedule = ddpm.schedule_of(config)
     images = np.random.default_rng(0).integers(0, 256, (400, 1, 4, 4)).astype(np.uint8)
@@ -204,7 +202,7 @@ def test_the_bound_is_estimated_without_bias(monkeypatch):
     for t in range(1, 13):
         for draw in range(4):
             noise = tg.tensor(np.random.default_rng([t, draw]).normal(size=x0.shape))
-            x, ts = ddpm.noised(x0, noise, schedule.alpha_bar[t]), np.full(400, t)
+            x, ts = noised(x0, noise, schedule.alpha_bar[t]), np.full(400, t)
             total += ddpm.bound_term(config, schedule, 0.7 * x, x0, x, ts, clip=True).mean().item() / 4
     assert found["bits_per_dim"] == pytest.approx(total, abs=4 * found["bits_per_dim_se"])
     assert found["bits_per_dim_se"] < 0.05 * total
@@ -215,7 +213,7 @@ def test_the_bound_is_estimated_without_bias(monkeypatch):
 
 @pytest.mark.parametrize("net", ["unet", "dit"])
 @pytest.mark.parametrize("data", ["mnist", "cifar10"])
-def test_train_sample_and_look(net, data, tmp_path, small_data, capsys):
+def test_train_sample_and_pictures(net, data, tmp_path, small_data, capsys):
     run = trained(tmp_path / "run", net=net, data=data, pictures_every=4)
     shape = (3, 32, 32) if data == "cifar10" else (28, 28)
     images = ddpm.sample(run, 5, sampling_steps=3)
@@ -243,8 +241,8 @@ def test_train_sample_and_look(net, data, tmp_path, small_data, capsys):
         {"loss": "bound", "schedule": "sigmoid", "predict": "x0", "ema": 0.0},
     ],
 )
-def test_a_run_that_stops_goes_on_to_the_same_bits(values, tmp_path, small_data, monkeypatch):
-    """With its average, whose warm-up counts, its schedule of rates and its dropped labels."""
+def test_an_interrupted_run_resumes_to_the_same_bits(values, tmp_path, small_data, monkeypatch):
+    """Including the average with its warm-up, the schedule of the learning rate and the dropped labels."""
     config = config_of(steps=7, checkpoint_every=3, **values)
     arrays = require_same_bits(ddpm, "ddpm", config, tmp_path, 5, monkeypatch)
     assert any(name.startswith("ema.") for name in arrays)
@@ -257,7 +255,7 @@ def test_batches_of_samples_do_not_repeat_each_other(sampler, tmp_path, small_da
     assert images.shape == (5, 28, 28)
     least = lambda images: min(np.abs(a - b).max() for i, a in enumerate(images) for b in images[:i])
     assert least(images) > 1e-3
-    if sampler == "ancestral":  # its new noise too is other noise in every batch
+    if sampler == "ancestral":  # the noise that it adds differs between batches too
         monkeypatch.setattr(denoising.Denoiser, "noise", lambda self, n, *_: tg.zeros(n, *self.shape))
         assert least(ddpm.sample(Run.open(tmp_path / "run", ddpm.Config), 5, sampler=sampler)) > 1e-3
 
@@ -281,7 +279,7 @@ def test_both_devices_train_and_sample_alike(tmp_path, small_data):
     np.testing.assert_allclose(images["cuda"], images["cpu"], atol=1e-3)
 
 
-def test_the_average_and_the_last_network_both_draw(tmp_path, small_data):
+def test_averaged_and_raw_parameters_both_draw(tmp_path, small_data):
     run = trained(tmp_path / "run", steps=6, lr=0.01)
     arrays, _ = checkpoint.read(run.path("checkpoint.safetensors"))
     for weights, prefix in {"ema": "ema.average.", "raw": "net."}.items():
@@ -296,14 +294,14 @@ def test_the_average_and_the_last_network_both_draw(tmp_path, small_data):
         ddpm.sample(without, 1, sampler="ddmi")
 
 
-def test_labels_steer_only_a_conditional_run(tmp_path, small_data):
-    """A label changes the image; guidance 1 is the plain conditional answer; 0 does not hear the label."""
+def test_labels_and_guidance_of_a_conditional_run(tmp_path, small_data):
+    """A label changes the image; guidance 1 is the plain conditional output; guidance 0 ignores the label."""
     run = trained(tmp_path / "run", conditional=True, steps=30, lr=0.01, label_dropout=0.5)
     few = dict(sampling_steps=3)
     one, two = (ddpm.sample(run, 2, label=label, **few) for label in (1, 2))
     assert np.abs(one - two).max() > 1e-3
-    unheard = [ddpm.sample(run, 2, label=label, guidance=0.0, **few) for label in (1, 2)]
-    np.testing.assert_allclose(unheard[0], unheard[1], atol=1e-5)
+    ignored = [ddpm.sample(run, 2, label=label, guidance=0.0, **few) for label in (1, 2)]
+    np.testing.assert_allclose(ignored[0], ignored[1], atol=1e-5)
     assert np.abs(ddpm.sample(run, 2, label=1, guidance=3.0, **few) - one).max() > 1e-3
     cycle = ddpm.sample(run, 12, **few)
     np.testing.assert_allclose(ddpm.sample(run, 12, label=1, **few)[[1, 11]], cycle[[1, 11]], atol=1e-5)
@@ -322,14 +320,14 @@ def test_strips_walks_and_completions(tmp_path, small_data):
     strip, columns = sheet.images, sheet.columns
     assert columns == denoising.STRIP and strip.shape == (2 * 2 * columns, 28, 28)
     assert (sheet.over[0], sheet.over[-1]) == ("t 30", "t 0") and sheet.beside == ["x_t", "x_0 seen"] * 2
-    np.testing.assert_array_equal(strip[columns - 1], strip[2 * columns - 1])  # at the end x_t is x_0
+    np.testing.assert_array_equal(strip[columns - 1], strip[2 * columns - 1])  # in the end x_t is x_0
     np.testing.assert_allclose(strip[columns - 1], ddpm.sample(run, 2, **few)[0], atol=1e-5)
     sheet = ddpm.explored(run, 3, inpaint="left", **few)
     columns = sheet.columns
     rows = sheet.images.reshape(3, columns, 28, 28)
     assert sheet.over[:3] == ["original", "masked", "filled in 1"] and len(sheet.over) == columns
     np.testing.assert_allclose(rows[:, 2:, :, 14:], np.repeat(rows[:, :1, :, 14:], columns - 2, 1), atol=1e-6)
-    assert (rows[:, 1, :, :14] == 0.5).all()  # grey: black would be an empty part
+    assert (rows[:, 1, :, :14] == 0.5).all()  # grey, because black would look empty
     sheet = ddpm.explored(run, 2, walk="spherical", sampling_steps=30)
     rows = sheet.images.reshape(2, sheet.columns, 28, 28)
     assert (sheet.over[0], sheet.over[-1], len(sheet.over)) == ("from", "to", sheet.columns)
@@ -349,8 +347,8 @@ def test_a_film_is_short_however_many_steps_there_are(moments, shown):
     np.testing.assert_array_equal(sheets[-1], last)
 
 
-def test_a_walk_begins_and_ends_at_its_images():
-    """With the network that is right about one image, DDIM's noise of it comes back as that image."""
+def test_a_walk_starts_and_ends_at_its_images():
+    """With a network that knows the only image, the noise that DDIM finds for it leads back to it."""
     config = config_of(noise_levels=1000)
     image = np.random.default_rng(0).uniform(-0.9, 0.9, (1, 1, 28, 28))
     net = Right(image, ddpm.schedule_of(config))
@@ -362,7 +360,7 @@ def test_a_walk_begins_and_ends_at_its_images():
 
 
 def test_evaluate(tmp_path, small_data, monkeypatch):
-    monkeypatch.setattr(ddpm.generator, "measured", lambda run, n, draw, data, folder, labels, alone: {
+    monkeypatch.setattr(measures, "measured", lambda run, n, draw, data, folder, labels, alone: {
         "images": len(draw()), "labels": None if labels is None else labels.tolist()
     })  # fmt: skip
     run = trained(tmp_path / "run", conditional=True)
@@ -373,7 +371,7 @@ def test_evaluate(tmp_path, small_data, monkeypatch):
     assert found["bits_per_dim"] == pytest.approx(parts, rel=1e-6) and found["bits_per_dim_se"] > 0
 
 
-def test_evaluate_draws_nothing_where_nothing_measures_it(tmp_path, small_data, monkeypatch, capsys):
+def test_evaluate_draws_nothing_without_an_evaluator(tmp_path, small_data, monkeypatch, capsys):
     run = trained(tmp_path / "run", data="cifar10")
     monkeypatch.setattr(denoising, "drawn", None)
     found = ddpm.evaluate(run, samples=12)
@@ -454,7 +452,7 @@ def test_the_commands(tmp_path, small_data, monkeypatch, capsys):
     assert "checkpoint of another run: found net unet, expected dit" in told("sample", "c")
 
 
-def test_images_that_the_network_cannot_halve():
+def test_image_sizes_that_the_network_cannot_halve():
     net = ddpm.build(config_of())
     with pytest.raises(ValueError, match="UNet: found images of 28 x 30, expected multiples of 4"):
         net(tg.zeros(1, 1, 28, 30), tg.ones(1))
@@ -471,10 +469,10 @@ OTHERS |= dict(predict="v", variance="small", loss="bound", conditional=False, l
 OTHER_WAYS = dict(sampler="ancestral", sampling_steps=7, eta=0.5, guidance=2.0, clip=False, weights="raw")
 
 
-def test_no_flag_is_dead(tmp_path, small_data, monkeypatch):
+def test_every_flag_has_an_effect(tmp_path, small_data, monkeypatch):
     """Every field of Config changes the images or the bound of a run, every field of Sampling its images."""
     monkeypatch.setattr(ddpm, "pictures", lambda *given: None)
-    monkeypatch.setattr(ddpm.generator, "measured", lambda *given, **more: {})  # 4 images are too few
+    monkeypatch.setattr(measures, "measured", lambda *given, **more: {})  # 4 images are too few
 
     def drawn(name, **values):
         run = trained(tmp_path / name, **{"conditional": True, "lr": 0.1, "batch": 8, "ema": 0.9} | values)
@@ -482,7 +480,7 @@ def test_no_flag_is_dead(tmp_path, small_data, monkeypatch):
 
     run, images, bits = drawn("as it is")
     again = drawn("again")
-    assert np.array_equal(again[1], images) and again[2] == bits  # what differs below does for its flag
+    assert np.array_equal(again[1], images) and again[2] == bits  # so any difference below is due to its flag
     for flag, value in OTHERS.items():
         _, others, other_bits = drawn(flag, **{flag: value})
         assert other_bits != bits or not np.array_equal(others, images), flag
@@ -490,6 +488,6 @@ def test_no_flag_is_dead(tmp_path, small_data, monkeypatch):
         flag: ddpm.sample(run, 2, **{"sampling_steps": 4, flag: value}) for flag, value in OTHER_WAYS.items()
     }
     assert [flag for flag, others in ways.items() if np.array_equal(others, images)] == []
-    plain = {"data", "data_dir", "pictures_every", "checkpoint_every"}  # of what is read and written
+    plain = {"data", "data_dir", "pictures_every", "checkpoint_every"}  # only about what is read and written
     assert {field.name for field in dataclasses.fields(ddpm.Config)} - plain == OTHERS.keys()
     assert {field.name for field in dataclasses.fields(Sampling)} == OTHER_WAYS.keys()

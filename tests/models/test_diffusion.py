@@ -1,4 +1,4 @@
-"""Schedules, samplers and the bound of diffusion models against closed forms: the papers' formulas, Gaussian data."""
+"""Schedules, samplers and the bound of diffusion models against closed forms: formulas of the papers, Gaussian data."""
 
 import math
 from collections import deque
@@ -11,7 +11,8 @@ import tinygen as tg
 from tinygen.metrics import bits_per_dim
 from tinygen.models.diffusion import bound, samplers
 from tinygen.models.diffusion import schedule as noise_schedule
-from tinygen.models.diffusion.samplers import Prediction, Sampling
+from tinygen.models.diffusion.forward import Prediction
+from tinygen.models.diffusion.samplers import Sampling
 from tinygen.models.diffusion.schedule import SCHEDULES, NoiseSchedule
 from tinygen.run.flags import FlagError
 
@@ -25,7 +26,7 @@ def test_linear_is_the_papers():
     assert s.alpha_bar[0] == 1 and s.alpha_bar[1] == pytest.approx(1 - 1e-4)
     assert s.alpha_bar[1000] == pytest.approx(4.0358e-5, rel=1e-4)
     assert s.snr[1000] == pytest.approx(4.036e-5, rel=1e-3)
-    # scaled with 1000 / T, a schedule ends as noisy whatever T is
+    # scaled by 1000 / T, a schedule ends equally noisy for any T
     for T in 100, 400, 4000:
         assert NoiseSchedule(noise_schedule.linear(T)).alpha_bar[T] == pytest.approx(4e-5, rel=0.7)
 
@@ -36,10 +37,8 @@ def test_cosine_is_the_papers_and_clips_one_beta():
     f = np.cos((t / T + 0.008) / 1.008 * np.pi / 2) ** 2
     np.testing.assert_allclose(s.alpha_bar[:T], f / f[0], rtol=1e-9)
     assert (s.beta == 0.999).sum() == 1 and s.beta[T] == 0.999
-    assert s.alpha_bar[T] == pytest.approx(
-        2.428e-9, rel=1e-3
-    )  # the 0.001 that the clip leaves, of f(999) / f(0)
-    # without a clipped x_0, step T multiplies what it sees by 31.6
+    assert s.alpha_bar[T] == pytest.approx(2.428e-9, rel=1e-3)  # the clip leaves 0.001 of f(999) / f(0)
+    # without clipping x_0, step T multiplies its input by 31.6
     assert 1 / math.sqrt(1 - s.beta[T]) == pytest.approx(31.6, abs=0.03)
 
 
@@ -52,7 +51,7 @@ def test_sigmoid_goes_from_image_to_noise_and_is_symmetric():
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_every_schedule_only_loses_signal(name):
+def test_every_schedule_loses_signal_at_every_step(name):
     s = NoiseSchedule(SCHEDULES[name](50))
     assert (np.diff(s.alpha_bar) < 0).all() and s.alpha_bar[-1] > 0
     assert (np.diff(s.snr) < 0).all() and s.snr[0] == np.inf
@@ -60,7 +59,7 @@ def test_every_schedule_only_loses_signal(name):
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_posterior_is_bayes_rule_at_every_t(name):
-    """q(x_{t-1} | x_t, x_0) ∝ q(x_t | x_{t-1}) q(x_{t-1} | x_0): precisions add, means are weighed by them."""
+    """q(x_{t-1} | x_t, x_0) ∝ q(x_t | x_{t-1}) q(x_{t-1} | x_0): precisions add, and weight the means."""
     s = NoiseSchedule(SCHEDULES[name](1000))
     t = np.arange(2, 1001)
     beta, before = s.beta[t], s.alpha_bar[t - 1]
@@ -75,7 +74,7 @@ def test_posterior_is_bayes_rule_at_every_t(name):
 
 
 def test_steps_over_several_levels_compose():
-    """From 90 to 60 and from 60 to 20, with x_0 known, is from 90 to 20."""
+    """Given x_0, the steps from 90 to 60 and from 60 to 20 are the step from 90 to 20."""
     s = NoiseSchedule(noise_schedule.cosine(100))
     far, near, whole = s.posterior(90, 60), s.posterior(60, 20), s.posterior(90, 20)
     assert near.from_xt * far.from_xt == pytest.approx(float(whole.from_xt))
@@ -138,7 +137,7 @@ def test_bad_values(make, told):
 
 @pytest.mark.parametrize("T", [2, 3, 50, 97, 1000])
 def test_samplers_start_exactly_at_T_and_end_at_0(T):
-    """Starting anywhere else shows the network a noise that it is not told of (ermongroup/ddim starts at T - skip)."""
+    """Elsewhere the network would see another noise level than it is told (ermongroup/ddim starts at T - skip)."""
     for steps in {1, 2, min(10, T), T // 2 or 1, T}:
         visited = samplers.levels(T, steps)
         assert visited[0] == T and visited[-1] == 0 and len(visited) == steps + 1
@@ -154,7 +153,7 @@ def test_default_steps():
     assert len(samplers.visited(Sampling(), NoiseSchedule(noise_schedule.cosine(10)))) == 11
 
 
-# Gaussian data: the network that is best is known, and every map of a sampler is linear
+# Gaussian data: the best network is known, and every sampler is an affine map
 
 D = 3
 MEAN = np.array([0.4, -0.2, 0.1])
@@ -163,9 +162,9 @@ COVARIANCE = _A @ _A.T
 
 
 def best_network(schedule, s_of=None):
-    """predict(x_t, t) of x_0 ~ N(MEAN, COVARIANCE): E[x_0 | x_t] and the noise that goes with it.
+    """predict(x_t, t) for x_0 ~ N(MEAN, COVARIANCE): E[x_0 | x_t] and the noise that belongs to it.
 
-    s_of: level -> the next one, to give the learned variance its best value too (diagonal data only).
+    s_of: from a level to the next one; then the learned variance has its best value too (for a diagonal COVARIANCE).
     """
 
     def predict(x, t):
@@ -199,13 +198,13 @@ def last(states):
 
 
 def affine(sampler):
-    """The matrix and the offset of a sampler that draws nothing: x_T (N, D) -> images"""
+    """The matrix and the offset of a deterministic sampler: x_T (N, D) -> images."""
     offset = sampler(np.zeros((1, D)))[0]
     return (sampler(np.eye(D)) - offset).T, offset
 
 
 def moments_of(sampler):
-    """Mean and covariance of a deterministic sampler's images of x_T ~ N(0, 1), without any sampling."""
+    """Mean and covariance of a deterministic sampler's images for x_T ~ N(0, 1), computed without sampling."""
     matrix, offset = affine(sampler)
     return offset, matrix @ matrix.T
 
@@ -227,7 +226,7 @@ def test_deterministic_samplers_reproduce_mean_and_covariance(name, steps, withi
 
 
 def test_orders_of_the_solvers():
-    """Twice the steps: DDIM, of first order, has about half the error; DPM-Solver++(2M) about a quarter, and less."""
+    """With twice the steps DDIM, of first order, has about half the error; DPM-Solver++(2M) about a quarter or less."""
     error = {
         name: [max(errors(*moments_of(deterministic(name, steps)))) for steps in (25, 50, 100)]
         for name in ("ddim", "dpm")
@@ -243,7 +242,7 @@ N = 20_000
 
 
 def normals(seed):
-    """noise(t) of N images, moments matched so that less is left to chance."""
+    """noise(t) for N images, with exact mean and variance, to reduce the error of sampling."""
 
     def noise(t):
         half = np.random.default_rng([seed, t]).normal(size=(N // 2, D))
@@ -270,7 +269,7 @@ def test_stochastic_samplers_reproduce_mean_and_covariance(name):
 
 
 def test_a_learned_variance_is_exact_in_few_steps(monkeypatch):
-    """For Gaussian data a reverse step is a Gaussian however long it is, if its variance is right: 5 steps do."""
+    """For Gaussian data every reverse step is Gaussian, however long: with the right variance, 5 steps are enough."""
     monkeypatch.setattr("test_diffusion.COVARIANCE", np.diag([0.3, 0.5, 0.1]))
     schedule, noise = NoiseSchedule(noise_schedule.linear(1000)), normals(1)
     visited = samplers.levels(1000, 5)
@@ -281,7 +280,7 @@ def test_a_learned_variance_is_exact_in_few_steps(monkeypatch):
     a = schedule.alpha_bar[before[0]]
     seen = np.cov(before[1].numpy().reshape(N, D).T)
     np.testing.assert_allclose(seen, a * COVARIANCE + (1 - a) * np.eye(D), atol=0.02)
-    # the last step adds nothing: what it cannot know is missing
+    # the last step adds no noise: the variance of what it cannot know is missing
     shrunk = a * COVARIANCE @ np.linalg.inv(a * COVARIANCE + (1 - a) * np.eye(D)) @ COVARIANCE
     np.testing.assert_allclose(np.cov(end[1].numpy().reshape(N, D).T), shrunk, atol=0.02)
     small = last(samplers.denoise(predict, noise(0), visited, samplers.ancestral(schedule, noise, "small")))
@@ -299,15 +298,15 @@ def test_ddim_with_eta_1_is_ancestral_sampling_with_the_small_variance():
         np.testing.assert_allclose(runs[0], runs[1], atol=1e-9)
 
 
-def test_new_noise_is_eta_times_the_posteriors_deviation():
-    """Eq. 16 itself: the marginals of a sampler are right for any sigma, so they do not tell."""
+def test_the_noise_added_is_eta_times_the_posteriors_deviation():
+    """Eq. 16 itself, since the marginals of a sampler are right for any sigma."""
     schedule, x = NoiseSchedule(noise_schedule.linear(100)), images(np.zeros((1, D)))
     nothing = Prediction(x, x)
     added = samplers.ddim(schedule, 0.3, lambda t: x + 1)(x, nothing, 60, 40)
     np.testing.assert_allclose(added.numpy(), 0.3 * math.sqrt(schedule.posterior(60, 40).variance))
 
 
-def test_encoding_asks_at_the_level_that_it_leaves():
+def test_encoding_uses_the_prediction_at_the_level_it_leaves():
     schedule, asked = NoiseSchedule(noise_schedule.linear(100)), []
     x = images(np.zeros((1, D)))
     list(
@@ -319,7 +318,7 @@ def test_encoding_asks_at_the_level_that_it_leaves():
 
 
 def test_no_noise_in_the_last_step():
-    """One step, from T to 0: nothing may be drawn, the image is the predicted one."""
+    """In one step, from T to 0, nothing may be drawn, and the image is the predicted one."""
     schedule = NoiseSchedule(noise_schedule.cosine(10))
 
     def noise(t):
@@ -331,7 +330,7 @@ def test_no_noise_in_the_last_step():
         np.testing.assert_allclose(end, predict(x, 10).x0.numpy().reshape(2, D), atol=1e-9)
 
 
-def test_a_sampler_shows_what_the_network_saw():
+def test_a_sampler_yields_the_predicted_images():
     schedule = NoiseSchedule(noise_schedule.cosine(10))
     states = list(
         samplers.denoise(
@@ -342,8 +341,8 @@ def test_a_sampler_shows_what_the_network_saw():
     np.testing.assert_array_equal(states[1][1].numpy(), states[1][2].numpy())
 
 
-def test_encoding_and_decoding_come_back():
-    """DDIM's two directions follow the same path; their steps differ by an error of first order."""
+def test_encoding_and_decoding_return_the_image():
+    """DDIM follows the same path in both directions, up to an error of first order in the step."""
     schedule, x0 = (
         NoiseSchedule(noise_schedule.linear(1000)),
         MEAN + np.random.default_rng(0).normal(size=(5, D)) @ _A.T,
@@ -358,7 +357,7 @@ def test_encoding_and_decoding_come_back():
     assert gaps[0] < 0.1 and 1.5 < gaps[0] / gaps[1] < 3
 
 
-def test_what_is_known_stays():
+def test_the_known_part_is_kept():
     schedule, noise = NoiseSchedule(noise_schedule.linear(100)), normals(3)
     known, mask = images(np.full((N, D), 0.7)), images(np.tile([1.0, 0.0, 0.0], (N, 1)))
     fix = samplers.known_part(known, mask, schedule, noise)
@@ -367,10 +366,10 @@ def test_what_is_known_stays():
     states = list(samplers.denoise(best_network(schedule), noise(0), visited, rule, fix))
     x = states[-1][1].numpy().reshape(N, D)
     assert (x[:, 0] == 0.7).all() and x[:, 1].std() > 0.2
-    # the rest goes with it, if not as far as it should (Lugmayr et al. 2022, RePaint, section 4.2)
+    # the rest follows it, though not as far as it should (Lugmayr et al. 2022, RePaint, section 4.2)
     shift = COVARIANCE[1, 0] / COVARIANCE[0, 0] * (0.7 - MEAN[0])
     assert 0.3 * shift < x[:, 1].mean() - MEAN[1] < 1.1 * shift
-    # on the way it is as noisy as its level
+    # on the way, the known part is as noisy as its level
     level, halfway, _ = states[49]
     expected = 1 - schedule.alpha_bar[level]
     assert halfway.numpy().reshape(N, D)[:, 0].var() == pytest.approx(expected, rel=0.05)
@@ -390,7 +389,7 @@ def test_guidance_goes_from_without_to_with_a_label_and_beyond():
 
 
 def test_guidance_leaves_a_learned_variance_alone():
-    """As in the code of DiT: what is said is moved, the variance is the one with the label."""
+    """As in the code of DiT: the prediction is extrapolated, the variance is the one with the label."""
 
     def net(x, t, label):
         said = x * 0 + label.to(x.dtype).reshape(-1, 1, 1, 1)
@@ -406,7 +405,7 @@ def test_guidance_leaves_a_learned_variance_alone():
 
 def test_a_uniform_density_has_8_bits_a_dimension(monkeypatch):
     assert bits_per_dim(784 * math.log(256), 784) == pytest.approx(8)
-    # of 256 values as likely as one another, in every way that the bound adds up and divides
+    # 256 equally likely values, through every sum and division of the bound
     monkeypatch.setattr(bound, "discretized_log_likelihood", lambda x0, *_: 0 * x0 - math.log(256))
     x0, first = tg.zeros(5, 3, 4, 2), tg.tensor(np.ones((5, 1, 1, 1), bool))
     bits = bound.term(x0, x0, x0, x0, x0, first)
@@ -419,10 +418,10 @@ def test_the_masses_of_the_256_values_add_up_to_1(mean, deviation):
     log_p = bound.discretized_log_likelihood(
         values, tg.tensor([mean], dtype=tg.float64), tg.tensor([2 * math.log(deviation)], dtype=tg.float64)
     ).numpy()
-    floor = 256 * 1e-12  # of the clamp that keeps the log finite
+    floor = 256 * 1e-12  # from the clamp that keeps the log finite
     assert np.exp(log_p).sum() == pytest.approx(1, abs=2 * floor)
     if 0 < abs(mean) < 0.5:
-        assert np.exp(log_p[0]) > np.exp(log_p[1])  # all that lies beyond is at the edge
+        assert np.exp(log_p[0]) > np.exp(log_p[1])  # the edge values get all mass beyond them
 
 
 def test_gaussian_kl():

@@ -1,4 +1,4 @@
-"""Walks and attribute vectors, on a space of z whose images are drawn strokes of known slant; and their commands."""
+"""Walks and attribute vectors, in a latent space whose images are strokes of known slant; and their commands."""
 
 import json
 
@@ -8,16 +8,17 @@ import pytest
 from tinygen.cli import main
 from tinygen.metrics import MetricError
 from tinygen.models import cgan, gan, pacgan, vae
-from tinygen.models.latent import walks
-from tinygen.models.latent.walks import LatentSpace
+from tinygen.models.latent import attributes, walks
+from tinygen.models.latent.explore import explored
+from tinygen.models.latent.space import LatentSpace
 from tinygen.run.training import Run
 
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
-    """Vectors found on fewer images than by the command, in parts."""
-    monkeypatch.setattr(walks, "FOUND_ON", 3000)
-    monkeypatch.setattr(walks, "ROWS", 700)
+    """Vectors are computed from fewer images than by the command, in parts."""
+    monkeypatch.setattr(attributes, "FOUND_ON", 3000)
+    monkeypatch.setattr(attributes, "ROWS", 700)
 
 
 # Walks
@@ -51,33 +52,33 @@ def test_spherical_where_there_is_no_arc():
 
 
 def test_the_vector_is_the_attribute_without_the_class():
-    """The attribute grows with z0 and, more, with z1, which is also what the class depends on."""
+    """The attribute grows with z0 and, faster, with z1, on which the class depends too."""
     z = np.random.default_rng(0).normal(size=(60_000, 6)).astype(np.float32)
     classes = np.digitize(z[:, 1], [-0.5, 0.5])
-    vector = walks.attribute_vector(z, z[:, 0] + 3 * z[:, 1], classes)
+    vector = attributes.attribute_vector(z, z[:, 0] + 3 * z[:, 1], classes)
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6)
     assert vector[0] > 0.97 and abs(vector[1]) < 0.05
-    opposite = walks.attribute_vector(z, -z[:, 0] - 3 * z[:, 1], classes)
+    opposite = attributes.attribute_vector(z, -z[:, 0] - 3 * z[:, 1], classes)
     np.testing.assert_allclose(vector, -opposite, atol=1e-5)
 
 
 def test_the_vector_ignores_images_without_the_attribute():
     z = np.random.default_rng(1).normal(size=(2000, 3)).astype(np.float32)
     values = np.where(z[:, 1] > 1, np.nan, z[:, 0])
-    assert walks.attribute_vector(z, values, np.zeros(2000))[0] > 0.98
+    assert attributes.attribute_vector(z, values, np.zeros(2000))[0] > 0.98
     with pytest.raises(MetricError, match="found 3 images, too few to find high and low ones in any class"):
-        walks.attribute_vector(z[:3], values[:3], np.zeros(3))
+        attributes.attribute_vector(z[:3], values[:3], np.zeros(3))
 
 
 def strokes(z):
-    """Strokes that lean 0.1 z0, moved aside by 2 z1.  (N, L) -> (N, 28, 28)"""
+    """Strokes with slant 0.1 z0, shifted sideways by 2 z1.  (N, L) -> (N, 28, 28)"""
     y, x = 13.5 - np.mgrid[:28][:, None], np.mgrid[:28] - 13.5
     middle = 2 * z[:, 1, None, None] + 0.1 * z[:, 0, None, None] * y
     return np.clip(2.5 - np.abs(x - middle), 0, 1) * (np.abs(y) < 9)
 
 
 def by_side(data, images):
-    """Two classes: left of the middle and right of it; unsure within half a pixel."""
+    """Two classes, left and right of the middle; unsure within half a pixel of it."""
     side = (images * (np.mgrid[:28] - 13.5)).sum((1, 2)) / images.sum((1, 2))
     right = np.clip(0.5 + side, 0, 1)
     return np.stack([1 - right, right], axis=1)
@@ -93,28 +94,33 @@ def space(decode=strokes, seen=None):
 
 
 def test_a_planted_attribute_is_found_and_measured(monkeypatch):
-    monkeypatch.setattr(walks, "class_probabilities", by_side)
+    monkeypatch.setattr(attributes, "class_probabilities", by_side)
     seen = []
-    found = walks.attribute_measures(space(seen=seen), attribute="slant", samples=300)
-    assert seen == [(300, "test"), (walks.FOUND_ON, "train")]  # never measured on what it was found on
+    found = attributes.attribute_measures(space(seen=seen), attribute="slant", samples=300)
+    assert seen == [
+        (300, "test"),
+        (attributes.FOUND_ON, "train"),
+    ]  # never measured on the images it was computed from
     assert found["slope"] == pytest.approx(0.1, rel=0.03) and found["r2"] > 0.999 and found["monotone"]
     assert found["class_kept"] > 0.99 and found["class_kept_all"] < found["class_kept"]
     assert found["sure"] == pytest.approx(0.8, abs=0.06)  # P(|2 z1| > 0.5)
     assert found["images"] == 300 and len(found["values"]) == 9
 
 
-def test_it_is_said_when_the_class_changes_or_the_attribute_does_not_grow(monkeypatch):
-    monkeypatch.setattr(walks, "class_probabilities", by_side)
+def test_measures_show_when_the_class_changes_or_the_attribute_does_not_grow(monkeypatch):
+    monkeypatch.setattr(attributes, "class_probabilities", by_side)
 
-    def entangled(z):  # what leans also moves
+    def entangled(z):  # the slant also shifts the stroke
         return strokes(np.concatenate([z[:, :1], z[:, :1] + 0.1 * z[:, 1:2], z[:, 2:]], axis=1))
 
-    monkeypatch.setattr(walks, "attribute_vector", lambda z, values, classes: np.eye(5, dtype=np.float32)[0])
-    found = walks.attribute_measures(space(entangled), attribute="slant", samples=300)
+    monkeypatch.setattr(
+        attributes, "attribute_vector", lambda z, values, classes: np.eye(5, dtype=np.float32)[0]
+    )
+    found = attributes.attribute_measures(space(entangled), attribute="slant", samples=300)
     assert found["r2"] > 0.99 and found["class_kept"] < 0.8
     assert found["class_kept_worst"] < found["class_kept"]
 
-    bent = walks.attribute_measures(space(lambda z: strokes(np.abs(z))), attribute="slant", samples=300)
+    bent = attributes.attribute_measures(space(lambda z: strokes(np.abs(z))), attribute="slant", samples=300)
     assert not bent["monotone"] and bent["r2"] < 0.5
 
 
@@ -124,13 +130,13 @@ def test_the_image_itself_does_not_count_as_kept(monkeypatch):
     def another_class_when_moved(data, images):
         return np.eye(2)[[0 if np.array_equal(a, b) else 1 for a, b in zip(images, middle)]]
 
-    monkeypatch.setattr(walks, "FOUND_ON", 100)
-    monkeypatch.setattr(walks, "class_probabilities", another_class_when_moved)
-    assert walks.attribute_measures(space(), attribute="slant", samples=100)["class_kept"] == 0
+    monkeypatch.setattr(attributes, "FOUND_ON", 100)
+    monkeypatch.setattr(attributes, "class_probabilities", another_class_when_moved)
+    assert attributes.attribute_measures(space(), attribute="slant", samples=100)["class_kept"] == 0
 
 
 def test_without_an_evaluator_the_classes_are_left_out(capsys):
-    found = walks.attribute_measures(
+    found = attributes.attribute_measures(
         LatentSpace(space().draw, strokes, "another"), attribute="slant", samples=100
     )
     assert found["r2"] > 0.99 and "class_kept" not in found
@@ -142,20 +148,20 @@ def test_without_an_evaluator_the_classes_are_left_out(capsys):
 def test_line_fit():
     x = np.array([-1.0, 0, 1, 2])
     y = np.array([0.0, 1, 3, 3])
-    slope, r2 = walks.line_fit(x, y)
+    slope, r2 = attributes.line_fit(x, y)
     assert slope == pytest.approx(1.1) and r2 == pytest.approx(np.corrcoef(x, y)[0, 1] ** 2)
-    assert walks.line_fit(x, 0 * x)[1] == 0
+    assert attributes.line_fit(x, 0 * x)[1] == 0
 
 
-def test_rows_start_at_less_and_end_at_more(monkeypatch):
-    monkeypatch.setattr(walks, "class_probabilities", by_side)
-    sheet = walks.explored(space(), 3, attribute="slant")
+def test_rows_go_from_less_to_more_of_the_attribute(monkeypatch):
+    monkeypatch.setattr(attributes, "class_probabilities", by_side)
+    sheet = explored(space(), 3, attribute="slant")
     images = sheet.images
     assert images.shape == (27, 28, 28) and sheet.columns == 9
     assert list(sheet.over) == ["-2", "-1.5", "-1", "-0.5", "0", "+0.5", "+1", "+1.5", "+2"]
-    found = walks.ATTRIBUTES["slant"](images).reshape(3, 9)
+    found = attributes.ATTRIBUTES["slant"](images).reshape(3, 9)
     assert (np.diff(found, axis=1) > 0).all()
-    sheet = walks.explored(space(), 3, walk="spherical")
+    sheet = explored(space(), 3, walk="spherical")
     images = sheet.images
     z = space().draw(6, "test", 0)
     assert images.shape == (30, 28, 28) and sheet.columns == 10
@@ -164,9 +170,9 @@ def test_rows_start_at_less_and_end_at_more(monkeypatch):
     np.testing.assert_allclose(images[[9, 19, 29]], strokes(z[3:]), atol=1e-5)
 
 
-def test_what_is_held_stays_along_a_walk_and_an_attribute(monkeypatch):
-    """A last number that is no place in the space: strokes that lean the more, the larger it is."""
-    monkeypatch.setattr(walks, "class_probabilities", lambda data, images: None)
+def test_held_numbers_stay_along_walks_and_attributes(monkeypatch):
+    """The last number is not a coordinate: the larger it is, the more the strokes lean."""
+    monkeypatch.setattr(attributes, "class_probabilities", lambda data, images: None)
     seen = []
 
     def decode(z):
@@ -179,12 +185,12 @@ def test_what_is_held_stays_along_a_walk_and_an_attribute(monkeypatch):
         "mnist",
         held=1,
     )
-    walks.explored(held, 3, walk="spherical")
+    explored(held, 3, walk="spherical")
     (z,) = seen
     assert np.array_equal(z[:, -1], np.repeat([0, 1, 2], 10))
     expected = walks.spherical(*np.split(space().draw(6, "test", 0), 2), 10)
     np.testing.assert_array_equal(z[:, :-1], expected.reshape(30, 5))
-    vector = walks.found_vector(held, "slant")
+    vector = attributes.found_vector(held, "slant")
     assert vector.shape == (6,) and vector[-1] == 0 and vector[0] > 0.9
 
 
@@ -204,7 +210,7 @@ def runs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("model", ["vae", "gan", "cgan"])
-def test_the_spaces_of_runs(runs, model):
+def test_the_latent_spaces_of_runs(runs, model):
     module = {"vae": vae, "gan": gan, "cgan": cgan}[model]
     found = module.latent_space(Run.open(runs / model, module.Config))
     z = found.draw(30, "test", 0)
@@ -229,10 +235,10 @@ def test_the_commands(runs, model, tmp_path, capsys):
     assert printed["attribute"] == "slant" and printed["images"] == 100 and "r2" in printed
     for name in "eval-slant.json", "eval-slant-samples100-000002.json":
         assert json.loads((runs / model / name).read_text()) == printed
-    assert not (runs / model / "eval.json").exists()  # that holds the measures of all images
+    assert not (runs / model / "eval.json").exists()  # which holds the measures of all images
 
 
-def test_a_label_is_kept_along_walks(runs, monkeypatch, capsys):
+def test_walks_keep_the_label(runs, monkeypatch, capsys):
     folder, asked = str(runs / "cgan"), []
     forward = cgan.Generator.forward
 
@@ -248,7 +254,7 @@ def test_a_label_is_kept_along_walks(runs, monkeypatch, capsys):
     assert "--label: found 10, expected 0 to 9" in capsys.readouterr().err
 
 
-def test_bad_input_is_one_line(runs, capsys):
+def test_errors_are_one_line(runs, capsys):
     of_vae, toy = str(runs / "vae"), str(runs / "pacgan")
     for argv, says in [
         (["sample", of_vae, "--attribute", "smile"], "--attribute: unknown value 'smile'; known: slant"),

@@ -89,4 +89,4 @@ def test_help_without_a_run_names_every_flag_and_whose_it_is(command, flags, cap
     assert cli.main([command, "--help"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert [flag for flag in flags.split() if not re.search(rf" {flag}[ ,]", out)] == []
-    assert "which rule of samplers.py (ddpm)" in out and f"tinygen {command} RUN [flags]" in out
+    assert "sampling method (ddpm)" in out and f"tinygen {command} RUN [flags]" in out

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinygen.models.adversarial import generator
+from tinygen.models.adversarial.training import UNITS
 from tinygen.models.diffusion import schedule
 from tinygen.run import pictures
 from tinygen.run.pictures import GAP, LEAST, LINE, Sheet
@@ -119,7 +119,7 @@ def test_what_has_one_unit_shares_an_axis(figures):
     records = [
         {"step": s, "seconds": 0.1} | {name: 1.0 * i for i, name in enumerate(names)} for s in (100, 200)
     ]
-    pictures.curves(records, generator.UNITS | {"loss": "nats", "loss_g": "nats"})
+    pictures.curves(records, UNITS | {"loss": "nats", "loss_g": "nats"})
     panels = drawn_lines(figures[0][0])
     assert [list(lines) for lines in panels.values()] == [names[i : i + 2] for i in range(0, 10, 2)]
     assert next(iter(panels)) == "nats" and list(panels)[-1] == "fd"

@@ -1,0 +1,1 @@
+"""What papers of different families share: images, labels, measures."""

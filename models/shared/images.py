@@ -1,0 +1,23 @@
+"""Training images: their shape, their range, the batch of a step."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinygen import data, tensor
+
+
+def shape_of(name: str) -> tuple[int, int, int]:
+    """Channels, height and width of the images of a data set."""
+    return (3, 32, 32) if name == "cifar10" else (1, 28, 28)
+
+
+def signed(images: np.ndarray) -> np.ndarray:
+    """Bytes as float32 in [-1, 1], the range of tanh."""
+    return images.astype(np.float32) / 127.5 - 1
+
+
+def real_batch(images, config, step: int, device):
+    """The images of a step as a Tensor in [-1, 1].  images (n, C, H, W) uint8 -> (batch, C, H, W)"""
+    chosen = data.batch_indices(len(images), config.batch, config.seed, step)
+    return tensor(signed(images[chosen]), device=device)
