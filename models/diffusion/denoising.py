@@ -174,7 +174,7 @@ def walks(denoiser: Denoiser, x0: np.ndarray, path: str) -> Sheet:
     x0 (2 n, C, H, W) in [-1, 1] -> n · COLUMNS images
     """
     if denoiser.sampling.sampler != "ddim" or denoiser.sampling.eta:
-        raise FlagError("--walk: needs a sampler that draws nothing on its way: --sampler ddim --eta 0")
+        raise FlagError("--walk: needs a sampler that adds no noise: --sampler ddim --eta 0")
     up = denoiser.visited[::-1]
     x, steps = tensor(x0, device=denoiser.device), iter(progress(range(2 * len(up) - 2), "walking"))
     ends = finished(

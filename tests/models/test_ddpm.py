@@ -420,12 +420,12 @@ def test_the_commands(tmp_path, small_data, monkeypatch, capsys):
         assert "--data: images of cifar10 are 3 x 32 x 32" in told("eval", "a", "--data", "cifar10")
         assert "fd: found 500 images, expected at least 896" in told("eval", "a", "--samples", "500")
     assert "--label: found 10, expected 0 to 9" in told("sample", "a", "--label", "10")
-    assert "--walk: needs a sampler that draws nothing" in told(
+    assert "--walk: needs a sampler that adds no noise" in told(
         "sample", "a", "--walk", "linear", "--eta", "1"
     )
     assert "expected one of them" in told("sample", "a", "--walk", "linear", "--strip")
     assert "--strip: not in x.gif" in told("sample", "a", "--strip", "-o", "x.gif")
-    assert "--attribute: ddpm has no space of z" in told("sample", "a", "--attribute", "slant")
+    assert "--attribute: ddpm has no latent space" in told("sample", "a", "--attribute", "slant")
     for flags, line in {
         "--label-dropout 2": "--label-dropout: found 2.0, expected 1 or less",
         "--conditional --label-dropout 0": "--label-dropout: found 0, expected more: guidance",

@@ -260,12 +260,12 @@ def test_errors_are_one_line(runs, capsys):
         (["sample", of_vae, "--attribute", "smile"], "--attribute: unknown value 'smile'; known: slant"),
         (["sample", of_vae, "--walk", "round"], "--walk: unknown value 'round'; known: linear, spherical"),
         (["sample", of_vae, "--walk", "linear", "--attribute", "slant"], "expected one of them"),
-        (["sample", toy, "--walk", "linear"], "--walk: pacgan has no space of z to walk in"),
+        (["sample", toy, "--walk", "linear"], "--walk: pacgan has no latent space to walk in"),
         (
             ["eval", of_vae, "--attribute", "slant", "--samples", "20"],
             "found 20 samples, expected 100 or more",
         ),
-        (["eval", of_vae, "--attribute", "slant", "--k", "5"], "--k: not with --attribute"),
+        (["eval", of_vae, "--attribute", "slant", "--k", "5"], "--k: cannot be combined with --attribute"),
         (["eval", toy, "--attribute", "slant"], "unknown flag '--attribute'"),
     ]:
         assert main(argv) == 2, argv
