@@ -1,43 +1,22 @@
-"""What an argument may be, by the name of its parameter: PyTorch's names mean the same in every function."""
+"""What an argument may be, by the name of its parameter: PyTorch's names mean the same in most functions.
+
+Where one means something else, the operation says so at its definition (ops/declaration.py).
+"""
 
 from __future__ import annotations
 
-import numpy as np
-
-from tinygen.engine.tensor import Tensor
-
-
-def _is_tensor(x) -> bool:
-    return isinstance(x, Tensor)
-
-
-def _is_int(x) -> bool:
-    """A whole number; a bool is none, a Tensor with one is."""
-    if isinstance(x, (int, np.integer)):
-        return not isinstance(x, bool)
-    return isinstance(x, Tensor) and x.ndim == 0 and x.dtype.kind in "iu"
-
-
-def _is_number(x) -> bool:
-    return isinstance(x, (int, float, np.number)) or (isinstance(x, Tensor) and x.ndim == 0)
-
-
-def _is_ints(x) -> bool:
-    return _is_int(x) or isinstance(x, (list, tuple)) or (isinstance(x, Tensor) and x.dtype.kind in "iu")
-
-
-def _is_bool(x) -> bool:
-    return isinstance(x, (bool, np.bool_))
-
-
-TENSOR = "a Tensor", _is_tensor
-OPTIONAL_TENSOR = "a Tensor or None", lambda x: x is None or _is_tensor(x)
-OPERAND = "a Tensor or a number", lambda x: _is_tensor(x) or isinstance(x, (int, float, np.generic))
-INT = "a whole number", _is_int
-INTS = "whole numbers", _is_ints
-NUMBER = "a number", _is_number
-BOOL = "a bool", _is_bool
-TENSORS = "Tensors in a list or tuple", lambda x: isinstance(x, (list, tuple))
+from tinygen.ops.arguments import (
+    BOOL,
+    INT,
+    INTS,
+    NUMBER,
+    OPERAND,
+    OPTIONAL_TENSOR,
+    TENSOR,
+    TENSOR_OR_TENSORS,
+    TENSORS,
+    Kind,
+)
 
 _BY_KIND = {
     TENSOR: """input x x1 x2 tensor mask index target mat1 mat2 batch1 batch2 vec vec1 vec2 tensor1 tensor2 src query
@@ -56,58 +35,16 @@ _BY_KIND = {
     TENSORS: "tensors",
 }
 _KINDS = {name: kind for kind, names in _BY_KIND.items() for name in names.split()}
-
-# where a name means something else
-DIM_OR_TENSOR = "a whole number or a Tensor", lambda x: _is_int(x) or _is_tensor(x)
-INTS_OR_WORD = "whole numbers, 'same' or 'valid'", lambda x: isinstance(x, str) or _is_ints(x)
-INTS_OR_DTYPE = "whole numbers or a dtype", lambda x: isinstance(x, (type, np.dtype)) or _is_ints(x)
-INTS_OR_BOOL = "whole numbers", lambda x: _is_bool(x) or _is_ints(x)  # var(unbiased) is an overload
-NUMBERS = "numbers", lambda x: _is_number(x) or isinstance(x, (list, tuple))
-TENSOR_OR_TENSORS = "Tensors", lambda x: _is_tensor(x) or isinstance(x, (list, tuple))
-NUMBER_OR_WORD = "a number or 'fro'", lambda x: x is None or isinstance(x, str) or _is_number(x)
-WORD = "a string", lambda x: isinstance(x, str)
+_OF_BACKWARD = {"tensors": TENSOR_OR_TENSORS}  # of autograd.backward, which is no operation
 
 
-def _of(kind, names: str) -> dict:
-    return dict.fromkeys(names.split(), kind)
+def kind_of(function, name: str) -> Kind | None:
+    """What the argument `name` of a function may be, if that is known."""
+    takes = _OF_BACKWARD if function.__name__ == "backward" else getattr(function, "takes", {})
+    return takes.get(name, _KINDS.get(name))
 
 
-_ARITHMETIC = _of(OPERAND, "add sub mul div floor_divide remainder pow where fmod true_divide")
-_OF = {
-    "dim": _of(
-        INT,
-        """softmax log_softmax softmin cumsum cumprod gather scatter scatter_add index_select index_add
-        index_fill narrow select split chunk unbind cat stack unsqueeze unflatten argmax argmin sort argsort topk
-        glu prod cosine_similarity""",
-    )
-    | _of(DIM_OR_TENSOR, "max min")
-    | _of(INTS_OR_BOOL, "var std var_mean std_mean"),
-    "input": _ARITHMETIC,
-    "x": _ARITHMETIC,
-    "other": _of(TENSOR, "isclose allclose equal dot matmul expand_as view_as logaddexp maximum minimum"),
-    "padding": _of(INTS_OR_WORD, "conv1d conv2d conv3d"),
-    "start": _of(NUMBER, "arange linspace"),
-    "p": _of(NUMBER_OR_WORD, "norm normalize") | _of(OPERAND, "bernoulli_"),
-    "weight": _of(OPERAND, "lerp lerp_"),
-    "index": _of(INT, "select"),
-    "sizes": _of(INTS_OR_DTYPE, "view"),
-    "tensors": _of(TENSOR_OR_TENSORS, "meshgrid broadcast_tensors backward"),
-    "src": _of(OPERAND, "scatter scatter_"),
-    "end": _of(TENSOR, "lerp") | _of(NUMBER, "arange linspace"),
-    "value": _of(OPERAND, "masked_fill masked_fill_ index_fill index_fill_")
-    | _of(NUMBER, "pad addcmul addcdiv"),
-    "rounding_mode": _of(WORD, "div"),
-    "approximate": _of(WORD, "gelu"),
-    "indexing": _of(WORD, "meshgrid"),
-    "source": _of(TENSOR, "index_add index_copy") | _of(INTS, "movedim moveaxis"),
-    "mode": _of(WORD, "interpolate pad"),
-    "scale_factor": _of(NUMBERS, "interpolate"),
-}
-
-
-def mismatch(function: str, name: str, value) -> str | None:
+def mismatch(function, name: str, value) -> str | None:
     """What was expected of this argument, where `value` is something else."""
-    kind = _OF.get(name, {}).get(function, _KINDS.get(name))
-    if kind is None or kind[1](value):
-        return None
-    return kind[0]
+    kind = kind_of(function, name)
+    return None if kind is None or kind.accepts(value) else kind.words

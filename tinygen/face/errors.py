@@ -35,7 +35,7 @@ def check_types(function, name: str, args: tuple, kwargs: dict) -> None:
             continue
         values = value[:1] if parameter.kind is parameter.VAR_POSITIONAL else (value,)  # as PyTorch does
         for item in values:
-            expected = mismatch(name, key, item)
+            expected = mismatch(function, key, item)
             if expected:
                 raise TypeError(
                     f"{name}: {key} is {with_article(item)}, expected {expected}; "

@@ -3,7 +3,7 @@
     python -m tinygen.face.stubs        write them anew, after an operation or an argument was added
 
 Methods of Tensor and functions are attached at import, `tinygen/ops/__init__.py`.  Here they are written out with
-types: an annotation where the source has one, else what a parameter of that name may be, `argument_types.py`.
+types: an annotation where the source has one, else what the argument may be (`argument_types.py`).
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import tinygen
 from tinygen import autograd
 from tinygen.engine.primitive import Primitive
 from tinygen.engine.tensor import Tensor
-from tinygen.face import argument_types
-from tinygen.face.argument_types import (
+from tinygen.face.argument_types import kind_of
+from tinygen.nn import functional
+from tinygen.ops.arguments import (
     BOOL,
-    DIM_OR_TENSOR,
     INT,
+    INT_OR_TENSOR,
     INTS,
     INTS_OR_BOOL,
     INTS_OR_DTYPE,
@@ -38,7 +39,6 @@ from tinygen.face.argument_types import (
     TENSORS,
     WORD,
 )
-from tinygen.nn import functional
 
 HEAD = '''"""Written by `python -m tinygen.face.stubs`: change the source and run it again."""
 
@@ -64,7 +64,7 @@ _DType: TypeAlias = np.dtype[Any] | _type | _str
 """
 TYPES = {
     TENSOR: "Tensor", OPTIONAL_TENSOR: "Tensor | None", OPERAND: "_Operand", INT: "_int", INTS: "_Ints",
-    NUMBER: "_Number | Tensor", BOOL: "_bool", TENSORS: "Sequence[Tensor]", DIM_OR_TENSOR: "_int | Tensor",
+    NUMBER: "_Number | Tensor", BOOL: "_bool", TENSORS: "Sequence[Tensor]", INT_OR_TENSOR: "_int | Tensor",
     INTS_OR_WORD: "_Ints | _str", INTS_OR_DTYPE: "_Ints | _DType", INTS_OR_BOOL: "_Ints | _bool",
     NUMBERS: "_Number | Sequence[_Number]", TENSOR_OR_TENSORS: "Tensor | Sequence[Tensor]",
     NUMBER_OR_WORD: "_Number | _str", WORD: "_str",
@@ -249,7 +249,7 @@ def declared(name: str, function, method: bool = False) -> str:
     shown, keyword_only = ["self"] if method else [], False
     for p in parameters:
         if p.kind is p.VAR_POSITIONAL:
-            shown.append(f"*{p.name}: {typed(own, p)}")
+            shown.append(f"*{p.name}: {typed(function, p)}")
             keyword_only = True
             continue
         if p.kind is p.VAR_KEYWORD:
@@ -259,7 +259,7 @@ def declared(name: str, function, method: bool = False) -> str:
             shown.append("*")
             keyword_only = True
         default = "" if p.default is p.empty else " = ..."
-        shown.append(f"{p.name}: {typed(own, p)}{default}")
+        shown.append(f"{p.name}: {typed(function, p)}{default}")
     return f"def {name}({', '.join(shown)}) -> {returned(own, signature)}: ..."
 
 
@@ -276,14 +276,14 @@ def returned(own: str, signature) -> str:
     return "Tensor"
 
 
-def typed(function: str, p: inspect.Parameter) -> str:
+def typed(function, p: inspect.Parameter) -> str:
     """The type of a parameter."""
     if p.annotation is not p.empty:
         text = annotation(p.annotation)
     elif p.name in BY_NAME:
         text = BY_NAME[p.name]
     else:
-        kind = argument_types._OF.get(p.name, {}).get(function, argument_types._KINDS.get(p.name))
+        kind = kind_of(function, p.name)
         text = "Any" if kind is None else TYPES[kind]
     if p.kind is p.VAR_POSITIONAL and p.name in ("size", "sizes", "order"):
         text = "_Ints"

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from tinygen.ops import activation
+from tinygen.ops import declaration as _declaration
 from tinygen.ops.activation import (
     gelu,
     glu,
@@ -21,9 +22,11 @@ from tinygen.ops.activation import (
     softsign,
     tanh,
 )
+from tinygen.ops.arguments import INT as _INT
 from tinygen.ops.attention import scaled_dot_product_attention
 from tinygen.ops.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from tinygen.ops.creation import one_hot
+from tinygen.ops.declaration import operation as _operation
 from tinygen.ops.distance import cosine_similarity, normalize, pairwise_distance
 from tinygen.ops.dropout import dropout, dropout2d
 from tinygen.ops.index import embedding
@@ -59,11 +62,13 @@ from tinygen.ops.softmax import softmax as _softmax
 from tinygen.ops.softmax import softmin as _softmin
 
 
+@_operation(homes="F")
 def relu(input, inplace=False):
     """max(input, 0).  inplace writes it into input."""
     return _in_place("relu", activation.relu, input) if inplace else activation.relu(input)
 
 
+@_operation(homes="F")
 def leaky_relu(input, negative_slope=0.01, inplace=False):
     """input where positive, else negative_slope · input.  inplace writes it into input."""
     if inplace:
@@ -71,6 +76,7 @@ def leaky_relu(input, negative_slope=0.01, inplace=False):
     return activation.leaky_relu(input, negative_slope=negative_slope)
 
 
+@_operation(homes="F")
 def elu(input, alpha=1.0, inplace=False):
     """input where positive, else alpha (exp(input) - 1).  inplace writes it into input."""
     if inplace:
@@ -78,23 +84,27 @@ def elu(input, alpha=1.0, inplace=False):
     return activation.elu(input, alpha=alpha)
 
 
+@_operation(homes="F")
 def softplus(input, beta=1.0, threshold=20.0):
     """log(1 + exp(beta · input)) / beta; input itself where beta · input > threshold"""
     return activation.softplus(input, beta=beta, threshold=threshold)
 
 
+@_operation(homes="F", dim=_INT)
 def softmax(input, dim=None, _stacklevel=3, dtype=None):
     """exp(input) / Σ exp(input) along dim; without dim PyTorch's choice, with a warning"""
     dim = _guessed_dim("softmax", input.ndim) if dim is None else dim
     return _softmax(input, dim, dtype)
 
 
+@_operation(homes="F", dim=_INT)
 def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
     """input - log Σ exp(input) along dim; without dim PyTorch's choice, with a warning"""
     dim = _guessed_dim("log_softmax", input.ndim) if dim is None else dim
     return _log_softmax(input, dim, dtype)
 
 
+@_operation(_declaration.example("F.softmin(x, dim=1)", x=_declaration.real(2, 3)), homes="F", dim=_INT)
 def softmin(input, dim=None, _stacklevel=3, dtype=None):
     """softmax(-input) along dim; without dim PyTorch's choice, with a warning"""
     dim = _guessed_dim("softmin", input.ndim) if dim is None else dim

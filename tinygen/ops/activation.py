@@ -9,13 +9,16 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.primitive import primitive
+from tinygen.ops.arguments import INT, TENSOR, WORD
 from tinygen.ops.checks import expect_floating, expect_one_dtype, floating, no_bools
+from tinygen.ops.declaration import example, operation, positive, real
 from tinygen.ops.elementwise import abs, clamp, exp, flat, keep, where
 from tinygen.ops.overwrite import in_place
 from tinygen.ops.pointwise import erf
 from tinygen.ops.shape import chunk
 
 
+@operation(homes="tinygen Tensor F")
 @primitive(promote="float")
 def sigmoid(x):
     """1 / (1 + exp(-x))"""
@@ -26,6 +29,7 @@ sigmoid.vjp(lambda g, y: g * (y * (1 - y)))
 sigmoid.fused(lambda g, y: (kernels.sigmoid_grad(g, y),))
 
 
+@operation(homes="tinygen Tensor F")
 @primitive(promote="float")
 def tanh(x):
     """Hyperbolic tangent"""
@@ -35,6 +39,7 @@ def tanh(x):
 tanh.vjp(lambda g, y: g * (1 - y * y))
 
 
+@operation
 @primitive
 def relu(x):
     """max(x, 0); its derivative at 0 is 0"""
@@ -80,6 +85,7 @@ def softplus(x, *, beta=1.0, threshold=20.0):
 softplus.vjp(lambda g, x, beta, threshold: g * where(x * beta > threshold, 1.0, sigmoid(x * beta)))
 
 
+@operation(other=TENSOR)
 @primitive(promote="same", tensors=("x", "other"))
 def logaddexp(x, other):
     """log(exp(x) + exp(other)), without overflow"""
@@ -106,12 +112,14 @@ _silu.vjp(silu_row)
 _silu.fused(lambda g, x: (kernels.silu_grad(g, x),))
 
 
+@operation(homes="F")
 def silu(input, inplace=False):
     """x sigmoid(x)  (Hendrycks & Gimpel 2016, arXiv 1606.08415).  inplace writes it into input."""
     expect_floating("silu", input=input)
     return in_place("silu", _silu, input) if inplace else _silu(input)
 
 
+@operation(homes="F")
 def logsigmoid(input):
     """log(sigmoid(x)), without overflow"""
     expect_floating("logsigmoid", input=input)
@@ -151,6 +159,7 @@ _gelu_tanh.vjp(_gelu_tanh_row)
 _gelu_tanh.fused(lambda g, x: (kernels.gelu_tanh_grad(g, x),))
 
 
+@operation(homes="F", approximate=WORD)
 def gelu(input, *, approximate="none"):
     """x Φ(x), Φ the normal distribution function; "tanh" for its approximation  (arXiv 1606.08415)"""
     expect_floating("gelu", input=input)
@@ -170,6 +179,7 @@ def _prelu(x, weight):
 _prelu.vjp(lambda g, x, weight: where(x > 0, g, weight * g), lambda g, x: where(x > 0, 0.0, x * g))
 
 
+@operation(example("tinygen.prelu(x, weight)", x=real(2, 3), weight=positive(3)), homes="tinygen Tensor F")
 def prelu(input, weight):
     """max(x, 0) + weight min(x, 0), one weight for all or one per channel (dimension 1)"""
     expect_one_dtype("prelu", input=input, weight=weight)
@@ -191,6 +201,7 @@ def _hardtanh(x, *, least, most):
 _hardtanh.vjp(lambda g, x, least, most: flat(keep(g, mask=~((x <= least) | (x >= most))), x))
 
 
+@operation(homes="F")
 def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
     """x limited to [min_val, max_val]; its derivative at both ends is 0.  inplace writes it into input."""
     if min_val > max_val:
@@ -201,17 +212,20 @@ def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
     return in_place("hardtanh", _hardtanh, input, **bounds) if inplace else _hardtanh(input, **bounds)
 
 
+@operation(homes="F")
 def relu6(input, inplace=False):
     """min(max(x, 0), 6); its derivative at 0 and 6 is 0.  inplace writes it into input."""
     return hardtanh(input, 0.0, 6.0, inplace)
 
 
+@operation(homes="F")
 def mish(input, inplace=False):
     """x tanh(log(1 + e^x))  (Misra 2019, arXiv 1908.08681).  inplace writes it into input."""
     expect_floating("mish", input=input)
     return in_place("mish", mish, input) if inplace else input * tanh(softplus(input))
 
 
+@operation(homes="F")
 def softsign(input):
     """x / (1 + |x|)"""
     return input / (1 + abs(input))
@@ -220,6 +234,7 @@ def softsign(input):
 SELU_SCALE, SELU_ALPHA = 1.0507009873554804934, 1.6732632423543772848
 
 
+@operation(homes="tinygen F")
 def selu(input, inplace=False):
     """λ (x where x > 0, else α (e^x - 1)), λ and α such that mean 0 and variance 1 are a stable fixed point of layers
     (Klambauer et al. 2017, arXiv 1706.02515, eq. 2).  inplace writes it into input."""
@@ -229,6 +244,7 @@ def selu(input, inplace=False):
     return SELU_SCALE * elu(input, alpha=SELU_ALPHA)
 
 
+@operation(example("F.glu(x)", x=real(2, 4)), homes="F", dim=INT)
 def glu(input, dim=-1):
     """a sigmoid(b), a and b the halves of input along dim  (Dauphin et al. 2016, arXiv 1612.08083)"""
     expect_floating("glu", input=input)

@@ -10,6 +10,7 @@ from tinygen import kernels
 from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
+from tinygen.ops.declaration import example, operation, real
 from tinygen.ops.device import beside
 from tinygen.ops.dropout import dropout
 from tinygen.ops.elementwise import where
@@ -92,6 +93,15 @@ def _check(query, key, value, attn_mask, is_causal: bool) -> None:
         raise ShapeError(f"{name}: attn_mask {attn_mask.shape} does not broadcast to (…, L, T); {shapes}")
 
 
+@operation(
+    example(
+        "F.scaled_dot_product_attention(query, key, value)",
+        query=real(2, 2),
+        key=real(3, 2),
+        value=real(3, 2),
+    ),
+    homes="F",
+)
 def scaled_dot_product_attention(
     query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, enable_gqa=False
 ):

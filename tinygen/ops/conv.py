@@ -11,7 +11,9 @@ import numbers
 from tinygen import kernels
 from tinygen.engine.dtypes import ShapeError
 from tinygen.engine.primitive import primitive
+from tinygen.ops.arguments import INTS_OR_WORD
 from tinygen.ops.checks import expect_floating, expect_one_dtype
+from tinygen.ops.declaration import example, operation, real
 from tinygen.ops.pad import pad
 from tinygen.ops.shape import expand, reshape, squeeze, unsqueeze
 
@@ -168,6 +170,11 @@ def _convolve(operation: str, count: int, input, weight, bias, stride, padding, 
     return _lower(count, y, None, input.ndim == count + 2)
 
 
+@operation(
+    example("tinygen.conv1d(input, weight, bias)", input=real(1, 2, 4), weight=real(1, 2, 2), bias=real(1)),
+    homes="tinygen F",
+    padding=INTS_OR_WORD,
+)
 def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Slide K filters over N sequences: y[n, k, p] = bias[k] + Σ_{c,r} weight[k, c, r] · input[n, c, p stride + r].
 
@@ -177,6 +184,13 @@ def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
+@operation(
+    example(
+        "tinygen.conv2d(input, weight, bias)", input=real(1, 2, 3, 3), weight=real(1, 2, 2, 2), bias=real(1)
+    ),
+    homes="tinygen F",
+    padding=INTS_OR_WORD,
+)
 def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Slide K filters over N images: at every position the products of filter and image, summed (a cross-correlation).
 
@@ -229,6 +243,15 @@ def _transpose(
     return _lower(count, y, bias, input.ndim == count + 2)
 
 
+@operation(
+    example(
+        "tinygen.conv_transpose1d(input, weight, bias)",
+        input=real(1, 1, 3),
+        weight=real(1, 2, 2),
+        bias=real(2),
+    ),
+    homes="tinygen F",
+)
 def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
     """conv1d's transpose (its input gradient): every input element puts a copy of its filter on the output.
 
@@ -239,6 +262,15 @@ def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_paddi
     return _transpose("conv_transpose1d", 1, input, weight, bias, *at)
 
 
+@operation(
+    example(
+        "tinygen.conv_transpose2d(input, weight, bias)",
+        input=real(1, 1, 2, 2),
+        weight=real(1, 2, 2, 2),
+        bias=real(2),
+    ),
+    homes="tinygen F",
+)
 def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
     """conv2d's transpose (its input gradient): every input element puts a copy of its filter on the output.
 

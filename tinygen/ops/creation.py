@@ -11,7 +11,9 @@ from tinygen import kernels, random
 from tinygen.engine import devices, dtypes
 from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.tensor import Tensor
+from tinygen.ops.arguments import NUMBER
 from tinygen.ops.conversion import as_tensor
+from tinygen.ops.declaration import example, named, operation, real, whole
 from tinygen.ops.shape import sizes_of
 
 
@@ -30,23 +32,27 @@ def _shape(given: tuple, size, operation: str) -> tuple[int, ...]:
     return shape
 
 
+@operation(example("tinygen.zeros(2, 3)"), homes="tinygen")
 def zeros(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Zeros of shape `size`"""
     xp = devices.module(device)
     return finish(xp.zeros(_shape(sizes, size, "zeros"), dtype or dtypes.get_default_dtype()), requires_grad)
 
 
+@operation(example("tinygen.ones(2, 3)"), homes="tinygen")
 def ones(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Ones of shape `size`"""
     xp = devices.module(device)
     return finish(xp.ones(_shape(sizes, size, "ones"), dtype or dtypes.get_default_dtype()), requires_grad)
 
 
+@operation(example("tinygen.empty(2, 3)"), homes="tinygen")
 def empty(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """A Tensor of shape `size` to be filled; zeros here, so that a run repeats"""
     return zeros(_shape(sizes, size, "empty"), dtype=dtype, device=device, requires_grad=requires_grad)
 
 
+@operation(example("tinygen.full((2, 3), 7.0)"), homes="tinygen")
 def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """`fill_value` in shape `size`, in the dtype of its category"""
     xp = devices.module(device)
@@ -56,12 +62,14 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> T
     )
 
 
+@operation(example("tinygen.eye(3)"), homes="tinygen")
 def eye(n, m=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """The unit matrix"""
     xp = devices.module(device)
     return finish(xp.eye(n, m, dtype=dtype or dtypes.get_default_dtype()), requires_grad)
 
 
+@operation(example("tinygen.arange(2, 7)"), homes="tinygen", start=NUMBER, end=NUMBER)
 def arange(start=0, end=None, step=1, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """start, start + step, … below `end`; int64 where all three are whole numbers"""
     xp = devices.module(device)
@@ -80,6 +88,7 @@ def arange(start=0, end=None, step=1, *, dtype=None, device=None, requires_grad=
     return finish((start + step * xp.arange(count)).astype(dtype), requires_grad)
 
 
+@operation(example("tinygen.linspace(0, 1, 5)"), homes="tinygen", start=NUMBER, end=NUMBER)
 def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """`steps` numbers from start to end inclusive, counted from both ends in the result's dtype, as PyTorch does"""
     xp = devices.module(device)
@@ -113,18 +122,21 @@ def draw(kind: str, shape: tuple, dtype: np.dtype, device=None):
     return random.inside(0, 1, wide, dtype) if kind == "uniform" else wide.astype(dtype)
 
 
+@operation(example("tinygen.rand(2, 3)"), homes="tinygen")
 def rand(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Uniform on [0, 1)"""
     array = draw("uniform", _shape(sizes, size, "rand"), _random_dtype(dtype, "rand"), device)
     return finish(array, requires_grad)
 
 
+@operation(example("tinygen.randn(2, 3)"), homes="tinygen")
 def randn(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Standard normal"""
     array = draw("normal", _shape(sizes, size, "randn"), _random_dtype(dtype, "randn"), device)
     return finish(array, requires_grad)
 
 
+@operation(example("tinygen.randint(10, (2, 3))"), homes="tinygen")
 def randint(low=0, high=None, size=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Whole numbers low..high-1, uniform: randint(high, size) or randint(low, high, size)"""
     if size is None:
@@ -156,6 +168,7 @@ def _holds(dtype: np.dtype, low: int, high: int) -> bool:
     return int(limits.min) <= low and high <= int(limits.max)
 
 
+@operation(example("tinygen.randperm(5)"), homes="tinygen")
 def randperm(n, *, dtype=dtypes.int64, device=None, requires_grad=False) -> Tensor:
     """The numbers 0..n-1 in random order"""
     if n < 0:
@@ -163,27 +176,31 @@ def randperm(n, *, dtype=dtypes.int64, device=None, requires_grad=False) -> Tens
     return finish(stream(device).permutation(n).astype(dtype or dtypes.int64, copy=False), requires_grad)
 
 
-def _like(name: str, make):
+def _like(make):
+    """`make` in the shape and dtype of a Tensor"""
+
+    @operation(homes="tinygen")
+    @named(f"{make.__name__}_like", f"`{make.__name__}` in the shape and dtype of input")
     def like(input, *, dtype=None, device=None, requires_grad=False) -> Tensor:
         dtype, device = dtype or input.dtype, device or input.device
         return make(input.shape, dtype=dtype, device=device, requires_grad=requires_grad)
 
-    like.__name__ = like.__qualname__ = name
-    like.__doc__ = f"`{make.__name__}` in the shape and dtype of input"
     return like
 
 
 zeros_like, ones_like, empty_like, rand_like, randn_like = (
-    _like(f"{make.__name__}_like", make) for make in (zeros, ones, empty, rand, randn)
+    _like(make) for make in (zeros, ones, empty, rand, randn)
 )
 
 
+@operation(example("tinygen.full_like(x, 7.0)", x=real(2, 3)), homes="tinygen")
 def full_like(input, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """`full` in the shape and dtype of input"""
     dtype, device = dtype or input.dtype, device or input.device
     return full(input.shape, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
+@operation(example("tinygen.randint_like(x, 10)", x=real(2, 3)), homes="tinygen")
 def randint_like(input, low=0, high=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """`randint` in the shape and dtype of input: randint_like(input, high) or randint_like(input, low, high)"""
     low, high = (0, low) if high is None else (low, high)
@@ -191,6 +208,7 @@ def randint_like(input, low=0, high=None, *, dtype=None, device=None, requires_g
     return randint(low, high, input.shape, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
+@operation(example("tinygen.one_hot(x, num_classes=3)", x=whole(4)), homes="tinygen F")
 def one_hot(input, num_classes=-1) -> Tensor:
     """Class numbers (...) as int64 rows (..., num_classes) with one 1"""
     labels = as_tensor(input)._data

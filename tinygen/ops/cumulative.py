@@ -9,6 +9,8 @@ from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.ops import elementwise as e
 from tinygen.ops import shape as s
+from tinygen.ops.arguments import INT
+from tinygen.ops.declaration import example, operation, real
 from tinygen.ops.device import beside
 from tinygen.ops.reduce import _kept_shape, _sum, normalize_dims, sum
 
@@ -22,6 +24,7 @@ def _cumsum(x, *, dim, reverse):
 _cumsum.vjp(lambda g, dim, reverse: _cumsum(g, dim=dim, reverse=not reverse))
 
 
+@operation(example("tinygen.cumsum(x, dim=1)", x=real(2, 3)), dim=INT)
 def cumsum(input, dim, *, dtype=None):
     """Running sum along `dim`; of integers and bools int64"""
     input = input if dtype is None else e.cast(input, dtype=np.dtype(dtype))
@@ -78,6 +81,7 @@ def _recurrence_a(g, a, y, dim, reverse):
 _recurrence.vjp(_recurrence_a, lambda g, a, dim, reverse: _recurrence_b(g, a, dim, reverse))
 
 
+@operation(example("tinygen.cumprod(x, dim=1)", x=real(2, 3)), dim=INT)
 def cumprod(input, dim, *, dtype=None):
     """Running product along `dim`, y_k = x_1 x_2 … x_k; as a recurrence, so that the gradient is right where x is 0"""
     input = input if dtype is None else e.cast(input, dtype=np.dtype(dtype))
@@ -92,6 +96,7 @@ def cumprod(input, dim, *, dtype=None):
     return _recurrence(input, start, dim=dim, reverse=False)
 
 
+@operation(example("tinygen.prod(x, dim=1)", x=real(2, 3)), dim=INT)
 def prod(input, dim=None, keepdim=False, *, dtype=None):
     """The product; of nothing it is 1"""
     input = input if dtype is None else e.cast(input, dtype=np.dtype(dtype))

@@ -9,6 +9,7 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.primitive import primitive
+from tinygen.ops.declaration import operation
 from tinygen.ops.elementwise import clone
 from tinygen.ops.reduce import sum
 from tinygen.ops.shape import dim_of
@@ -36,11 +37,13 @@ def _triu(x, *, diagonal):
 _triu.vjp(lambda g, diagonal: _triu(g, diagonal=diagonal))
 
 
+@operation
 def tril(input, diagonal=0):
     """The lower triangle of matrices, zeros above `diagonal`"""
     return _tril(input, diagonal=operator.index(diagonal))
 
 
+@operation
 def triu(input, diagonal=0):
     """The upper triangle of matrices, zeros below `diagonal`"""
     return _triu(input, diagonal=operator.index(diagonal))
@@ -78,12 +81,14 @@ def _two_dims(dim1: int, dim2: int, ndim: int, operation: str):
     return dim1, dim2
 
 
+@operation
 def diagonal(input, offset=0, dim1=0, dim2=1):
     """The diagonal of the matrices in dim1 and dim2 as a new last dimension; offset > 0 lies above it.  A view"""
     dim1, dim2 = _two_dims(dim1, dim2, input.ndim, "diagonal")
     return _diagonal(input, offset=offset, dim1=dim1, dim2=dim2)
 
 
+@operation
 def diag_embed(input, offset=0, dim1=-2, dim2=-1):
     """The last dimension as the diagonal of matrices of zeros, which lie in dim1 and dim2"""
     dim1, dim2 = _two_dims(dim1, dim2, input.ndim + 1, "diag_embed")
@@ -93,6 +98,7 @@ def diag_embed(input, offset=0, dim1=-2, dim2=-1):
     return _embed(input, offset=offset, dim1=dim1, dim2=dim2, shape=shape)
 
 
+@operation
 def diag(input, diagonal=0):
     """A vector as the diagonal of a matrix of zeros, or the diagonal of a matrix as a vector"""
     if input.ndim == 1:
@@ -102,6 +108,7 @@ def diag(input, diagonal=0):
     return clone(_diagonal(input, offset=diagonal, dim1=0, dim2=1))
 
 
+@operation
 def trace(input):
     """The sum over the diagonal of a matrix"""
     if input.dtype == np.bool_:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen.engine.tensor import Tensor
+from tinygen.ops.arguments import INT, NUMBER_OR_WORD
+from tinygen.ops.declaration import distinct, example, operation, real
 from tinygen.ops.elementwise import clamp
 from tinygen.ops.reduce import norm, sum
 from tinygen.ops.shape import expand
@@ -16,6 +18,7 @@ def _at_least(norms, eps: float):
     return norms + Tensor._wrap(np.maximum(norms.dtype.type(eps) - norms._data, 0))
 
 
+@operation(homes="F", p=NUMBER_OR_WORD)
 def normalize(input, p=2.0, dim=1, eps=1e-12):
     """input / max(‖input‖_p, eps) along dim"""
     return by_float32(_over_norm, input, p, dim, eps)
@@ -25,6 +28,9 @@ def _over_norm(x, p, dim, eps):
     return x / clamp(norm(x, p, dim, keepdim=True), min=eps)
 
 
+@operation(
+    example("tinygen.cosine_similarity(x1, x2)", x1=real(2, 3), x2=distinct(2, 3)), homes="tinygen F", dim=INT
+)
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """x1 · x2 / (‖x1‖ ‖x2‖) along dim, the norms at least eps; x1 and x2 broadcast.  (…, D, …) -> (…)"""
     if not eps >= 0:
@@ -40,6 +46,7 @@ def _cosine(x1, x2, dim, eps):
     return sum(a * b, dim)
 
 
+@operation(example("tinygen.pairwise_distance(x1, x2)", x1=real(2, 3), x2=distinct(2, 3)), homes="tinygen F")
 def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
     """‖x1 - x2 + eps‖_p along the last dimension; x1 and x2 broadcast.  (…, D) -> (…)"""
     return norm(x1 - x2 + eps, p, -1, keepdim)

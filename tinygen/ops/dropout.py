@@ -7,11 +7,13 @@ import numpy as np
 from tinygen import random
 from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.tensor import Tensor
+from tinygen.ops.declaration import operation
 from tinygen.ops.device import beside
 from tinygen.ops.elementwise import mul
 from tinygen.ops.overwrite import in_place
 
 
+@operation(homes="tinygen F")
 def dropout(input, p=0.5, training=True, inplace=False):
     """In training zero each element with probability p and scale the others by 1 / (1 - p).  shape -> shape
 
@@ -20,6 +22,7 @@ def dropout(input, p=0.5, training=True, inplace=False):
     return _dropout("dropout", input, p, training, inplace, input.shape)
 
 
+@operation(homes="F")
 def dropout2d(input, p=0.5, training=True, inplace=False):
     """`dropout` of whole channels  (Tompson et al. 2014, arXiv 1411.4280).  (N, C, …) -> (N, C, …)
 

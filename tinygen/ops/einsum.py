@@ -7,6 +7,7 @@ import string
 
 from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.tensor import Tensor
+from tinygen.ops.declaration import example, operation, real
 from tinygen.ops.diagonal import diagonal
 from tinygen.ops.elementwise import mul
 from tinygen.ops.matmul import matmul
@@ -16,6 +17,7 @@ from tinygen.ops.shape import permute, reshape, squeeze
 LETTERS = string.ascii_uppercase + string.ascii_lowercase  # PyTorch's order of the implicit output
 
 
+@operation(example("tinygen.einsum('ij,jk->ik', a, b)", a=real(2, 3), b=real(3, 2)), homes="tinygen")
 def einsum(equation, *operands):
     """The sum over every index that the output does not name of the product of the operands
 
@@ -155,6 +157,7 @@ def _product(a, a_term: list, b, b_term: list, later: set):
     return reshape(out, [sizes[n] for n in names]), names
 
 
+@operation(example("tinygen.tensordot(a, b, 1)", a=real(2, 3), b=real(3, 2)), homes="tinygen")
 def tensordot(a, b, dims=2):
     """Products summed over the last `dims` dimensions of a and the first of b, or over dims = (of a, of b)"""
     if isinstance(dims, int):

@@ -9,15 +9,20 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.own import add as _add
-from tinygen.engine.own import cast, clone, flat  # noqa: F401
+from tinygen.engine.own import cast, clone, flat
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
+from tinygen.ops.arguments import OPERAND, TENSOR, WORD
 from tinygen.ops.checks import no_bools
 from tinygen.ops.conversion import as_tensor, tensor
+from tinygen.ops.declaration import exactly, example, operation, positive, real, truth
+
+operation(clone)  # the engine's own
 
 # arithmetic
 
 
+@operation(input=OPERAND)
 def add(input, other, *, alpha=1):
     """input + alpha * other"""
     if alpha is True and other.dtype != np.bool_:
@@ -33,6 +38,7 @@ def _sub(x, other):
 _sub.vjp(lambda g: g, lambda g: -g)
 
 
+@operation(aliases="subtract", input=OPERAND)
 def sub(input, other, *, alpha=1):
     """input - alpha * other"""
     if alpha != 1:
@@ -42,6 +48,7 @@ def sub(input, other, *, alpha=1):
     return _sub(input, other if alpha == 1 else mul(other, alpha))
 
 
+@operation(aliases="multiply", input=OPERAND)
 @primitive(promote="same")
 def mul(x, other):
     """x * other"""
@@ -59,6 +66,7 @@ def _div(x, other):
 _div.vjp(lambda g, other: g / other, lambda g, y, other: -(g * y / other))
 
 
+@operation(aliases="divide true_divide", input=OPERAND, rounding_mode=WORD)
 def div(input, other, *, rounding_mode=None):
     """input / other; integers give the default dtype.  rounding_mode: None, "floor" or "trunc"."""
     if rounding_mode is None:
@@ -91,6 +99,7 @@ def _zeros(g):
     return Tensor._wrap(kernels.array_module(g._data).zeros_like(g._data))
 
 
+@operation(aliases="negative")
 @primitive(promote="same")
 def neg(x):
     """-x"""
@@ -143,6 +152,7 @@ def _itself(x):
     return _power(x, n=1) if x.requires_grad else x
 
 
+@operation(example("tinygen.pow(x, exponent)", x=positive(2, 3), exponent=real(3)), input=OPERAND)
 def pow(input, exponent):
     """input ** exponent; the derivative in a zero base or for a zero exponent is PyTorch's."""
     number = isinstance(exponent, numbers.Real) and not isinstance(exponent, np.generic)
@@ -158,6 +168,7 @@ def pow(input, exponent):
     return _pow(input, exponent)
 
 
+@operation(input=OPERAND)
 @primitive(promote="same")
 def floor_divide(x, other):
     """floor(x / other); no gradient."""
@@ -165,6 +176,9 @@ def floor_divide(x, other):
     return kernels.floor_divide(x, other)
 
 
+@operation(
+    example("tinygen.remainder(x, other)", x=real(2, 3), other=exactly(0.731, 1.117, -0.913)), input=OPERAND
+)
 @primitive(promote="same")
 def remainder(x, other):
     """x - other * floor(x / other): the sign is the divisor's."""
@@ -178,6 +192,7 @@ remainder.vjp(lambda g: g, lambda g, x, other: -g * floor_divide(x, other))
 # one argument
 
 
+@operation
 @primitive(promote="float")
 def exp(x):
     """e ** x"""
@@ -187,6 +202,7 @@ def exp(x):
 exp.vjp(lambda g, y: g * y)
 
 
+@operation(example("tinygen.log(x)", x=positive(2, 3)))
 @primitive(promote="float")
 def log(x):
     """Natural logarithm"""
@@ -196,6 +212,7 @@ def log(x):
 log.vjp(lambda g, x: g / x)
 
 
+@operation(example("tinygen.sqrt(x)", x=positive(2, 3)))
 @primitive(promote="float")
 def sqrt(x):
     """Square root; its derivative at 0 is inf"""
@@ -205,6 +222,7 @@ def sqrt(x):
 sqrt.vjp(lambda g, y: g / (2 * y))
 
 
+@operation(example("tinygen.rsqrt(x)", x=positive(2, 3)))
 @primitive(promote="float")
 def rsqrt(x):
     """1 / sqrt(x)"""
@@ -214,6 +232,7 @@ def rsqrt(x):
 rsqrt.vjp(lambda g, y: -0.5 * g * y * y * y)
 
 
+@operation(example("tinygen.reciprocal(x)", x=positive(2, 3)))
 @primitive(promote="float")
 def reciprocal(x):
     """1 / x"""
@@ -223,6 +242,7 @@ def reciprocal(x):
 reciprocal.vjp(lambda g, y: -g * y * y)
 
 
+@operation
 @primitive(promote="same")
 def square(x):
     """x * x"""
@@ -232,6 +252,7 @@ def square(x):
 square.vjp(lambda g, x: 2 * g * _itself(x))
 
 
+@operation(aliases="absolute")
 @primitive(promote="same")
 def abs(x):
     """|x|; its derivative at 0 is 0"""
@@ -241,6 +262,7 @@ def abs(x):
 abs.vjp(lambda g, x: g * sign(x))
 
 
+@operation
 @primitive(promote="same")
 def sign(x):
     """-1, 0 or 1, for nan 0; the gradient is 0"""
@@ -252,6 +274,7 @@ sign.vjp(lambda g: _zeros(g))
 # choosing
 
 
+@operation(other=TENSOR)
 @primitive(promote="same", tensors=("x", "other"))
 def maximum(x, other):
     """The larger of the two; ties share the gradient"""
@@ -263,6 +286,7 @@ maximum.vjp(
 )
 
 
+@operation(other=TENSOR)
 @primitive(promote="same", tensors=("x", "other"))
 def minimum(x, other):
     """The smaller of the two; ties share the gradient"""
@@ -319,6 +343,7 @@ _clamp_between.vjp(  # as where x is inside, x for ties; a bound's where it took
 )
 
 
+@operation(example("tinygen.clamp(x, min=-1, max=1)", x=real(2, 3)), aliases="clip")
 def clamp(input, min=None, max=None):
     """input limited to [min, max], where the gradient passes, ends included; bounds are numbers, Tensors or None"""
     if min is None and max is None:
@@ -333,11 +358,13 @@ def clamp(input, min=None, max=None):
     return _clamp(input, min=min, max=max)
 
 
+@operation(example("tinygen.clamp_min(x, min=1)", x=real(2, 3)))
 def clamp_min(input, min):
     """input where it is above min, else min"""
     return clamp(input, min=min)
 
 
+@operation(example("tinygen.clamp_max(x, max=1)", x=real(2, 3)))
 def clamp_max(input, max):
     """input where it is below max, else max"""
     return clamp(input, max=max)
@@ -354,6 +381,11 @@ _where.vjp(
 )
 
 
+@operation(
+    example("tinygen.where(condition, a, b)", condition=truth(2, 3), a=real(2, 3), b=real(3)),
+    homes="tinygen",
+    input=OPERAND,
+)
 def where(condition, input=None, other=None):
     """input where condition holds, else other, with broadcasting; with one argument the indices where it holds"""
     condition = as_tensor(condition)
@@ -366,6 +398,7 @@ def where(condition, input=None, other=None):
     return _where(input, other, condition=condition)
 
 
+@operation(example("tinygen.masked_fill(x, mask, 5.0)", x=real(2, 3), mask=truth(2, 3)), value=OPERAND)
 def masked_fill(input, mask, value):
     """value where mask holds, else input; the result keeps input's dtype"""
     if mask.dtype != np.bool_:

@@ -9,6 +9,8 @@ from tinygen.engine import devices, dtypes
 from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
+from tinygen.ops.arguments import INT, OPERAND, TENSOR
+from tinygen.ops.declaration import exactly, example, operation, real, whole
 from tinygen.ops.device import beside
 from tinygen.ops.elementwise import add, cast, mul
 from tinygen.ops.index import _getitem, _putitem, getitem, index_1d, index_arrays, index_select
@@ -65,6 +67,7 @@ def _check_index(operation: str, input, dim: int, index) -> int:
     return dim
 
 
+@operation(example("tinygen.gather(x, 1, index)", x=real(2, 3), index=whole(2, 2)), dim=INT)
 def gather(input, dim, index):
     """out[i][j] = input[index[i][j]][j] for dim 0, and so on: pick along one dimension"""
     if input.ndim == 0:
@@ -86,6 +89,9 @@ def _at_index(operation: str, input, dim, index, src):
     return input, dim, index, getitem(src, tuple(slice(n) for n in index.shape))
 
 
+@operation(
+    example("tinygen.scatter_add(x, 1, index, src)", x=real(2, 3), index=whole(2, 2), src=real(2, 2)), dim=INT
+)
 def scatter_add(input, dim, index, src):
     """input with src[i][j] added at [index[i][j]][j] for dim 0, and so on; repeated places sum up"""
     flat, dim, index, src = _at_index("scatter_add", input, dim, index, src)
@@ -112,6 +118,11 @@ def _nothing_like(x):
     return Tensor._wrap(kernels.array_module(x._data).zeros_like(x._data))
 
 
+@operation(
+    example("tinygen.scatter(x, 1, index, src)", x=real(2, 3), index=exactly([2], [0]), src=real(2, 1)),
+    dim=INT,
+    src=OPERAND,
+)
 def scatter(input, dim, index, src=None, *, value=None, reduce=None):
     """input with src[i][j] (or the number `value`) written to [index[i][j]][j] for dim 0, and so on"""
     if reduce is not None:
@@ -144,6 +155,11 @@ def _slices(operation: str, input, dim, index, source):
     return flat, (slice(None),) * dim + (places.astype(np.int64),), reshape(source, shape)
 
 
+@operation(
+    example("tinygen.index_add(x, 1, index, source)", x=real(2, 3), index=whole(2), source=real(2, 2)),
+    dim=INT,
+    source=TENSOR,
+)
 def index_add(input, dim, index, source, *, alpha=1):
     """input with alpha times the slices of source added at `index` along dim; repeated places sum up"""
     flat, places, source = _slices("index_add", input, dim, index, source)
@@ -151,12 +167,21 @@ def index_add(input, dim, index, source, *, alpha=1):
     return reshape(add(flat, _putitem(scaled, index=places, shape=flat.shape)), input.shape)
 
 
+@operation(
+    example("tinygen.index_copy(x, 1, index, source)", x=real(2, 3), index=exactly(2, 0), source=real(2, 2)),
+    source=TENSOR,
+)
 def index_copy(input, dim, index, source):
     """input with the slices of source written at `index` along dim"""
     flat, places, source = _slices("index_copy", input, dim, index, source)
     return reshape(_index_put(flat, source, index=places), input.shape)
 
 
+@operation(
+    example("tinygen.index_fill(x, 1, index, value)", x=real(2, 3), index=exactly(2, 0), value=real()),
+    dim=INT,
+    value=OPERAND,
+)
 def index_fill(input, dim, index, value):
     """input with `value` (a number or a 0-d Tensor) in the slices at `index` along dim"""
     if index.dtype not in (dtypes.int32, dtypes.int64):
@@ -185,6 +210,7 @@ _index_put.vjp(
 )
 
 
+@operation(example("tinygen.index_put(x, (index,), values)", x=real(3), index=exactly(2, 0), values=real(2)))
 def index_put(input, indices, values, accumulate=False):
     """A copy of input in which input[indices] is `values`, or with accumulate is increased by them
 
@@ -212,6 +238,7 @@ def index_put(input, indices, values, accumulate=False):
     return add(input, _putitem(expand(values, place), index=index, shape=input.shape))
 
 
+@operation(example("tinygen.repeat_interleave(x, 2, dim=1)", x=real(2, 2)))
 def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     """Each slice along dim (each element without one) several times in a row; of repeats alone, the indices"""
     if repeats is None and input.ndim != 1:

@@ -9,6 +9,8 @@ from tinygen.engine import devices, dtypes
 from tinygen.engine.dtypes import ShapeError
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
+from tinygen.ops.arguments import INT
+from tinygen.ops.declaration import example, operation, real, truth, whole
 from tinygen.ops.shape import dim_of, expand, reshape, unsqueeze
 
 
@@ -182,6 +184,7 @@ def _type(item) -> str:
     return str(getattr(item, "dtype", type(item).__name__))
 
 
+@operation(example("tinygen.index_select(x, 1, index)", x=real(2, 3), index=whole(2)), dim=INT)
 def index_select(input, dim, index):
     """The slices at `index` (integers, 1-d or a single one) along `dim`"""
     dim = dim_of(dim, input.ndim, "index_select")
@@ -210,6 +213,7 @@ def index_1d(index, operation: str, input, dim: int):
     return places
 
 
+@operation(example("tinygen.masked_select(x, mask)", x=real(2, 3), mask=truth(2, 3)))
 def masked_select(input, mask):
     """The elements where the mask holds, 1-d"""
     if mask.dtype != np.bool_:
@@ -224,6 +228,7 @@ def masked_select(input, mask):
     return getitem(picked, mask) if shape else reshape(getitem(picked, mask), -1)
 
 
+@operation
 def nonzero(input, *, as_tuple=False):
     """Where x is not zero: (count, x.ndim) integers, or with as_tuple one (count,) a dimension, to index with"""
     places = kernels.nonzero(input._data)
@@ -232,6 +237,7 @@ def nonzero(input, *, as_tuple=False):
     return Tensor._wrap(kernels.array_module(input._data).stack(places, 1)[:, : input.ndim])
 
 
+@operation(example("F.embedding(input, weight)", input=whole(4), weight=real(3, 2)), homes="F")
 def embedding(input, weight, padding_idx=None):
     """Row weight[i] for every integer i.  input (...), weight (V, D) -> (..., D); no gradient at padding_idx"""
     if input.dtype not in (dtypes.int32, dtypes.int64):

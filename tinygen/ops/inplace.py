@@ -9,56 +9,53 @@ import numpy as np
 from tinygen import random
 from tinygen.engine.dtypes import DtypeError
 from tinygen.engine.tensor import Tensor
-from tinygen.ops import activation, creation, gather, pointwise, sampling
+from tinygen.ops import activation, creation, gather, sampling
 from tinygen.ops import elementwise as e
 from tinygen.ops import pointwise as p
+from tinygen.ops.arguments import OPERAND
 from tinygen.ops.conversion import as_tensor
+from tinygen.ops.declaration import example, named, operation, real
 from tinygen.ops.overwrite import in_place, take_over
 from tinygen.ops.shape import expand
 
 
-def _of(operation):
-    """The in-place form of a public operation, with the same arguments."""
+def _of(out_of_place, aliases: str = ""):
+    """The in-place form of an operation, with the same arguments."""
+    name = f"{out_of_place.__name__}_"
 
-    def method(input, *args, **named):
-        return in_place(name, operation, input, *args, **named)
+    @operation(homes="Tensor", aliases=aliases, **out_of_place.takes)
+    @named(name, f"`{out_of_place.__name__}`, written into input")
+    def method(input, *args, **options):
+        return in_place(name, out_of_place, input, *args, **options)
 
-    name = f"{operation.__name__}_"
-    method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"`{operation.__name__}`, written into input"
-    method.__signature__ = inspect.signature(operation)
-    method.of = operation
+    method.__signature__ = inspect.signature(out_of_place)
+    method.of = out_of_place
     return method
 
 
-add_, sub_, mul_, div_, pow_, remainder_, floor_divide_ = map(
-    _of, (e.add, e.sub, e.mul, e.div, e.pow, e.remainder, e.floor_divide)
-)
-neg_, abs_, exp_, log_, sqrt_, rsqrt_, reciprocal_, square_, sign_, floor_, ceil_, round_ = map(
-    _of,
-    (e.neg, e.abs, e.exp, e.log, e.sqrt, e.rsqrt, e.reciprocal, e.square, e.sign, p.floor, p.ceil, p.round),
-)
-clamp_, clamp_min_, clamp_max_, masked_fill_ = map(_of, (e.clamp, e.clamp_min, e.clamp_max, e.masked_fill))
-scatter_, scatter_add_, index_add_, index_copy_, index_fill_, index_put_ = map(
-    _of,
-    (
-        gather.scatter,
-        gather.scatter_add,
-        gather.index_add,
-        gather.index_copy,
-        gather.index_fill,
-        gather.index_put,
-    ),
-)
-lerp_, addcmul_, addcdiv_ = map(_of, (pointwise.lerp, pointwise.addcmul, pointwise.addcdiv))
+add_, pow_ = _of(e.add), _of(e.pow)
+sub_, mul_, div_ = _of(e.sub, "subtract_"), _of(e.mul, "multiply_"), _of(e.div, "divide_")
+remainder_, floor_divide_ = _of(e.remainder), _of(e.floor_divide)
+neg_, abs_, sign_ = _of(e.neg, "negative_"), _of(e.abs, "absolute_"), _of(e.sign)
+exp_, log_, sqrt_, rsqrt_ = map(_of, (e.exp, e.log, e.sqrt, e.rsqrt))
+reciprocal_, square_ = _of(e.reciprocal), _of(e.square)
+floor_, ceil_, round_ = map(_of, (p.floor, p.ceil, p.round))
+lerp_, addcmul_, addcdiv_ = map(_of, (p.lerp, p.addcmul, p.addcdiv))
+clamp_, clamp_min_, clamp_max_ = _of(e.clamp, "clip_"), _of(e.clamp_min), _of(e.clamp_max)
+masked_fill_ = _of(e.masked_fill)
 relu_, sigmoid_, tanh_ = map(_of, (activation.relu, activation.sigmoid, activation.tanh))
+scatter_, scatter_add_ = _of(gather.scatter), _of(gather.scatter_add)
+index_add_, index_copy_ = _of(gather.index_add), _of(gather.index_copy)
+index_fill_, index_put_ = _of(gather.index_fill), _of(gather.index_put)
 
 
+@operation(example("x.clone().copy_(src)", x=real(2, 3), src=real(3)), homes="Tensor")
 def copy_(input, src, non_blocking=False):
     """Take over the numbers of another Tensor, which broadcasts and is cast.  non_blocking has no effect."""
     return take_over(input, "copy_", expand(as_tensor(src).to(input), input.shape))
 
 
+@operation(example("x.clone().fill_(value)", x=real(2, 3), value=real()), homes="Tensor")
 def fill_(input, value):
     """One number everywhere"""
     if isinstance(value, Tensor):
@@ -76,11 +73,13 @@ def fill_(input, value):
     )
 
 
+@operation(example("x.clone().zero_()", x=real(2, 3)), homes="Tensor")
 def zero_(input):
     """0 everywhere"""
     return fill_(input, 0)
 
 
+@operation(example("x.clone().uniform_()", x=real(2, 3)), homes="Tensor")
 def uniform_(input, a=0.0, b=1.0):
     """Fill with U(a, b): numbers of [a, b)"""
     if not input.is_floating_point():
@@ -94,11 +93,13 @@ def uniform_(input, a=0.0, b=1.0):
     return take_over(input, "uniform_", Tensor._wrap(random.between(a, b, u, input.dtype)))
 
 
+@operation(example("x.clone().normal_()", x=real(2, 3)), homes="Tensor")
 def normal_(input, mean=0.0, std=1.0):
     """Fill with N(mean, std²)"""
     return take_over(input, "normal_", mean + std * creation.randn_like(input))
 
 
+@operation(example("x.clone().bernoulli_()", x=real(2, 3)), homes="Tensor", p=OPERAND)
 def bernoulli_(input, p=0.5):
     """Fill with 1 with probability p, a number or a Tensor that broadcasts, else 0"""
     chance = p if isinstance(p, Tensor) else creation.full((), p, dtype=np.float64, device=input.device)
@@ -107,13 +108,12 @@ def bernoulli_(input, p=0.5):
 
 
 def _refused(name: str):
+    @named(f"{name}_", f"Refused: use `{name}`")
     def refused(input, *args, **named):
         raise NotImplementedError(
             f"{name}_: a Tensor does not change its shape in place; use x = x.{name}(…)"
         )
 
-    refused.__name__ = refused.__qualname__ = f"{name}_"
-    refused.__doc__ = f"Refused: use `{name}`"
     return refused
 
 

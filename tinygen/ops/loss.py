@@ -17,6 +17,7 @@ from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.activation import sigmoid, softplus
 from tinygen.ops.checks import expect_floating, expect_one_dtype
+from tinygen.ops.declaration import distinct, example, operation, positive, probability, real, whole
 from tinygen.ops.elementwise import abs, cast, clamp, exp, log, square, where
 from tinygen.ops.pointwise import log1p
 from tinygen.ops.reduce import mean, sum
@@ -93,6 +94,7 @@ def _mean_by_weight(values, weight):
 # regression
 
 
+@operation(example("F.mse_loss(input, target)", input=real(2, 3), target=distinct(2, 3)), homes="F")
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """(input - target)², with broadcasting; the mean of weighted elements is over the sum of weights"""
     _check_reduction("mse_loss", reduction, size_average, reduce)
@@ -101,6 +103,7 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
     return _weighted_mean("mse_loss", losses, weight, reduction)
 
 
+@operation(example("F.l1_loss(input, target)", input=real(2, 3), target=distinct(2, 3)), homes="F")
 def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
     """|input - target|, with broadcasting; the mean of weighted elements is over the sum of weights"""
     _check_reduction("l1_loss", reduction, size_average, reduce)
@@ -116,6 +119,7 @@ def _huber(d, delta: float):
     return where(near, 0.5 * square(where(near, d, 0.0)), delta * (size - 0.5 * delta))
 
 
+@operation(example("F.smooth_l1_loss(input, target)", input=real(2, 3), target=distinct(2, 3)), homes="F")
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
     """d² / (2 beta) where |d| < beta, else |d| - beta / 2; d = input - target  (Girshick 2015, arXiv 1504.08083)"""
     _check_reduction("smooth_l1_loss", reduction, size_average, reduce)
@@ -126,6 +130,7 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     return _reduce("smooth_l1_loss", losses, reduction)
 
 
+@operation(example("F.huber_loss(input, target)", input=real(2, 3), target=distinct(2, 3)), homes="F")
 def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     """d² / 2 where |d| < delta, else delta (|d| - delta / 2); d = input - target  (Huber 1964)"""
     _check_reduction("huber_loss", reduction)
@@ -141,6 +146,12 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     return _reduce("huber_loss", losses, reduction)
 
 
+@operation(
+    example(
+        "F.gaussian_nll_loss(input, target, var)", input=real(2, 3), target=real(2, 3), var=positive(2, 3)
+    ),
+    homes="F",
+)
 def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
     """(log var + (input - target)² / var) / 2, plus log(2π) / 2 if full: the normal's negative log-likelihood.
 
@@ -180,6 +191,10 @@ _bce.vjp(  # -target / x + (1 - target) / (1 - x) = (x - target) / (x (1 - x))
 )
 
 
+@operation(
+    example("F.binary_cross_entropy(input, target)", input=probability(2, 3), target=probability(2, 3)),
+    homes="F",
+)
 def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
     """-target log(input) - (1 - target) log(1 - input), input a probability; logarithms are at least -100"""
     _check_reduction("binary_cross_entropy", reduction, size_average, reduce)
@@ -209,6 +224,10 @@ def _bce_with_logits_fused(g, x, target, needs):
     )
 
 
+@operation(
+    example("F.binary_cross_entropy_with_logits(input, target)", input=real(2, 3), target=probability(2, 3)),
+    homes="F",
+)
 def binary_cross_entropy_with_logits(
     input, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None
 ):
@@ -313,6 +332,7 @@ def _per_place(operation: str, values, weights, shape: tuple, reduction: str):
     return _reduce(operation, reshape(values, shape), reduction)
 
 
+@operation(example("F.nll_loss(input, target)", input=real(4, 3), target=whole(4)), homes="F")
 def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
     """-weight[target] · input[target], input log-probabilities.  (N, C, …), (N, …) of integers -> (N, …)
 
@@ -326,6 +346,7 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
     return narrowed(_per_place("nll_loss", values, weights, target.shape, reduction), input.dtype)
 
 
+@operation(example("F.cross_entropy(input, target)", input=real(4, 3), target=whole(4)), homes="F")
 def cross_entropy(
     input,
     target,
@@ -384,6 +405,10 @@ def _soft_cross_entropy(x, target, by_class, ignore_index, reduction, label_smoo
     return _reduce("cross_entropy", -sum(losses, dim), reduction)
 
 
+@operation(
+    example("F.kl_div(input, target, reduction='batchmean')", input=real(2, 3), target=probability(2, 3)),
+    homes="F",
+)
 def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
     """target (log target - input), input log-probabilities: KL(target ‖ exp(input)) when summed.
 

@@ -9,7 +9,9 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine.dtypes import ShapeError
 from tinygen.engine.primitive import primitive
+from tinygen.ops.arguments import TENSOR
 from tinygen.ops.checks import expect_one_dtype
+from tinygen.ops.declaration import example, operation, real
 from tinygen.ops.reduce import sum_to
 from tinygen.ops.shape import reshape, transpose
 
@@ -36,6 +38,7 @@ _matmul.vjp(
 )
 
 
+@operation(example("tinygen.matmul(x, other)", x=real(2, 3), other=real(3, 2)), other=TENSOR)
 def matmul(input, other):
     """Matrix product; vectors count as one row (left) or one column (right), leading dimensions broadcast"""
     if input.ndim == 0 or other.ndim == 0:
@@ -60,6 +63,7 @@ def matmul(input, other):
     return reshape(out, (*lead, *([] if left else [out.shape[-2]]), *([] if right else [out.shape[-1]])))
 
 
+@operation(example("tinygen.mm(x, mat2)", x=real(2, 3), mat2=real(3, 2)))
 def mm(input, mat2):
     """Product of two matrices"""
     if input.ndim != 2 or mat2.ndim != 2:
@@ -67,6 +71,7 @@ def mm(input, mat2):
     return matmul(input, mat2)
 
 
+@operation(example("tinygen.bmm(x, mat2)", x=real(2, 2, 3), mat2=real(2, 3, 1)))
 def bmm(input, mat2):
     """Products of two batches of matrices: (B, M, K), (B, K, N) -> (B, M, N)"""
     if input.ndim != 3 or mat2.ndim != 3 or input.shape[0] != mat2.shape[0]:
@@ -76,6 +81,7 @@ def bmm(input, mat2):
     return matmul(input, mat2)
 
 
+@operation(example("tinygen.dot(x, other)", x=real(3), other=real(3)))
 def dot(input, tensor):
     """Inner product of two vectors"""
     if input.ndim != 1 or tensor.ndim != 1:
@@ -83,6 +89,7 @@ def dot(input, tensor):
     return matmul(input, tensor)
 
 
+@operation(example("tinygen.outer(x, vec2)", x=real(2), vec2=real(3)), aliases="ger")
 def outer(input, vec2):
     """All products of the elements of two vectors: (M,), (N,) -> (M, N)"""
     if input.ndim != 1 or vec2.ndim != 1:
@@ -90,6 +97,7 @@ def outer(input, vec2):
     return reshape(input, -1, 1) * reshape(vec2, 1, -1)
 
 
+@operation(example("tinygen.mv(x, vec)", x=real(2, 3), vec=real(3)))
 def mv(input, vec):
     """Product of a matrix and a vector: (M, K), (K,) -> (M,)"""
     if input.ndim != 2 or vec.ndim != 1:
@@ -112,11 +120,13 @@ def _plus(operation: str, input, product, beta, alpha):
     return (input if beta == 1 else input * beta) + product
 
 
+@operation(example("tinygen.addmm(x, mat1, mat2)", x=real(2), mat1=real(2, 3), mat2=real(3, 2)))
 def addmm(input, mat1, mat2, *, beta=1, alpha=1):
     """beta input + alpha mat1 mat2.  input broadcasts to (M, N), mat1 (M, K), mat2 (K, N) -> (M, N)"""
     return _plus("addmm", input, mm(mat1, mat2), beta, alpha)
 
 
+@operation(example("tinygen.baddbmm(x, a, b)", x=real(2), a=real(2, 2, 3), b=real(2, 3, 2)))
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
     """beta input + alpha batch1 batch2.  batch1 (B, M, K), batch2 (B, K, N) -> (B, M, N)"""
     return _plus("baddbmm", input, bmm(batch1, batch2), beta, alpha)
@@ -147,6 +157,9 @@ def _linear_backward(g, needs, x=None, weight=None):
     )
 
 
+@operation(
+    example("F.linear(input, weight, bias)", input=real(2, 3), weight=real(2, 3), bias=real(2)), homes="F"
+)
 def linear(input, weight, bias=None):
     """x weightᵀ + bias.  input (..., K), weight (N, K), bias (N,) -> (..., N)"""
     shape, weights = input._data.shape, weight._data.shape

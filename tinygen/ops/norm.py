@@ -15,6 +15,7 @@ from tinygen.engine.primitive import primitive
 from tinygen.ops.activation import silu_row
 from tinygen.ops.checks import expect_one_dtype
 from tinygen.ops.creation import zeros_like
+from tinygen.ops.declaration import example, operation, real
 from tinygen.ops.elementwise import rsqrt, square
 from tinygen.ops.reduce import mean, sum_to
 from tinygen.ops.shape import reshape, sizes_of
@@ -124,6 +125,10 @@ def _check_enough(operation: str, input, count: int) -> None:
         )
 
 
+@operation(
+    example("tinygen.layer_norm(input, (3,), weight, bias)", input=real(2, 3), weight=real(3), bias=real(3)),
+    homes="tinygen F",
+)
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     """Normalise over the last dimensions, those of normalized_shape  (Ba et al. 2016, arXiv 1607.06450).
 
@@ -144,6 +149,9 @@ def _last_dims(operation: str, input, normalized_shape, **vectors) -> tuple:
     return tuple(range(input.ndim - len(shape), input.ndim))
 
 
+@operation(
+    example("tinygen.rms_norm(input, (3,), weight)", input=real(2, 3), weight=real(3)), homes="tinygen F"
+)
 def rms_norm(input, normalized_shape, weight=None, eps=None):
     """y = x / sqrt(mean(x²) + eps) · weight over the last dimensions  (Zhang & Sennrich 2019, arXiv 1910.07467, eq. 4).
 
@@ -160,6 +168,10 @@ def _rms_norm(x, weight, dims, eps):
     return y if weight is None else y * weight
 
 
+@operation(
+    example("tinygen.group_norm(input, 2, weight, bias)", input=real(2, 4, 2), weight=real(4), bias=real(4)),
+    homes="tinygen F",
+)
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     """Normalise groups of neighbouring channels of each image  (Wu & He 2018, arXiv 1803.08494).
 
@@ -184,6 +196,10 @@ def _grouped(operation: str, input, num_groups: int, weight, bias) -> tuple:
     return reshape(input, N, *shape[:2], math.prod(rest)), _in_shape(weight, shape), _in_shape(bias, shape)
 
 
+@operation(
+    example("F.group_norm_silu(input, 2, weight, bias)", input=real(2, 4, 2), weight=real(4), bias=real(4)),
+    homes="F",
+)
 def group_norm_silu(input, num_groups, weight=None, bias=None, eps=1e-5):
     """silu(group_norm(input, …)) without an array between the two.  PyTorch has no function for it.
 
@@ -198,6 +214,15 @@ def _per_channel(input) -> tuple:
     return (1, input.shape[1]) + (1,) * (input.ndim - 2)
 
 
+@operation(
+    example(
+        "tinygen.batch_norm(input, None, None, weight, bias, training=True)",
+        input=real(4, 2),
+        weight=real(2),
+        bias=real(2),
+    ),
+    homes="tinygen F",
+)
 def batch_norm(
     input,
     running_mean,
@@ -276,6 +301,15 @@ def _move(running, statistic, momentum: float) -> None:
         running._write(moved)
 
 
+@operation(
+    example(
+        "tinygen.instance_norm(input, None, None, weight, bias)",
+        input=real(2, 2, 3),
+        weight=real(2),
+        bias=real(2),
+    ),
+    homes="tinygen F",
+)
 def instance_norm(
     input,
     running_mean=None,

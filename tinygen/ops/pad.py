@@ -7,6 +7,8 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.primitive import primitive
+from tinygen.ops.arguments import NUMBER, WORD
+from tinygen.ops.declaration import example, operation, real
 from tinygen.ops.shape import cat, copied, expand, flip, narrow
 
 
@@ -24,6 +26,7 @@ _pad.vjp(lambda g, widths: _unpad(g, widths=widths))
 _unpad.vjp(lambda g, widths: _pad(g, widths=widths, value=0))
 
 
+@operation(example("F.pad(x, (1, 2))", x=real(2, 2)), homes="F", mode=WORD, value=NUMBER)
 def pad(input, pad, mode="constant", value=None):
     """Add elements at the borders: pad = (left, right, top, bottom, …), the last dimension first; negative crops
 

@@ -8,12 +8,15 @@ from tinygen import kernels
 from tinygen.engine.dtypes import DtypeError
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
+from tinygen.ops.arguments import NUMBER, OPERAND, TENSOR
 from tinygen.ops.checks import no_bools
+from tinygen.ops.declaration import exactly, example, operation, positive, probability, real
 from tinygen.ops.elementwise import _zeros, exp, keep, mul, reciprocal, rsqrt, square, where
 
 # angles
 
 
+@operation
 @primitive(promote="float")
 def sin(x):
     """Sine of an angle in radians"""
@@ -23,6 +26,7 @@ def sin(x):
 sin.vjp(lambda g, x: g * cos(x))
 
 
+@operation
 @primitive(promote="float")
 def cos(x):
     """Cosine of an angle in radians"""
@@ -32,6 +36,7 @@ def cos(x):
 cos.vjp(lambda g, x: -g * sin(x))
 
 
+@operation
 @primitive(promote="float")
 def tan(x):
     """Tangent of an angle in radians"""
@@ -41,6 +46,7 @@ def tan(x):
 tan.vjp(lambda g, y: g * (1 + square(y)))
 
 
+@operation(example("tinygen.asin(x)", x=probability(2, 3)), aliases="arcsin")
 @primitive(promote="float")
 def asin(x):
     """The angle in [-π/2, π/2] whose sine is x"""
@@ -50,6 +56,7 @@ def asin(x):
 asin.vjp(lambda g, x: g * rsqrt(1 - square(x)))
 
 
+@operation(example("tinygen.acos(x)", x=probability(2, 3)), aliases="arccos")
 @primitive(promote="float")
 def acos(x):
     """The angle in [0, π] whose cosine is x"""
@@ -59,6 +66,7 @@ def acos(x):
 acos.vjp(lambda g, x: -g * rsqrt(1 - square(x)))
 
 
+@operation(aliases="arctan")
 @primitive(promote="float")
 def atan(x):
     """The angle in (-π/2, π/2) whose tangent is x"""
@@ -68,6 +76,7 @@ def atan(x):
 atan.vjp(lambda g, x: g / (1 + square(x)))
 
 
+@operation(aliases="arctan2")
 @primitive(promote="float", tensors=("x", "other"))
 def atan2(x, other):
     """The angle in (-π, π] of the point whose height is x and whose abscissa is other"""
@@ -87,12 +96,14 @@ def _reciprocal(squares):
     return where(origin, 0.0, reciprocal(where(origin, 1.0, squares)))
 
 
+@operation
 @primitive(promote="float")
 def sinh(x):
     """(e^x - e^-x) / 2"""
     return kernels.sinh(x)
 
 
+@operation
 @primitive(promote="float")
 def cosh(x):
     """(e^x + e^-x) / 2"""
@@ -105,6 +116,7 @@ cosh.vjp(lambda g, x: g * sinh(x))
 # other bases
 
 
+@operation
 @primitive(promote="float")
 def exp2(x):
     """2 ** x"""
@@ -114,6 +126,7 @@ def exp2(x):
 exp2.vjp(lambda g, y: g * y * math.log(2))
 
 
+@operation(example("tinygen.log2(x)", x=positive(2, 3)))
 @primitive(promote="float")
 def log2(x):
     """Logarithm to the base 2"""
@@ -123,6 +136,7 @@ def log2(x):
 log2.vjp(lambda g, x: g / (x * math.log(2)))
 
 
+@operation(example("tinygen.log10(x)", x=positive(2, 3)))
 @primitive(promote="float")
 def log10(x):
     """Logarithm to the base 10"""
@@ -134,6 +148,7 @@ log10.vjp(lambda g, x: g / (x * math.log(10)))
 # near zero, and far from it
 
 
+@operation
 @primitive(promote="float")
 def expm1(x):
     """e ** x - 1, exact near 0"""
@@ -143,6 +158,7 @@ def expm1(x):
 expm1.vjp(lambda g, y: g * (y + 1))
 
 
+@operation(example("tinygen.log1p(x)", x=positive(2, 3)))
 @primitive(promote="float")
 def log1p(x):
     """log(1 + x), exact near 0"""
@@ -152,6 +168,7 @@ def log1p(x):
 log1p.vjp(lambda g, x: g / (1 + x))
 
 
+@operation
 @primitive(promote="float")
 def erf(x):
     """2/sqrt(pi) * integral of exp(-t^2) from 0 to x"""
@@ -164,6 +181,7 @@ erf.vjp(lambda g, x: g * (2 / math.sqrt(math.pi)) * exp(-(x * x)))
 # steps
 
 
+@operation
 @primitive(promote="same")
 def floor(x):
     """The largest whole number not above x; the gradient is 0"""
@@ -173,6 +191,7 @@ def floor(x):
 floor.vjp(lambda g: _zeros(g))
 
 
+@operation
 @primitive(promote="same")
 def ceil(x):
     """The smallest whole number not below x; the gradient is 0"""
@@ -182,6 +201,7 @@ def ceil(x):
 ceil.vjp(lambda g: _zeros(g))
 
 
+@operation
 @primitive(promote="same")
 def round(x):
     """The nearest whole number, ties to even; the gradient is 0"""
@@ -191,6 +211,7 @@ def round(x):
 round.vjp(lambda g: _zeros(g))
 
 
+@operation
 @primitive(promote="same")
 def trunc(x):
     """x without its fraction; the gradient is 0"""
@@ -202,6 +223,9 @@ trunc.vjp(lambda g: _zeros(g))
 # mixtures
 
 
+@operation(
+    example("tinygen.fmod(x, other)", x=real(2, 3), other=exactly(0.731, 1.117, -0.913)), input=OPERAND
+)
 @primitive(promote="same", tensors=("x",))
 def fmod(x, other):
     """x - other * trunc(x / other): the sign is x's (of `remainder`, the divisor's)"""
@@ -228,6 +252,11 @@ _lerp.vjp(
 )
 
 
+@operation(
+    example("tinygen.lerp(x, end, weight)", x=real(2, 3), end=real(3), weight=probability(2, 1)),
+    end=TENSOR,
+    weight=OPERAND,
+)
 def lerp(input, end, weight):
     """input + weight * (end - input): on the way from input to end; weight is a number or a Tensor"""
     for name, x in (("input", input), ("end", end), ("weight", weight)):
@@ -237,11 +266,19 @@ def lerp(input, end, weight):
     return _lerp(input, end, weight)
 
 
+@operation(
+    example("tinygen.addcmul(x, tensor1, tensor2)", x=real(2, 3), tensor1=real(3), tensor2=positive(2, 3)),
+    value=NUMBER,
+)
 def addcmul(input, tensor1, tensor2, *, value=1):
     """input + value * tensor1 * tensor2"""
     return input + mul(value, tensor1) * tensor2
 
 
+@operation(
+    example("tinygen.addcdiv(x, tensor1, tensor2)", x=real(2, 3), tensor1=real(3), tensor2=positive(2, 3)),
+    value=NUMBER,
+)
 def addcdiv(input, tensor1, tensor2, *, value=1):
     """input + value * tensor1 / tensor2"""
     if not (tensor1.is_floating_point() or tensor2.is_floating_point()):
@@ -259,6 +296,7 @@ def _nan_to_num(x, *, nan, posinf, neginf):
 _nan_to_num.vjp(lambda g, x: keep(g, mask=abs(x) < math.inf))
 
 
+@operation
 def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
     """nan replaced by a number, and the infinities by numbers or the largest and smallest of the dtype"""
     if not input.is_floating_point():

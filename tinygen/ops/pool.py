@@ -10,6 +10,7 @@ from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.conv import pair, sizes
+from tinygen.ops.declaration import distinct, example, operation, real
 from tinygen.ops.device import beside
 from tinygen.ops.matmul import matmul
 from tinygen.ops.shape import squeeze, unsqueeze
@@ -96,6 +97,7 @@ _max_pool2d_grad.vjp(lambda g, index: _pick_pixels(g, index=index))
 _pick_pixels.vjp(lambda g, x_shape, index: _max_pool2d_grad(g, index=index, shape=x_shape))
 
 
+@operation(example("tinygen.max_pool2d(input, 2)", input=distinct(1, 1, 4, 4)), homes="tinygen F")
 def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """The largest of each window, the first of equal ones.  (N, C, H, W) -> (N, C, P, Q)
 
@@ -112,6 +114,7 @@ def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
     return _like(_pick_pixels(x, index=index), input), _like(index, input)
 
 
+@operation(example("tinygen.max_pool1d(input, 2)", input=distinct(1, 2, 4)), homes="tinygen F")
 def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     """The largest of each window, the first of equal ones.  (N, C, L) or (C, L) -> the same rank; as max_pool2d"""
     x = _as_rows("max_pool1d", input)
@@ -146,6 +149,7 @@ def _window_counts(n: int, count: int, kernel: int, stride: int, padding: int, w
     return end - start if with_padding else np.minimum(end, n) - np.maximum(start, 0)
 
 
+@operation(example("F.avg_pool2d(input, 2)", input=real(1, 1, 4, 4)), homes="F")
 def avg_pool2d(
     input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
 ):
@@ -167,6 +171,7 @@ def avg_pool2d(
     return _like(_sum_pool2d(x, **at) / divisor, input)
 
 
+@operation(example("tinygen.avg_pool1d(input, 2)", input=real(1, 2, 4)), homes="tinygen F")
 def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
     """The mean of each window; padding counts as zeros if count_include_pad.  (N, C, L) or (C, L) -> the same rank"""
     x = _as_rows("avg_pool1d", input)
@@ -176,12 +181,14 @@ def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, coun
     return _as_sequences(y, input)
 
 
+@operation(example("tinygen.adaptive_avg_pool1d(input, 2)", input=real(1, 2, 3)), homes="tinygen F")
 def adaptive_avg_pool1d(input, output_size):
     """Means over P nearly equal parts, as adaptive_avg_pool2d along one dimension.  (N, C, L) -> (N, C, P)"""
     (size,) = sizes(output_size, 1, "output_size", "adaptive_avg_pool1d")
     return _as_sequences(adaptive_avg_pool2d(_as_rows("adaptive_avg_pool1d", input), (1, size)), input)
 
 
+@operation(example("F.adaptive_avg_pool2d(input, 2)", input=real(1, 1, 3, 3)), homes="F")
 def adaptive_avg_pool2d(input, output_size):
     """Means over P x Q nearly equal parts: part p has the rows floor(p H / P) to ceil((p + 1) H / P) - 1.
 

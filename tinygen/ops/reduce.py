@@ -17,6 +17,8 @@ from tinygen.engine.tensor import Tensor
 from tinygen.ops import compare
 from tinygen.ops import elementwise as e
 from tinygen.ops import shape as s
+from tinygen.ops.arguments import INT, INT_OR_TENSOR, INTS_OR_BOOL, NUMBER_OR_WORD
+from tinygen.ops.declaration import distinct, example, named, operation, real
 from tinygen.ops.device import beside
 from tinygen.ops.gather import gather
 from tinygen.ops.wide import by_float32
@@ -68,6 +70,7 @@ def _sum(x, *, dims, keepdim):
 _sum.vjp(lambda g, x_shape, dims: _spread(g, x_shape, dims))
 
 
+@operation(example("tinygen.sum(x, dim=1)", x=real(2, 3)))
 def sum(input, dim=None, keepdim=False, *, dtype=None):
     """The sum; integers and bools give int64"""
     input = input if dtype is None else e.cast(input, dtype=np.dtype(dtype))
@@ -85,12 +88,14 @@ _mean.vjp(
 )
 
 
+@operation(example("tinygen.mean(x, dim=1)", x=real(2, 3)))
 def mean(input, dim=None, keepdim=False, *, dtype=None):
     """The arithmetic mean, exact where all elements are equal; of nothing it is nan"""
     input = _floating(input if dtype is None else e.cast(input, dtype=np.dtype(dtype)), "mean")
     return by_float32(_mean, input, dims=normalize_dims(dim, input.ndim, "mean"), keepdim=keepdim)
 
 
+@operation(example("tinygen.var(x, dim=1)", x=real(2, 3)), dim=INTS_OR_BOOL)
 def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """sum((x - mean)^2) / (n - correction); correction 1 (unbiased) by default"""
     if isinstance(dim, bool):  # the form var(input, unbiased)
@@ -111,6 +116,7 @@ def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     return squares / builtins.max(freedom, 0)
 
 
+@operation(example("tinygen.std(x, dim=1)", x=real(2, 3)), dim=INTS_OR_BOOL)
 def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """sqrt(Σ (x - mean)² / (n - correction)), the square root of `var`"""
     if _floating(input, "std").dtype == dtypes.float16:
@@ -118,12 +124,14 @@ def std(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     return _root(var(input, dim, unbiased, keepdim, correction=correction))
 
 
+@operation(example("tinygen.var_mean(x, dim=1)", x=real(2, 3)), homes="tinygen", dim=INTS_OR_BOOL)
 def var_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """`var` and `mean`"""
     over = None if isinstance(dim, bool) else dim
     return var(input, dim, unbiased, keepdim, correction=correction), mean(input, over, keepdim)
 
 
+@operation(example("tinygen.std_mean(x, dim=1)", x=real(2, 3)), homes="tinygen", dim=INTS_OR_BOOL)
 def std_mean(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     """`std` and `mean`"""
     over = None if isinstance(dim, bool) else dim
@@ -160,6 +168,7 @@ _amax.vjp(lambda g, x, y, dims: _to_extremes(g, x, y, dims))
 _amin.vjp(lambda g, x, y, dims: _to_extremes(g, x, y, dims))
 
 
+@operation(example("tinygen.amax(x, dim=1)", x=distinct(2, 3)))
 def amax(input, dim=None, keepdim=False):
     """The largest element; ties share the gradient evenly"""
     return _amax(
@@ -167,6 +176,7 @@ def amax(input, dim=None, keepdim=False):
     )
 
 
+@operation(example("tinygen.amin(x, dim=1)", x=distinct(2, 3)))
 def amin(input, dim=None, keepdim=False):
     """The smallest element; ties share the gradient evenly"""
     return _amin(
@@ -203,6 +213,7 @@ def _with_indices(input, dim, keepdim, arg):
     return ValuesIndices((values, indices))
 
 
+@operation(example("tinygen.max(x, dim=1)", x=distinct(2, 3)), dim=INT_OR_TENSOR)
 def max(input, dim=None, keepdim=False, *, other=None):
     """The largest element; with `dim`, (values, indices), the first of ties; with a Tensor, `maximum`"""
     other = dim if isinstance(dim, Tensor) else other
@@ -211,6 +222,7 @@ def max(input, dim=None, keepdim=False, *, other=None):
     return amax(input) if dim is None else _with_indices(input, dim, keepdim, argmax)
 
 
+@operation(example("tinygen.min(x, dim=1)", x=distinct(2, 3)), dim=INT_OR_TENSOR)
 def min(input, dim=None, keepdim=False, *, other=None):
     """The smallest element; with `dim`, (values, indices), the first of ties; with a Tensor, `minimum`"""
     other = dim if isinstance(dim, Tensor) else other
@@ -219,7 +231,11 @@ def min(input, dim=None, keepdim=False, *, other=None):
     return amin(input) if dim is None else _with_indices(input, dim, keepdim, argmin)
 
 
-def _arg(name: str):
+def _arg(name: str, extreme: str):
+    """argmax or argmin"""
+
+    @operation(example(f"tinygen.{name}(x, dim=1)", x=real(2, 3)), dim=INT)
+    @named(name, f"The index of the {extreme} element, the first of ties")
     def arg(input, dim=None, keepdim=False):
         if input.dtype == np.bool_:
             raise DtypeError(f"{name}: found dtype bool, expected numbers")
@@ -230,31 +246,30 @@ def _arg(name: str):
         result = getattr(input._data, name)(axis=axis and axis[0], keepdims=keepdim)
         return Tensor._wrap(kernels.array_module(input._data).asarray(result, np.int64))
 
-    arg.__name__ = arg.__qualname__ = name
-    arg.__doc__ = (
-        f"The index of the {'largest' if name == 'argmax' else 'smallest'} element, the first of ties"
-    )
     return arg
 
 
-argmax, argmin = _arg("argmax"), _arg("argmin")
+argmax, argmin = _arg("argmax", "largest"), _arg("argmin", "smallest")
 
 
 def _truth(name: str):
+    """any or all"""
+
+    @operation(example(f"tinygen.{name}(x, dim=1)", x=real(2, 3)))
+    @named(name, f"Whether {name} of the elements are nonzero")
     def truth(input, dim=None, keepdim=False):
         dims = () if dim in ((), []) else normalize_dims(dim, input.ndim, name)  # no dim reduces nothing here
         xp = kernels.array_module(input._data)
         result = xp.asarray(getattr(input._data != 0, name)(axis=dims, keepdims=keepdim))
         return Tensor._wrap(result.astype(np.uint8) if input.dtype == np.uint8 else result)
 
-    truth.__name__ = truth.__qualname__ = name
-    truth.__doc__ = f"Whether {name} of the elements are nonzero"
     return truth
 
 
 any, all = _truth("any"), _truth("all")
 
 
+@operation(example("tinygen.count_nonzero(x, dim=1)", x=real(2, 3)))
 def count_nonzero(input, dim=None):
     """How many elements are not zero, as int64"""
     return sum(compare.ne(input, 0), dim)
@@ -280,6 +295,7 @@ def _bounded(y):
     return e.where(y == -math.inf, 0.0, y)
 
 
+@operation(example("tinygen.logsumexp(x, dim=1)", x=real(2, 3)))
 def logsumexp(input, dim, keepdim=False):
     """log(sum(exp(x))), without overflow"""
     input = input if input.is_floating_point() else e.cast(input, dtype=dtypes.get_default_dtype())
@@ -294,6 +310,7 @@ def _power_of_size(x, p: float):
     return e.where(zero, 0.0 if p > 0 else math.inf, e.pow(e.abs(e.where(zero, 1.0, x)), p))
 
 
+@operation(example("tinygen.norm(x, dim=1)", x=real(2, 3)), p=NUMBER_OR_WORD)
 def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
     """(sum |x|^p)^(1/p); "fro" is p=2, inf the largest |x|, 0 counts what is not zero.  The derivative at 0 is 0."""
     input = _floating(input if dtype is None else e.cast(input, dtype=np.dtype(dtype)), "norm")

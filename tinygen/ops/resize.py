@@ -10,6 +10,8 @@ from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.primitive import primitive
+from tinygen.ops.arguments import NUMBERS, WORD
+from tinygen.ops.declaration import example, operation, real
 from tinygen.ops.device import beside
 from tinygen.ops.matmul import matmul
 from tinygen.ops.pool import adaptive_avg_pool1d, adaptive_avg_pool2d
@@ -89,6 +91,12 @@ def _targets(input, size, scale_factor, recompute: bool) -> list:
     return targets
 
 
+@operation(
+    example("F.interpolate(input, scale_factor=2)", input=real(1, 1, 2, 2)),
+    homes="F",
+    scale_factor=NUMBERS,
+    mode=WORD,
+)
 def interpolate(
     input,
     size=None,
@@ -165,6 +173,7 @@ def _line_weights(n: int, count: int, step: float, align_corners: bool, dtype):
     return matrix
 
 
+@operation(example("tinygen.pixel_shuffle(input, 2)", input=real(1, 4, 1, 2)), homes="tinygen F")
 def pixel_shuffle(input, upscale_factor):
     """Channels to pixels: (…, C r², H, W) -> (…, C, H r, W r)  (Shi et al. 2016, arXiv 1609.05158)"""
     r = upscale_factor
@@ -177,6 +186,7 @@ def pixel_shuffle(input, upscale_factor):
     return copied(reshape(x, *lead, C, H * r, W * r), input)
 
 
+@operation(example("tinygen.pixel_unshuffle(input, 2)", input=real(1, 1, 2, 4)), homes="tinygen F")
 def pixel_unshuffle(input, downscale_factor):
     """Pixels to channels, pixel_shuffle undone: (…, C, H r, W r) -> (…, C r², H, W)"""
     r = downscale_factor

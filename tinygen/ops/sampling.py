@@ -10,8 +10,10 @@ from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.grad_mode import is_grad_enabled
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.creation import draw, finish, randn, stream
+from tinygen.ops.declaration import example, operation, probability
 
 
+@operation(example("tinygen.normal(5.0, 0.1, (2, 3))"), homes="tinygen")
 def normal(mean=0.0, std=1.0, size=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     """Normal with the given mean and deviation: numbers with a `size`, or Tensors that broadcast"""
     tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
@@ -30,6 +32,7 @@ def normal(mean=0.0, std=1.0, size=None, *, dtype=None, device=None, requires_gr
     return finish(result if dtype is None else result.astype(dtype, copy=False), requires_grad)
 
 
+@operation(example("tinygen.bernoulli(x)", x=probability(2, 3)))
 def bernoulli(input, p=None) -> Tensor:
     """1 with the probability given by input (or by the number p), else 0, in input's dtype"""
     xp = kernels.array_module(input._data)
@@ -42,6 +45,7 @@ def bernoulli(input, p=None) -> Tensor:
     return finish((draw("uniform", input.shape, wide, input.device) < chance).astype(input.dtype), False)
 
 
+@operation(example("tinygen.multinomial(x, 2)", x=probability(2, 3)))
 def multinomial(input, num_samples, replacement=False) -> Tensor:
     """Indices drawn in proportion to weights, which need not sum to one.  (C,) or (N, C) -> (num_samples,) or (N, …)
 

@@ -13,6 +13,8 @@ from tinygen.engine.dtypes import ShapeError
 from tinygen.engine.memory import shares
 from tinygen.engine.own import expand as _expand
 from tinygen.engine.primitive import primitive
+from tinygen.ops.arguments import INT, INTS, INTS_OR_DTYPE, TENSOR, TENSOR_OR_TENSORS, WORD
+from tinygen.ops.declaration import constant, example, operation, real
 from tinygen.ops.elementwise import cast, clone
 
 
@@ -52,6 +54,7 @@ def _reshape(x, *, shape):
 _reshape.vjp(lambda g, x_shape: _reshape(g, shape=x_shape))
 
 
+@operation(example("tinygen.reshape(x, (3, 2))", x=real(2, 3)))
 def reshape(input, *sizes, shape=None):
     """The same elements in another shape, one size may be -1; a view where the memory allows it"""
     shape = sizes_of(sizes, shape, "reshape")
@@ -64,6 +67,7 @@ def reshape(input, *sizes, shape=None):
     return _reshape(input, shape=shape)
 
 
+@operation(example("x.view(3, 2)", x=real(2, 3)), homes="Tensor", sizes=INTS_OR_DTYPE)
 def view(input, *sizes, size=None):
     """`reshape`.  Unlike PyTorch's it copies where the memory layout does not allow a view; a dtype casts nothing."""
     if len(sizes) == 1 and isinstance(sizes[0], (type, np.dtype)):
@@ -73,6 +77,7 @@ def view(input, *sizes, size=None):
     return reshape(input, sizes_of(sizes, size, "view"))
 
 
+@operation
 def flatten(input, start_dim=0, end_dim=-1):
     """Dimensions start_dim..end_dim as one"""
     start, end = dim_of(start_dim, input.ndim, "flatten"), dim_of(end_dim, input.ndim, "flatten")
@@ -85,6 +90,7 @@ def flatten(input, start_dim=0, end_dim=-1):
     )
 
 
+@operation(example("tinygen.unflatten(x, 1, (2, 2))", x=real(2, 4)), dim=INT)
 def unflatten(input, dim, sizes):
     """Dimension `dim` as several; one of the sizes may be -1"""
     dim = dim_of(dim, input.ndim, "unflatten")
@@ -100,6 +106,7 @@ def unflatten(input, dim, sizes):
     return _reshape(input, shape=(*input.shape[:dim], *sizes, *input.shape[dim + 1 :]))
 
 
+@operation(example("tinygen.squeeze(x, 1)", x=real(2, 1, 3)))
 def squeeze(input, dim=None):
     """Without dimensions of size one: all, or those named"""
     dims = (
@@ -110,6 +117,7 @@ def squeeze(input, dim=None):
     return _reshape(input, shape=tuple(n for i, n in enumerate(input.shape) if not (i in dims and n == 1)))
 
 
+@operation(example("tinygen.unsqueeze(x, 1)", x=real(2, 3)), dim=INT)
 def unsqueeze(input, dim):
     """With a new dimension of size one at `dim`"""
     dim = dim_of(dim, input.ndim + 1, "unsqueeze")
@@ -125,6 +133,7 @@ def _permute(x, *, dims):
 _permute.vjp(lambda g, dims: _permute(g, dims=tuple(sorted(range(len(dims)), key=dims.__getitem__))))
 
 
+@operation(example("tinygen.permute(x, (2, 0, 1))", x=real(2, 1, 3)))
 def permute(input, *order, dims=None):
     """Dimensions in another order: (N, C, H, W), (0, 2, 3, 1) -> (N, H, W, C)"""
     dims = tuple(dim_of(d, input.ndim, "permute") for d in sizes_of(order, dims, "permute"))
@@ -135,6 +144,7 @@ def permute(input, *order, dims=None):
     return _permute(input, dims=dims)
 
 
+@operation(example("tinygen.transpose(x, 0, 1)", x=real(2, 3)), aliases="swapaxes swapdims")
 def transpose(input, dim0, dim1):
     """Two dimensions swapped"""
     order = list(range(input.ndim))
@@ -144,6 +154,7 @@ def transpose(input, dim0, dim1):
     return _permute(input, dims=tuple(order))
 
 
+@operation
 def t(input):
     """A matrix transposed; fewer dimensions as they are"""
     if input.ndim > 2:
@@ -151,6 +162,7 @@ def t(input):
     return transpose(input, 0, 1) if input.ndim == 2 else input
 
 
+@operation(example("x.expand(2, 3)", x=real(2, 1)), homes="Tensor")
 def expand(input, *sizes, size=None):
     """Dimensions of size one repeated to `sizes` without copying; -1 keeps a size"""
     sizes = sizes_of(sizes, size, "expand")
@@ -162,21 +174,29 @@ def expand(input, *sizes, size=None):
     return _expand(input, shape=shape)
 
 
+@operation(
+    example("x.view_as(other)", x=real(2, 3), other=constant(real(3, 2))), homes="Tensor", other=TENSOR
+)
 def view_as(input, other):
     """`view` in the shape of another Tensor"""
     return view(input, other.shape)
 
 
+@operation(
+    example("x.expand_as(other)", x=real(2, 1), other=constant(real(2, 3))), homes="Tensor", other=TENSOR
+)
 def expand_as(input, other):
     """`expand` to the shape of another Tensor"""
     return expand(input, other.shape)
 
 
+@operation(example("tinygen.broadcast_to(x, (2, 3))", x=real(2, 1)))
 def broadcast_to(input, size):
     """`expand`"""
     return expand(input, size)
 
 
+@operation(example("x.repeat(2, 2)", x=real(1, 3)), homes="Tensor")
 def repeat(input, *sizes, repeats=None):
     """Copies laid side by side, `sizes[i]` times along dimension i"""
     sizes = sizes_of(sizes, repeats, "repeat")
@@ -197,6 +217,7 @@ def copied(result, input):
     return clone(result) if shares(result._data, input._data) else result
 
 
+@operation(example("x.t().contiguous()", x=real(2, 3)), homes="Tensor")
 def contiguous(input):
     """x itself where its memory is in row-major order, else a copy that is"""
     return input if input.is_contiguous() else _contiguous(input)
@@ -218,6 +239,7 @@ def _flip(x, *, dims):
 _flip.vjp(lambda g, dims: _flip(g, dims=dims))
 
 
+@operation(example("tinygen.flip(x, (1,))", x=real(2, 3)))
 def flip(input, *order, dims=None):
     """The order of elements reversed along `dims`"""
     dims = [dim_of(d, input.ndim, "flip") for d in sizes_of(order, dims, "flip")]
@@ -234,6 +256,7 @@ def _roll(x, *, shifts, dims):
 _roll.vjp(lambda g, shifts, dims: _roll(g, shifts=tuple(-n for n in shifts), dims=dims))
 
 
+@operation(example("tinygen.roll(x, 1, 1)", x=real(2, 3)))
 def roll(input, shifts, dims=None):
     """Elements moved on by `shifts` along `dims`, those beyond the end to the start; without dims, as if flat"""
     shifts = sizes_of((shifts,), None, "roll")
@@ -250,6 +273,7 @@ def roll(input, shifts, dims=None):
     return _roll(input, shifts=shifts, dims=dims) if input.ndim else clone(input)
 
 
+@operation(example("tinygen.movedim(x, 0, 1)", x=real(2, 1, 3)), aliases="moveaxis", source=INTS)
 def movedim(input, source, destination):
     """Dimensions `source` (a number or several) moved to the places `destination`, the others in their order"""
     if isinstance(source, (tuple, list)) != isinstance(destination, (tuple, list)):
@@ -265,6 +289,12 @@ def movedim(input, source, destination):
     return _permute(input, dims=tuple(given[d] if d in given else next(rest) for d in range(input.ndim)))
 
 
+@operation(
+    example("tinygen.meshgrid(a, b, indexing='ij')", a=real(2), b=real(3)),
+    homes="tinygen",
+    tensors=TENSOR_OR_TENSORS,
+    indexing=WORD,
+)
 def meshgrid(*tensors, indexing="ij"):
     """The coordinates of a grid over 1-d Tensors, each expanded to the grid's shape; "xy" swaps the first two"""
     tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
@@ -294,6 +324,12 @@ def _cat(*xs, dim):
 _cat.vjp(lambda g, i, xs_shape, dim: narrow(g, dim, sum(s[dim] for s in xs_shape[:i]), xs_shape[i][dim]))
 
 
+@operation(
+    example("tinygen.cat([a, b], dim=1)", a=real(2, 2), b=real(2, 1)),
+    homes="tinygen",
+    aliases="concat concatenate",
+    dim=INT,
+)
 def cat(tensors, dim=0):
     """Tensors joined along an existing dimension"""
     tensors = list(tensors)
@@ -314,6 +350,7 @@ def cat(tensors, dim=0):
     return result
 
 
+@operation(example("tinygen.stack([a, b])", a=real(2), b=real(2)), homes="tinygen", dim=INT)
 def stack(tensors, dim=0):
     """Tensors of one shape joined along a new dimension"""
     tensors = list(tensors)
@@ -351,6 +388,7 @@ def _add_to_narrow(total, g, dim, start, length):
 _widen.vjp(lambda g, x_shape, dim, start: _narrow(g, dim=dim, start=start, length=x_shape[dim]))
 
 
+@operation(example("tinygen.narrow(x, 1, 0, 2)", x=real(2, 3)), dim=INT)
 def narrow(input, dim, start, length):
     """Elements start..start+length-1 along `dim`, a view"""
     dim = dim_of(dim, input.ndim, "narrow")
@@ -365,6 +403,7 @@ def narrow(input, dim, start, length):
     return _narrow(input, dim=dim, start=start, length=length)
 
 
+@operation(example("tinygen.split(x, 2, dim=1)", x=real(2, 3)), dim=INT)
 def split(tensor, split_size_or_sections=None, dim=0, *, split_size=None):
     """Pieces of that size along `dim` (the last may be smaller), or of the listed sizes, as a tuple of views
 
@@ -394,6 +433,7 @@ def split(tensor, split_size_or_sections=None, dim=0, *, split_size=None):
     )
 
 
+@operation(example("tinygen.chunk(x, 2, dim=1)", x=real(2, 4)), dim=INT)
 def chunk(input, chunks, dim=0):
     """`chunks` pieces along `dim`, fewer where it does not divide, as a tuple of views"""
     if chunks < 1:
@@ -402,6 +442,7 @@ def chunk(input, chunks, dim=0):
     return split(input, max(1, math.ceil(n / chunks)), dim) if n else split(input, [0] * chunks, dim)
 
 
+@operation(example("x.select(1, 2)", x=real(2, 3)), dim=INT, index=INT)
 def select(input, dim, index):
     """The slice at `index` along `dim`, a view without that dimension"""
     if input.ndim == 0:
@@ -413,11 +454,13 @@ def select(input, dim, index):
     return squeeze(_narrow(input, dim=dim, start=index % size, length=1), dim)
 
 
+@operation
 def ravel(input):
     """All elements in one dimension"""
     return reshape(input, -1)
 
 
+@operation(dim=INT)
 def unbind(input, dim=0):
     """The slices along `dim`, as a tuple of views without it"""
     dim = dim_of(dim, input.ndim, "unbind")

@@ -10,7 +10,9 @@ from tinygen import kernels, random
 from tinygen.engine.dtypes import DtypeError
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
+from tinygen.ops.arguments import INT
 from tinygen.ops.creation import zeros_like
+from tinygen.ops.declaration import example, operation, real
 from tinygen.ops.elementwise import cast, exp
 from tinygen.ops.reduce import argmax, normalize_dims, sum
 from tinygen.ops.shape import reshape
@@ -53,6 +55,7 @@ def _along(operation, name: str, x, dim, dtype):
     return by_float32(operation, x, dim=dims[0])
 
 
+@operation(example("tinygen.softmax(x, dim=1)", x=real(2, 3)), dim=INT)
 def softmax(input, dim, dtype=None):
     """Scores to probabilities: y_i = exp(x_i) / Σ_j exp(x_j) along `dim`.  (…, C, …) -> the same
 
@@ -61,6 +64,7 @@ def softmax(input, dim, dtype=None):
     return _along(_softmax, "softmax", input, dim, dtype)
 
 
+@operation(example("tinygen.log_softmax(x, dim=1)", x=real(2, 3)), dim=INT)
 def log_softmax(input, dim, dtype=None):
     """Scores to log-probabilities: y_i = x_i - log Σ_j exp(x_j) along `dim`.  (…, C, …) -> the same"""
     return _along(_log_softmax, "log_softmax", input, dim, dtype)
@@ -80,6 +84,7 @@ def guessed_dim(name: str, ndim: int) -> int:
     return 0 if ndim in (0, 1, 3) else 1
 
 
+@operation(homes="F")
 def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
     """A differentiable draw of a class: softmax((logits + G) / tau), G = -log(-log U) with U uniform.  shape -> shape
 

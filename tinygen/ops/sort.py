@@ -9,6 +9,8 @@ from tinygen.engine import dtypes
 from tinygen.engine.devices import DeviceError
 from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.tensor import Tensor
+from tinygen.ops.arguments import INT
+from tinygen.ops.declaration import distinct, example, operation, whole
 from tinygen.ops.device import beside
 from tinygen.ops.elementwise import clone
 from tinygen.ops.gather import gather
@@ -16,6 +18,7 @@ from tinygen.ops.reduce import ValuesIndices
 from tinygen.ops.shape import dim_of
 
 
+@operation(example("tinygen.argsort(x)", x=distinct(2, 3)), dim=INT)
 def argsort(input, dim=-1, descending=False, stable=False):
     """The indices that sort along dim; ties keep their order, whatever `stable` says, and nan is the largest"""
     dim = dim_of(dim, input.ndim, "argsort")
@@ -24,6 +27,7 @@ def argsort(input, dim=-1, descending=False, stable=False):
     return Tensor._wrap(kernels.argsort(input._data, dim, descending))
 
 
+@operation(example("tinygen.sort(x)", x=distinct(2, 3)), dim=INT)
 def sort(input, dim=-1, descending=False, stable=False):
     """(values, indices) in order along dim; ties keep their order, whatever `stable` says, and nan is the largest"""
     dim = dim_of(dim, input.ndim, "sort")
@@ -31,6 +35,7 @@ def sort(input, dim=-1, descending=False, stable=False):
     return ValuesIndices((gather(input, dim, indices), indices))
 
 
+@operation(example("tinygen.topk(x, 2)", x=distinct(2, 3)), dim=INT)
 def topk(input, k, dim=-1, largest=True, sorted=True):
     """(values, indices) of the k largest (or smallest) along dim, in order whatever `sorted` says"""
     if input.dtype == np.bool_:
@@ -47,6 +52,7 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
     return ValuesIndices((gather(input, dim, indices), indices))
 
 
+@operation(example("tinygen.unique(x)", x=distinct(2, 3)))
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """The distinct elements in order (whatever `sorted` says), or the distinct slices along dim; no gradient
 
@@ -65,6 +71,7 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
     return results if len(results) > 1 else results[0]
 
 
+@operation(example("tinygen.bincount(x)", x=whole(5)))
 def bincount(input, weights=None, minlength=0):
     """How often 0, 1, 2 … occur among whole numbers, or the sum of their weights; no gradient.  (N,) -> (max + 1,)"""
     x = input._data
