@@ -16,6 +16,7 @@ import tinygen
 from tinygen.engine.primitive import Primitive
 
 ROOT = Path(tinygen.__file__).parent.parent
+DECLARING = {"operation", "_operation", "named"}  # decorators that say what a function is to callers
 
 
 class Listing(NamedTuple):
@@ -111,7 +112,10 @@ def _same_code(node: ast.Lambda, code) -> bool:
 
 
 def definition(function, docstring: bool = True) -> Listing:
-    """The source of a function with its decorators and the comment above; `docstring` False leaves that one out."""
+    """The source of a function with the comment above it and its decorators, but for `@operation` and `@named`.
+
+    docstring   False leaves the docstring out
+    """
     function = plain(function)
     node, file = _node(function), _read(function.__code__.co_filename)
     if isinstance(node, ast.Lambda):
@@ -120,9 +124,17 @@ def definition(function, docstring: bool = True) -> Listing:
     if not docstring and ast.get_docstring(node) is not None and len(node.body) > 1:
         first = node.body[0]
         rows = [n for n in rows if not first.lineno <= n <= first.end_lineno]
-    rows = _block_above(file, rows[0]) + rows
+    above = _block_above(file, rows[0])
+    for decorator in node.decorator_list:
+        if _called(decorator) in DECLARING:
+            rows = [n for n in rows if not decorator.lineno <= n <= decorator.end_lineno]
+    rows = above + rows
     text = textwrap.dedent("\n".join(file.lines[n - 1] for n in rows))
     return Listing(where(function), text)
+
+
+def _called(decorator) -> str:
+    return ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator)
 
 
 def row(function) -> Listing:
@@ -196,8 +208,13 @@ def uses(function) -> list:
     known.update(inspect.getclosurevars(function).nonlocals)
     local = set(function.__code__.co_varnames)
     found = {}
-    for node in _in_order(_node(function)):
+    definition = _node(function)
+    declared = [d for d in getattr(definition, "decorator_list", []) if _called(d) in DECLARING]
+    skipped = {id(n) for decorator in declared for n in ast.walk(decorator)}
+    for node in _in_order(definition):
         value = None
+        if id(node) in skipped:
+            continue
         if isinstance(node, ast.Name) and node.id not in local:
             value = known.get(node.id)
         elif (
