@@ -43,6 +43,6 @@ globals().update(_FUNCTIONS)
 __version__ = "0.1.0"
 
 # at the end, as it wraps what is exported: checked arguments, explained errors, names of older PyTorch
-from tinygen import face as _face  # noqa: E402
+from tinygen.face import install as _install  # noqa: E402
 
-_face.install(globals())
+_install(globals())

@@ -1,7 +1,72 @@
-"""What makes the engine PyTorch to its callers: checked arguments, explained errors, old names, printing."""
+"""What makes the engine PyTorch to its callers: checked arguments, explained errors, old names, printing.
+
+Everything below runs without it.  `install`, which `tinygen/__init__.py` calls at its end, wraps what is exported:
+
+calls            the wrappers, which check types and explain errors
+argument_types   what each argument may be
+errors           the messages, made of `describe`'s words
+keywords         PyTorch's keywords that are accepted and ignored, or refused
+absent           names of PyTorch that do not exist here
+legacy           FloatTensor and its kin, Variable
+primitive_calls  calls of a Primitive: binding, and errors
+tensor_methods   methods of Tensor that only callers use; size, a Tensor's shape
+printing         how a Tensor is printed
+gradcheck        derivatives against finite differences
+stubs            writes the .pyi files: a tool for developers, which nothing here imports
+"""
+
+from __future__ import annotations
+
+from tinygen import autograd, nn, ops, optim
+from tinygen.engine.tensor import Tensor
+from tinygen.face import gradcheck, legacy, primitive_calls, printing, size, tensor_methods
+from tinygen.face.absent import explain_absent_names
+from tinygen.face.calls import (
+    public,
+    public_constructors,
+    public_functions,
+    public_layers,
+    public_methods,
+)
+from tinygen.nn import functional
+from tinygen.optim import lr_scheduler
+
+OTHER_FUNCTIONS = "tensor as_tensor load save".split()  # those exported that are no operations
 
 
 def install(namespace: dict) -> None:
-    from tinygen.face import installation  # for as long as the engine imports `keywords`
+    """Wrap the functions, methods and constructors that tinygen exports, and add the names that only callers need.
 
-    installation.install(namespace)
+    namespace   that of the package, `globals()` of tinygen/__init__.py
+    """
+    _add_names(namespace)
+    for name in (*ops.FUNCTIONS, *OTHER_FUNCTIONS):
+        namespace[name] = public(namespace[name], "tinygen")
+    public_methods(Tensor)
+    public_functions(autograd, "grad backward gradcheck gradgradcheck")
+    for name, value in list(vars(functional).items()):
+        if not name.startswith("_"):
+            setattr(functional, name, public(value, functional.__name__))
+    for module in (nn.init, nn.utils, nn.utils.parametrizations, nn.utils.parametrize):
+        public_functions(module)
+    public_layers(vars(nn))
+    public_constructors(vars(nn))
+    public_constructors(vars(optim))
+    modules = (nn, functional, nn.init, nn.utils, optim, lr_scheduler)
+    explain_absent_names({"tinygen": namespace} | {module.__name__: vars(module) for module in modules})
+
+
+def _add_names(namespace: dict) -> None:
+    """Names that only callers need, and how a Tensor is printed."""
+    primitive_calls.install()
+    tensor_methods.install()
+    Tensor.__repr__ = printing.tensor_repr
+    namespace["Size"] = size.Size
+    for name in ("is_tensor", "from_dlpack"):
+        namespace[name] = getattr(tensor_methods, name)
+    namespace.update({cls.__name__: cls for cls in legacy.TENSOR_TYPES})
+    namespace["set_printoptions"] = printing.set_printoptions
+    namespace["get_printoptions"] = printing.get_printoptions
+    autograd.Variable = legacy.Variable
+    for name in ("GradcheckError", "gradcheck", "gradgradcheck"):
+        setattr(autograd, name, getattr(gradcheck, name))
