@@ -21,9 +21,14 @@ from tinygen.kernels.activation.reference import (
     silu_grad,
 )
 from tinygen.kernels.attention.reference import attention, attention_grad
-from tinygen.kernels.conv2d import planes, taps, window, winograd  # register variants
-from tinygen.kernels.conv2d.bias import add_bias, bias_grad
-from tinygen.kernels.conv2d.reference import conv2d, conv2d_input_grad, conv2d_weight_grad, output_size
+from tinygen.kernels.conv2d import (
+    add_bias,
+    bias_grad,
+    conv2d,
+    conv2d_input_grad,
+    conv2d_weight_grad,
+    output_size,
+)
 from tinygen.kernels.elementwise.reference import (
     add,
     arccos,

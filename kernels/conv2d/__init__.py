@@ -1,1 +1,26 @@
-"""Convolution and its two transposes."""
+"""Convolution, its two transposes, and the bias.
+
+    reference.py     what they mean: matrix products over unfolded images            read this first
+    planes.py        few channels, depthwise above all: whole images times one weight, added
+    taps.py          no unfolding: each tap of a filter is read at an offset from the pixel
+    one_window.py    the filter is as large as the image: one matrix product
+    winograd.py      3x3 filters: 36 products for 16 outputs instead of 144
+    bias.py          adding the bias, and its gradient, on all threads
+    numba_cuda.py    the GPU's ladder to read: one thread per output, then tiles
+    cuda.py          the GPU's ladder to run (conv2d.cu): naive, implicit_gemm
+
+X_loops.py holds the compiled loops of X.py; taps_tile_loops.py the innermost step of taps, in vector instructions.
+"""
+
+from tinygen.kernels.conv2d.reference import (
+    add_bias,
+    bias_grad,
+    conv2d,
+    conv2d_input_grad,
+    conv2d_weight_grad,
+    output_size,
+)
+
+# isort: off
+# They register variants.  The order is that of the ladder, slow to fast: the last usable one runs.
+from tinygen.kernels.conv2d import planes, taps, one_window, winograd, bias

@@ -1,4 +1,4 @@
-"""A convolution's bias: one number for each channel of y (N, K, P, Q), and its gradient."""
+"""Adding a convolution's bias, and its gradient, on all threads."""
 
 from __future__ import annotations
 
@@ -6,26 +6,10 @@ import math
 
 import numpy as np
 
+from tinygen.kernels.conv2d.reference import add_bias, bias_grad
 from tinygen.kernels.reduce.reference import sum
-from tinygen.kernels.runtime.dispatch import Kernel
 
-SMALL = 1 << 15  # elements; fewer are done by one thread before another has begun
-
-add_bias = Kernel("add_bias")
-bias_grad = Kernel("bias_grad")
-
-
-@add_bias.reference
-def add_bias_reference(y, bias):
-    """y + bias, in the memory of y.  (N, K, P, Q), (K,) -> (N, K, P, Q)"""
-    y += bias.reshape(-1, 1, 1)
-    return y
-
-
-@bias_grad.reference
-def bias_grad_reference(g):
-    """Every channel's sum.  (N, K, P, Q) -> (K,)"""
-    return sum(g, (0, 2, 3))
+SMALL = 1 << 15  # elements; a single thread is done with fewer before a second one has started
 
 
 def _pays(y) -> bool:
@@ -39,7 +23,7 @@ def _rows(y):
 
 @add_bias.variant("threads", usable=lambda y, bias: _pays(y) and y.dtype == bias.dtype)
 def add_bias_threads(y, bias):
-    """Each thread takes a share of the channels of images: y is read and written by all cores."""
+    """Each thread takes a share of the images' channels, so that all cores read and write y."""
     from tinygen.kernels.conv2d.bias_loops import add_to_rows
 
     add_to_rows(_rows(y), bias)
@@ -48,7 +32,7 @@ def add_bias_threads(y, bias):
 
 @bias_grad.variant("threads", usable=_pays)
 def bias_grad_threads(g):
-    """Each thread sums a share of the channels of images in double precision; NumPy adds up the images."""
+    """Each thread sums a share of the images' channels in double precision; the sums are then added over images."""
     from tinygen.kernels.conv2d.bias_loops import sum_rows
 
     sums = np.empty(g.shape[:2], g.dtype)

@@ -1,4 +1,4 @@
-"""The compiled loops behind `conv2d_bias.py`; importing it imports numba (0.5 s)."""
+"""The compiled loops of `bias.py`.  Importing this file imports numba (0.5 s)."""
 
 from tinygen.kernels.reduce.loops import BLOCK, block_sum
 from tinygen.kernels.runtime.njit import njit

@@ -2,33 +2,33 @@
 //
 //     y[n, k, p, q] = sum over c, r, s of w[k, c, r, s] x[n, c, p stride + r dilation - top, q stride + ... - left]
 //
-//   kernel          one thread computes   reads a product   what it adds
-//   naive           one sum               2                 neighbours compute neighbouring pixels (coalesced)
-//   implicit_gemm   8 x 4 sums            2 / 64            tiles in shared memory and registers, as in matmul.cu
+//   kernel          one thread computes   reads per product   idea
+//   naive           one sum               2                   neighbors compute neighboring pixels (coalesced)
+//   implicit_gemm   8 x 4 sums            2 / 64              tiles in shared memory and registers, as in matmul.cu
 //
-// implicit_gemm sees a matrix product.  For y: filters (K/G, C/G R S) times an unfolded x (C/G R S, N P Q), a column of
-// C/G R S numbers for each position of the output.  The reference writes the unfolded x to memory, 9 times x for 3 x 3
-// filters, and reads it again; here a tile of it is gathered from x when it is needed, and stays in shared memory.
-// Read for y: w once for every 64 positions, x R S times (mostly from cache) for every 64 filters; y is written once.
-// Each of the two gradients is such a product as well:
+// implicit_gemm treats convolution as a matrix product.  For y: filters (K/G, C/G R S) times an unfolded x (C/G R S,
+// N P Q), with a column of C/G R S numbers per output position.  The reference writes the unfolded x to memory, 9 times
+// the size of x for 3 x 3 filters, and reads it back; here a tile of it is gathered from x when needed, into shared
+// memory.  Reads for y: w once per 64 positions, x R S times (mostly from cache) per 64 filters; y is written once.
+// Each gradient is such a product as well:
 //
 //                 rows (matrix)    terms of a sum    columns       gathered from
 //   y             k of w           c, r, s           n, p, q       x
 //   input grad    c of w           k, r, s           n, h, w       gy
 //   weight grad   k of gy          n, p, q           c, r, s       x
 //
-// The weight gradient's sums are long and few: each is cut in parts, every part is a block's, and sum_parts adds them
-// in order.  No atomics: the same bits every time.  32-bit offsets: larger arrays are cuda.py's to refuse.
+// The weight gradient's sums are long and few: each is split into parts, one per block, and sum_parts adds the parts in
+// order.  No atomics: the same bits every time.  Offsets have 32 bits: cuda.py refuses larger arrays.
 #include "register_tile.cuh"
 
-// All kernels know the convolution so.  The padding below and to the right is in P and Q.
+// The sizes that every kernel takes.  Padding at the bottom and on the right is implied by P and Q.
 #define GEOMETRY                                                                                             \
     int N, int C, int H, int W, int K, int R, int S, int P, int Q, int groups, int stride_h, int stride_w,   \
         int dilation_h, int dilation_w, int top, int left
 
 // ---- naive ----------------------------------------------------------------------------------------------------------
-// One thread, one number of the result; the index counts as memory does, so that a warp writes 32 neighbours, reads 32
-// neighbours of x (with stride 1) and shares one weight.  Per product two reads and one multiply-add.
+// One thread per element of the result, indexed in memory order: a warp writes 32 neighbors, reads 32 neighbors of x
+// (with stride 1) and shares one weight.  Two reads and one multiply-add per product.
 
 extern "C" __global__ void __launch_bounds__(256) conv2d_naive(const float *x, const float *w, float *y, GEOMETRY) {
     unsigned index = blockIdx.x * blockDim.x + threadIdx.x;
@@ -51,7 +51,7 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_naive(const float *x, c
     y[index] = sum;
 }
 
-// gx[n, c, h, v]: every gy that x[n, c, h, v] went into, times the weight it met.
+// gx[n, c, h, v]: every gy that x[n, c, h, v] contributed to, times the weight it met.
 extern "C" __global__ void __launch_bounds__(256)
     conv2d_input_grad_naive(const float *gy, const float *w, float *gx, GEOMETRY) {
     unsigned index = blockIdx.x * blockDim.x + threadIdx.x;
@@ -60,7 +60,7 @@ extern "C" __global__ void __launch_bounds__(256)
     int channels = C / groups, filters = K / groups, first = channel / channels * filters, c = channel % channels;
     float sum = 0;
     for (int r = 0; r < R; ++r) {
-        int down = h + top - r * dilation_h;  // p stride_h
+        int down = h + top - r * dilation_h;  // = p stride_h
         if (down < 0 || down % stride_h != 0 || down / stride_h >= P) continue;
         for (int s = 0; s < S; ++s) {
             int right = v + left - s * dilation_w;
@@ -73,7 +73,7 @@ extern "C" __global__ void __launch_bounds__(256)
     gx[index] = sum;
 }
 
-// One thread, one element of w over some of the images: parts[blockIdx.y, k, c, r, s].
+// One thread per element of w, summing over some of the images: parts[blockIdx.y, k, c, r, s].
 extern "C" __global__ void __launch_bounds__(256)
     conv2d_weight_grad_naive(const float *x, const float *gy, float *parts, GEOMETRY, int images) {
     int channels = C / groups;
@@ -97,7 +97,7 @@ extern "C" __global__ void __launch_bounds__(256)
     parts[(long long)blockIdx.y * size + index] = sum;
 }
 
-// gw (size) = the sum of parts (count, size) over count, one element a thread.
+// gw (size) = the sum of parts (count, size) over count, one thread per element.
 extern "C" __global__ void __launch_bounds__(256)
     conv2d_sum_parts(const float *parts, float *gw, int size, int count) {
     unsigned index = blockIdx.x * blockDim.x + threadIdx.x;
@@ -108,32 +108,31 @@ extern "C" __global__ void __launch_bounds__(256)
 }
 
 // ---- implicit_gemm --------------------------------------------------------------------------------------------------
-// A block of 128 threads computes 64 rows x 64 columns in steps of 16 terms.  The matrix of rows is read as it lies,
-// the other one is gathered: a term (c, r, s) and a column (n, p, q) each say how far they move in the image, and the
-// sum of both is the pixel, or is outside, which counts as 0.  So no index is divided inside the loop: a thread knows
-// the places of its columns from the start, and the places of 16 terms are written to shared memory, one a thread, two
-// steps before they are used.  As in matmul.cu the next step's floats come to registers while this step's are
-// multiplied.
+// A block of 128 threads computes 64 rows x 64 columns in steps of 16 terms.  The matrix of rows is read in place; the
+// other one is gathered: a term (c, r, s) and a column (n, p, q) each contribute an offset in the image, and their sum
+// is the pixel, or lies outside, which counts as 0.  So the loop needs no division: a thread computes the places of its
+// columns once, and the places of 16 terms go to shared memory, one per thread, two steps before they are used.
+// As in matmul.cu, the next step's floats are loaded into registers while this step's are multiplied.
 
 constexpr int STEP = 16;
 using Tile = RegisterTile<2, 2, 8, 4>;
 constexpr int SIDE = 64, PITCH = SIDE + 4, THREADS = Tile::THREADS;
-constexpr int PER_THREAD = STEP * SIDE / THREADS;  // floats that a thread copies of each tile
-static_assert(Tile::ROWS == SIDE && Tile::COLUMNS == SIDE && PER_THREAD == 8, "AlongTerms is written for these");
-constexpr int OUTSIDE = -(1 << 30);  // a row that no column's row lifts into the image
+constexpr int PER_THREAD = STEP * SIDE / THREADS;  // floats of each tile that a thread copies
+static_assert(Tile::ROWS == SIDE && Tile::COLUMNS == SIDE && PER_THREAD == 8, "AlongTerms assumes these");
+constexpr int OUTSIDE = -(1 << 30);  // no column's row moves this row into the image
 
-// Where a term, or a column, leads.
+// The place of a term, or of a column.
 struct alignas(16) Place {
     int offset, row, column;  // in the gathered image: offset = plane + row * width + column
-    int other;                // in what is not gathered: a term's column of the matrix, a column's place in out
+    int other;                // not in the image: a term's column in the matrix, a column's index in out
 };
 
-// All (i, j, k) with i < I, j < J, k < K, counted with k fastest: taps (c, r, s), or positions (n, p, q).
+// All (i, j, k) with i < I, j < J, k < K, with k running fastest: taps (c, r, s), or positions (n, p, q).
 struct Walk {
     int I, J, K;
-    int plane, width;                        // of the image: elements from i to i + 1; of a row
+    int plane, width;                        // of the image: elements from i to i + 1; elements in a row
     int row, row_step, column, column_step;  // of the image: at j = k = 0, from j to j + 1, from k to k + 1
-    int other_i, other_j, other_k;           // from i to i + 1, ... in what is not gathered
+    int other_i, other_j, other_k;           // the same steps for `other`
 
     __device__ __forceinline__ int count() const { return I * J * K; }
     __device__ __forceinline__ Place place(int i, int j, int k) const {
@@ -145,14 +144,14 @@ struct Walk {
     }
 };
 
-// Which elements of a tile a thread copies: `term` and `side` of the i-th of 8.
-struct AlongTerms {  // a warp reads 8 neighbouring terms, 4 rows (or columns); its stores hit 32 banks
+// Which elements of a tile a thread copies: term and side of the i-th of 8.
+struct AlongTerms {  // a warp reads 8 neighboring terms of 4 rows (or columns); its stores hit 32 banks
     static constexpr int SIDES = 4;
     static __device__ __forceinline__ int term(int i) { return threadIdx.x % 8 + i % 2 * 8; }
     static __device__ __forceinline__ int side(int i) { return threadIdx.x / 8 + i / 2 * 16; }
-    static __device__ __forceinline__ constexpr int which(int i) { return i / 2; }  // of the SIDES different sides
+    static __device__ __forceinline__ constexpr int which(int i) { return i / 2; }  // 0 … SIDES - 1
 };
-struct AlongColumns {  // a warp reads 32 neighbouring columns of one term
+struct AlongColumns {  // a warp reads 32 neighboring columns of one term
     static constexpr int SIDES = 1;
     static __device__ __forceinline__ int term(int i) { return threadIdx.x / SIDE + i * (THREADS / SIDE); }
     static __device__ __forceinline__ int side(int) { return threadIdx.x % SIDE; }
@@ -169,16 +168,16 @@ template <class Gather>
 struct Product {
     const float *matrix, *image;
     float *out;
-    int rows, matrix_row, out_row;  // how many; from row to row in memory
+    int rows, matrix_row, out_row;  // count; distances between rows in memory
     int height, width;              // of the image
     Walk terms, columns;
     int first, last;
-    bool in_fours;  // 4 columns from a multiple of 4 on lie together in out, on a 16-byte boundary
+    bool in_fours;  // 4 columns starting at a multiple of 4 are contiguous in out, on a 16-byte boundary
 
     __device__ __forceinline__ void run(Shared &shared) const {
         int m0 = blockIdx.y * SIDE, n0 = blockIdx.x * SIDE, end = columns.count();
         if (n0 >= end) return;
-        // Rows and columns beyond the last are copies of it: their sums are not written.
+        // Rows and columns past the end repeat the last one: their sums are not written.
         int from[AlongTerms::SIDES];
         Place at[Gather::SIDES];
 #pragma unroll
@@ -186,7 +185,7 @@ struct Product {
             from[AlongTerms::which(i)] = min(m0 + AlongTerms::side(i), rows - 1) * matrix_row;
             at[Gather::which(i)] = columns.place(min(n0 + Gather::side(i), end - 1));
         }
-        // Thread t < STEP writes the places of terms first + t, first + t + STEP, ...: (i, j, k) counts on by STEP.
+        // Thread t < STEP writes the places of terms first + t, first + t + STEP, ...: (i, j, k) advances by STEP.
         int term = first + threadIdx.x % STEP;
         int i = term / (terms.J * terms.K), j = term / terms.K % terms.J, k = term % terms.K;
         int i_step = STEP / (terms.J * terms.K), j_step = STEP / terms.K % terms.J, k_step = STEP % terms.K;
@@ -215,7 +214,7 @@ struct Product {
         write(m0 + m, n0 + n, end, sum);
     }
 
-    // This thread's floats of a step; 0 beyond the last term and outside the image.
+    // This thread's floats of a step; 0 past the last term and outside the image.
     __device__ __forceinline__ void load(float (&a)[PER_THREAD], float (&b)[PER_THREAD], const Place *places, int left,
                                          const int (&from)[AlongTerms::SIDES], const Place (&at)[Gather::SIDES]) const {
 #pragma unroll
@@ -242,7 +241,7 @@ struct Product {
     }
 
     __device__ __forceinline__ void write(int m, int n, int end, const float (&sum)[8][4]) const {
-        int to[4];  // the columns' places in out
+        int to[4];  // the columns' indices in out
 #pragma unroll
         for (int j = 0; j < 4; ++j) to[j] = columns.place(min(n + j, end - 1)).other;
 #pragma unroll
@@ -273,13 +272,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4)
         filters, channels * R * S, P * Q, H, W, taps, positions, 0, taps.count(), P * Q % 4 == 0}.run(shared);
 }
 
-// Rows: channels of a group.  With a stride of 2 a pixel of x was read by every second tap only, and which taps these
-// are repeats every 2 pixels.  The pixels first, first + stride, ... make a phase: they share their taps, and so the
-// phase is a product without zeros.  A Phase tells it in one dimension:
+// Rows: channels of a group.  With a stride of 2, a pixel of x is read by every second tap only, and the pattern
+// repeats every 2 pixels.  The pixels first, first + stride, ... form a phase: they share their taps, so the phase is a
+// product without zeros.  A Phase describes one dimension:
 struct Phase {
-    int first, pixels;    // the first pixel, and how many there are
-    int first_tap, taps;  // the same for the taps, which are tap_step apart
-    int output;           // where the first pixel meets the first tap
+    int first, pixels;    // the first pixel, and their number
+    int first_tap, taps;  // likewise for the taps, which are tap_step apart
+    int output;           // the output at which the first tap reads the first pixel
 
     // tap_step = stride / gcd(stride, dilation)
     __device__ __forceinline__ Phase(int first, int size, int window, int stride, int dilation, int padding,
@@ -300,8 +299,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4)
     if (phase_h >= H || phase_w >= W) return;
     Phase h(phase_h, H, R, stride_h, dilation_h, top, tap_step_h);
     Phase v(phase_w, W, S, stride_w, dilation_w, left, tap_step_w);
-    int last = filters * h.taps * v.taps;  // 0: no tap meets these pixels, their gradient is 0
-    // A pixel further in the phase meets the next output; a tap further, one dilation / gcd before it.
+    int last = filters * h.taps * v.taps;  // 0: no tap reads these pixels, their gradient is 0
+    // The next pixel of the phase belongs to the next output; the next tap to an output dilation / gcd earlier.
     int back_h = tap_step_h * dilation_h / stride_h, back_w = tap_step_w * dilation_w / stride_w;
     Walk taps = {filters, max(h.taps, 1), max(v.taps, 1), P * Q, Q, 0, -back_h, 0, -back_w,
                  channels * R * S, tap_step_h * S, tap_step_w};
@@ -314,7 +313,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4)
         channels, R * S, H * W, P, Q, taps, pixels, 0, last, stride_h * stride_w == 1 && H * W % 4 == 0}.run(shared);
 }
 
-// Rows: filters of a group.  blockIdx.z counts parts, of `terms` terms each, and groups: parts[part, k, c, r, s].
+// Rows: filters of a group.  blockIdx.z counts parts of `terms` terms each, and groups: parts[part, k, c, r, s].
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
     conv2d_weight_grad_implicit_gemm(const float *x, const float *gy, float *parts, GEOMETRY, int terms) {
     int channels = C / groups, filters = K / groups, group = blockIdx.z % groups, part = blockIdx.z / groups;

@@ -1,4 +1,4 @@
-"""Convolution's ladder on the GPU: `conv2d.cu`.  float32; any stride, dilation, padding and groups.
+"""The ladder of convolution on a GPU (`conv2d.cu`): float32; any stride, dilation, padding and groups.
 
 Shapes: x (N, C, H, W), w (K, C/G, R, S), y and gy (N, K, P, Q); a transposed convolution is the input gradient.
 """
@@ -12,17 +12,18 @@ import numpy as np
 from tinygen.kernels.conv2d.reference import conv2d, conv2d_input_grad, conv2d_weight_grad, output_size
 from tinygen.kernels.runtime.cuda_source import CudaSource, float32_only
 from tinygen.kernels.runtime.dispatch import array_module
+from tinygen.kernels.runtime.rounding import ceil_div
 
 source = CudaSource("conv2d/conv2d.cu")
-SIDE, STEP = 64, 16  # of a tile of implicit_gemm: rows and columns, terms
-FEW_ROWS = 8  # of the 64 of a tile: with fewer, most of its products are thrown away
-BLOCKS = 512  # that the weight gradient's sums are cut for: four for each multiprocessor of a large card
-LONG = 32 * STEP  # terms of a sum that are worth a block of their own
+SIDE, STEP = 64, 16  # rows and columns, and terms, of a tile of implicit_gemm
+FEW_ROWS = 8  # out of the 64 of a tile; with fewer, most of its products are wasted
+FULL = 512  # blocks that the weight gradient is split into: four per multiprocessor of a large card
+LONG = 32 * STEP  # terms of a sum that are worth a block
 GRID_Z = 65_535
 
 
 class Convolution:
-    """The sizes of one convolution, as conv2d.cu's GEOMETRY."""
+    """The sizes of one convolution, in the order of GEOMETRY in conv2d.cu."""
 
     def __init__(self, x_shape, w_shape, stride, padding, dilation, groups) -> None:
         self.x_shape, self.w_shape, self.groups = tuple(x_shape), tuple(w_shape), groups
@@ -39,7 +40,7 @@ class Convolution:
         )
 
     def check(self, name: str, gy=None) -> Convolution:
-        """Itself; ValueError where the shapes do not fit, or an offset would not fit 32 bits."""
+        """self; ValueError if the shapes do not match or an offset does not fit into 32 bits."""
         if self.C != self.channels * self.groups or self.K % self.groups:
             raise ValueError(
                 f"{name}: x {self.x_shape} and w {self.w_shape} do not fit with {self.groups} groups"
@@ -51,7 +52,7 @@ class Convolution:
         return self
 
     def in_32_bits(self) -> bool:
-        """Whether the kernels can count the elements of x and y, and the places a window reaches beyond them."""
+        """Whether 32 bits can index the elements of x and y, and the places where windows reach beyond them."""
         reach = [d * (r - 1) + 1 for d, r in zip(self.dilation, self.w_shape[2:])]
         x = [n + sum(p) + r for n, p, r in zip(self.x_shape[2:], self.padding, reach)]
         y = [n + r for n, r in zip(self.positions, reach)]
@@ -60,12 +61,8 @@ class Convolution:
         return max(sizes) < 2**31 - SIDE and max(*x, *y) < 2**30 and most_z <= GRID_Z
 
 
-def _blocks(size: int, block: int) -> int:
-    return -(-size // block)
-
-
 def _contiguous(name: str, **arrays):
-    """The arrays as they are given, in float32, contiguous."""
+    """The arrays, which must be float32, contiguous and in the given order."""
     float32_only(name, **arrays)
     return [array_module(a).ascontiguousarray(a) for a in arrays.values()]
 
@@ -104,7 +101,7 @@ def _many_filters_of_gradient(x, gy, *, shape, **at) -> bool:
 
 
 def _forward(x, w, at, launch):
-    """Prepare the arrays and let `launch` fill y."""
+    """Prepare the arrays; `launch` fills y."""
     conv = Convolution(x.shape, w.shape, **at).check("conv2d")
     x, w = _contiguous("conv2d", x=x, w=w)
     y = array_module(x).empty(conv.y_shape, np.float32)
@@ -117,24 +114,24 @@ def _forward(x, w, at, launch):
 
 @conv2d.variant("naive", devices=("cuda",), usable=_forward_fits, on="host")
 def conv2d_naive_cuda(x, w, **at):
-    """One thread a number of y: C/G R S reads of x, coalesced, as many of w, which a warp shares."""
+    """One thread per element of y: C/G R S coalesced reads of x, and as many of w, which a warp shares."""
 
     def launch(conv, x, w, y):
-        source.launch("conv2d_naive", (_blocks(y.size, 256),), (256,), x, w, y, *conv.arguments)
+        source.launch("conv2d_naive", (ceil_div(y.size, 256),), (256,), x, w, y, *conv.arguments)
 
     return _forward(x, w, at, launch)
 
 
 @conv2d.variant("implicit_gemm", devices=("cuda",), usable=_many_filters, on="host")
 def conv2d_implicit_gemm_cuda(x, w, **at):
-    """Filters times columns in tiles of 64 x 64, the columns gathered from x as they are needed, never in memory.
+    """Filters times columns in tiles of 64 x 64; columns are gathered from x when needed and never written to memory.
 
-    128 threads hold 8 x 4 sums each.  Fewer than 8 filters in a group leave the tiles empty: `naive` takes those.
+    128 threads hold 8 x 4 sums each.  With fewer than 8 filters in a group tiles are mostly empty: `naive` takes those.
     """
 
     def launch(conv, x, w, y):
         columns = conv.N * math.prod(conv.positions)
-        grid = _blocks(columns, SIDE), _blocks(conv.filters, SIDE), conv.groups
+        grid = ceil_div(columns, SIDE), ceil_div(conv.filters, SIDE), conv.groups
         source.launch("conv2d_implicit_gemm", grid, (128,), x, w, y, *conv.arguments)
 
     return _forward(x, w, at, launch)
@@ -144,7 +141,7 @@ def conv2d_implicit_gemm_cuda(x, w, **at):
 
 
 def _input_grad(gy, w, shape, at, launch):
-    """Prepare the arrays and let `launch` fill gx."""
+    """Prepare the arrays; `launch` fills gx."""
     name = "conv2d_input_grad"
     conv = Convolution(shape, w.shape, **at).check(name, gy=gy)
     gy, w = _contiguous(name, gy=gy, w=w)
@@ -158,24 +155,26 @@ def _input_grad(gy, w, shape, at, launch):
 
 @conv2d_input_grad.variant("naive", devices=("cuda",), usable=_input_grad_fits, on="host")
 def conv2d_input_grad_naive_cuda(gy, w, *, shape, **at):
-    """One thread a number of gx: it gathers every gy that it went into, at most K/G R S, and nothing is added twice."""
+    """One thread per element of gx gathers every gy that it contributed to, at most K/G R S: no atomics."""
 
     def launch(conv, gy, w, gx):
-        source.launch("conv2d_input_grad_naive", (_blocks(gx.size, 256),), (256,), gy, w, gx, *conv.arguments)
+        source.launch(
+            "conv2d_input_grad_naive", (ceil_div(gx.size, 256),), (256,), gy, w, gx, *conv.arguments
+        )
 
     return _input_grad(gy, w, shape, at, launch)
 
 
 @conv2d_input_grad.variant("implicit_gemm", devices=("cuda",), usable=_many_channels, on="host")
 def conv2d_input_grad_implicit_gemm_cuda(gy, w, *, shape, **at):
-    """w, its channels as rows, times columns gathered from gy.
+    """w, with its channels as rows, times columns gathered from gy.
 
-    With strides the pixels of x fall into stride_h x stride_w phases, which meet different taps: a product for each.
+    With strides, the pixels of x fall into stride_h x stride_w phases that meet different taps: one product per phase.
     """
 
     def launch(conv, gy, w, gx):
-        pixels = conv.N * math.prod(_blocks(n, s) for n, s in zip(conv.x_shape[2:], conv.stride))
-        grid = _blocks(pixels, SIDE), _blocks(conv.channels, SIDE), conv.groups * math.prod(conv.stride)
+        pixels = conv.N * math.prod(ceil_div(n, s) for n, s in zip(conv.x_shape[2:], conv.stride))
+        grid = ceil_div(pixels, SIDE), ceil_div(conv.channels, SIDE), conv.groups * math.prod(conv.stride)
         steps = [s // math.gcd(s, d) for s, d in zip(conv.stride, conv.dilation)]
         source.launch("conv2d_input_grad_implicit_gemm", grid, (128,), gy, w, gx, *conv.arguments, *steps)
 
@@ -186,7 +185,7 @@ def conv2d_input_grad_implicit_gemm_cuda(gy, w, *, shape, **at):
 
 
 def _weight_grad(x, gy, shape, at, launch):
-    """Prepare the arrays and let `launch(conv, x, gy, empty)` return (parts, K, C/G, R, S), which are summed here."""
+    """Prepare the arrays; `launch(conv, x, gy, empty)` returns (parts, K, C/G, R, S), which are summed here."""
     name = "conv2d_weight_grad"
     conv = Convolution(x.shape, shape, **at).check(name, gy=gy)
     x, gy = _contiguous(name, x=x, gy=gy)
@@ -197,18 +196,18 @@ def _weight_grad(x, gy, shape, at, launch):
     if len(parts) == 1:
         return parts[0]
     gw = xp.empty(shape, np.float32)
-    source.launch("conv2d_sum_parts", (_blocks(gw.size, 256),), (256,), parts, gw, gw.size, len(parts))
+    source.launch("conv2d_sum_parts", (ceil_div(gw.size, 256),), (256,), parts, gw, gw.size, len(parts))
     return gw
 
 
 @conv2d_weight_grad.variant("naive", devices=("cuda",), usable=_weight_grad_fits, on="host")
 def conv2d_weight_grad_naive_cuda(x, gy, *, shape, **at):
-    """One thread an element of w over some of the images; a second kernel sums these parts, in order."""
+    """One thread per element of w sums over some of the images; a second kernel adds these parts in order."""
 
     def launch(conv, x, gy, empty):
-        blocks = _blocks(math.prod(shape), 256)
-        images = _blocks(conv.N, _blocks(BLOCKS, blocks))
-        parts = empty(_blocks(conv.N, images))
+        blocks = ceil_div(math.prod(shape), 256)
+        images = ceil_div(conv.N, ceil_div(FULL, blocks))
+        parts = empty(ceil_div(conv.N, images))
         grid = blocks, len(parts)
         source.launch("conv2d_weight_grad_naive", grid, (256,), x, gy, parts, *conv.arguments, images)
         return parts
@@ -218,19 +217,19 @@ def conv2d_weight_grad_naive_cuda(x, gy, *, shape, **at):
 
 @conv2d_weight_grad.variant("implicit_gemm", devices=("cuda",), usable=_many_filters_of_gradient, on="host")
 def conv2d_weight_grad_implicit_gemm_cuda(x, gy, *, shape, **at):
-    """gy, its filters as rows, times columns gathered from x: sums over all positions of all images.
+    """gy, with its filters as rows, times columns gathered from x: sums over all positions of all images.
 
-    Few tiles with long sums: each is cut so that about 512 blocks have work, and the parts are summed in order.
+    Few tiles with long sums: each sum is split so that about 512 blocks have work, and the parts are added in order.
     """
 
     def launch(conv, x, gy, empty):
         terms = conv.N * math.prod(conv.positions)
         columns = math.prod(conv.w_shape[1:])
-        tiles = _blocks(columns, SIDE) * _blocks(conv.filters, SIDE) * conv.groups
-        count = max(1, min(_blocks(BLOCKS, tiles), terms // LONG))
-        part = _blocks(_blocks(terms, count), STEP) * STEP
-        parts = empty(_blocks(terms, part))
-        grid = _blocks(columns, SIDE), _blocks(conv.filters, SIDE), conv.groups * len(parts)
+        tiles = ceil_div(columns, SIDE) * ceil_div(conv.filters, SIDE) * conv.groups
+        count = max(1, min(ceil_div(FULL, tiles), terms // LONG))
+        part = ceil_div(ceil_div(terms, count), STEP) * STEP
+        parts = empty(ceil_div(terms, part))
+        grid = ceil_div(columns, SIDE), ceil_div(conv.filters, SIDE), conv.groups * len(parts)
         source.launch("conv2d_weight_grad_implicit_gemm", grid, (128,), x, gy, parts, *conv.arguments, part)
         return parts
 

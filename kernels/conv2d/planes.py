@@ -1,7 +1,8 @@
-"""Convolution to few channels, depthwise above all: whole padded images times one weight, added.
+"""Convolution with few channels, depthwise above all: whole padded images times one weight, added up.
 
-Shapes as in `conv2d.py`.  In a padded image laid out row after row, the value that tap (r, s) meets at position p is at
-p plus a constant: a tap is one multiply-add of two long runs.  With a stride, positions in between are computed too.
+Shapes as in `reference.py`.  In a padded image stored row after row, the value that tap (r, s) meets at position p lies
+at p plus a constant, so a tap is one multiply-add of two long runs.  With a stride, the positions in between are
+computed as well.
 """
 
 from __future__ import annotations
@@ -9,23 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen.kernels.conv2d.reference import conv2d, conv2d_input_grad, conv2d_weight_grad, output_size
+from tinygen.kernels.conv2d.usable import loops_apply
 
-FEW = 4  # channels: with more, products of whole registers of channels are faster
-
-
-def _plain(a, b, groups, outputs, padding):
-    return (
-        outputs < FEW * groups
-        and a.dtype == b.dtype
-        and a.dtype.char in "fd"
-        and a.size > 0
-        and b.size > 0
-        and min(map(min, padding)) >= 0
-    )
+FEW = 4  # channels; with more, products of whole registers of channels (`taps.py`) are faster
 
 
 def _offsets(w_shape, columns, dilation):
-    """What is between a position and what each tap meets there, in images of so many columns."""
+    """Distances from a position to what each tap meets there, in images with `columns` columns."""
     r, s = np.arange(w_shape[2]) * dilation[0], np.arange(w_shape[3]) * dilation[1]
     return np.add.outer(r * columns, s).ravel()
 
@@ -35,13 +26,13 @@ def _padded(size, padding):
 
 
 def _usable(x, w, *, stride, padding, dilation, groups):
-    few = len(w) // groups * stride[0] * stride[1]
-    return _plain(x, w, groups, few * groups, padding)
+    few = len(w) // groups * stride[0] * stride[1] < FEW
+    return few and loops_apply(x, w, padding)
 
 
 @conv2d.variant("planes", usable=_usable)
 def conv2d_planes(x, w, *, stride, padding, dilation, groups):
-    """y[k] += w[k, c, r, s] times the shifted x[c].  Bytes: x read K/G times (cache), y once; the sums stay in L1."""
+    """y[k] += w[k, c, r, s] times the shifted x[c].  x is read K/G times (from cache), y once; the sums stay in L1."""
     from tinygen.kernels.conv2d.planes_loops import correlate
 
     positions, size = (
@@ -57,13 +48,13 @@ def conv2d_planes(x, w, *, stride, padding, dilation, groups):
 
 
 def _usable_input(gy, w, *, shape, stride, padding, dilation, groups):
-    few = shape[1] // groups * stride[0] * stride[1]
-    return _plain(gy, w, groups, few * groups, padding) and 0 not in shape
+    few = shape[1] // groups * stride[0] * stride[1] < FEW
+    return few and loops_apply(gy, w, padding) and 0 not in shape
 
 
 @conv2d_input_grad.variant("planes", usable=_usable_input)
 def conv2d_input_grad_planes(gy, w, *, shape, stride, padding, dilation, groups):
-    """gx[c], shifted, += w[k, c, r, s] times gy[k] with zeros between its positions."""
+    """gx[c], shifted, += w[k, c, r, s] times gy[k], whose positions are spread out with zeros in between."""
     from tinygen.kernels.conv2d.planes_loops import add_input_gradient
 
     gx, size = np.empty(shape, gy.dtype), _padded(shape[2:], padding)
@@ -74,15 +65,15 @@ def conv2d_input_grad_planes(gy, w, *, shape, stride, padding, dilation, groups)
 
 
 def _usable_weight(x, gy, *, shape, stride, padding, dilation, groups):
-    few = shape[0] // groups * stride[0] * stride[1]
-    return _plain(x, gy, groups, few * groups, padding) and 0 not in shape
+    few = shape[0] // groups * stride[0] * stride[1] < FEW
+    return few and loops_apply(x, gy, padding) and 0 not in shape
 
 
 @conv2d_weight_grad.variant("planes", usable=_usable_weight)
 def conv2d_weight_grad_planes(x, gy, *, shape, stride, padding, dilation, groups):
-    """gw[k, c, r, s] = the scalar product of gy[k], zeros between its positions, and the shifted x[c].
+    """gw[k, c, r, s] = the dot product of gy[k], with zeros between its positions, and the shifted x[c].
 
-    A thread sums its own part of the batch; the parts are added at the end.
+    Each thread sums over its own part of the batch; the parts are added at the end.
     """
     from tinygen.kernels.conv2d.planes_loops import correlate_with_gradient
     from tinygen.kernels.runtime.with_numba import get_num_threads

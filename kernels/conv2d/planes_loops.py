@@ -1,4 +1,4 @@
-"""The compiled loops behind `conv2d_planes.py`; importing it imports numba (0.5 s)."""
+"""The compiled loops of `planes.py`.  Importing this file imports numba (0.5 s)."""
 
 import numpy as np
 
@@ -14,12 +14,12 @@ def add(weight, source, target):
         target[i] += weight * source[i]
 
 
-PIECE = 64  # products that are added one after the other before their sum joins the others
+PIECE = 64  # products added one after another before their sum joins the others
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc"})
 def dot(a, b):
-    """The sum of a b, in as many parts as a register has numbers."""
+    """The sum of a b, in as many partial sums as a register has lanes."""
     total = a[0] * b[0]
     for i in range(1, a.size):
         total += a[i] * b[i]
@@ -28,7 +28,7 @@ def dot(a, b):
 
 @njit(cache=True, nogil=True)
 def spaced(gy, columns, stride, run):
-    """gy (P, Q) -> flat: (p, q) at p stride[0] columns + q stride[1], zeros elsewhere."""
+    """gy (P, Q) -> run, flat: (p, q) at p stride[0] columns + q stride[1], zeros elsewhere."""
     run[:] = 0
     for p in range(gy.shape[0]):
         for q in range(gy.shape[1]):
@@ -37,13 +37,13 @@ def spaced(gy, columns, stride, run):
 
 @njit(cache=True, nogil=True)
 def length(positions, columns, stride):
-    """Of a run from the first position to the last."""
+    """The length of a run from the first position to the last."""
     return (positions[0] - 1) * stride[0] * columns + (positions[1] - 1) * stride[1] + 1
 
 
 @njit(cache=True, parallel=True)
 def correlate(x, w, groups, corner, size, stride, offsets, y):
-    """y from x, an image a time."""
+    """y from x, one image at a time."""
     (N, K, P, Q), per, plane = y.shape, w.shape[1], size[0] * size[1]
     taps = w.reshape(K, -1)
     for n in prange(N):
@@ -68,13 +68,13 @@ def correlate(x, w, groups, corner, size, stride, offsets, y):
 
 @njit(cache=True, parallel=True)
 def add_input_gradient(gy, w, groups, corner, size, stride, offsets, gx):
-    """gx from gy, an image a time."""
+    """gx from gy, one image at a time."""
     (N, C, H, W), K, plane = gx.shape, len(w), size[0] * size[1]
     per, columns, taps = C // groups, size[1], w.reshape(K, -1)
     for n in prange(N):
         sums = np.zeros(C * plane, gy.dtype)
         run = np.empty(length(gy.shape[2:], columns, stride), gy.dtype)
-        together = max(1, PIECE // offsets.size)  # channels k whose products are one piece of the sums
+        together = max(1, PIECE // offsets.size)  # channels k whose products make up one piece
         piece = sums if K <= together * groups else np.zeros_like(sums)
         for k in range(K):
             spaced(gy[n, k], columns, stride, run)
@@ -93,7 +93,7 @@ def add_input_gradient(gy, w, groups, corner, size, stride, offsets, gx):
 
 @njit(cache=True, parallel=True)
 def correlate_with_gradient(x, gy, groups, corner, size, stride, offsets, gw):
-    """gw[chunk] from the chunk's images of x and gy."""
+    """gw[chunk] from x and gy of the images in that chunk of the batch."""
     (N, K, P, Q), (chunks, _, per) = gy.shape, gw.shape[:3]
     plane = size[0] * size[1]
     sums = gw.reshape(chunks, K, -1)

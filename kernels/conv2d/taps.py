@@ -1,9 +1,11 @@
-"""Convolution without unfolding: what a filter's tap meets at a pixel lies at the pixel's start plus the tap's offset.
+"""Convolution without unfolding: what a tap meets at a pixel lies at the pixel's start plus the tap's offset.
 
-Shapes as in `conv2d.py`.  Forward and input gradient are one loop, y[k, p] = sum over taps l of w[l, k] x[start[p] +
-offset[l]]; the weight gradient is the same tile with the roles exchanged, gw[l, k] = sum over p of gy[p, k] x[…].
-With a stride the input gradient is one such loop for each phase of the output: pixels h and h + stride meet the same
-taps, so 4x4 with stride 2 becomes four 2x2 (no zero is multiplied).
+Shapes as in `reference.py`.  Forward and input gradient are one loop, y[k, p] = sum over taps l of w[l, k] x[start[p] +
+offset[l]].  The weight gradient uses the same tile with the roles exchanged, gw[l, k] = sum over p of gy[p, k] x[…].
+With a stride, the input gradient is one such loop for each phase of the output: pixels h and h + stride meet the same
+taps, so 4x4 with stride 2 becomes four 2x2 (no zeros are multiplied).
+
+The output channels are split into panels: each is a few vector registers wide and one row of the product.
 """
 
 from __future__ import annotations
@@ -14,18 +16,20 @@ from itertools import product
 import numpy as np
 
 from tinygen.kernels.conv2d.reference import conv2d, conv2d_input_grad, conv2d_weight_grad, output_size
+from tinygen.kernels.conv2d.usable import loops_apply
+from tinygen.kernels.runtime.rounding import ceil_div
 
-CACHED = 1 << 18  # bytes of a block's images: with weights and sums beside them they stay in a core's L2
+CACHED = 1 << 18  # bytes of a block's images; together with weights and sums they fit in a core's L2
 
 
 def _forward_axis(count, size, stride, padding, dilation, window):
-    """(rows before the image, padded size, [(first output row, rows, starts, [(tap, offset)])]): one phase."""
+    """(rows before the image, padded size, [(first output row, rows, starts, [(tap, offset)])]), with one phase."""
     taps = [(r, r * dilation) for r in range(window)]
     return padding[0], size + sum(padding), [(0, count, np.arange(count) * stride, taps)]
 
 
 def _input_grad_axis(count, size, stride, padding, dilation, window):
-    """Output row h = i·stride + phase - padding gets row i - (r·dilation - phase) / stride from the taps that fit."""
+    """The same for gx: row h = i·stride + phase - padding gets row i - (r·dilation - phase) / stride from tap r."""
     phases = []
     for phase in range(stride):
         i = max(0, -((phase - padding[0]) // stride))
@@ -49,7 +53,7 @@ def _input_grad_axis(count, size, stride, padding, dilation, window):
 
 @functools.lru_cache(maxsize=256)
 def _plan(axis, positions, size, stride, padding, dilation, window, channels):
-    """-> corner, padded size, table of phases as `correlate` wants it, starts, taps, offsets"""
+    """-> corner, padded size, table of phases for `correlate`, starts, taps, offsets"""
     rows, columns = map(axis, positions, size, stride, padding, dilation, window)
     corner, padded = (rows[0], columns[0]), (rows[1], columns[1])
     table, starts, taps, offsets, at = [], [], [], [], np.zeros(2, np.int64)
@@ -72,67 +76,61 @@ def _plan(axis, positions, size, stride, padding, dilation, window, channels):
     )
 
 
-def _blocks(channels, itemsize):
-    """(channels in a row of the product: a few registers full, how many such rows the channels take)"""
-    from tinygen.kernels.conv2d.tile_loops import BYTES, VECTORS
+def _channel_panels(channels, itemsize):
+    """(width: channels of a panel, a few whole registers; how many panels the channels take)"""
+    from tinygen.kernels.conv2d.taps_tile_loops import BYTES, VECTORS
 
     lanes = BYTES // itemsize
-    vectors = -(-channels // lanes)
-    blocks = -(-vectors // VECTORS)
-    return -(-vectors // blocks) * lanes, blocks
+    vectors = ceil_div(channels, lanes)
+    panels = ceil_div(vectors, VECTORS)
+    return ceil_div(vectors, panels) * lanes, panels
 
 
-def _images_together(images, size):
-    """How many images fit, the same number in every block and as many blocks for every thread."""
+def _images_per_block(images, size):
+    """How many images of `size` bytes fit in cache; blocks are of equal size, and every thread gets as many."""
     from tinygen.kernels.runtime.with_numba import get_num_threads
 
     threads = get_num_threads()
-    blocks = -(-images // max(1, CACHED // size))
-    return -(-images // (-(-blocks // threads) * threads))
+    blocks = ceil_div(images, max(1, CACHED // size))
+    return ceil_div(images, ceil_div(blocks, threads) * threads)
 
 
 def _correlate(x, w, strides, groups, plan, step, shape):
-    """x (N, C, …), w whose groups, output and input channels have these strides -> shape (N, K, …)"""
+    """x (N, C, …) and w, with these strides for groups, output and input channels -> shape (N, K, …)"""
     from tinygen.kernels.conv2d.taps_loops import correlate, pack
 
     x, w = np.ascontiguousarray(x), np.ascontiguousarray(w).reshape(-1)
     terms, lanes = x.shape[1] // groups, shape[1] // groups
     corner, padded, phases, starts, taps, offsets = plan
-    width, blocks = _blocks(lanes, x.itemsize)
-    block = _images_together(len(x), x.shape[1] * padded[0] * padded[1] * x.itemsize)
-    weights = [np.zeros((groups, blocks, terms, len(of_phase), width), x.dtype) for of_phase in taps]
+    width, panels = _channel_panels(lanes, x.itemsize)
+    block = _images_per_block(len(x), x.shape[1] * padded[0] * padded[1] * x.itemsize)
+    weights = [np.zeros((groups, panels, terms, len(of_phase), width), x.dtype) for of_phase in taps]
     for part, of_phase in zip(weights, taps):
         if len(of_phase):
             pack(w, *strides, lanes, of_phase, part)
     weights = weights[0].ravel() if len(weights) == 1 else np.concatenate([part.ravel() for part in weights])
-    # an output that no tap reaches belongs to no phase of the table
+    # outputs that no tap reaches belong to no phase of the table
     y = (np.empty if all(map(len, taps)) else np.zeros)(shape, x.dtype)
-    correlate(x, groups, block, corner, padded, phases, starts, offsets, blocks, width, weights, step, y)
+    correlate(x, groups, block, corner, padded, phases, starts, offsets, panels, width, weights, step, y)
     return y
 
 
-def _plain(a, b, channels, padding, groups):
-    """With few channels out most of a register is empty."""
-    return (
-        channels >= 4 * groups
-        and a.dtype == b.dtype
-        and a.dtype.char in "fd"
-        and a.size > 0
-        and b.size > 0
-        and min(map(min, padding)) >= 0
-    )
+def _pays(a, b, channels, padding, groups):
+    """With fewer than 4 output channels in a group, registers would be mostly empty."""
+    return channels >= 4 * groups and loops_apply(a, b, padding)
 
 
 def _usable(x, w, *, stride, padding, dilation, groups):
-    return _plain(x, w, len(w), padding, groups)
+    return _pays(x, w, len(w), padding, groups)
 
 
 @conv2d.variant("taps", usable=_usable)
 def conv2d_taps(x, w, *, stride, padding, dilation, groups):
-    """One product of 6 pixels x 64 channels at a time, its sums in registers for all C·R·S terms.
+    """A tile of 6 pixels x 64 channels at a time, with its sums in registers for all C·R·S terms.
 
-    Added over the reference: no column is ever written.  Bytes: x read and a padded copy of a block's images written
-    once (L2), K / 64 times P·Q·n / 6 times the weights of 64 channels read (L2), y written twice (L2, then memory).
+    Improves on the reference: no columns are ever written.  Traffic: x is read and a padded copy of a block's images
+    written once (L2); the weights of 64 channels are read K / 64 times P·Q·n / 6 times (L2); y is written twice (L2,
+    then memory).
     """
     positions = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
     plan = _plan(_forward_axis, positions, x.shape[2:], stride, padding, dilation, w.shape[2:], w.shape[1])
@@ -142,12 +140,12 @@ def conv2d_taps(x, w, *, stride, padding, dilation, groups):
 
 
 def _usable_input(gy, w, *, shape, stride, padding, dilation, groups):
-    return _plain(gy, w, shape[1], padding, groups) and 0 not in shape
+    return _pays(gy, w, shape[1], padding, groups) and 0 not in shape
 
 
 @conv2d_input_grad.variant("taps", usable=_usable_input)
 def conv2d_input_grad_taps(gy, w, *, shape, stride, padding, dilation, groups):
-    """The same loop over gy with w's channels exchanged; with a stride one product for each phase of the output."""
+    """The same loop over gy with w's channel axes exchanged; with a stride, one product per phase of the output."""
     size, channels = tuple(shape[2:]), len(w) // groups
     plan = _plan(_input_grad_axis, gy.shape[2:], size, stride, padding, dilation, w.shape[2:], channels)
     filter = w.shape[2] * w.shape[3]
@@ -156,29 +154,29 @@ def conv2d_input_grad_taps(gy, w, *, shape, stride, padding, dilation, groups):
 
 
 def _usable_weight(x, gy, *, shape, stride, padding, dilation, groups):
-    return _plain(x, gy, shape[0], padding, groups) and 0 not in shape
+    return _pays(x, gy, shape[0], padding, groups) and 0 not in shape
 
 
 @conv2d_weight_grad.variant("taps", usable=_usable_weight)
 def conv2d_weight_grad_taps(x, gy, *, shape, stride, padding, dilation, groups):
-    """One product of 6 taps x 64 output channels at a time: their sums over a block's pixels in registers.
+    """A tile of 6 taps x 64 output channels at a time, with its sums over a block's pixels in registers.
 
-    Bytes: x read and padded, gy read and turned (channels last) once (L2); gy's block read C·R·S / 6 times.  A thread
-    sums its own part of the batch; the parts are added at the end.
+    Traffic: x is read and padded, gy read and transposed (channels last) once (L2); gy's block is read C·R·S / 6 times.
+    Each thread sums over its own part of the batch; the parts are added at the end.
     """
     from tinygen.kernels.conv2d.taps_loops import correlate_with_gradient, unpack
-    from tinygen.kernels.conv2d.tile_loops import PIXELS
+    from tinygen.kernels.conv2d.taps_tile_loops import PIXELS
     from tinygen.kernels.runtime.with_numba import get_num_threads
 
     x, gy = np.ascontiguousarray(x), np.ascontiguousarray(gy)
     plan = _plan(_forward_axis, gy.shape[2:], x.shape[2:], stride, padding, dilation, shape[2:], shape[1])
     corner, padded, _, starts, _, offsets = plan
-    width, blocks = _blocks(shape[0] // groups, x.itemsize)
+    width, panels = _channel_panels(shape[0] // groups, x.itemsize)
     chunks = min(get_num_threads(), len(x))
     size = max(x.shape[1] * padded[0] * padded[1], len(starts) * width) * x.itemsize
-    block = min(-(-len(x) // chunks), max(1, 2 * CACHED // size))
+    block = min(ceil_div(len(x), chunks), max(1, 2 * CACHED // size))
     last = np.full(-len(offsets) % PIXELS, offsets[-1])
-    sums = np.zeros((chunks, groups, blocks, len(offsets) + len(last), width), x.dtype)
+    sums = np.zeros((chunks, groups, panels, len(offsets) + len(last), width), x.dtype)
     offsets = np.concatenate([offsets, last])
     correlate_with_gradient(x, gy, groups, block, corner, padded, starts, offsets, sums)
     gw = np.empty((groups, shape[0] // groups, shape[1] * shape[2] * shape[3]), x.dtype)

@@ -1,12 +1,13 @@
-"""The compiled loops behind `conv2d_taps.py`; a file of their own, because importing it imports numba (0.5 s).
+"""The compiled loops of `taps.py`.  Importing this file imports numba (0.5 s).
 
-Arrays are flat.  A pixel's start plus a tap's offset is where x has what the filter's tap meets at that pixel.
-`width` is the number of channels in a row of weights or sums: a few whole registers, the last ones perhaps unused.
+Arrays are flat.  A pixel's start plus a tap's offset is the index in x of what the tap meets at that pixel.  Output
+channels come in panels: rows of weights or sums for `width` channels, a few whole registers (the last lanes may be
+unused).
 """
 
 import numpy as np
 
-from tinygen.kernels.conv2d.tile_loops import (
+from tinygen.kernels.conv2d.taps_tile_loops import (
     BYTES,
     PIXELS,
     product_tile_1,
@@ -18,19 +19,19 @@ from tinygen.kernels.conv2d.tile_loops import (
 from tinygen.kernels.runtime.njit import njit
 from tinygen.kernels.runtime.with_numba import prange
 
-PIECE = 256  # terms of a sum that are added one after the other, at most
+PIECE = 256  # at most so many terms of a sum are added one after another
 
 
 @njit(cache=True, nogil=True)
 def copy(source, target):
-    """target[: len(source)] = source, which numba would first ask about overlap, for as long as a row takes."""
+    """target[: len(source)] = source; numba's own assignment first checks for overlap, which takes as long as a row."""
     for i in range(source.size):
         target[i] = source[i]
 
 
 @njit(cache=True, nogil=True)
 def put(source, at, places, target, to):
-    """target[to + places] = source[at :]; unsigned, as an index that may be negative costs a comparison."""
+    """target[to + places] = source[at :]; unsigned indices, because one that may be negative costs a comparison."""
     at, to = np.uintp(at), np.uintp(to)
     for i in range(places.size):
         target[to + places[i]] = source[at + np.uintp(i)]
@@ -38,7 +39,7 @@ def put(source, at, places, target, to):
 
 @njit(cache=True, nogil=True)
 def places_of(place, grid, step, columns):
-    """Where rows and columns place + i·step of an image of so many columns lie"""
+    """The indices of the pixels place + (i, j)·step in an image with `columns` columns"""
     places = np.empty(grid[0] * grid[1], np.uintp)
     for i in range(grid[0]):
         for j in range(grid[1]):
@@ -48,7 +49,7 @@ def places_of(place, grid, step, columns):
 
 @njit(cache=True, nogil=True)
 def padded_images(x, first, count, corner, size):
-    """Images first … first + count of x with zeros around, flat: (count, C, *size)"""
+    """`count` images of x from `first` on, with zeros around them, flat: (count, C, *size)"""
     _, C, H, W = x.shape
     padded = np.zeros(count * C * size[0] * size[1], x.dtype)
     for n in range(count):
@@ -61,7 +62,7 @@ def padded_images(x, first, count, corner, size):
 
 @njit(cache=True, nogil=True)
 def pixels_of(starts, count, image, whole):
-    """The starts of `count` images' pixels; with `whole` the last one again and again until the last tile is full."""
+    """The starts of the pixels of `count` images; the last one is repeated up to a multiple of `whole`."""
     pixels = np.empty(-(-count * starts.size // whole) * whole, np.int64)
     for n in range(count):
         for p in range(starts.size):
@@ -72,7 +73,7 @@ def pixels_of(starts, count, image, whole):
 
 @njit(cache=True, nogil=True)
 def products(width, x, x_at, starts, offsets, i_at, length, w, w_at, y, y_at, add):
-    """y[j, k] (+)= sum over i < length of x[starts[j] + offsets[i]] w[i, k], for all j, tile by tile."""
+    """y[j, k] (+)= sum over i < length of x[starts[j] + offsets[i]] w[i, k], for all j, one tile at a time."""
     vectors = width * x.itemsize // BYTES
     for j in range(0, starts.size, PIXELS):
         at = y_at + j * width
@@ -88,7 +89,7 @@ def products(width, x, x_at, starts, offsets, i_at, length, w, w_at, y, y_at, ad
 
 @njit(cache=True, nogil=True)
 def piece_of(terms):
-    """How many terms at a time, so that the pieces of a sum are about equal."""
+    """How many terms a piece of a sum has, so that the pieces are about equal."""
     return -(-terms // -(-terms // PIECE))
 
 
@@ -109,19 +110,19 @@ def turn(x, x_at, x_stride, rows, columns, y, y_at, y_stride):
 
 @njit(cache=True, parallel=True)
 def pack(w, group, lane, channel, lanes, taps, weights):
-    """w (flat, of these strides) -> weights (G, blocks, C, taps, width), the order in which they are read."""
-    G, blocks, C, _, width = weights.shape
+    """w (flat, with these strides) -> weights (G, panels, C, taps, width), the order in which they are read."""
+    G, panels, C, _, width = weights.shape
     flat = weights.reshape(-1)
-    for part in prange(G * blocks):
-        g, first = part // blocks, part % blocks * width
+    for part in prange(G * panels):
+        g, first = part // panels, part % panels * width
         here = min(width, lanes - first)
         start, to = g * group + first * lane, part * C * len(taps) * width
-        if len(taps) == channel:  # all of them, one channel's after the other's
+        if len(taps) == channel:  # all taps, one channel after another
             turn(w, start, lane, here, C * channel, flat, to, width)
             continue
         for c in range(C):
             for t in range(len(taps)):
-                row, at = weights[g, part % blocks, c, t], start + c * channel + taps[t]
+                row, at = weights[g, part % panels, c, t], start + c * channel + taps[t]
                 for k in range(here):
                     row[k] = w[at + k * lane]
 
@@ -140,11 +141,11 @@ def put_image(sums, sums_at, width, here, channel, strip, places, y):
 
 
 @njit(cache=True, parallel=True)
-def correlate(x, groups, block, corner, size, phases, starts, offsets, blocks, width, weights, step, y):
+def correlate(x, groups, block, corner, size, phases, starts, offsets, panels, width, weights, step, y):
     """y[n, k, place + p·step] = sum over channels and taps of a weight times what it meets at pixel p.
 
-    phases: (place, grid, first and last of its starts, of its offsets) each.  weights: for each phase (G, blocks of k,
-    terms, width), starts: (pixels of an image,), offsets: (terms,).
+    Threads take `block` images at a time.  phases: (place, grid, range of its starts, range of its offsets) each.
+    weights: for each phase (G, panels, terms, width); starts: (pixels of an image,); offsets: (terms,).
     """
     N, C = x.shape[:2]
     K, plane = y.shape[1] // groups, size[0] * size[1]
@@ -162,12 +163,12 @@ def correlate(x, groups, block, corner, size, phases, starts, offsets, blocks, w
             here, terms = stop - start, end - offset
             pixels = pixels_of(starts[start:stop], count, C * plane, PIXELS)
             places = places_of((h, w), (rows, columns), step, y.shape[3])
-            for part_of_k in range(groups * blocks):
-                g, k = part_of_k // blocks, part_of_k % blocks * width
+            for panel in range(groups * panels):
+                g, k = panel // panels, panel % panels * width
                 at = images_at + g * (C // groups) * plane
                 piece = piece_of(terms)
                 for i in range(0, terms, piece):
-                    w_at = ((offset * groups * blocks) + part_of_k * terms + i) * width
+                    w_at = ((offset * groups * panels) + panel * terms + i) * width
                     length = min(piece, terms - i)
                     products(
                         width, images, at, pixels, offsets, offset + i, length, weights, w_at, sums, 0, i > 0
@@ -179,9 +180,9 @@ def correlate(x, groups, block, corner, size, phases, starts, offsets, blocks, w
 
 @njit(cache=True, parallel=True)
 def correlate_with_gradient(x, gy, groups, block, corner, size, starts, offsets, sums):
-    """sums[chunk, g, block of k, tap, k] = sum over the chunk's pixels of what the tap meets times gy."""
+    """sums[chunk, g, panel, tap, k] = sum over the pixels of a chunk of the batch of what the tap meets times gy."""
     N, C, K = len(x), x.shape[1], gy.shape[1] // groups
-    chunks, _, blocks, taps, width = sums.shape
+    chunks, _, panels, taps, width = sums.shape
     plane, positions = size[0] * size[1], starts.size
     padded = size[0] != x.shape[2] or size[1] != x.shape[3]
     flat_x, flat_gy, flat_sums = x.reshape(-1), gy.reshape(-1), sums.reshape(-1)
@@ -196,15 +197,15 @@ def correlate_with_gradient(x, gy, groups, block, corner, size, starts, offsets,
             pixels = pixels_of(starts, count, C * plane, 1)
             for group in range(groups):
                 at = images_at + group * (C // groups) * plane
-                for b in range(blocks):
-                    here = min(width, K - b * width)
+                for panel in range(panels):
+                    here = min(width, K - panel * width)
                     for n in range(count):
-                        channel = ((first + n) * groups + group) * K + b * width
+                        channel = ((first + n) * groups + group) * K + panel * width
                         turn(
                             flat_gy, channel * positions, positions, here, positions,
                             g, n * positions * width, width,
                         )  # fmt: skip
-                    sums_at = ((chunk * groups + group) * blocks + b) * taps * width
+                    sums_at = ((chunk * groups + group) * panels + panel) * taps * width
                     piece = piece_of(pixels.size)
                     for i in range(0, pixels.size, piece):
                         products(
@@ -215,16 +216,16 @@ def correlate_with_gradient(x, gy, groups, block, corner, size, starts, offsets,
 
 @njit(cache=True, parallel=True)
 def unpack(sums, gw):
-    """sums (chunks, G, blocks, taps, width), added over chunks -> gw (G, K, C·R·S)"""
-    chunks, G, blocks, taps, width = sums.shape
+    """sums (chunks, G, panels, taps, width), added over chunks -> gw (G, K, C·R·S)"""
+    chunks, G, panels, taps, width = sums.shape
     _, K, terms = gw.shape
     flat, flat_gw = sums.reshape(-1), gw.reshape(-1)
-    for part in prange(G * blocks):
-        g, first = part // blocks, part % blocks * width
+    for part in prange(G * panels):
+        g, first = part // panels, part % panels * width
         at = part * taps * width
         total = flat[at : at + taps * width]
         for chunk in range(1, chunks):
-            other = chunk * G * blocks * taps * width + at
+            other = chunk * G * panels * taps * width + at
             for i in range(total.size):
                 total[i] += flat[other + i]
         here = min(width, K - first)

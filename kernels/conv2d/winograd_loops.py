@@ -1,13 +1,14 @@
-"""The compiled loops behind `conv2d_winograd.py`; a file of their own, because importing it imports numba (0.5 s).
+"""The compiled loops of `winograd.py`.  Importing this file imports numba (0.5 s).
 
-Inside, the channels are the innermost axis: a vector register holds one pixel of `lanes` channels, and a transform is
-its scalar formula on vectors.  The images are turned around on the way in and out, lanes x lanes numbers at a time.
-Vectors have no type in numba: `interpolate`, `evaluate` and `combine` are Python that writes LLVM instructions (they
-take numpy arrays as well).  Addresses are not checked there: each lies in a whole tile of a buffer made here.
+Inside, channels are the innermost axis: a vector register holds one pixel of `lanes` channels, and a transform is its
+scalar formula on vectors.  Images are transposed on the way in and out, lanes x lanes numbers at a time.  numba has no
+vector type, so `interpolate`, `evaluate` and `combine` are Python that emits LLVM instructions (they take numpy arrays
+as well).  Addresses are not checked there: each lies in a whole tile of a buffer allocated here.
 
-The points are 0, ±NEAR, ±FAR and ∞.  Lavin and Gray's are 0, ±1, ±2 and ∞; near c and 1/c with c about 0.6 the error is
-a third (Alam et al., "Winograd Convolution for Deep Neural Networks: Efficient Point Selection", arXiv 2201.10369;
-`python -m tinygen.benchmarks.studies.winograd_error`).  Ours and their squares are exact in binary.
+The points are 0, ±NEAR, ±FAR and ∞.  Lavin and Gray use 0, ±1, ±2 and ∞; with points near c and 1/c, c about 0.6, the
+error is a third of theirs (Alam et al., "Winograd Convolution for Deep Neural Networks: Efficient Point Selection",
+arXiv 2201.10369; `python -m tinygen.benchmarks.studies.winograd_error`).  Our points and their squares are exact in
+binary.
 """
 
 import numpy as np
@@ -16,14 +17,14 @@ from tinygen.kernels.matmul.tile_loops import VECTOR_BYTES, add_product
 from tinygen.kernels.runtime.njit import njit
 from tinygen.kernels.runtime.with_numba import intrinsic, ir, prange, types
 
-TILE = 4  # rows and columns of outputs
-PRODUCTS = (TILE + 2) ** 2  # of a tile and a channel
+TILE = 4  # rows and columns of outputs in a tile
+PRODUCTS = (TILE + 2) ** 2  # per tile and channel
 NEAR, FAR = 5 / 8, 3 / 2
 
 
 def interpolate(d, p=NEAR, q=FAR):
-    """Bᵀ d, six values of six: for a point t the coefficients of x (x² - p²)(x² - q²) / (x - t) times d; that product
-    without a division for ∞."""
+    """Bᵀ d, six values from six: for a point t the coefficients of x (x² - p²)(x² - q²) / (x - t), times d; for ∞ that
+    product without the division."""
     d0, d1, d2, d3, d4, d5 = d
     a, b = p * p, q * q
     near, near_odd = d4 - b * d2, p * (d3 - b * d1)
@@ -39,7 +40,7 @@ def interpolate(d, p=NEAR, q=FAR):
 
 
 def evaluate(g, p=NEAR, q=FAR):
-    """G g, six values of three or four: Σ gᵢ tⁱ at every point t, over the product of t's distances to the others."""
+    """G g, six values from three or four: Σ gᵢ tⁱ at every point t, over the product of t's distances to the others."""
     a, b = p * p, q * q
     near, near_odd, far, far_odd = g[0] + a * g[2], p * g[1], g[0] + b * g[2], q * g[1]
     if len(g) == 4:
@@ -56,7 +57,7 @@ def evaluate(g, p=NEAR, q=FAR):
 
 
 def combine(m, count, p=NEAR, q=FAR):
-    """Aᵀ m, four or three values of six: value i is Σ tⁱ m over the points t; the last has that of ∞ too."""
+    """Aᵀ m, four or three values from six: value i is Σ tⁱ m over the points t; the last one includes the point ∞."""
     near, near_odd, far, far_odd = m[1] + m[2], m[1] - m[2], m[3] + m[4], m[3] - m[4]
     values = [m[0] + near + far, p * near_odd + q * far_odd, p**2 * near + q**2 * far]
     if count == 4:
@@ -65,7 +66,7 @@ def combine(m, count, p=NEAR, q=FAR):
 
 
 class _Vector:
-    """A vector register, with the arithmetic that the transforms are written in."""
+    """A vector register, with the arithmetic that the transforms use."""
 
     def __init__(self, builder, value):
         self.builder, self.value = builder, value
@@ -82,7 +83,7 @@ class _Vector:
 
 
 class _Memory:
-    """A flat array argument: its vectors, by the index of their first element."""
+    """A flat array argument: its vectors, addressed by the index of their first element."""
 
     def __init__(self, context, builder, array_type, array):
         self.builder, self.size = builder, array_type.dtype.bitwidth // 8
@@ -100,8 +101,8 @@ class _Memory:
 
 
 def _square(transform, size):
-    """A function of size x size vectors of x at (x_at, steps x_row, x_column): `transform` of every column, then of
-    every row, to y."""
+    """A function that takes size x size vectors of x, from x_at in steps of x_row and x_column, applies `transform` to
+    every column, then to every row, and writes the result to y."""
 
     @intrinsic
     def apply(typing, x, x_at, x_row, x_column, y, y_at, y_row, y_column):
@@ -136,7 +137,7 @@ _combine_filter = _square(lambda m: combine(m, 3), TILE + 2)
 
 
 def _transposed(builder, rows):
-    """Vectors of a square -> its columns: in squares of 16, 8, 4, 2 the two quarters off the diagonal change places."""
+    """The rows of a square -> its columns: in squares of 16, 8, 4, 2 the two off-diagonal quarters are swapped."""
     lanes, rows = len(rows), list(rows)
     half = lanes // 2
     while half:
@@ -154,7 +155,7 @@ def _transposed(builder, rows):
 
 @intrinsic
 def _turn(typing, x, x_at, x_places, y, y_at, y_places):
-    """Vector i of a square begins at x[x_at + x_places[i]]; element i of all of them goes to y[y_at + y_places[i]]."""
+    """Vector i of a square starts at x[x_at + x_places[i]]; element i of all of them goes to y[y_at + y_places[i]]."""
     n = types.intp
 
     def generate(context, builder, signature, args):
@@ -174,7 +175,7 @@ def _turn(typing, x, x_at, x_places, y, y_at, y_places):
 
 @njit(cache=True, nogil=True)
 def pixel_places(size, corner, room, lanes):
-    """Where the pixels of an image (H, W) lie in `room`, shifted by corner; what is outside goes behind it."""
+    """The places of an image's pixels (H, W) in `room`, shifted by corner; pixels outside go one place past its end."""
     places = np.empty(size[0] * size[1], np.intp)
     for h in range(size[0]):
         for w in range(size[1]):
@@ -186,17 +187,17 @@ def pixel_places(size, corner, room, lanes):
 
 @njit(cache=True, nogil=True)
 def take(x, start, places, image, lanes):
-    """The `lanes` channels of x that begin at `start` -> image, all channels of pixel p at places[p]."""
+    """The `lanes` channels of x from `start` on -> image, with all channels of pixel p at places[p]."""
     area = places.size
     channels = np.arange(lanes) * area
     for p in range(0, area, lanes):
-        p = min(p, area - lanes)  # the last square may overlap the one before
+        p = min(p, area - lanes)  # the last square may overlap the previous one
         _turn(x, start + p, channels, image, 0, places[p:])
 
 
 @njit(cache=True, nogil=True)
 def put(image, places, y, start, lanes):
-    """The opposite of `take`."""
+    """The inverse of `take`."""
     area = places.size
     channels = np.arange(lanes) * area
     for p in range(0, area, lanes):
@@ -206,7 +207,7 @@ def put(image, places, y, start, lanes):
 
 @njit(cache=True, nogil=True)
 def transform_pixels(image, tiles, lanes, v, at, next_tile, step):
-    """Bᵀ d B of every tile's 6x6 pixels d of image: number s of a tile to v[at + tile·next_tile + s·step]."""
+    """Bᵀ d B of every tile's 6x6 pixels d of image; value s of a tile goes to v[at + tile·next_tile + s·step]."""
     width = (TILE * tiles[1] + 2) * lanes
     for i in range(tiles[0]):
         for j in range(tiles[1]):
@@ -216,7 +217,7 @@ def transform_pixels(image, tiles, lanes, v, at, next_tile, step):
 
 @njit(cache=True, nogil=True)
 def transform_gradient(image, tiles, lanes, g, at, next_tile, step):
-    """G g Gᵀ of every tile's 4x4 pixels of an output gradient, as above."""
+    """G g Gᵀ of every tile's 4x4 pixels of an output gradient, stored as above."""
     width = TILE * tiles[1] * lanes
     for i in range(tiles[0]):
         for j in range(tiles[1]):
@@ -226,7 +227,7 @@ def transform_gradient(image, tiles, lanes, g, at, next_tile, step):
 
 @njit(cache=True, nogil=True)
 def transform_products(m, at, next_tile, step, tiles, lanes, image):
-    """Aᵀ m A of every tile's 36 products: its 4x4 outputs, to image."""
+    """Aᵀ m A of every tile's 36 products m: its 4x4 outputs, written to image."""
     width = TILE * tiles[1] * lanes
     for i in range(tiles[0]):
         for j in range(tiles[1]):
@@ -236,7 +237,7 @@ def transform_products(m, at, next_tile, step, tiles, lanes, image):
 
 @njit(cache=True, parallel=True)
 def transform_filters(w, columns, u):
-    """G w Gᵀ.  w (K, C, 3, 3) -> u (K / columns, 36, C, columns): what one product reads lies together."""
+    """G w Gᵀ.  w (K, C, 3, 3) -> u (K / columns, 36, C, columns): each product reads contiguous memory."""
     K, C = w.shape[:2]
     groups, _, size = u.shape
     flat_w, lanes = w.reshape(-1), columns // 2
@@ -256,10 +257,10 @@ def transform_filters(w, columns, u):
 
 @njit(cache=True, parallel=True)
 def correlate(x, u, corner, tiles, block, chunks, y):
-    """y from x (N, C, H, W) and transformed filters u: `block` images at a time, from pixels to pixels in cache."""
+    """y from x (N, C, H, W) and the transformed filters u, `block` images at a time, all steps in cache."""
     (N, C, H, W), (_, K, P, Q) = x.shape, y.shape
     lanes = VECTOR_BYTES // x.itemsize
-    columns = 2 * lanes  # of a product
+    columns = 2 * lanes  # in a product
     count = tiles[0] * tiles[1]
     flat_x, flat_u, flat_y = x.reshape(-1), u.reshape(-1), y.reshape(-1)
     room = (TILE * tiles[0] + 2, TILE * tiles[1] + 2)
@@ -271,7 +272,7 @@ def correlate(x, u, corner, tiles, block, chunks, y):
         v_step, m_step = (
             block * count * C + lanes,
             block * count * columns + lanes,
-        )  # + lanes: not all in one cache set
+        )  # + lanes: not all in the same cache set
         v, m = np.empty(PRODUCTS * v_step, x.dtype), np.empty(PRODUCTS * m_step, x.dtype)
         end = N * (chunk + 1) // chunks
         for begin in range(N * chunk // chunks, end, block):
@@ -297,7 +298,7 @@ def correlate(x, u, corner, tiles, block, chunks, y):
 
 @njit(cache=True, parallel=True)
 def correlate_with_gradient(x, gy, corner, tiles, block, chunks, gw):
-    """gw[chunk] (3, 3, C, K), of the chunk's images: 36 products whose inner axis is the tile, then Aᵀ m A."""
+    """gw[chunk] (3, 3, C, K) from the images of that chunk: 36 products with the tile as inner axis, then Aᵀ m A."""
     (N, C, H, W), (_, K, P, Q) = x.shape, gy.shape
     lanes = VECTOR_BYTES // x.itemsize
     width = (K + 2 * lanes - 1) // (2 * lanes) * 2 * lanes  # K in whole tiles of a product

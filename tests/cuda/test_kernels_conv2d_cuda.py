@@ -1,4 +1,4 @@
-"""conv2d.cu beyond the table of `cuda_cases.py`: sums in many parts, which rung takes what, a training step."""
+"""conv2d.cu beyond the cases of `cuda_cases.py`: sums in many parts, which variant is chosen, a training step."""
 
 import math
 
@@ -33,18 +33,18 @@ def test_the_weight_gradient_in_many_parts(host, monkeypatch, variant):  # noqa:
 
 
 def chosen(name: str, *args, **attrs) -> str:
-    """The rung that cupy arrays of this kind would be given to."""
+    """The variant that would run for such cupy arrays."""
     dispatch.load_gpu_variants()
     ladder = getattr(kernels, name).ladder["cuda"]
     return next(v for v, _, usable in reversed(ladder) if usable is None or usable(*args, **attrs))
 
 
 def nothing(*shape, dtype=np.float32):
-    """An array of a shape, without the memory."""
+    """An array of this shape that takes no memory."""
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
-def test_few_rows_and_large_arrays_go_to_another_rung():
+def test_few_rows_and_large_arrays_use_another_variant():
     x, few, many, wide = nothing(2, 8, 5, 5), nothing(7, 8, 3, 3), nothing(8, 8, 3, 3), nothing(8, 7, 3, 3)
     assert chosen("conv2d", x, few, **AT) == "naive" and chosen("conv2d", x, many, **AT) == "implicit_gemm"
     assert chosen("conv2d", x, nothing(56, 1, 3, 3), **AT | {"groups": 8}) == "naive"
@@ -69,7 +69,7 @@ def test_few_rows_and_large_arrays_go_to_another_rung():
 
 
 @pytest.mark.parametrize("variant", ["naive", "implicit_gemm"])
-def test_what_does_not_fit_is_told(host, variant):  # noqa: F811
+def test_errors_for_arguments_that_do_not_match(host, variant):  # noqa: F811
     x, w = np.ones((2, 4, 5, 5), np.float32), np.ones((4, 2, 3, 3), np.float32)
     grouped = AT | {"groups": 2}
     with kernels.use(on="host", **dict.fromkeys(NAMES, variant)):
@@ -90,7 +90,7 @@ def test_what_does_not_fit_is_told(host, variant):  # noqa: F811
 
 
 class Network(nn.Module):
-    """Down by a stride of 2, depthwise, and up again with a transposed convolution."""
+    """Downsample with a stride of 2, a depthwise layer, upsample with a transposed convolution."""
 
     def __init__(self, weights) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class Network(nn.Module):
 
 
 @pytest.mark.parametrize("variant", ["naive", "implicit_gemm"])
-def test_a_training_step_has_the_gradients_of_the_cpu(host, variant):  # noqa: F811
+def test_a_training_step_has_the_same_gradients_as_on_the_cpu(host, variant):  # noqa: F811
     a = cuda_cases.Arrays()
     shapes = dict(stem=(8, 3, 2, 3), down=(10, 8, 3, 3), depthwise=(10, 1, 3, 3), up=(10, 3, 3, 3))
     weights = {name: a(*shape) / math.sqrt(math.prod(shape[1:])) for name, shape in shapes.items()}
@@ -127,7 +127,7 @@ def test_a_training_step_has_the_gradients_of_the_cpu(host, variant):  # noqa: F
         np.testing.assert_allclose(two, one, rtol=0, atol=2e-6 * np.abs(one).max())
 
 
-def test_implicit_gemm_uses_what_its_header_says():
+def test_implicit_gemm_compiles_to_what_its_header_says():
     if compile_report.disassembler() is None:
         pytest.skip("nvdisasm is not installed: pip install nvidia-cuda-nvdisasm")
     try:
@@ -138,14 +138,14 @@ def test_implicit_gemm_uses_what_its_header_says():
         if "implicit" in row.kernel:
             assert (
                 row.shared == 2 * 2 * 16 * 68 * 4 + 2 * 16 * 16
-            )  # two tiles and the terms' places, each twice
-            assert row.instructions["FFMA"] == 4 * 32  # four of the 16 terms of a step are written out
+            )  # two tiles and the terms' places, all double-buffered
+            assert row.instructions["FFMA"] == 4 * 32  # four of the 16 terms of a step are unrolled
             assert row.instructions["BAR"] == 3 and row.instructions["STG.128"] == 8
 
 
 @pytest.mark.parametrize("variant", ["naive", "implicit_gemm"])
-def test_what_fills_the_last_tile_meets_no_infinity(host, variant):  # noqa: F811
-    """0 times infinity would be NaN: the terms beyond a sum's last are 0 on both sides."""
+def test_padding_of_the_last_tile_meets_no_infinity(host, variant):  # noqa: F811
+    """0 times infinity would be NaN: terms past the end of a sum are 0 in both factors."""
     x, w = np.ones((2, 3, 5, 5), np.float32), np.ones((8, 3, 3, 3), np.float32)
     gy, at = np.ones((2, 8, 3, 3), np.float32), AT | {"padding": ((0, 0), (0, 0))}
     w[0, 0, 0, 0] = gy[0, 0, 0, 0] = np.inf

@@ -1,4 +1,4 @@
-"""The faster convolutions against their reference, on sizes no tile divides."""
+"""The faster convolutions against their reference, on sizes that are no multiple of a tile."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ SHAPES = [
     ((3, 65, 9, 8), (1, 65, 4, 4), TWO, SAME, ONE),
     ((2, 1, 28, 28), (5, 1, 3, 3), ONE, SAME, ONE),
     ((3, 129, 7, 7), (97, 129, 1, 1), ONE, NONE, ONE),
-    ((9, 64, 5, 5), (33, 64, 5, 5), ONE, NONE, ONE),  # more terms than a sum takes at once
+    ((9, 64, 5, 5), (33, 64, 5, 5), ONE, NONE, ONE),  # more terms than one piece of a sum has
     ((3, 7, 6, 9), (5, 7, 6, 9), ONE, NONE, ONE),  # one window
     ((3, 7, 6, 9), (1, 7, 6, 9), TWO, NONE, ONE),
     ((3, 5, 9, 7), (5, 1, 3, 3), ONE, SAME, ONE),  # depthwise
@@ -55,7 +55,7 @@ FASTER = [
 
 
 def fits(name, shapes):
-    """Whether the variant's loops take these sizes (which may be too few to pay)"""
+    """Whether the variant's loops take these sizes (even if they do not pay)"""
     x, w, stride, _, dilation = shapes
     return 0 not in x and (
         name != "winograd" or (w[2:] == (3, 3) and stride == dilation == ONE and x[1] == w[1])
@@ -97,7 +97,7 @@ def close(got, wanted, dtype, scale=1.0):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kernel,name,shapes", CASES, ids=str)
-def test_a_variant_is_its_reference(kernel, name, shapes, dtype):
+def test_variants_match_the_reference(kernel, name, shapes, dtype):
     args, at = arguments(kernel, shapes, dtype)
     wanted = run(kernel, "reference", [a.astype(np.float64) for a in args], at)
     close(run(kernel, name, args, at), wanted, dtype)
@@ -105,8 +105,8 @@ def test_a_variant_is_its_reference(kernel, name, shapes, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kernel", ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"])
-def test_one_window_is_its_reference(kernel, dtype):
-    """Where the window is the image, and nowhere else"""
+def test_one_window_matches_the_reference(kernel, dtype):
+    """It is used where the window is the whole image, and nowhere else."""
     taken = []
     for shapes in SHAPES:
         args, at = arguments(kernel, shapes, dtype)
@@ -118,8 +118,8 @@ def test_one_window_is_its_reference(kernel, dtype):
 
 
 @pytest.mark.parametrize("kernel,name", FASTER)
-def test_views_are_taken_as_they_are(kernel, name):
-    """Transposed, reversed and strided arrays"""
+def test_views(kernel, name):
+    """Transposed, reversed and strided arrays."""
     shapes = (3, 16, 10, 9), (17, 16, 3, 3), ONE, SAME, ONE
     args, at = arguments(kernel, shapes)
     wanted = run(kernel, "reference", args, at)
@@ -138,7 +138,7 @@ def test_the_same_bits_twice(kernel, name):
 
 
 @pytest.mark.parametrize("kernel,name", FASTER)
-def test_what_a_variant_refuses(kernel, name):
+def test_arguments_that_a_variant_refuses(kernel, name):
     few = name == "planes"
     shapes = ((3, 2, 7, 11), (2, 1, 3, 3)) if few else ((3, 96, 7, 11), (96, 96, 3, 3))
     args, at = arguments(kernel, (*shapes, ONE, SAME, ONE), np.float32)
@@ -154,7 +154,7 @@ def test_what_a_variant_refuses(kernel, name):
             ((3, 96, 7, 11), (96, 96, 3, 3), TWO, SAME, ONE),
             ((3, 96, 7, 11), (96, 96, 3, 3), ONE, SAME, TWO),
             ((3, 96, 7, 11), (96, 96, 3, 2), ONE, SAME, ONE),
-            ((3, 96, 3, 5), (96, 96, 3, 3), ONE, SAME, ONE),  # from here on the sizes where it does not pay
+            ((3, 96, 3, 5), (96, 96, 3, 3), ONE, SAME, ONE),  # from here on: sizes where it does not pay
             ((1, 32, 65, 65), (32, 32, 3, 3), ONE, SAME, ONE),
             ((3, 8, 7, 11), (96, 8, 3, 3), ONE, SAME, ONE),
             ((3, 33, 7, 11), (33, 33, 3, 3), ONE, SAME, ONE),
@@ -165,8 +165,8 @@ def test_what_a_variant_refuses(kernel, name):
 
 @pytest.mark.parametrize("kernel", ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"])
 @pytest.mark.parametrize("threads,cached", [(1, 1), (3, 1 << 18), (2, 1 << 30), (9, 1 << 30)])
-def test_winograds_shares(kernel, threads, cached, monkeypatch):
-    """Images shared unequally among threads and among blocks (the shares of three threads, taken by one)"""
+def test_winograd_with_any_split_of_the_batch(kernel, threads, cached, monkeypatch):
+    """Images split unevenly among threads and blocks (one thread may run the shares of three)."""
     monkeypatch.setattr("numba.get_num_threads", lambda: threads)
     monkeypatch.setattr(winograd, "CACHED", cached)
     args, at = arguments(kernel, ((7, 18, 9, 14), (37, 18, 3, 3), ONE, SAME, ONE))
@@ -175,8 +175,8 @@ def test_winograds_shares(kernel, threads, cached, monkeypatch):
 
 @pytest.mark.parametrize("kernel", ["conv2d", "conv2d_input_grad", "conv2d_weight_grad"])
 def test_winograds_error_and_its_bound(kernel):
-    """To as many channels as are given to it the error stays below 1e-5 of the largest output; Lavin and Gray's points,
-    0, ±1, ±2, would pass that"""
+    """Up to the most channels that it takes, the error stays below 1e-5 of the largest output; with Lavin and Gray's
+    points, 0, ±1, ±2, it would not."""
     most = winograd.MOST_CHANNELS
     assert winograd_error.error(kernel, "winograd", most, images=4, size=8) < 1e-5
     for channels, taken in ((most, kernel != "conv2d_weight_grad"), (most + 16, False)):
@@ -187,7 +187,7 @@ def test_winograds_error_and_its_bound(kernel):
 
 
 def test_winograds_points():
-    """The three transforms give the correlation, exactly as far as float64 goes, with any points"""
+    """The three transforms give the correlation, to float64 precision, with any points."""
     from tinygen.kernels.conv2d import winograd_loops as loops
 
     rng = np.random.default_rng(0)
@@ -199,6 +199,6 @@ def test_winograds_points():
             assert np.allclose(y, np.correlate(d, g), rtol=0, atol=1e-13)
 
 
-def test_no_index_leaves_its_array(tmp_path):
-    """All of the above sizes"""
-    pass_with_bounds_checked(__file__, tmp_path, "-k", "is_its_reference")
+def test_with_bounds_checked(tmp_path):
+    """No index leaves its array, for all sizes above."""
+    pass_with_bounds_checked(__file__, tmp_path, "-k", "the_reference")

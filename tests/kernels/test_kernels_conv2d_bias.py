@@ -1,4 +1,4 @@
-"""The bias of a convolution and its gradient on all threads against NumPy, on sizes no block divides."""
+"""The bias of a convolution and its gradient, on all threads, against NumPy; sizes are no multiple of a block."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ SHAPES = [
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_a_variant_is_its_reference(shape, dtype):
+def test_variants_match_the_reference(shape, dtype):
     rng = np.random.default_rng(0)
     y, bias = rng.standard_normal(shape).astype(dtype), rng.standard_normal(shape[1]).astype(dtype)
     with kernels.use(add_bias="threads", bias_grad="threads"):
@@ -34,7 +34,7 @@ def test_a_variant_is_its_reference(shape, dtype):
     assert sums.shape == (shape[1],) and np.abs(sums - expected).max(initial=0) <= limit
 
 
-def test_the_loops_take_large_contiguous_arrays_only():
+def test_only_large_contiguous_arrays_use_threads():
     y = np.zeros((4, 8, 40, 40), np.float32)
     (_, _, adds), (_, _, sums) = (
         kernel.ladder["cpu"][-1] for kernel in (kernels.add_bias, kernels.bias_grad)
@@ -48,7 +48,7 @@ def test_the_loops_take_large_contiguous_arrays_only():
     assert kernels.add_bias(view, bias) is view and (view == 1).all()
 
 
-def test_the_tape_takes_them_and_leaves_the_inputs_alone():
+def test_the_engine_uses_threads_and_leaves_the_inputs_alone():
     rng = np.random.default_rng(1)
     x, w, b = (
         tinygen.tensor(rng.standard_normal(shape), requires_grad=True)
@@ -64,4 +64,4 @@ def test_the_tape_takes_them_and_leaves_the_inputs_alone():
 
 
 def test_with_bounds_checked(tmp_path):
-    pass_with_bounds_checked(__file__, tmp_path, "-k", "is_its_reference")
+    pass_with_bounds_checked(__file__, tmp_path, "-k", "the_reference")

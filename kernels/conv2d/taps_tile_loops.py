@@ -1,14 +1,14 @@
-"""The two innermost steps of the convolutions, written as LLVM instructions, one vector operation a line.
+"""The two innermost steps of `taps_loops.py`, written as LLVM instructions, one vector operation per line.
 
-Numba cannot be told to keep a block of vectors in registers, and LLVM does not find it in a loop written with indices.
-Addresses are not checked in here: `taps_loops.py` allocates what they touch with the margin they need.
+Numba has no way to keep a tile of vectors in registers, and LLVM does not do so for a loop written with indices.
+Addresses are not checked here: `taps_loops.py` allocates its buffers with the margin that these steps need.
 """
 
 from tinygen.kernels.runtime.with_numba import cgutils, intrinsic, ir, llvm, types
 
 _features = llvm.get_host_cpu_features()
 _wide = _features.get("avx512f", False)
-BYTES = 64 if _wide else 32 if _features.get("avx2", False) else 16  # of one vector register
+BYTES = 64 if _wide else 32 if _features.get("avx2", False) else 16  # in a vector register
 PIXELS = 6
 VECTORS = (
     4 if _wide or "aarch64" in llvm.get_process_triple() else 2
@@ -18,7 +18,7 @@ _int = ir.IntType(64)
 
 
 class _Emit:
-    """The few vector instructions that both are made of, for one element type."""
+    """The few vector instructions that both steps are made of, for one element type."""
 
     def __init__(self, context, builder, dtype):
         self.b, self.lanes = builder, BYTES * 8 // dtype.bitwidth
@@ -42,7 +42,7 @@ class _Emit:
         self.b.store(value, self.b.bitcast(pointer, self.vector.as_pointer()), align=self.size)
 
     def shuffle(self, a, b, lanes):
-        """The named lanes of a followed by b"""
+        """The given lanes of a followed by b"""
         return self.b.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
 
     def spread(self, scalar):
@@ -51,7 +51,7 @@ class _Emit:
         return self.shuffle(lane0, self.undefined, [0] * self.lanes)
 
     def sum_loop(self, length, sums, body):
-        """sums = body(i, sums) for i = 0 … length - 1 (at least one), on vectors that stay in registers."""
+        """sums = body(i, sums) for i = 0 … length - 1 (at least once), with vectors that stay in registers."""
         b, before = self.b, self.b.block
         loop, done = b.append_basic_block("loop"), b.append_basic_block("done")
         b.branch(loop)
@@ -74,14 +74,14 @@ def _pointer(context, builder, array_type, array, offset):
 
 
 def _product_tile(vectors: int):
-    """The step for so many vectors of channels."""
+    """The product step for `vectors` vectors of channels."""
 
     @intrinsic
     def tile(typing, x, x_at, starts, j_at, offsets, i_at, length, w, w_at, y, y_at, add):
         """y[j, k] = (add: y[j, k] +) sum over i < length of x[starts[j] + offsets[i]] w[i, k], PIXELS values of j.
 
-        The arrays are flat with a start each; rows of w and y are `vectors` registers long.  The sums begin at 0 and
-        join y at their end: y then has as many rounding errors as there were pieces, not as there were terms.
+        The arrays are flat, each with a start; rows of w and y are `vectors` registers long.  The sums start at 0 and
+        are added to y at the end, so that y collects one rounding error per piece of the sum, not per term.
         """
         n = types.intp
         signature = types.void(x, n, starts, n, offsets, n, n, w, n, y, n, types.boolean)
@@ -121,10 +121,10 @@ product_tile_1, product_tile_2, product_tile_3, product_tile_4 = (_product_tile(
 
 @intrinsic
 def transpose_tile(typing, x, x_at, x_stride, y, y_at, y_stride):
-    """y[j, i] = x[i, j] for a square as wide as a register.
+    """y[j, i] = x[i, j] for a square tile as wide as a register.
 
-    Interleaving row i with row i + n/2 moves the top bit of the row's number to the bottom of the column's, and the
-    column's top bit to the bottom of the row's: after log2(n) times they are exchanged.
+    Interleaving row i with row i + n/2 moves the top bit of the row index to the bottom of the column index, and the
+    column's top bit to the bottom of the row's.  After log2(n) rounds the two are exchanged.
     """
     n = types.intp
     signature = types.void(x, n, n, y, n, n)
