@@ -74,7 +74,7 @@ from tinygen.kernels.losses.reference import (
     pick_class,
     pick_class_grad,
 )
-from tinygen.kernels.matmul.reference import matmul
+from tinygen.kernels.matmul import matmul
 from tinygen.kernels.norm.reference import (
     normalize,
     normalize_grad,

@@ -1,1 +1,15 @@
-"""Matrix products."""
+"""Matrix products.
+
+reference.py     what matmul means: NumPy's or cupy's                       read this first
+for_blas.py      products that BLAS does slowly, inaccurately or not at all, cut so that it does them well
+readable.py      the CPU's ladder to read: naive, tiled; loops.py: their compiled loops
+numba_cuda.py    the GPU's ladder to read: one thread per output, then tiles in shared memory
+cuda.py          the GPU's ladder to run (matmul.cu): naive, tiled, register_tiled, vectorized
+tile_loops.py    products of blocks inside other compiled loops (winograd, attention), sums in registers
+"""
+
+from tinygen.kernels.matmul.reference import matmul
+
+# isort: off
+# They register variants, in the order of the ladder: the last usable one runs.
+from tinygen.kernels.matmul import for_blas, readable

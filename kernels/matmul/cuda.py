@@ -1,6 +1,6 @@
-"""The matrix product's ladder on the GPU: `matmul.cu`.  float32, any layout, batches as NumPy broadcasts them.
+"""The ladder of matrix products on a GPU (`matmul.cu`): float32, any layout, batches broadcast as in NumPy.
 
-Shapes: x (..., M, K), w (..., K, N) -> (..., M, N); a vector is a row (x) or a column (w), and its axis is dropped.
+Shapes: x (..., M, K), w (..., K, N) -> (..., M, N); a vector is a row (x) or a column (w), and that axis is dropped.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import numpy as np
 from tinygen.kernels.matmul.reference import matmul
 from tinygen.kernels.runtime.cuda_source import CudaSource, address, float32_only
 from tinygen.kernels.runtime.dispatch import array_module, for_readers
+from tinygen.kernels.runtime.rounding import ceil_div
 
 source = CudaSource("matmul/matmul.cu")
-BATCHES = 65_535  # the longest grid along z; more matrices are more launches
-FEW_BLOCKS = (
-    100  # a large card has 108 (A100) to 132 (H200) multiprocessors: fewer large tiles leave it half empty
-)
+BATCHES = 65_535  # the longest grid along z; more matrices take more launches
+# Fewer large tiles would leave a large card half empty: it has 108 (A100) to 132 (H200) multiprocessors.
+FEW_BLOCKS = 100
 
 
 class Operand(NamedTuple):
-    """Matrices in memory: element (i, j) of the n-th at n * batch + i * row + j * column."""
+    """Matrices in memory: element (i, j) of matrix n is at n * batch + i * row + j * column."""
 
     array: object
     batch: int
@@ -31,9 +31,9 @@ class Operand(NamedTuple):
 
 
 def _operand(array, batch_shape) -> Operand:
-    """`array` (..., rows, columns) with one distance between its matrices; copied only where it has more than one.
+    """`array` (..., rows, columns) with a constant distance between its matrices; copied only if it has none.
 
-    A transposed array is taken as it lies: its column is then longer than its row.
+    A transposed array is used in place: the distance between its columns is then larger than that between its rows.
     """
     rows, columns = array.shape[-2:]
     if array.ndim == 2:
@@ -53,7 +53,7 @@ def _operand(array, batch_shape) -> Operand:
 
 
 def _product(x, w, launch):
-    """Prepare operands and output as NumPy's `matmul` defines them and let `launch` fill it."""
+    """Prepare the operands and the output as NumPy's `matmul` defines them; `launch` fills the output."""
     float32_only("matmul", x=x, w=w)
     if x.ndim == 0 or w.ndim == 0:
         raise ValueError(f"matmul: expected at least one axis; x {x.shape}, w {w.shape}")
@@ -64,7 +64,7 @@ def _product(x, w, launch):
     if K != inner:
         raise ValueError(f"matmul: x has {K} columns, w has {inner} rows; x {x.shape}, w {w.shape}")
     if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous:
-        a = a.reshape(-1, K)  # one matrix w for all: the batch is more rows
+        a = a.reshape(-1, K)  # one matrix w for the whole batch: the batch is more rows
     batch_shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     out = array_module(x).empty((*batch_shape, a.shape[-2], N), np.float32)
     if out.size:
@@ -89,13 +89,13 @@ def _launch(kernel: str, grid, block, a: Operand, b: Operand, out, K: int) -> No
 
 
 def _tiles(out, rows: int, columns: int) -> tuple[int, int]:
-    """Blocks along the rows and the columns of `out`."""
-    return -(-out.shape[-2] // rows), -(-out.shape[-1] // columns)
+    """The number of tiles along the rows and the columns of `out`: the grid."""
+    return ceil_div(out.shape[-2], rows), ceil_div(out.shape[-1], columns)
 
 
 @matmul.variant("naive", devices=("cuda",), usable=for_readers, on="host")
 def matmul_naive_cuda(x, w):
-    """One thread a sum, K reads of a row and K of a column; those of w are coalesced."""
+    """One thread per sum: K reads of a row and K of a column; those of w are coalesced."""
     return _product(
         x, w, lambda a, b, out, K: _launch("matmul_naive", _tiles(out, 8, 32), (32, 8), a, b, out, K)
     )
@@ -115,7 +115,7 @@ def _float32(x, w) -> bool:
 
 @matmul.variant("register_tiled", devices=("cuda",), usable=_float32, on="host")
 def matmul_register_tiled_cuda(x, w):
-    """Tiles of 64 x 64 by 128 threads: each holds 8 x 4 sums in registers, 12 shared floats make 32 products."""
+    """Tiles of 64 x 64 by 128 threads, each with 8 x 4 sums in registers: 12 shared floats make 32 products."""
     return _product(x, w, _register_tiled)
 
 
@@ -126,16 +126,16 @@ def _register_tiled(a: Operand, b: Operand, out, K: int) -> None:
 def _many_large_tiles(x, w) -> bool:
     if not _float32(x, w) or x.ndim < 2 or w.ndim < 2:
         return False
-    rows, columns = -(-x.shape[-2] // 128), -(-w.shape[-1] // 128)
+    rows, columns = ceil_div(x.shape[-2], 128), ceil_div(w.shape[-1], 128)
     matrices = math.prod(np.broadcast_shapes(x.shape[:-2], w.shape[:-2]))
     return rows * columns * matrices >= FEW_BLOCKS
 
 
 @matmul.variant("vectorized", devices=("cuda",), usable=_many_large_tiles, on="host")
 def matmul_vectorized_cuda(x, w):
-    """Tiles of 128 x 128 by 256 threads, float4 everywhere, 8 x 8 sums a thread: 16 shared floats make 64 products.
+    """Tiles of 128 x 128 by 256 threads, float4 everywhere, 8 x 8 sums per thread: 16 shared floats make 64 products.
 
-    Rows (of a transposed matrix: columns) that are not a multiple of 4 long go to `register_tiled`.
+    If the length of rows (of columns, in a transposed matrix) is not a multiple of 4, `register_tiled` takes over.
     """
     return _product(x, w, _vectorized)
 
@@ -148,6 +148,6 @@ def _vectorized(a: Operand, b: Operand, out, K: int) -> None:
 
 
 def _in_fours(operand: Operand) -> bool:
-    """Whether all that lies together starts on a 16-byte boundary and is a multiple of 4 long."""
+    """Whether every contiguous row or column starts on a 16-byte boundary and has a multiple of 4 elements."""
     length = operand.row if operand.column == 1 else operand.column
     return length % 4 == 0 and address(operand.array) % 16 == 0

@@ -1,16 +1,16 @@
-"""Matrix products in loops: how one is computed, and why the order of three loops decides the speed.  For readers."""
+"""The compiled loops of `readable.py`: why the order of three loops decides the speed."""
 
 from tinygen.kernels.runtime.njit import njit
 
-TILE = 64  # three tiles of 64 × 64 float32 are 48 KB: they lie in the second cache
+TILE = 64  # three tiles of 64 x 64 float32 take 48 KB and fit in the L2 cache
 
 
 @njit(cache=True, error_model="numpy")
 def naive(x, w, out):
-    """out[i, j] = Σ_k x[i, k] w[k, j], one after the other.  x (M, K), w (K, N), out (M, N)
+    """out[i, j] = Σ_k x[i, k] w[k, j], one after another.  x (M, K), w (K, N), out (M, N)
 
-    A column of w is read for each element of out, in steps of a whole row: of every 64 bytes that come from memory 4
-    are used.
+    Each element of out reads a column of w, in steps of a whole row: of every 64 bytes that come from memory, 4 are
+    used.
     """
     M, K = x.shape
     for i in range(M):
@@ -23,10 +23,10 @@ def naive(x, w, out):
 
 @njit(cache=True, fastmath={"contract"}, error_model="numpy")
 def tiled(x, w, out):
-    """The same sums in tiles, the innermost loop along rows of w and out.  x (M, K), w (K, N), out (M, N) of zeros
+    """The same sums in tiles, with the innermost loop along rows of w and out.  x (M, K), w (K, N), out (M, N), zeros
 
-    x[i, k] meets a stretch of row k of w, and adds to a stretch of row i of out: neighbours in memory, 8 or 16 at once.
-    A tile of w serves TILE rows of x while it is in the cache.
+    x[i, k] times a stretch of row k of w is added to a stretch of row i of out: neighbors in memory, 8 or 16 at once.
+    A tile of w serves all rows of x while it is in the cache.
     """
     M, K = x.shape
     N = w.shape[1]

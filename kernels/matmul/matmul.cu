@@ -1,22 +1,22 @@
-// Matrix products in float32: out (B, M, N) = a (B, M, K) times b (B, K, N), the ladder from one thread a sum to tiles
-// in registers.  a and b may be transposed or broadcast: element (i, k) of a is a[i * a_row + k * a_col], the next
-// matrix of the batch begins a_batch further on, `first` is the one of blockIdx.z = 0.  out is contiguous.
+// Matrix products in float32: out (B, M, N) = a (B, M, K) times b (B, K, N), from one thread per sum to tiles in
+// registers.  a and b may be transposed or broadcast: element (i, k) of a is a[i * a_row + k * a_col], the next matrix
+// of the batch starts a_batch further on, and blockIdx.z = 0 is matrix `first`.  out is contiguous.
 //
-//   kernel           one thread computes   reads a product   what it adds
-//   naive            one sum               2                 neighbours read neighbours (coalesced)
-//   tiled            one sum               2 / 32            tiles of 32 x 32 in shared memory
-//   register_tiled   8 x 4 sums            2 / 64            12 floats of shared memory for 32 products, two buffers
-//   vectorized       8 x 8 sums            2 / 128           16 for 64; float4 from global memory
+//   kernel           one thread computes   reads per product   idea
+//   naive            one sum               2                   neighbors read neighbors (coalesced)
+//   tiled            one sum               2 / 32              tiles of 32 x 32 in shared memory
+//   register_tiled   8 x 4 sums            2 / 64              12 floats of shared memory for 32 products, two buffers
+//   vectorized       8 x 8 sums            2 / 128             16 for 64; float4 from global memory
 //
-// From rung to rung the same work moves to a faster memory: DRAM and L2, shared memory, registers.  The ladder is told,
-// with figures for each rung, in S. Boehm, "How to optimize a CUDA matmul kernel" (github.com/siboehm/SGEMM_CUDA).
-// Blocks: x counts tiles of rows (the longest grid is along x), y tiles of columns, z matrices of the batch.
+// From one kernel to the next, the same work moves to faster memory: DRAM and L2, shared memory, registers.  S. Boehm,
+// "How to optimize a CUDA matmul kernel" (github.com/siboehm/SGEMM_CUDA), explains each step with measurements.
+// The grid: x counts tiles of rows (it can be longest along x), y tiles of columns, z matrices of the batch.
 // Sums run over k in order: the same bits every time.
 #include "register_tile.cuh"
 
-// One thread, one element of out; threads next to each other take columns next to each other, so that a warp reads 32
-// neighbours of b at once and one element of a that all of them share.  Per product two reads and one multiply-add:
-// bound by memory, whatever the caches keep.
+// One thread per element of out; neighboring threads take neighboring columns, so that a warp reads 32 neighbors of b
+// at once and one element of a that all of them share.  Two reads and one multiply-add per product: bound by memory,
+// however much the caches hold.
 extern "C" __global__ void matmul_naive(const float *a, const float *b, float *out, int M, int N, int K,
                                         long long a_batch, int a_row, int a_col, long long b_batch, int b_row,
                                         int b_col, int first) {
@@ -30,10 +30,10 @@ extern "C" __global__ void matmul_naive(const float *a, const float *b, float *o
     out[((long long)batch * M + m) * N + n] = sum;
 }
 
-// A block of 32 x 32 threads computes a tile of out.  Step by step along k it copies a 32 x 32 tile of a and one of b
-// to shared memory, each thread one element of each, and every element is then used 32 times: a 32nd of naive's reads.
-// Threads next to each other copy what lies next to each other, which is along k or along m; the 33rd column keeps a
-// transposed copy from hitting one bank of shared memory 32 times.
+// A block of 32 x 32 threads computes a tile of out.  Step by step along k, it copies a 32 x 32 tile of a and one of b
+// to shared memory, one element of each per thread, and then uses every element 32 times: a 32nd of naive's reads.
+// Neighboring threads copy neighboring elements, which lie along k or along m; the 33rd column keeps a transposed copy
+// from hitting the same bank of shared memory 32 times.
 constexpr int TILE = 32;
 
 extern "C" __global__ void __launch_bounds__(TILE * TILE)
@@ -61,34 +61,34 @@ extern "C" __global__ void __launch_bounds__(TILE * TILE)
 // ---- register_tiled, vectorized -----------------------------------------------------------------------------------
 //
 // A block computes a tile of out: 64 x 64 with 128 threads, or 128 x 128 with 256.  It walks along k in steps of 8.
-// For one k a thread of the larger tile reads 8 floats of a's column and 8 of b's row from shared memory, four reads of
-// 16 bytes, and makes 64 products of them: one instruction that reads for 16 that compute.  While a step is computed,
-// the next one's floats are on their way from global memory to registers; then they are stored in the other one of two
-// buffers, so that one barrier a step is enough.
+// For each k, a thread of the larger tile reads 8 floats of a's column and 8 of b's row from shared memory, in four
+// reads of 16 bytes, and makes 64 products of them: one read instruction for 16 that compute.  While one step is
+// computed, the floats of the next are on their way from global memory to registers; they are then stored in the other
+// one of two buffers, so that one barrier per step is enough.
 
 constexpr int STEP = 8;  // columns of a and rows of b in shared memory
 
 // How a thread takes its 4 of the (extent x 8) floats of a step from global memory.
 enum Access {
-    ALONG_K,     // one float4: 4 neighbours along k, turned on the way to shared memory
-    ALONG_SIDE,  // one float4: 4 neighbours along the rows of a, the columns of b
-    ANY,         // 4 floats, whatever the strides; next to each other in the warp is what is next in memory
+    ALONG_K,     // one float4: 4 neighbors along k, transposed on the way to shared memory
+    ALONG_SIDE,  // one float4: 4 neighbors along the rows of a, the columns of b
+    ANY,         // 4 floats, any strides; neighbors in the warp are neighbors in memory
 };
 
-// One thread's part in copying a matrix, step by step, into tiles[k][0 .. SIDE) of shared memory.  "side" is what is
-// not k: the rows of a, the columns of b.  Rows of 4 floats more than SIDE put what a warp stores at once on 32 banks.
+// One thread's share in copying a matrix, step by step, into tiles[k][0 .. SIDE) of shared memory.  "side" is the other
+// axis: the rows of a, the columns of b.  Rows padded by 4 floats spread what a warp stores at once over 32 banks.
 template <Access ACCESS, int SIDE, int THREADS>
 struct Copy {
     static constexpr int PITCH = SIDE + 4;
     static_assert(SIDE * STEP == 4 * THREADS, "4 floats a thread");
 
-    const float *next;            // the first of this thread's floats in the next step
-    long long advance, jump = 0;  // from step to step; ANY: from float to float, in memory,
+    const float *next;            // this thread's first float in the next step
+    long long advance, jump = 0;  // from step to step; ANY: from float to float in memory,
     int k_jump = 0;               // along k, and
     int apart = PITCH;            // in shared memory
     int to;                       // the first float's place in shared memory
-    int k;                        // the first float's k in a step; beyond every K where its side is outside the matrix
-    int inside = 0;               // ANY: bit i, the i-th float's side is inside the matrix
+    int k;                        // the first float's k in a step; larger than any K if its side is outside the matrix
+    int inside = 0;               // ANY: bit i says whether the side of float i is inside the matrix
 
     __device__ __forceinline__ Copy(const float *matrix, int first, int extent, int side_stride, int k_stride) {
         int t = threadIdx.x, side, side_jump = 0;
@@ -113,7 +113,7 @@ struct Copy {
         }
     }
 
-    // The next step's floats; what lies outside the matrix, whose columns end k_left further on, is 0.
+    // The next step's floats; 0 outside the matrix, whose columns end k_left further on.
     __device__ __forceinline__ float4 load(int k_left) {
         float4 v = make_float4(0, 0, 0, 0);
         if (ACCESS == ANY) {
@@ -138,7 +138,7 @@ struct Copy {
     }
 };
 
-// One block's tile of out: WARPS_M x WARPS_N warps, TM x TN sums a thread, as register_tile.cuh lays them out.
+// One block's tile of out: WARPS_M x WARPS_N warps, TM x TN sums per thread, in the layout of register_tile.cuh.
 template <Access A, Access B, int WARPS_M, int WARPS_N, int TM, int TN>
 struct RegisterTiled {
     using Tile = RegisterTile<WARPS_M, WARPS_N, TM, TN>;
@@ -170,7 +170,7 @@ struct RegisterTiled {
             copy_b.store(b_tiles + buffer * B_TILE, next_b);
             __syncthreads();
         }
-        int t = again(threadIdx.x);  // not kept in registers during the loop
+        int t = again(threadIdx.x);  // recomputed, so that the loop need not keep it in registers
         write(out + (long long)again(batch) * M * N, m0 + Tile::row(t), n0 + Tile::column(t), M, N, sum);
     }
 
@@ -195,7 +195,7 @@ struct RegisterTiled {
     }
 };
 
-// Every layout and size, in tiles of 64 x 64.
+// Any layout and size, in tiles of 64 x 64.
 extern "C" __global__ void __launch_bounds__(128, 4)
     matmul_register_tiled(const float *a, const float *b, float *out, int M, int N, int K, long long a_batch, int a_row,
                           int a_col, long long b_batch, int b_row, int b_col, int first) {
@@ -204,8 +204,8 @@ extern "C" __global__ void __launch_bounds__(128, 4)
     Tiled::run(shared, a, b, out, M, N, K, a_batch, a_row, a_col, b_batch, b_row, b_col, first);
 }
 
-// In tiles of 128 x 128.  nn: the rows of a and of b are contiguous, nt: b's columns, tn: a's columns, tt: both; each a
-// multiple of 4 long and on a 16-byte boundary.
+// In tiles of 128 x 128.  nn: rows of a and of b are contiguous; nt: columns of b; tn: columns of a; tt: both.  Each is
+// a multiple of 4 long and starts on a 16-byte boundary.
 extern "C" __global__ void __launch_bounds__(256, 2)
     matmul_vectorized_nn(const float *a, const float *b, float *out, int M, int N, int K, long long a_batch, int a_row,
                           int a_col, long long b_batch, int b_row, int b_col, int first) {

@@ -1,9 +1,9 @@
-"""The compiled heart of products on blocks: a tile of c held in registers; imported on first use.
+"""Products of blocks inside compiled loops: a tile of c held in registers.  Importing this file imports numba (0.5 s).
 
-LLVM's vectoriser keeps the sums of a product in memory and loads and stores them at each step.  `_tile` therefore
-writes the loop in LLVM's own vectors: ROWS x 2 of them are summed in registers, so a step costs 2 vector loads and
-ROWS broadcasts for 2 ROWS multiply-adds.  The sums begin at 0 and join c at their end: over many blocks c then has as
-many additions as there are blocks, not as there are terms, and as few rounding errors.
+LLVM's vectorizer keeps the sums of a product in memory, and loads and stores them in each step.  `_tile` therefore
+writes the loop with LLVM vectors: ROWS x 2 of them are summed in registers, so that a step costs 2 vector loads and
+ROWS broadcasts for 2 ROWS multiply-adds.  The sums start at 0 and are added to c at the end: over many blocks, c
+collects one rounding error per block, not per term.
 """
 
 from tinygen.kernels.runtime.njit import njit
@@ -13,11 +13,11 @@ VECTOR_BYTES = 64 if llvm.get_host_cpu_features().get("avx512f") else 32
 ROWS = (
     8 if VECTOR_BYTES == 64 else 6
 )  # with 2 vectors a row 16 or 12 sums; a CPU has 32 or 16 vector registers
-TILE_BYTES = 2 * VECTOR_BYTES  # columns of a tile
+TILE_BYTES = 2 * VECTOR_BYTES  # of the columns of a tile
 
 
 def _tile(rows: int):
-    """A tile of `rows` rows: c[c0 + r c_row + j] += Σ_k a[a0 + r a_row + k a_k] b[b0 + k b_row + j], j < one tile."""
+    """A tile with `rows` rows: c[c0 + r c_row + j] += Σ_k a[a0 + r a_row + k a_k] b[b0 + k b_row + j], j < one tile."""
 
     @intrinsic
     def tile(typing, c, c0, c_row, a, a0, a_row, a_k, b, b0, b_row, depth):
@@ -73,8 +73,8 @@ _full, _half, _single = _tile(ROWS), _tile(ROWS // 2), _tile(1)
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def add_product(c, c0, c_row, a, a0, a_row, a_k, b, b0, b_row, rows, columns, depth):
-    """c += a b for blocks of arrays: c (rows, columns) begins at element c0, its rows c_row apart; a (rows, depth) has
-    the strides a_row, a_k; b (depth, columns).  c and b are flat, columns are a multiple of a tile's."""
+    """c += a b for blocks of arrays: c (rows, columns) starts at element c0, with rows c_row apart; a (rows, depth) has
+    the strides a_row, a_k; b (depth, columns).  c and b are flat; columns is a multiple of a tile's."""
     if rows <= 0 or depth <= 0:
         return
     if c0 + (rows - 1) * c_row + columns > c.size or b0 + (depth - 1) * b_row + columns > b.size:

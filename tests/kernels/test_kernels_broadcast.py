@@ -1,4 +1,4 @@
-"""Sums and products of two arrays, sums over the middle of an array, products in blocks of columns: on all threads."""
+"""On all threads: sums and products of two arrays, sums over the middle of an array, products in column blocks."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from support.bounds import pass_with_bounds_checked
 
 from tinygen import kernels
 from tinygen.kernels.elementwise.threads import as_rows
-from tinygen.kernels.matmul.reference import _column_blocks
+from tinygen.kernels.matmul.for_blas import column_block_count
 from tinygen.kernels.runtime.dispatch import trace
 
 BOTH = ["float32", "float64"]
@@ -129,7 +129,7 @@ def test_products_in_blocks(m, k, n, dtype):
     wide, tall = numbers(0, k, 2 * m, dtype=dtype), numbers(1, n, 2 * k, dtype=dtype)
     for x in (wide[:, :m].T, wide[:, :m].T.copy(), wide[:, ::2].T):
         for w in (tall[:, :k].T, tall[:, :k].T.copy(), tall[:, ::2].T):
-            assert _column_blocks(x, w) > 1 or m * n * k < 1 << 22
+            assert column_block_count(x, w) > 1 or m * n * k < 1 << 22
             with kernels.use(matmul="column_blocks"):
                 y, again = kernels.matmul(x, w), kernels.matmul(x, w)
             assert y.dtype == dtype and y.flags.c_contiguous and y.tobytes() == again.tobytes()
@@ -140,8 +140,8 @@ def test_products_in_blocks(m, k, n, dtype):
 def test_which_products_are_cut():
     def blocks(m, k, n, dtype=np.float32):
         x, w = np.zeros((m, k), dtype), np.zeros((k, n), dtype)
-        assert (chosen(kernels.matmul, x, w) == "column_blocks") == (_column_blocks(x, w) > 1)
-        return _column_blocks(x, w)
+        assert (chosen(kernels.matmul, x, w) == "column_blocks") == (column_block_count(x, w) > 1)
+        return column_block_count(x, w)
 
     assert [blocks(784, 64, n) for n in (512, 784, 1024)] == [1, 2, 2]
     assert [blocks(256, 64, n) for n in (255, 256, 512, 784)] == [1, 2, 3, 4]

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from tinygen import kernels
-from tinygen.kernels.matmul.reference import matmul_rank_one, matmul_reference
 
 SIZES = (2, 2), (3, 7), (13, 257), (784, 256), (1001, 2)
+
+
+def forced(variant, x, w):
+    with kernels.use(matmul=variant):
+        return kernels.matmul(x, w)
 
 
 @pytest.mark.parametrize("dtype", (np.float32, np.float64))
@@ -24,9 +28,9 @@ def test_rank_one(m, n, dtype):
         wide_x[m - 1 :: -1, :1],
     ):
         for w in wide_w[:1, :n].copy(), wide_w[1:2, ::2], wide_w.T.copy().T[2:, n:], wide_w[:1, n - 1 :: -1]:
-            y = matmul_rank_one(x, w)
+            y, expected = (forced(variant, x, w) for variant in ("rank_one", "reference"))
             assert y.dtype == dtype and y.flags.c_contiguous
-            assert np.array_equal(y, matmul_reference(x, w)) and np.array_equal(y, kernels.matmul(x, w))
+            assert np.array_equal(y, expected) and np.array_equal(y, kernels.matmul(x, w))
 
 
 def test_rank_one_keeps_zero_times_infinity():
@@ -38,7 +42,7 @@ def test_rank_one_keeps_zero_times_infinity():
             assert np.array_equal(kernels.matmul(a, b), expected, equal_nan=True)
 
 
-def test_rank_one_is_chosen_where_it_fits():
+def test_when_rank_one_is_chosen():
     def chosen(*shapes, dtype=np.float32):
         from tinygen.kernels.runtime.dispatch import trace
 
