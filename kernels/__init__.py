@@ -20,7 +20,7 @@ from tinygen.kernels.activation.reference import (
     silu,
     silu_grad,
 )
-from tinygen.kernels.attention.reference import attention, attention_grad
+from tinygen.kernels.attention import attention, attention_grad
 from tinygen.kernels.conv2d import (
     add_bias,
     bias_grad,

@@ -4,33 +4,35 @@
 //   lse = log Σ exp(s), so that the backward finds p = exp(s - lse) again             v (N, H, T, E), y (N, H, L, E)
 //   gv = pᵀ g,  gs = p (g vᵀ - Σ g y),  gq = scale gs k,  gk = scale gsᵀ q
 //
-//   kernel                          a thread computes      floats read a product   what it adds
-//   attention_naive                 one query              from DRAM, L2: 2        a running maximum and sum
-//   attention_tiled_32, 64, 128     4 queries of 64        from shared: 1/3 - 1/2  tiles, products in registers
-//   attention_grad_naive_queries    gq of one query        from DRAM, L2: 2        weights found again from lse
-//   attention_grad_naive_keys       gk, gv of one key      from DRAM, L2: 2        each sum has one owner: no atomics
-//   attention_grad_queries_32, …    4 queries of 64 (32)   from shared: 1/3 - 1/2  tiles, products in registers
-//   attention_grad_keys_32, …       4 keys of 64 (32)      from shared: 1/3 - 1/2  the same loop, roles exchanged
+//   kernel                          a thread computes      floats read per product   idea
+//   attention_naive                 one query              from DRAM, L2: 2          a running maximum and sum
+//   attention_tiled_32, 64, 128     4 queries of 64        from shared: 1/3 - 1/2    tiles, products in registers
+//   attention_grad_naive_queries    gq of one query        from DRAM, L2: 2          weights recomputed from lse
+//   attention_grad_naive_keys       gk, gv of one key      from DRAM, L2: 2          each sum has one owner: no atomics
+//   attention_grad_queries_32, …    4 queries of 64 (32)   from shared: 1/3 - 1/2    tiles, products in registers
+//   attention_grad_keys_32, …       4 keys of 64 (32)      from shared: 1/3 - 1/2    the same loop, roles exchanged
 //
-// The forward reads q once and writes y and lse once; k and v are read once for each tile of 64 queries, where the naive
-// kernel reads them once for each query.  Running maximum and sum: Milakov & Gimelshein 2018, arXiv 1805.02867, alg. 3;
-// the tiles: Dao et al. 2022, arXiv 2205.14135; a block holds its queries and walks over the keys, in the backward also
-// a block its keys and walks over the queries: Dao 2023, arXiv 2307.08691, whose backward adds to gq with atomics.  Here
-// a second kernel finds the weights once more for gq, 7 products in place of 5, and the bits are the same every time.
+// The forward reads q once and writes y and lse once; it reads k and v once per tile of 64 queries, where the naive
+// kernel reads them once per query.  Running maximum and sum: Milakov & Gimelshein 2018, arXiv 1805.02867, alg. 3.
+// Tiles: Dao et al. 2022, arXiv 2205.14135.  A block holds its queries and walks over the keys; in the backward a block
+// also holds its keys and walks over the queries: Dao 2023, arXiv 2307.08691, whose backward adds to gq with atomics.
+// Here a second kernel recomputes the weights for gq: 7 products instead of 5, and the same bits every time.
 //
-// 32, 64, 128: the columns that D and E are rounded up to.  Rows of q, k, v, g and bias may lie anywhere: element (i, j)
-// of image n, head h is x[n * x_image + h * x_head + i * x_row + j].  bias is null or broadcast with distances of 0; what
-// is written, y and lse are contiguous.  A query that may see no key gets y = 0, lse = -inf and no gradient.
+// 32, 64, 128: what D and E are rounded up to.  Rows of q, k, v, g and bias may be anywhere in memory: element (i, j)
+// of image n, head h is x[n * x_image + h * x_head + i * x_row + j].  bias is null or broadcast with distances of 0; y,
+// lse and all outputs are contiguous.  A query that may see no key gets y = 0, lse = -inf and no gradient.
+//
+// More than 400 lines: the tiled kernels are best read against the naive ones, and both share Matrix and Head.
 #include "common.cuh"
 
 struct Matrix {
     const float *first;
-    long long row;  // from row to row in memory
+    long long row;  // distance between rows
     int rows, columns;
 
     __device__ __forceinline__ const float *operator[](int i) const { return first + i * row; }
 
-    // Elements (i, j) to (i, j + 3), 0 outside of the matrix.
+    // Elements (i, j) to (i, j + 3); 0 outside the matrix.
     __device__ __forceinline__ float4 quad(int i, int j) const {
         if (i >= rows || j >= columns) return make_float4(0, 0, 0, 0);
         const float *at = first + i * row + j;
@@ -71,8 +73,8 @@ struct Head {
 
 // ---- naive --------------------------------------------------------------------------------------------------------
 //
-// A thread takes one row; what it sums up lies in memory, in the row that it writes.  Neighbours read rows that lie far
-// apart, the same ones as all others.
+// A thread takes one row and accumulates its sums in memory, in the row that it writes.  Neighbors own rows that are
+// far apart, and all of them read the same rows of the other side.
 
 __device__ __forceinline__ float dot(const float *x, const float *y, int n) {
     float sum = 0;
@@ -101,7 +103,7 @@ extern "C" __global__ void attention_naive(ATTENTION, float *y, float *lse) {
     lse[row] = total == 0 ? -infinity() : highest + logf(total);
 }
 
-// Σ g y of every query: a warp a row, g (N, H, L, E).
+// Σ g y of every query, one warp per row; g (N, H, L, E).
 extern "C" __global__ void attention_grad_mean(ARRAY(g), const float *y, float *mean, int heads, int L, int E,
                                                long long rows) {
     long long row = ((long long)blockIdx.x * blockDim.x + threadIdx.x) / 32;
@@ -114,7 +116,7 @@ extern "C" __global__ void attention_grad_mean(ARRAY(g), const float *y, float *
     if (lane == 0) mean[row] = sum;
 }
 
-// What to subtract from a query's scores: one that saw nothing has -inf everywhere, and weights of 0.
+// What to subtract from a query's scores.  A query that saw no key has scores of -inf, and so weights of 0.
 __device__ __forceinline__ float shift_of(float lse) { return lse == -infinity() ? 0 : lse; }
 
 extern "C" __global__ void attention_grad_naive_queries(ARRAY(g), ATTENTION, const float *lse, const float *mean,
@@ -156,13 +158,13 @@ extern "C" __global__ void attention_grad_naive_keys(ARRAY(g), ATTENTION, const 
 
 // ---- tiled --------------------------------------------------------------------------------------------------------
 //
-// A block owns OWN rows (queries; keys in attention_grad_keys), which stay in shared memory with all their columns, and
-// walks over the others 32 at a time, whose columns come 32 at a time: a chunk.  Thread (ty, tx) has rows ty, ty + TY, …
-// of the block's and makes of them and a chunk
-//   scores    4 x 4 sums, over the chunk's columns, with the others tx, tx + 8, …: 8 float4 make 64 products
-//   weighted  4 x 4 sums, over the others, for columns 4 tx … 4 tx + 3: 8 float4 make 64 products; 20 make 256 where
+// A block owns OWN rows (queries; keys in attention_grad_keys), which stay in shared memory with all their columns.  It
+// walks over the other rows 32 at a time, and over their columns 32 at a time: a chunk.  Thread (ty, tx) has the rows
+// ty, ty + TY, … of the block and computes from them and a chunk
+//   scores    4 x 4 sums over the chunk's columns, with the other rows tx, tx + 8, …: 8 float4 make 64 products
+//   weighted  4 x 4 sums over the other rows, for columns 4 tx … 4 tx + 3: 8 float4 make 64 products, or 20 make 256 if
 //             four chunks make up 128 columns
-// The weights of a row go through shared memory to the seven other threads that have the row, which are in one warp.
+// The weights of a row pass through shared memory to the seven other threads of that row, which are in the same warp.
 // Pitches of 32 k + 4 put the rows that a warp reads at once on different banks.
 
 constexpr int CHUNK = 32, PITCH = CHUNK + 4;
@@ -183,7 +185,7 @@ __device__ __forceinline__ float4 operator/(float4 x, float divisor) {
     return make_float4(x.x / divisor, x.y / divisor, x.z / divisor, x.w / divisor);
 }
 
-// Over the 8 threads that share rows.
+// Over the 8 threads that share rows: they are neighbors in a warp.
 __device__ __forceinline__ float row_sum(float v) {
     for (int distance = 4; distance > 0; distance /= 2) v += __shfl_xor_sync(FULL_WARP, v, distance);
     return v;
@@ -201,7 +203,7 @@ struct Tiled {
 
     int tx = threadIdx.x % 8, ty = threadIdx.x / 8;
 
-    // ROWS rows and 32 columns of m, from (row, column) on, to shared memory.
+    // Copy ROWS rows and 32 columns of m, from (row, column) on, to shared memory.
     template <int ROWS, int TO_PITCH>
     __device__ __forceinline__ void copy(Matrix m, int row, int column, float *to) const {
 #pragma unroll
@@ -213,7 +215,7 @@ struct Tiled {
             copy<OWN, OWN_PITCH>(m, row, column, own + column);
     }
 
-    // The chunk, when all have done with the one before.
+    // Load the next chunk, once all threads are done with the previous one.
     __device__ __forceinline__ void next(Matrix m, int row, int column, float *chunk) const {
         __syncthreads();
         copy<CHUNK, PITCH>(m, row, column, chunk);
@@ -236,10 +238,10 @@ struct Tiled {
         }
     }
 
-    // To the threads of the same rows, which read it after the barriers of the next chunk:
+    // Pass weights to the threads of the same rows, which read them after the barriers of the next chunk:
     // weights[ty + TY r][tx + 8 c] = w[r][c]
     __device__ __forceinline__ void hand_over(const float (&w)[4][4], float *weights) const {
-        __syncwarp();  // the weights before are read
+        __syncwarp();  // the previous weights have been read
 #pragma unroll
         for (int r = 0; r < 4; ++r)
 #pragma unroll
@@ -262,7 +264,7 @@ struct Tiled {
         }
     }
 
-    // The sums times factor[r] to a contiguous matrix of `rows` x `columns`.
+    // Write the sums times factor[r] to a contiguous matrix of `rows` x `columns`.
     __device__ __forceinline__ void write(const float4 (&sum)[CHUNKS][4], const float (&factor)[4], int first,
                                           int rows, int columns, float *out) const {
 #pragma unroll
@@ -286,11 +288,11 @@ struct Tiled {
         }
     }
 
-    // y (L, E) and lse (L) of the OWN queries from `first` on.
+    // y (L, E) and lse (L) for OWN queries from `first` on.
     __device__ __forceinline__ void forward(Head head, int first, float *own, float *chunk, float *weights, float *y,
                                             float *lse) const {
         float highest[4] = {-infinity(), -infinity(), -infinity(), -infinity()};
-        float total[4] = {};  // this thread's part of Σ exp(score - highest)
+        float total[4] = {};  // this thread's share of Σ exp(score - highest)
         float4 sum[CHUNKS][4] = {};
         int D = head.q.columns, E = head.v.columns, T = head.k.rows;
         copy_own(head.q, first, own);
@@ -334,25 +336,25 @@ struct Tiled {
             if (tx == 0 && query < head.q.rows) lse[query] = highest[r] + logf(total[r]);
             total[r] = total[r] == 0 ? 1 : total[r];
 #pragma unroll
-            for (int j = 0; j < CHUNKS; ++j) sum[j][r] = sum[j][r] / total[r];  // not times a rounded 1 / total
+            for (int j = 0; j < CHUNKS; ++j) sum[j][r] = sum[j][r] / total[r];  // rather than times a rounded 1 / total
         }
         constexpr float ONCE[4] = {1, 1, 1, 1};
         write(sum, ONCE, first, head.q.rows, E, y);
     }
 
-    // Of OWN queries: gq (L, D), and gs (L, T) unless it is null.  Of OWN keys (KEYS): gk (T, D) and gv (T, E).
+    // For OWN queries: gq (L, D), and gs (L, T) unless it is null.  For OWN keys (KEYS): gk (T, D) and gv (T, E).
     template <bool KEYS>
     __device__ __forceinline__ void backward(Head head, Matrix g, const float *lse, const float *mean, int first,
                                              float *own, float *own_values, float *chunk, float *weights,
                                              float *grad, float *grad_values, float *gs) const {
-        // p = exp(scale own otherᵀ + bias - lse) and p's gradient own_values other_valuesᵀ, both (OWN, 32)
+        // p = exp(scale own otherᵀ + bias - lse) and the gradient of p, own_values other_valuesᵀ, are (OWN, 32)
         Matrix mine = KEYS ? head.k : head.q, other = KEYS ? head.q : head.k;
         Matrix mine_values = KEYS ? head.v : g, other_values = KEYS ? g : head.v;
         int D = mine.columns, E = g.columns, L = g.rows, T = head.k.rows;
         float4 sum[CHUNKS][4] = {}, sum_values[CHUNKS][4] = {};
         copy_own(mine, first, own);
         copy_own(mine_values, first, own_values);
-        int begin = KEYS && head.causal ? first : 0;  // no key is seen by a query before it
+        int begin = KEYS && head.causal ? first : 0;  // queries before a key do not see it
         int end = !KEYS && head.causal ? min(T, first + OWN) : other.rows;
         for (int start = begin; start < end; start += CHUNK) {
             float p[4][4] = {}, change[4][4] = {};
@@ -432,8 +434,8 @@ struct Tiled {
                               own_values, chunk, weights, gk + keys * D, gv + keys * E, nullptr);               \
     }
 
-// As many rows as leave a block within 48 KiB of shared memory; as many blocks to a multiprocessor as leave a thread
-// registers enough.
+// As many rows as fit into 48 KiB of shared memory per block, and as many blocks per multiprocessor as leave each
+// thread enough registers.
 FORWARD(32, 64, 4)
 FORWARD(64, 64, 4)
 FORWARD(128, 64, 3)

@@ -1,4 +1,4 @@
-"""Attention's CUDA kernels on the host: through the engine, and where numbers are extreme.  Sizes: cuda_cases.py."""
+"""Attention's CUDA kernels on the host: through the engine, and with extreme numbers.  Sizes are in cuda_cases.py."""
 
 import shutil
 
@@ -31,7 +31,7 @@ def arrays(L: int, T: int, D: int, E: int, *lead: int):
 
 
 def gradients(q, k, v, g, mask, is_causal):
-    """y and the gradients of q, k, v and a mask of numbers, all through the engine."""
+    """y and the gradients of q, k, v and, if it is a mask of numbers, the mask: all through the engine."""
     inputs = [tinygen.tensor(x, requires_grad=True) for x in (q, k, v)]
     if mask is not None:
         mask = tinygen.tensor(mask, requires_grad=mask.dtype != bool)
@@ -43,7 +43,7 @@ def gradients(q, k, v, g, mask, is_causal):
 
 @pytest.mark.parametrize("rung", RUNGS)
 @pytest.mark.parametrize("mask", ["none", "causal", "bools", "numbers", "of the keys"])
-def test_the_engine_finds_the_same_gradients_on_the_host(rung, mask):
+def test_gradients_through_the_engine(rung, mask):
     *qkv, g = arrays(37, 41, 20, 12, 2, 3)
     rng = np.random.default_rng(1)
     given = {
@@ -52,7 +52,7 @@ def test_the_engine_finds_the_same_gradients_on_the_host(rung, mask):
         "of the keys": rng.standard_normal(41).astype("float32"),
     }.get(mask)
     if mask == "bools":
-        given[:, :, 5:9] = False  # queries that see nothing
+        given[:, :, 5:9] = False  # queries that see no key
     expected = gradients(*qkv, g, given, mask == "causal")
     with dispatch.trace() as calls, on_host(rung):
         found = gradients(*qkv, g, given, mask == "causal")
@@ -76,7 +76,7 @@ def test_large_scores(rung):
 
 
 @pytest.mark.parametrize("rung", RUNGS)
-def test_what_is_not_a_number_stays_in_its_row(rung):
+def test_nan_stays_in_its_row(rung):
     q, k, v, g = arrays(70, 40, 8, 8)
     q[7, 3] = np.nan
     attrs = dict(scale=1.0, causal=False)
@@ -87,7 +87,7 @@ def test_what_is_not_a_number_stays_in_its_row(rung):
         assert np.isnan(rows[7]).all() and np.isfinite(np.delete(rows, 7, axis=0)).all()
 
 
-def test_what_a_gpu_runs_unasked():
+def test_which_variants_a_gpu_runs():
     with stand_in(launches=True) as cupy, dispatch.trace() as called:
         a, attrs = cuda_cases.Arrays(cupy), dict(scale=1.0, causal=False)
         for D, E, dtype in (5, 128, "float32"), (129, 5, "float32"), (5, 129, "float32"), (5, 5, "float64"):
@@ -99,7 +99,7 @@ def test_what_a_gpu_runs_unasked():
     assert called == [(kernel, rung) for rung in rungs for kernel in ("attention", "attention_grad")]
 
 
-def test_what_the_kernels_do_not_take():
+def test_errors_for_bad_arguments():
     q, k, v, _ = arrays(3, 4, 5, 6)
     attrs = dict(scale=1.0, causal=False)
     with on_host("tiled"):
@@ -113,16 +113,16 @@ def test_what_the_kernels_do_not_take():
             kernels.attention(q, k, np.ones((4, 129), np.float32), None, **attrs)
 
 
-def test_arrays_are_taken_as_they_lie():
-    from tinygen.kernels.attention.cuda import _placed
+def test_swapped_and_broadcast_arrays_are_used_in_place():
+    from tinygen.kernels.attention.cuda import placed
 
     a = cuda_cases.Arrays()
     rows = a(2, 5, 3, 8)
-    heads, *apart = _placed(rows.swapaxes(1, 2), (2, 3), 5, 8)
+    heads, *apart = placed(rows.swapaxes(1, 2), (2, 3), 5, 8)
     assert np.shares_memory(heads, rows) and apart == [5 * 24, 8, 24]
     bias = a(2, 1, 1, 9)
-    lies, *apart = _placed(bias, (2, 3), 5, 9, apart=True)
+    lies, *apart = placed(bias, (2, 3), 5, 9, apart=True)
     assert np.shares_memory(lies, bias) and apart == [9, 0, 0, 1]
-    turned = a(3, 8, 5).swapaxes(-1, -2)  # its columns are no neighbours
-    lies, *apart = _placed(turned, (2, 3), 5, 8)
+    turned = a(3, 8, 5).swapaxes(-1, -2)  # its columns are not adjacent
+    lies, *apart = placed(turned, (2, 3), 5, 8)
     assert not np.shares_memory(lies, turned) and lies.size == 120 and apart == [0, 40, 8]

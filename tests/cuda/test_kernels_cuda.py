@@ -13,6 +13,7 @@ import support.cuda_cases as cuda_cases
 from support.gpu import stand_in
 
 from tinygen import kernels
+from tinygen.kernels.matmul import cuda as matmul_cuda
 from tinygen.kernels.runtime import dispatch
 from tinygen.kernels.runtime.cuda_source import FOLDER, CudaSource
 from tinygen.random import Generator
@@ -235,7 +236,7 @@ def test_the_kernels_compute_in_float32(host):
 
 @pytest.mark.parametrize("variant", kernels.matmul.variants_on("host"))
 def test_matmul_of_more_matrices_than_a_grid_is_long(host, monkeypatch, variant):
-    monkeypatch.setattr("tinygen.kernels.matmul.cuda.BATCHES", 2)
+    monkeypatch.setattr(matmul_cuda, "BATCHES", 2)
     a = cuda_cases.Arrays()
     for args in (a(5, 4, 8), a(5, 8, 12)), (a(5, 4, 8), a.turned(5, 8, 12)), (a(5, 1, 4, 8), a(3, 8, 4)):
         with kernels.use(matmul=variant, on="host"):

@@ -1,4 +1,4 @@
-"""Attention in blocks against its definition; the memory it takes; the product tile below it."""
+"""Attention in blocks against its reference, the memory it takes, and the product tile that it uses."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ SIZES = {  # N, H, L, T, D, E
     "one key": (1, 2, 300, 1, 8, 1),
     "block": (1, 1, 128, 128, 1, 33),
 }
-BIASES = {"none": None, "scores": (1, 1), "keys": (0, 1), "one": (0, 0)}  # which of L and T it has
+BIASES = {"none": None, "scores": (1, 1), "keys": (0, 1), "one": (0, 0)}  # which of L and T the bias has
 
 
 def arrays(dtype, N, H, L, T, D, E, seed=0):
@@ -51,13 +51,13 @@ def compare(q, k, v, g, *rest):
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("bias", BIASES)
 @pytest.mark.parametrize("size", SIZES)
-def test_blocks_give_what_the_definition_gives(size, bias, causal, dtype):
+def test_tiled_matches_the_reference(size, bias, causal, dtype):
     q, k, v, g = arrays(dtype, *SIZES[size])
     if BIASES[bias] is not None:
         L, T = (n if there else 1 for n, there in zip(SIZES[size][2:4], BIASES[bias]))
         rng = np.random.default_rng(1)
         bias = rng.standard_normal((L, T)).astype(dtype)
-        bias[rng.random((L, T)) < 0.2] = -np.inf  # with one key, some queries are blind
+        bias[rng.random((L, T)) < 0.2] = -np.inf  # with a single key, some queries see none
     else:
         bias = None
     compare(q, k, v, g, bias, causal)
@@ -77,7 +77,7 @@ def test_strides_and_broadcast_leading_dimensions():
     compare(packed, k, v, g)
 
 
-def test_large_scores_and_queries_that_see_nothing():
+def test_large_scores_and_queries_that_see_no_key():
     q, k, v, g = arrays("float32", 1, 1, 200, 200, 8, 8)
     compare(q * 100, k, v, g)
     bias = np.zeros((200, 200), "float32")
@@ -90,7 +90,7 @@ def test_large_scores_and_queries_that_see_nothing():
     assert np.isnan(y[0, 0, 7]).all() and np.isfinite(np.delete(y[0, 0], 7, axis=0)).all()
 
 
-def test_the_blocks_are_what_runs_and_a_bias_that_learns_keeps_its_gradient():
+def test_tiled_runs_and_a_learned_bias_keeps_its_gradient():
     q, k, v, _ = (tinygen.tensor(x, requires_grad=True) for x in arrays("float32", 1, 2, 130, 130, 16, 16))
     bias = tinygen.zeros(130, 130)
     for learns, expected in ((False, "tiled"), (True, "reference")):
@@ -102,7 +102,7 @@ def test_the_blocks_are_what_runs_and_a_bias_that_learns_keeps_its_gradient():
 
 
 def peak(T: int) -> int:
-    """The most bytes that forward and backward hold at once over T tokens, less the inputs."""
+    """The most bytes that forward and backward over T tokens hold at once, without the inputs."""
     q, k, v, g = (tinygen.tensor(x, requires_grad=True) for x in arrays("float32", 1, 2, T, T, 32, 32))
     tracemalloc.start()
     F.scaled_dot_product_attention(q, k, v).backward(g.detach())
@@ -112,10 +112,10 @@ def peak(T: int) -> int:
 
 
 def test_memory_grows_linearly():
-    peak(256)  # what the first call imports and compiles
+    peak(256)  # the first call imports and compiles
     small, large, larger = peak(1024), peak(2048), peak(4096)
     assert large < 2.2 * small and larger < 2.2 * large
-    assert larger < 12 * 4 * 2 * 4096 * 32  # y, three gradients, two of them summed before, and little else
+    assert larger < 12 * 4 * 2 * 4096 * 32  # y, three gradients, the sums of two of them, and little else
     with kernels.use(attention="reference", attention_grad="reference"):
         assert peak(2048) > 3.5 * peak(1024)
 
@@ -133,7 +133,7 @@ def test_the_same_bits_on_one_thread_and_on_two():
     assert one == two == again
 
 
-def test_no_loop_leaves_its_arrays(tmp_path):
+def test_with_bounds_checked(tmp_path):
     code = (
         "from test_kernels_attention import *\n"
         "compare(*arrays('float32', 1, 2, 131, 150, 7, 5), np.zeros((131, 1), 'float32'), True)\n"
@@ -153,7 +153,7 @@ def run(code: str, **environment) -> str:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_product_tile_writes_its_block_and_nothing_else(dtype):
+def test_the_product_tile_writes_only_its_block(dtype):
     loops = pytest.importorskip("tinygen.kernels.matmul.tile_loops")
     rng = np.random.default_rng(0)
     tile = loops.TILE_BYTES // np.dtype(dtype).itemsize
@@ -179,7 +179,7 @@ def test_the_product_tile_writes_its_block_and_nothing_else(dtype):
 
 
 @pytest.mark.parametrize("dtype, least, error", [("float32", -86.9, 4e-7), ("float64", -708, 8e-16)])
-def test_the_exponential_is_exact_to_a_few_ulp(dtype, least, error):
+def test_the_exponential_is_accurate_to_a_few_ulp(dtype, least, error):
     from numba import njit
 
     from tinygen.kernels.elementwise.loops import decay
@@ -199,8 +199,8 @@ def test_the_exponential_is_exact_to_a_few_ulp(dtype, least, error):
 
 
 @pytest.mark.parametrize("D", [4, 20])
-def test_many_keys_as_accurate_as_few(D):
-    """Sums over blocks of keys do not grow their errors: 4,097 keys, some of whose weights are tiny."""
+def test_many_keys_are_as_accurate_as_few(D):
+    """Errors do not grow with the number of blocks of keys: 4,097 keys, some with tiny weights."""
     x = np.repeat(np.random.default_rng(0).standard_normal((4097, 1)), D, 1).astype(np.float32)
     wide = x.astype(np.float64)
     with kernels.use(attention="reference"):

@@ -1,7 +1,7 @@
-"""The compiled loops behind `attention` and its gradients; imported on first use.
+"""The compiled loops of `tiled.py`.  Importing this file imports numba (0.5 s).
 
 A block holds KEYS x QUERIES scores with the queries side by side, so that maximum, exponential and sum over the keys
-take whole vectors, and it stays in the L2 cache.  `part` of `parts` says which share of the work a call does.
+work on whole vectors; it stays in the L2 cache.  A call does share `part` out of `parts` of the work.
 """
 
 import functools
@@ -19,14 +19,14 @@ _options = dict(cache=True, nogil=True, error_model="numpy", fastmath={"contract
 
 @njit(**_options)
 def whole_tiles(n, itemsize):
-    """n columns, rounded up to whole tiles"""
+    """The number of columns n, rounded up to whole tiles"""
     tile = TILE_BYTES // itemsize
     return (n + tile - 1) // tile * tile
 
 
 @njit(**_options)
 def _turn(x, n, h, start, stop, factor, out):
-    """out[d, l - start] = factor x[n, h, l, d], and 0 beyond"""
+    """out[d, l - start] = factor x[n, h, l, d], and 0 past the end"""
     out[:] = 0
     for l in range(start, stop):
         for d in range(x.shape[3]):
@@ -35,7 +35,7 @@ def _turn(x, n, h, start, stop, factor, out):
 
 @njit(**_options)
 def _scores(s, turned, k, bias, n, h, i0, i1, t0, t1, causal):
-    """s[t - t0, i - i0] = Σ_d k[t, d] turned[d, i - i0] + bias[i, t], -inf for a key that query i may not see"""
+    """s[t - t0, i - i0] = Σ_d k[t, d] turned[d, i - i0] + bias[i, t], or -inf for keys that query i may not see"""
     size, width = k.itemsize, s.shape[1]
     if bias.size:
         for t in range(t0, t1):
@@ -68,7 +68,7 @@ def _add_turned_product(out, x, n, h, t0, t1, s):
 
 @njit(**_options)
 def _soften(s, keys, top, shift, fade, block, total):
-    """A block's weights, with the maximum m and the sum l moved on, and the factor by which the past fades:
+    """Turn a block's scores into weights, update the maximum m and the sum l, and find the factor that scales the past:
 
     m' = max(m, max_t s),  s <- exp(s - m'),  fade = exp(m - m'),  block = Σ_t s,  l <- l fade + block
     """
@@ -92,7 +92,7 @@ def _soften(s, keys, top, shift, fade, block, total):
 
 @njit(**_options)
 def _pack(x, n, h, start, stop, factor, out):
-    """out[l - start, d] = factor x[n, h, l, d], and 0 beyond: rows of whole tiles"""
+    """out[l - start, d] = factor x[n, h, l, d], and 0 past the end; the rows are whole tiles"""
     out[:] = 0
     for l in range(start, stop):
         for d in range(x.shape[3]):
@@ -111,7 +111,7 @@ def _weights_and_scores_grad(p, gs, keys, lse, mean):
 
 @njit(**_options)
 def _query_sums(g, y, lse, n, h, i0, i1, log_total, mean):
-    """Of each query: the logarithm of its total, 0 where it may see no key, and Σ_e g y"""
+    """For each query: the logarithm of its total (0 if it sees no key), and Σ_e g y"""
     log_total[:], mean[:] = 0, 0
     for i in range(i0, i1):
         log_total[i - i0] = lse[n, h, i] if lse[n, h, i] > -np.inf else 0
@@ -131,7 +131,7 @@ def _add_to_keys(out, p, x, t0, t1, queries):
 
 @njit(**_options)
 def _forward(q, k, v, bias, scale, causal, y, lse, part, parts):
-    """One turn of the loop: a block of queries of one head meets all keys, and keeps Σ p v, Σ p and the maximum."""
+    """One iteration: take a block of queries of one head through all keys, keeping Σ p v, Σ p and the maximum."""
     batch, heads, L, D = q.shape
     T, E = v.shape[2:]
     width, keys = min(QUERIES, whole_tiles(L, q.itemsize)), min(KEYS, T)
@@ -160,8 +160,8 @@ def _forward(q, k, v, bias, scale, causal, y, lse, part, parts):
 
 @njit(**_options)
 def _backward(g, q, k, v, bias, y, lse, scale, causal, gq, gk, gv, sums_k, sums_v, part, parts):
-    """One turn of the loop: a block of queries of one head meets all keys, finds their weights again from lse, ends
-    with its own gradient and adds to those of the keys and values, summed over the head in sums_k, sums_v."""
+    """One iteration: take each block of queries of one head through all keys, recompute the weights from lse, finish
+    the queries' gradient and add to those of the keys and values, which sums_k and sums_v collect over the head."""
     batch, heads, L, D = q.shape
     T, E = v.shape[2:]
     size, dtype = q.itemsize, q.dtype
@@ -201,7 +201,7 @@ def _backward(g, q, k, v, bias, y, lse, scale, causal, gq, gk, gv, sums_k, sums_
         gk[n, h], gv[n, h] = sum_k[:, :D], sum_v[:, :E]
 
 
-# numba's threads, as every other loop's: while threads of Python's own ran, those would wait actively on the same cores
+# In numba's threads, as all other loops: next to threads of Python's own, those would spin on the same cores.
 def _forward_in_parts(q, k, v, bias, scale, causal, y, lse, parts):
     for part in prange(parts):
         _forward(q, k, v, bias, scale, causal, y, lse, part, parts)
@@ -214,7 +214,7 @@ def _backward_in_parts(g, q, k, v, bias, y, lse, scale, causal, gq, gk, gv, sums
 
 @functools.cache
 def compiled(loop, dtype):
-    """`loop`, "forward" or "backward", for arrays of `dtype` with any strides; a thread for each of its parts."""
+    """`loop`, "forward" or "backward", compiled for arrays of `dtype` with any strides; one thread per part."""
     number = from_dtype(np.dtype(dtype))
     read, written = types.Array(number, 4, "A", readonly=True), types.Array(number, 4, "C")
     read_lse, written3 = types.Array(number, 3, "A", readonly=True), types.Array(number, 3, "C")
@@ -227,5 +227,5 @@ def compiled(loop, dtype):
         signature = (*[read] * 6, read_lse, *options, *outputs, types.intp)
     loop = njit(**_options, parallel=True)(function)
     loop.compile(signature)
-    loop.disable_compile()  # contiguous arrays too take the one for any strides
+    loop.disable_compile()  # contiguous arrays use the version for any strides, too
     return loop
