@@ -1,8 +1,7 @@
-"""`tinygen bench`: kernels and training steps, timed beside PyTorch in one process, in turns, on the same threads, or
-on the same GPU.
+"""`tinygen bench`: time kernels and training steps beside PyTorch, in turns in one process, on the same threads or GPU.
 
-A result is compared before it is timed; a case that is wrong is not timed, and the command fails.  What it prints can
-be written as JSON, from which benchmarks/report.py writes the tables and the roofline plot.
+Results are compared first: a case with a wrong result is not timed, and the command fails.  The measurements can be
+written as JSON, from which benchmarks/report.py writes the tables and the roofline plot.
 """
 
 from __future__ import annotations
@@ -43,18 +42,18 @@ class Settings:
     repeat: int = 15
     quick: bool = False  # fewer turns, no torch.compile
     torch: bool = True
-    ladder: bool = False  # every variant of the kernels that a case calls
+    ladder: bool = False  # time every variant of the kernels that a case calls
     memory: bool = True
     device: str = "cpu"
 
 
 def all_cases(device: str = "cpu") -> list[Case]:
-    """Every case there is: operations, on a GPU large ones too, then training steps and sampling."""
+    """All cases: operations, on a GPU also large ones, then training steps and sampling."""
     return [*kernel_cases(), *(large_cases() if device == "cuda" else ()), *step_cases(), sampling_case()]
 
 
 def chosen(names: list[str], cases: list[Case]) -> list[Case]:
-    """The cases of these names: of a case, of its group, "kernels" or "steps".  No name: all."""
+    """The cases with these names: of a case, of a group, "kernels" or "steps".  No names: all cases."""
     known = ["kernels", "steps", *dict.fromkeys(n for case in cases for n in (case.group, case.name))]
     for name in names:
         if name not in known:
@@ -69,10 +68,10 @@ def _kind(case: Case) -> str:
 
 
 def run(cases: list[Case], settings: Settings, keep: Callable[[dict], None] = lambda result: None) -> dict:
-    """Time all cases.  -> what --json writes.  `keep` gets it after each of them, so that one may stop in between."""
+    """Time all cases.  -> what --json writes.  `keep` gets it after each case, so that one may stop early."""
     torch = load_torch(settings.threads) if settings.torch else None
     if settings.device == "cuda" and torch is not None and not torch.cuda.is_available():
-        torch, missing = None, {"torch": "the one installed sees no GPU"}
+        torch, missing = None, {"torch": "the installed version sees no GPU"}
     else:
         missing = _missing(torch, settings)
     for name, reason in missing.items():
@@ -94,14 +93,17 @@ def run(cases: list[Case], settings: Settings, keep: Callable[[dict], None] = la
         if settings.device == "cuda":
             sides = [*cupy_sides(case), *sides]
             card.free_memory(torch)
-        for attempt in (settings, replace(settings, ladder=False)):  # a wrong rung does not hide the others
+        for attempt in (
+            settings,
+            replace(settings, ladder=False),
+        ):  # if a variant fails, time the case without them
             try:
                 result["cases"].append(run_case(case, sides, attempt, result["roofline"]))
                 say(f"    {summary(result['cases'][-1])}")
                 break
             except Exception as error:
-                say(f"    {_told(error)}")
-                result["failed"].append({"name": case.name, "shape": case.shape, "error": _told(error)})
+                say(f"    {_message(error)}")
+                result["failed"].append({"name": case.name, "shape": case.shape, "error": _message(error)})
             if not settings.ladder:
                 break
         result["seconds"] = round(time.perf_counter() - started, 1)
@@ -111,7 +113,7 @@ def run(cases: list[Case], settings: Settings, keep: Callable[[dict], None] = la
 
 
 def _missing(torch, settings: Settings) -> dict[str, str]:
-    """What there is nothing to compare with, and why."""
+    """What cannot be compared with, and why."""
     if torch is None:
         return {"torch": "not installed" if settings.torch else "--no-torch"}
     if settings.quick:
@@ -121,7 +123,7 @@ def _missing(torch, settings: Settings) -> dict[str, str]:
 
 
 def _place(torch, settings: Settings) -> dict:
-    """The machine, its software and what it can do at most."""
+    """The machine, its software and its measured roofline."""
     threads, repeat = settings.threads, 3 if settings.quick else 7
     if settings.device == "cuda":
         facts = {"machine": card.describe(threads, torch), "versions": card.versions(torch)}
@@ -130,12 +132,12 @@ def _place(torch, settings: Settings) -> dict:
     return facts | {"roofline": machine.roofline(threads, torch, repeat=repeat)}
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
 
 
 def run_case(case: Case, sides: list[Side], settings: Settings, roof: dict) -> dict:
-    """Check and time one case: ours, our variants if wanted, PyTorch's ways.  -> one entry of "cases" """
+    """Check and time one case: tinygen, its variants if wanted, PyTorch's ways.  -> one entry of "cases" """
     ours_on = OURS_ON[settings.device]
     on_gpu = {name: card.peak_memory(case, side) for name, side in _measured(case, sides, settings)}
     ours = case.make(ours_on)
@@ -178,7 +180,7 @@ def run_case(case: Case, sides: list[Side], settings: Settings, roof: dict) -> d
 
 
 def _measured(case: Case, sides: list[Side], settings: Settings) -> list[tuple[str, Side]]:
-    """The sides whose memory on a GPU is measured, which must be before anything else of a case lies there."""
+    """The sides whose GPU memory is measured, which must be done before the case allocates anything else there."""
     if not (case.memory and settings.memory and settings.device == "cuda"):
         return []
     return [("tinygen", OURS_ON["cuda"]), *((side.name, side) for side in sides if side.name == "torch")]
@@ -192,16 +194,16 @@ def _turns(settings: Settings) -> dict:
 
 
 def checked_result(case: Case, call) -> object:
-    """What the call to be compared gives, copied: a later one may write over it."""
+    """A copy of the result that is compared: a later call may overwrite it."""
     for _ in range(case.check_calls):
         result = call()
     return [array.copy() for array in arrays(result)]
 
 
 def rungs(case: Case, seen: dict[str, dict[str, bool]], expected, side: Side) -> tuple[dict, dict]:
-    """A call for every variant of every kernel of a case that has several; those that refuse its arguments left out.
+    """A call for each variant of the kernels of a case that have several, without those that do not take its arguments.
 
-    -> calls, and of those that could not run why
+    -> calls, and for those that failed, why
     """
     calls, failed = {}, {}
     for kernel, variants in seen.items():
@@ -211,18 +213,16 @@ def rungs(case: Case, seen: dict[str, dict[str, bool]], expected, side: Side) ->
                 continue
             try:
                 if side.device == "cuda":
-                    forced(
-                        case.make(side), kernel, variant
-                    )()  # numba compiles for seconds what runs for microseconds
+                    forced(case.make(side), kernel, variant)()  # numba needs seconds to compile
                 call = forced(case.make(side), kernel, variant)
                 start = time.perf_counter()
                 found = checked_result(case, call)
             except Exception as error:
                 say(f"    {kernel}: {variant} failed: {type(error).__name__}: {error}")
-                failed[f"{kernel}={variant}"] = _told(error)
+                failed[f"{kernel}={variant}"] = _message(error)
                 continue
             if time.perf_counter() - start > TOO_SLOW:
-                say(f"    {kernel}: {variant} takes {time.perf_counter() - start:.1f} s, too long to repeat")
+                say(f"    {kernel}: {variant} takes {time.perf_counter() - start:.1f} s, too slow to repeat")
                 continue
             require_equal(case.name, f"{kernel}={variant}", found, expected, "the reference", case.tolerance)
             calls[f"{kernel}={variant}"] = call
@@ -230,7 +230,7 @@ def rungs(case: Case, seen: dict[str, dict[str, bool]], expected, side: Side) ->
 
 
 def forced(call, kernel: str, variant: str):
-    """The call, with one kernel by one of its variants."""
+    """The call, with a kernel forced to one of its variants."""
 
     def with_variant():
         with kernels.use(**{kernel: variant}):
@@ -240,12 +240,12 @@ def forced(call, kernel: str, variant: str):
 
 
 def _taken(seen) -> dict[str, str]:
-    """The variant that ran of each kernel: the last usable one."""
+    """The variant of each kernel that ran: the last usable one."""
     return {kernel: [v for v, usable in variants.items() if usable][-1] for kernel, variants in seen.items()}
 
 
 def _ratios(times: dict) -> dict:
-    """ours / theirs for each of the others' ways, of the medians and, less disturbed by others, of the minima."""
+    """tinygen's time over each other side's: ratios of medians, and of minima, which other processes disturb less."""
     ours = times["tinygen"]
     theirs = {name: t for name, t in times.items() if name != "tinygen" and "=" not in name}
     of = lambda key: {name: round(ours[key] / t[key], 3) for name, t in theirs.items()}
@@ -253,7 +253,7 @@ def _ratios(times: dict) -> dict:
 
 
 def rates(case: Case, ms: float, roof: dict) -> dict:
-    """GFLOP/s, GB/s and the percentage of the time in which the roofline would allow this work."""
+    """GFLOP/s, GB/s, and the time that the roofline allows for the work as a percentage of the time taken."""
     rates = {}
     if case.flops:
         rates["gflops"] = round(case.flops / ms / 1e6, 1)
@@ -265,12 +265,12 @@ def rates(case: Case, ms: float, roof: dict) -> dict:
 
 
 def least_ms(flops: float, bytes: float, roof: dict) -> float:
-    """The time the roofline allows: its floating-point operations or its bytes, whichever take longer."""
+    """The time that the roofline allows: that of the floating-point operations or of the bytes, whichever is longer."""
     return max(flops / roof["gflops"], bytes / roof["gbps"]) / 1e6
 
 
 def summary(row: dict) -> str:
-    """One line: milliseconds of every side, ratios."""
+    """One line with the milliseconds of every side and the ratios."""
     times = ", ".join(f"{name} {t['ms']:.4g} ms" for name, t in row["sides"].items())
     ratios = "".join(f", {ratio:.2f} × {name}" for name, ratio in row["ratios"].items())
     return times + ratios
@@ -278,5 +278,5 @@ def summary(row: dict) -> str:
 
 def write_json(result: dict, path: str | Path) -> None:
     if result["machine"].get("stand_in") and Path(path).resolve().is_relative_to(RESULTS):
-        raise ValueError(f"{path}: measured on the tests' stand-in for a GPU: these are no results")
+        raise ValueError(f"{path}: measured on the tests' stand-in for a GPU: these are not results")
     Path(path).write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

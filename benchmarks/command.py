@@ -1,4 +1,4 @@
-"""The flags of `tinygen bench`, and a process that has the threads they ask for."""
+"""The flags of `tinygen bench`, and a process with the number of threads that they ask for."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ from tinygen.benchmarks.gpu import card
 
 
 def add_arguments(parser) -> None:
-    """The command's flags."""
+    """Add the flags of the command."""
     parser.add_argument(
         "names",
         nargs="*",
         metavar="NAME",
-        help="conv2d, softmax, vae, kernels, steps, …: with the ladder of variants",
+        help="what to time: conv2d, softmax, vae, kernels, steps, …; a kernel is timed with all its variants",
     )
     parser.add_argument("--device", default="cpu", metavar="cpu|cuda", help="where to compute (default cpu)")
     parser.add_argument(
-        "--json", metavar="FILE", help="write what was measured; --scaling: and its picture, in .png"
+        "--json", metavar="FILE", help="write the measurements here; with --scaling also a plot, as .png"
     )
     parser.add_argument("--threads", type=int, metavar="N", help="default OMP_NUM_THREADS, else all cores")
-    parser.add_argument("--repeat", type=int, default=15, metavar="N", help="turns of each side (default 15)")
-    parser.add_argument("--quick", action="store_true", help="5 turns, no torch.compile")
-    parser.add_argument("--no-torch", action="store_true", help="tinygen alone")
     parser.add_argument(
-        "--scaling", action="store_true", help="time and memory as the work grows, with the slope"
+        "--repeat", type=int, default=15, metavar="N", help="turns for each side (default 15)"
+    )
+    parser.add_argument("--quick", action="store_true", help="5 turns, no torch.compile")
+    parser.add_argument("--no-torch", action="store_true", help="time tinygen alone")
+    parser.add_argument(
+        "--scaling", action="store_true", help="time and memory as the work grows, with slopes"
     )
 
 
 def bench(argv, *, names, device, json, threads, repeat, quick, no_torch, scaling) -> int:
-    """Run the benchmark in this process if its libraries have the threads asked for, else in a new one."""
+    """Run the benchmark in this process if its libraries have the right number of threads, else in a new process."""
     threads = _threads(threads)
     if repeat < 1:
         raise ValueError(f"--repeat: found {repeat}, expected 1 or more")
@@ -45,7 +47,7 @@ def bench(argv, *, names, device, json, threads, repeat, quick, no_torch, scalin
         raise ValueError(f"--scaling: measures on the CPU; found --device {device}")
     if scaling and json is not None and Path(json).suffix == ".png":
         raise ValueError(
-            f"--json: found {json}, in whose place --scaling draws its picture; choose another name"
+            f"--json: found {json}, the name of the plot that --scaling draws; choose another name"
         )
     from tinygen.benchmarks import bench, report
     from tinygen.benchmarks.studies import scaling as growth
@@ -53,9 +55,9 @@ def bench(argv, *, names, device, json, threads, repeat, quick, no_torch, scalin
     cases = bench.chosen(names, bench.all_cases(device))
     wanted = (card if device == "cuda" else machine).environment(threads)
     if any(os.environ.get(name) != value for name, value in wanted.items()):
-        # libraries read these when they are loaded, which NumPy already is
+        # libraries read these variables when they are loaded, and NumPy already is
         return subprocess.call([sys.executable, "-m", "tinygen", "bench", *argv], env=wanted)
-    # one name asks about kernels: their variants; groups of everything only compare, but on a GPU
+    # a few names: time the variants of their kernels; for all kernels or steps only on a GPU
     few = bool(names) and not {"kernels", "steps"} & set(names)
     ladder = (few or device == "cuda") and not all(case.step for case in cases)
     settings = bench.Settings(threads, repeat, quick, torch=not no_torch, ladder=ladder, device=device)

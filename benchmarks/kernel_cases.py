@@ -1,8 +1,8 @@
 """The operations to time, at the shapes our models use.
 
-A forward is called without a graph; a gradient is called on a graph that was recorded once, so that only its rows run.
-Work is what any way has to do: floating-point operations of the plain algorithm (Winograd's are fewer), and every input
-read and every output written once.
+A forward is called without recording.  A gradient is called on a graph that was recorded once, so that only the
+derivative rows run.  The work of a case is what every implementation has to do: the floating-point operations of the
+direct algorithm (Winograd's needs fewer), and one read of every input and one write of every output.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ FLOAT = 4  # bytes
 
 @functools.lru_cache(maxsize=4)
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
-    """The same array again for every side: a large one takes longer to draw than to use."""
+    """The same array for every side, cached: drawing a large one takes longer than using it."""
     array = np.random.default_rng([seed, *shape]).standard_normal(shape, dtype=np.float32)
     array.flags.writeable = False
     return array
 
 
 def operation(name: str, shape: str, f: Callable, *make_arrays: Callable, **options) -> Case:
-    """A case that calls f(api, *tensors) on the arrays that `make_arrays` give."""
+    """A case that calls f(api, *tensors) on the arrays that `make_arrays` return."""
 
     def make(side: Side):
         tensors = [side.tensor(make_array()) for make_array in make_arrays]
@@ -45,7 +45,7 @@ def operation(name: str, shape: str, f: Callable, *make_arrays: Callable, **opti
 def gradient(
     name: str, shape: str, f: Callable, *make_arrays: Callable, of: tuple[int, ...], **options
 ) -> Case:
-    """A case that calls the gradients of f(api, *tensors) of the tensors at the positions `of`."""
+    """A case that computes the gradients of f(api, *tensors) with respect to the tensors at the positions `of`."""
 
     def make(side: Side):
         tensors = [side.tensor(make_array()) for make_array in make_arrays]
@@ -58,7 +58,7 @@ def gradient(
 
 
 def _conv(C: int, K: int, H: int, R: int, N: int = 64) -> list[Case]:
-    """conv2d and its two gradients, size kept.  x (N, C, H, H), w (K, C, R, R)"""
+    """conv2d and its two gradients, with padding that keeps the size.  x (N, C, H, H), w (K, C, R, R)"""
     x, w = lambda: normal(N, C, H, H), lambda: normal(K, C, R, R, seed=1) / math.sqrt(C * R * R)
     f = lambda api, x, w: api.nn.functional.conv2d(x, w, None, 1, R // 2)
     shape = f"{N}×{C}×{H}×{H}, {C}→{K}, {R}×{R}"
@@ -77,7 +77,7 @@ def _conv(C: int, K: int, H: int, R: int, N: int = 64) -> list[Case]:
 
 
 def _conv_transpose(C: int, K: int, H: int, N: int = 64) -> list[Case]:
-    """The 4×4, stride 2, padding 1 of DCGAN: H doubles.  x (N, C, H, H), w (C, K, 4, 4)"""
+    """The 4×4 filters with stride 2 and padding 1 of DCGAN, which double H.  x (N, C, H, H), w (C, K, 4, 4)"""
     x, w = lambda: normal(N, C, H, H), lambda: normal(C, K, 4, 4, seed=1) / math.sqrt(16 * C)
     f = lambda api, x, w: api.nn.functional.conv_transpose2d(x, w, None, 2, 1)
     shape = f"{N}×{C}×{H}×{H}, {C}→{K}, 4×4 stride 2"
@@ -112,7 +112,7 @@ def _matmul(m: int, k: int, n: int) -> Case:
 def _both(
     name: str, shape: tuple[int, ...], f: Callable, *more: Callable, passes=(2, 3), **options
 ) -> list[Case]:
-    """A forward and its gradient over an x of this shape; passes: arrays of its size that each reads or writes."""
+    """A forward and its gradient for an x of this shape; passes: how many arrays of that size each reads or writes."""
     x, text, size = lambda: normal(*shape), "×".join(map(str, shape)), FLOAT * math.prod(shape)
     of = options.pop("of", (0,))
     return [
@@ -126,7 +126,7 @@ def _ones(n: int):
 
 
 def _rows() -> list[Case]:
-    """Along the last dimension, and elementwise."""
+    """Operations along the last dimension, and elementwise ones."""
     F = lambda api: api.nn.functional
     scores, tokens, images = (64 * 4 * 49, 49), (64 * 49, 96), (64, 64, 28, 28)
     labels = lambda: np.random.default_rng(0).integers(0, 1000, 4096)
@@ -158,7 +158,7 @@ def _rows() -> list[Case]:
 
 
 def _group_norm_silu(groups: int) -> Callable:
-    """One operation where there is one for it, as the models use it"""
+    """group_norm and silu as one operation where there is one, as in the models"""
 
     def f(api, x, w, b):
         F = api.nn.functional
@@ -169,7 +169,7 @@ def _group_norm_silu(groups: int) -> Callable:
 
 
 def _images() -> list[Case]:
-    """Normalisation over images, pooling, resizing."""
+    """Normalization of images, pooling, resizing."""
     F = lambda api: api.nn.functional
     images = (64, 64, 28, 28)
     affine = dict(of=(0, 1, 2), others=("channels-last",))
@@ -220,7 +220,7 @@ def _embedding() -> Case:
 
 
 def _attention(B: int, H: int, T: int, D: int) -> list[Case]:
-    """q, k, v (B, H, T, D): two products forward; the backward needs the weights again, so five."""
+    """q, k, v (B, H, T, D): two products forward, five backward, which computes the weights again."""
     f = lambda api, q, k, v: api.nn.functional.scaled_dot_product_attention(q, k, v)
     qkv = [lambda seed=seed: normal(B, H, T, D, seed=seed) for seed in range(3)]
     shape, product, size = f"T={T}: {B}×{H}×{T}×{D}", 2 * B * H * T * T * D, FLOAT * B * H * T * D
@@ -256,7 +256,7 @@ def _adam(tensors: int = 20, rows: int = 500, columns: int = 500) -> Case:
 
 
 def large_cases() -> list[Case]:
-    """What fills a GPU: large products, the convolutions and norms of DDPM on CIFAR-10 and on 64 × 64, wide rows."""
+    """Cases that fill a GPU: large products, wide rows, convolutions and norms of DDPM on CIFAR-10 and 64 × 64."""
     F = lambda api: api.nn.functional
     layer_norm = lambda api, x, w, b: F(api).layer_norm(x, (1024,), w, b)
     return [
@@ -280,7 +280,7 @@ def large_cases() -> list[Case]:
 
 
 def kernel_cases() -> list[Case]:
-    """All of them, in the order of the table."""
+    """All operations, in the order of the table."""
     return [
         *_conv(64, 64, 28, 3),
         *_conv(128, 128, 14, 3),

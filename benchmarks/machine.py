@@ -1,4 +1,4 @@
-"""The machine a benchmark ran on: its names, how busy it was, and what it can do at most, measured in the same run."""
+"""The machine of a benchmark: CPU and software, load, and a roofline measured in the same run."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy as np
 from tinygen.kernels.runtime import blas
 
 THREAD_VARIABLES = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"
-# OpenBLAS threads wait actively for 2^26 cycles, longer than a pause between turns, and PyTorch's would have to share
-# the cores with them in its turn; 2^24 cycles are over before it
+# OpenBLAS threads spin for 2^26 cycles after a call, longer than the pause between turns, and would take cores away
+# from PyTorch's turn; 2^24 cycles are over before it begins
 PATIENCE = {"OPENBLAS_THREAD_TIMEOUT": "24"}
 WIDE = "avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve"
 
@@ -26,12 +26,12 @@ def cores() -> int:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The environment in which every library that we know takes so many threads, and lets go of a core in time."""
+    """Environment variables with which every library uses this many threads, and frees the cores in time."""
     return {**os.environ, **PATIENCE, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
 
 
 def describe(threads: int) -> dict:
-    """CPU, flags, cores, BLAS and the kernels it chose."""
+    """CPU, instruction sets, cores, BLAS and the kernels that it chose."""
     facts = _cpuinfo()
     flags = facts.get("flags", facts.get("Features", "")).split()
     library = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
@@ -70,9 +70,9 @@ def _cpuinfo() -> dict[str, str]:
 
 
 def roofline(threads: int, torch=None, size: int = 2048, megabytes: int = 128, repeat: int = 7) -> dict:
-    """Most floating-point operations and bytes a second, measured: a large sgemm, a copy and a sum from main memory.
+    """Peak floating-point operations and bytes per second: of a large sgemm, and of a copy and a sum in main memory.
 
-    The roof is the best of all that was tried.  A copy counts what the program reads and writes, 8 bytes an element.
+    The roof is the best of all measurements.  A copy counts bytes read and written, 8 per element.
     """
     a = np.ones((size, size), np.float32)
     gemm = {"numpy": lambda: a @ a}

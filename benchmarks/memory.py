@@ -1,11 +1,11 @@
-"""Peak memory of a call, each side in a process of its own.
+"""Peak memory of a case, measured for each side in a process of its own.
 
 python -m tinygen.benchmarks.memory '{"case": ["step", "vae", 128], "torch": false, "threads": 2}'     prints JSON
 
-Same threads, same malloc settings (those of the environment, listed, and those of importing tinygen), 5 calls to warm
-up; then the kernel's high-water mark is reset through /proc/self/clear_refs, and after 20 calls read again.  `mib` is
-that peak minus what the process held after its imports (tinygen's with numba, PyTorch's with PyTorch), `peak_mib` the
-peak itself.  What numba needs to start, some 40 MiB, counts as ours.
+Both sides have the same threads and malloc settings (those of the environment, which are listed, and those that
+importing tinygen makes).  After 5 warm-up calls the kernel's high-water mark is reset through /proc/self/clear_refs; it
+is read after 20 more.  `peak_mib` is that peak; `mib` is the peak minus what the process held after its imports
+(tinygen with numba, or PyTorch).  The 40 MiB or so that numba allocates when it starts count as tinygen's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def available() -> bool:
 
 
 def measure(case: tuple, *, torch: bool, threads: int, calls: int = CALLS) -> dict:
-    """Start the process that measures.  case: as `find` takes it"""
+    """Start a process that measures the case.  case: as for `find`"""
     from tinygen.benchmarks.machine import environment
 
     request = json.dumps({"case": case, "torch": torch, "threads": threads, "calls": calls})
@@ -47,7 +47,7 @@ def find(case):
         from tinygen.benchmarks.step_cases import step_case
 
         return step_case(*arguments)
-    from tinygen.benchmarks.studies.scaling import attention_case, conv_case
+    from tinygen.benchmarks.studies.scaling_cases import attention_case, conv_case
 
     return {"attention": attention_case, "conv2d": conv_case}[kind](*arguments)
 
@@ -63,7 +63,7 @@ def _side(torch: bool, threads: int):
 
     if torch:
         return Side("torch", load_torch(threads))
-    import numba  # noqa: F401  its code is PyTorch's in PyTorch: part of the imports on both sides
+    import numba  # noqa: F401  compiled code, which PyTorch has built in: count it as an import on both sides
 
     return OURS
 
@@ -76,7 +76,7 @@ def main(argv: list[str]) -> None:
     call = case.make(side)
     for _ in range(min(WARM_UP, request["calls"])):
         call()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from what is held now
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak to what is held now
     for _ in range(request["calls"]):
         call()
     peak = _status("VmHWM")

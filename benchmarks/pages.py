@@ -1,4 +1,4 @@
-"""The pages that tables are written into: each between a pair of markers that name the file which writes it."""
+"""The pages with tables: each table is between a pair of markers that name the file that writes it."""
 
 from __future__ import annotations
 

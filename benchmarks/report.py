@@ -1,7 +1,7 @@
-"""Tables and a plot from what `tinygen bench --json` wrote.
+"""Tables and a plot from the measurements that `tinygen bench --json` wrote.
 
 python -m tinygen.benchmarks.report write     the tables of benchmarks/README.md and README.md, results/roofline-*.png
-python -m tinygen.benchmarks.report check     exit 1 if the pages do not say what `write` writes
+python -m tinygen.benchmarks.report check     exit 1 if the pages are not what `write` writes
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ WRITER = "benchmarks/report.py"
 
 
 def results() -> list[dict]:
-    """The committed measurements, by file name, those of a GPU after the CPU's."""
+    """The committed measurements by file name, the CPU's before those of a GPU."""
     found = []
     for path in sorted(
         RESULTS.glob("*.json"), key=lambda path: (not path.name.startswith("cpu-"), path.stem)
     ):
         result = json.loads(path.read_text(encoding="utf-8")) if path.name != MODELS else {}
         if result.get("machine", {}).get("stand_in"):
-            raise SystemExit(f"{path}: measured on the tests' stand-in for a GPU: these are no results")
+            raise SystemExit(f"{path}: measured on the tests' stand-in for a GPU: these are not results")
         found += [result] if "roofline" in result and "cases" in result else []
     return found
 
 
 def device(result: dict) -> str | None:
-    """The GPU's name; None for a result of the CPU."""
+    """The name of the GPU; None for a result of the CPU."""
     return result["machine"].get("device")
 
 
@@ -44,7 +44,7 @@ def step_rows(result: dict) -> list[list[str]]:
         "tinygen ms",
         "PyTorch ms",
         "ratio",
-        "its other ways",
+        "PyTorch's other modes",
         "peak MiB" if device(result) else "peak MiB above imports",
         "peak MiB in all",
     ]
@@ -58,8 +58,8 @@ def step_rows(result: dict) -> list[list[str]]:
 
 
 def kernel_rows(result: dict) -> list[list[str]]:
-    """Operations: milliseconds, ratio, rate and its part of the roofline; cuBLAS and our other variants, if timed."""
-    head = ["operation", "shape", "tinygen ms", "PyTorch ms", "ratio", "its other ways"]
+    """Operations: milliseconds, ratio, rate and share of the roof; cuBLAS and tinygen's other variants, if timed."""
+    head = ["operation", "shape", "tinygen ms", "PyTorch ms", "ratio", "PyTorch's other modes"]
     rows = [[*head, "cuBLAS ms", "rate", "of the roof", "tinygen's variants"]]
     for case in result["cases"]:
         if not case["step"]:
@@ -69,7 +69,7 @@ def kernel_rows(result: dict) -> list[list[str]]:
 
 
 def ladder_rows(result: dict) -> list[list[str]]:
-    """Variants of kernels, slow to fast as they are registered, with PyTorch below them."""
+    """Variants of kernels from slow to fast, as they are registered, followed by PyTorch."""
     rows = [["operation", "shape", "by", "ms", "min ms", "spread", "rate", "of the roof"]]
     for case in result["cases"]:
         for name, time in case["sides"].items():
@@ -109,7 +109,7 @@ def _cublas(case) -> str:
 
 
 def _variants(case) -> str:
-    """ "naive 8.1, tiled 2.2": the rungs, slow to fast; with their kernels' names where a case has several."""
+    """ "naive 8.1, tiled 2.2": the variants, slow to fast, with the kernel's name if a case has several kernels."""
     rungs = [(*name.split("="), time) for name, time in case["sides"].items() if "=" in name]
     several = len({kernel for kernel, _, _ in rungs}) > 1
     return ", ".join(
@@ -134,7 +134,7 @@ def _ms(ms: float) -> str:
 
 
 def aligned(rows: list[list[str]]) -> str:
-    """Rows for a terminal: the first is the head, numbers to the right; columns without a value are left out."""
+    """Rows for a terminal: the first is the head; numbers are right-aligned; empty columns are left out."""
     keep = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
     rows = [[row[i] for i in keep] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(keep))]
@@ -147,7 +147,7 @@ def aligned(rows: list[list[str]]) -> str:
 
 
 def markdown(rows: list[list[str]]) -> str:
-    """Rows as a table of a page; columns without a value are left out."""
+    """Rows as a Markdown table; empty columns are left out."""
     keep = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
     lines = ["| " + " | ".join(row[i] for i in keep) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(keep), *lines[1:]])
@@ -169,7 +169,7 @@ def text(result: dict) -> str:
 
 
 def conditions(result: dict) -> str:
-    """The machine, how busy it was, and what its roof is."""
+    """The machine, its load, and its roof."""
     m, roof, load = result["machine"], result["roofline"], result["load"]
     missing = "; ".join(f"no {name}: {reason}" for name, reason in result["not_available"].items())
     facts = [
@@ -182,18 +182,20 @@ def conditions(result: dict) -> str:
         f"{roof['copy_megabytes']} MiB)",
     ]
     busy = load["before"] and load["before"][0] > m["cores"] / 2
-    note = " The machine was busy: of the roof means little, times less, ratios are rough." if busy else ""
-    failed = [f"not measured, as they failed: {', '.join(names)}"] if (names := _failures(result)) else []
+    note = (
+        " The machine was busy: ratios are rough, times and shares of the roof mean little." if busy else ""
+    )
+    failed = [f"not measured because they failed: {', '.join(names)}"] if (names := _failures(result)) else []
     return "; ".join(facts + ([missing] if missing else []) + failed) + "." + note
 
 
 def _gpu(m: dict) -> str:
-    """The card, its software, and where TF32 was on: neither side may be compared without that."""
+    """The GPU, its software, and where TF32 was on, without which no comparison is fair."""
     tf32 = [name for name, on in m["tf32"].items() if on]
     words = [
         f"{m['device']}, driver {m['driver']}, CUDA {m['CUDA runtime']}",
         f"TF32 on in {' and '.join(tf32)}" if tf32 else f"TF32 off (tinygen, {', '.join(m['tf32'])})",
-        "CUDA events around each call, the L2 cache emptied before it",
+        "CUDA events around each call, with the L2 cache emptied before",
     ]
     return "; ".join(words + (["NOT A GPU: the tests' stand-in on the CPU"] if m["stand_in"] else []))
 
@@ -205,17 +207,17 @@ def _failures(result: dict) -> list[str]:
 def section(measured: list[dict]) -> str:
     """The tables of benchmarks/README.md."""
     if not measured:
-        return "Not measured yet on a machine that had nothing else to do."
+        return "Not measured yet on an idle machine."
     parts = []
     for result in measured:
         parts += [markdown(rows) for rows in (step_rows(result), kernel_rows(result)) if len(rows) > 1]
-        parts.append(f"Medians, sides in turns. {conditions(result)}")
+        parts.append(f"Medians, timed in turns. {conditions(result)}")
         if under_the_roof(result):
             parts.append(f"![operations under the measured roof](results/{plot_name(result)})")
     note = (
-        "ratio: tinygen's time over PyTorch eager's, below 1 is faster; of minima in brackets. Peaks: tinygen's / "
-        "PyTorch's. Of the roof: the time that the measured roofline allows for this work, over the time taken; above "
-        "100 % where data stays in the cache, or where an algorithm needs fewer operations than the plain one."
+        "ratio: tinygen's time over PyTorch eager's, below 1 is faster; ratio of minima in brackets. Peaks: tinygen's "
+        "/ PyTorch's. Of the roof: the time that the measured roofline allows for this work, over the time taken; "
+        "above 100 % if data stays in the cache, or if an algorithm needs fewer operations than the direct one."
     )
     return "\n\n".join([*parts, note] if any(map(device, measured)) else [*parts, note, NO_GPU])
 
@@ -226,7 +228,7 @@ def under_the_roof(result: dict) -> list[dict]:
 
 
 def plot_name(result: dict) -> str:
-    """The file in benchmarks/results with the roofline plot of a result."""
+    """The name of the roofline plot of a result in benchmarks/results."""
     where = (device(result) or f"{result['machine']['threads']} threads").lower()
     return f"roofline-{re.sub('[^a-z0-9]+', '-', where)}.png"
 
@@ -235,7 +237,7 @@ def steps(measured: list[dict]) -> str:
     """The README's table: training steps on the CPU beside PyTorch."""
     result = next((r for r in measured if not device(r) and any(case["step"] for case in r["cases"])), None)
     if result is None:
-        return "Not measured yet on a machine that had nothing else to do."
+        return "Not measured yet on an idle machine."
     head, *rows = (row[:4] for row in step_rows(result))
     machine = result["machine"]
     where = f"{machine['cpu']}, {machine['threads']} threads, PyTorch {result['versions']['torch']}"
@@ -253,7 +255,7 @@ def written(measured: list[dict]) -> dict[Path, str]:
 
 
 def draw_roofline(result: dict, path: Path) -> None:
-    """Every operation with flops as a point under the measured roof: GFLOP/s over operations a byte, log-log."""
+    """Plot every operation that has flops under the measured roof: GFLOP/s over operations per byte, log-log."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -300,7 +302,7 @@ def main(argv=None) -> int:
         if arguments.action == "write":
             path.write_text(text, encoding="utf-8")
         elif text != path.read_text(encoding="utf-8"):
-            print(f"{path} does not say what was measured: python -m tinygen.benchmarks.report write")
+            print(f"{path} is out of date: run python -m tinygen.benchmarks.report write")
             return 1
     if arguments.action == "check":
         return 0

@@ -1,4 +1,4 @@
-"""The libraries a case is timed with.  A case is written once, in PyTorch's names, for an `api` that is either."""
+"""The libraries that a case is timed with.  A case is written once, in PyTorch's names, for an `api` that is either."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tinygen.kernels.runtime import cuda_device, dispatch
 
 @dataclass(frozen=True)
 class Side:
-    """One way to compute a case."""
+    """One way of computing a case."""
 
     name: str
     api: ModuleType = field(repr=False)
     channels_last: bool = False
     compiled: bool = False
-    fused: bool = False  # the optimiser's fused=True
+    fused: bool = False  # the optimizer's fused=True
     device: str = "cpu"
 
     @property
@@ -31,14 +31,14 @@ class Side:
         return self.api.__name__ == "torch"
 
     def tensor(self, array: np.ndarray):
-        """An array as a tensor of this side: on its device, and in its layout if it is one of images."""
+        """An array as a tensor of this side: on its device, and, for images, in its memory layout."""
         if not hasattr(self.api, "tensor"):  # cupy
             return self.api.asarray(array)
         t = self.api.tensor(array, device=self.device)
         return t.contiguous(memory_format=self.api.channels_last) if self._moves(array) else t
 
     def module(self, net):
-        """A network as this side runs it."""
+        """A network on this side's device and in its memory layout."""
         net = net if self.device == "cpu" else net.to(self.device)
         return net.to(memory_format=self.api.channels_last) if self.channels_last else net
 
@@ -50,7 +50,7 @@ class Side:
         return self.api.compile(f, dynamic=False) if self.compiled else f
 
     def adam(self, parameters, lr: float, **options):
-        """Adam over these parameters."""
+        """Adam for these parameters."""
         if self.fused:
             options["fused"] = True
         return self.api.optim.Adam(parameters, lr, **options)
@@ -61,7 +61,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Case:
-    """Something to time.  `make(side)` builds it and gives the call; its work is what any way has to do at least."""
+    """Something to time.  `make(side)` returns the call; flops and bytes are the work that every implementation has."""
 
     name: str
     group: str
@@ -69,8 +69,8 @@ class Case:
     make: Callable[[Side], Callable[[], object]] = field(repr=False)
     flops: float = 0.0
     bytes: float = 0.0
-    others: tuple[str, ...] = ()  # more of PyTorch's ways: channels-last, fused; on a GPU cuBLAS
-    check_calls: int = 1  # the result of this call is compared; more than one where a call changes something
+    others: tuple[str, ...] = ()  # further ways to compare with: channels-last, fused; on a GPU cuBLAS
+    check_calls: int = 1  # which call's result is compared: a later one where calls change something
     tolerance: float = 1e-4
     step: bool = False
     memory: tuple = ()  # how benchmarks/memory.py finds this case in another process
@@ -82,7 +82,7 @@ CUBLAS = "cuBLAS"
 
 
 def torch_sides(case: Case, torch, compiled: bool, device: str = "cpu") -> list[Side]:
-    """PyTorch's ways to compute a case, eager first."""
+    """PyTorch's ways of computing a case, eager first."""
     sides = [Side("torch", torch, device=device)]
     if "channels-last" in case.others:
         sides.append(Side("torch channels-last", torch, channels_last=True, device=device))
@@ -94,12 +94,12 @@ def torch_sides(case: Case, torch, compiled: bool, device: str = "cpu") -> list[
 
 
 def cupy_sides(case: Case) -> list[Side]:
-    """cuBLAS through cupy, for the cases that are one of its routines."""
+    """cuBLAS through cupy, for cases that are one cuBLAS routine."""
     return [Side(CUBLAS, cuda_device.cupy(), device="cuda")] if "cuBLAS" in case.others else []
 
 
 def load_torch(threads: int):
-    """PyTorch with so many threads and without TF32, or None where it is not installed."""
+    """PyTorch with this many threads and without TF32; None if it is not installed."""
     if importlib.util.find_spec("torch") is None:
         return None
     import torch
@@ -110,11 +110,11 @@ def load_torch(threads: int):
 
 
 def compile_failure(torch, device: str = "cpu") -> str | None:
-    """Why torch.compile does not work here, found by trying it once; None if it does."""
+    """Try torch.compile once.  -> why it does not work here, or None if it does"""
     try:
         import torch._functorch.config
 
-        torch._functorch.config.donated_buffer = False  # backward is called more than once on a graph
+        torch._functorch.config.donated_buffer = False  # backward is called several times on one graph
         torch.compile(lambda x: x + 1)(torch.ones(3, device=device))
     except Exception as e:
         return " ".join(str(e).split())[:200] or type(e).__name__
@@ -123,7 +123,7 @@ def compile_failure(torch, device: str = "cpu") -> str | None:
 
 @contextmanager
 def reference_kernels() -> Iterator[None]:
-    """Every kernel by its definition: what the others are checked against."""
+    """Run every kernel by its reference, which the other variants are checked against."""
     names = [name for name, ladders in kernels.registry().items() if "reference" in ladders.get("cpu", ())]
     with kernels.use(**dict.fromkeys(names, "reference")):
         yield
@@ -131,14 +131,13 @@ def reference_kernels() -> Iterator[None]:
 
 @contextmanager
 def seen_kernels(device: str = "cpu") -> Iterator[dict[str, dict[str, bool | None]]]:
-    """The kernels called inside on arrays of this device, each with its variants and whether they took the arguments.
+    """The kernels called in the `with` block on arrays of this device: for each variant, whether it took the arguments.
 
     None for a variant that takes them but is there for readers.
     """
     seen: dict[str, dict[str, bool]] = {}
-    if device == "cuda":
-        dispatch.load_gpu_variants()  # else they would be registered while the lists below stand in for theirs
-    before = {kernel: kernel.ladder for kernel in dispatch._registry.values()}
+    # `registry` loads the GPU variants: they must not be registered while the ladders below are replaced
+    before = {kernel: kernel.ladder for kernel in map(dispatch.kernel_of_name, dispatch.registry())}
 
     def watched(kernel, ladder):
         def usable(*args, **attrs):
@@ -150,7 +149,7 @@ def seen_kernels(device: str = "cpu") -> Iterator[dict[str, dict[str, bool | Non
             known.update({name: known[name] and takes[name] for name in takes})
             return False
 
-        return [*ladder, ("watch", None, usable)]  # asked first, as the last variant is the preferred one
+        return [*ladder, ("watch", None, usable)]  # asked first, because the last variant is preferred
 
     try:
         for kernel, ladders in before.items():

@@ -1,7 +1,7 @@
-"""Training steps to time: forward, loss, backward, optimiser, on one batch that stays the same.
+"""Training steps to time: forward, loss, backward, optimizer, always on the same batch.
 
-A step is written once for either library; its network is the model file's own, which PyTorch runs through torch_twin.
-A model that is added is one line in STEPS; one whose file is not there is left out.
+A step is written once for both libraries; its network is that of the model file, which PyTorch runs through torch_twin.
+To add a model, add a line to STEPS.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from tinygen.benchmarks.torch_twin import torch_twin
 
 @dataclass(frozen=True)
 class Step:
-    """make(side, module, batch) -> the call of one step, which gives its losses."""
+    """make(side, module, batch) -> a call that runs one step and returns its losses"""
 
     make: Callable[[Side, ModuleType, int], Callable[[], object]]
     batch: int
     model: str  # the file in models/ that has the network
     shape: str = ""
-    images: bool = False  # a convolutional network: channels-last too
+    images: bool = False  # a convolutional network: also timed channels-last
 
 
 def vae(side: Side, module, batch: int):
-    """The seed programs' VAE, 784-256-256-20, with Adam."""
+    """The VAE of the seed programs, 784-256-256-20, with Adam."""
     net = module.build(module.Config())
     same_weights(net)
     net = side.module(net)
@@ -60,12 +60,12 @@ STEPS = {
 
 
 def step_cases() -> list[Case]:
-    """A case for every step whose model is here."""
+    """The cases of all steps whose model exists."""
     return [step_case(name) for name, step in STEPS.items() if _is_here(step.model)]
 
 
 def step_case(name: str, batch: int | None = None) -> Case:
-    """The case of one step, with another batch size if one is given."""
+    """The case of one step, with its own or another batch size."""
     step = STEPS[name]
     batch = batch or step.batch
 
@@ -79,7 +79,7 @@ def step_case(name: str, batch: int | None = None) -> Case:
 
 
 def sampling_case(batch: int = 64) -> Case:
-    """Images out of noise by ddpm.py's default network and sampler: 50 DDIM steps, the network alone takes time."""
+    """Sampling with ddpm.py's default network and sampler, 50 DDIM steps; nearly all time is spent in the network."""
 
     def make(side: Side):
         ddpm = _module("ddpm", side)

@@ -1,7 +1,7 @@
-"""One training step of each network of models/, the same text for tinygen and for PyTorch.
+"""One training step for each kind of network, the same code for tinygen and for PyTorch.
 
-`adversarial` and `denoising` make the step for a side (benchmarks/sides.py: which library, in which layout, with which
-optimiser) out of the model's module, ours or its torch_twin: the same weights and the same batch on every side.
+`adversarial` and `denoising` build the step for a side (benchmarks/sides.py: library, memory layout, optimizer) from
+the model's module, tinygen's or its torch_twin, with the same weights and the same batch on every side.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from types import ModuleType
 
 import numpy as np
 
-LEVELS = 1000  # of noise
+LEVELS = 1000  # noise levels
 
 
 def adversarial(side, module: ModuleType, batch: int) -> Callable[[], tuple]:
-    """A step of gan.py or dcgan.py."""
+    """A training step of gan.py or dcgan.py."""
     generator, discriminator = module.Generator(), module.Discriminator()
     same_weights(generator, discriminator)
     x, z = side.tensor(images(batch)), side.tensor(normal(batch, generator.latent))
@@ -24,7 +24,7 @@ def adversarial(side, module: ModuleType, batch: int) -> Callable[[], tuple]:
 
 
 def denoising(side, module: ModuleType, batch: int) -> Callable[[], object]:
-    """A step of unet.py or dit.py."""
+    """A training step of unet.py or dit.py."""
     net, labels = (module.DiT(), [integers(batch, 10)]) if hasattr(module, "DiT") else (module.UNet(), [])
     same_weights(net)
     x, noise, t, *labels = (
@@ -34,7 +34,7 @@ def denoising(side, module: ModuleType, batch: int) -> Callable[[], object]:
 
 
 def adversarial_step(side, generator, discriminator, x, z) -> Callable[[], tuple]:
-    """The seed programs' step: the discriminator on real and on generated images, then the generator."""
+    """The seed programs' step: train the discriminator on real and generated images, then the generator."""
     adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
     optimizer_g = side.adam(generator.parameters(), **adam)
     optimizer_d = side.adam(discriminator.parameters(), **adam)
@@ -61,7 +61,7 @@ def adversarial_step(side, generator, discriminator, x, z) -> Callable[[], tuple
 
 
 def denoising_step(side, net, x, noise, t, *labels) -> Callable[[], object]:
-    """DDPM's step (Ho et al. 2020, algorithm 1): the noise, guessed from an image that was mixed with it."""
+    """DDPM's step (Ho et al. 2020, algorithm 1): predict the noise that was mixed into an image."""
     optimizer = side.adam(net.parameters(), lr=2e-4)
     alpha_bar = side.tensor(np.cumprod(1 - np.linspace(1e-4, 0.02, LEVELS))).to(x.dtype)
     mse = side.api.nn.functional.mse_loss
@@ -82,9 +82,9 @@ def denoising_step(side, net, x, noise, t, *labels) -> Callable[[], object]:
 
 
 def same_weights(*nets) -> None:
-    """Matrices and filters uniform in ±1/sqrt(fan_in) as functions of their places, biases 0, scales 1.
+    """Set matrices and filters to uniform numbers in ±1/sqrt(fan_in), biases to 0 and scales to 1.
 
-    So that both libraries start alike, and layers that start at 0 do as much as they will later.
+    Both libraries then start with the same weights, and layers that are initialized to 0 do their normal work.
     """
     for number, net in enumerate(nets):
         for i, (name, p) in enumerate(net.named_parameters()):

@@ -1,7 +1,7 @@
-"""Time several sides of one case fairly: checked first, then in turns, A B C A B C …, and the medians compared.
+"""Time several sides of one case in turns, A B C A B C …, and compare medians.
 
-A machine that does other things too slows all sides of an interleaved measurement alike, so ratios of medians mean
-something where single times do not.
+Other load on the machine slows down all sides of an interleaved measurement alike, so that ratios of medians are
+meaningful where single times are not.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-TURN = 0.01  # seconds a turn should last at least: short calls are repeated within it
-PAUSE = 0.03  # seconds before a turn, in which the threads of the side before stop waiting actively
-BUDGET = 20.0  # seconds for all turns of a case; slow cases get fewer, but never fewer than LEAST
+TURN = 0.01  # minimal seconds per turn: short calls are repeated within it
+PAUSE = 0.03  # seconds before a turn, in which the threads of the previous side stop spinning
+BUDGET = 20.0  # seconds for all turns of a case; slow cases get fewer turns, but at least LEAST
 LEAST = 3
 
 
 class WrongResult(RuntimeError):
-    """A side computed something else than the others: its speed means nothing."""
+    """A side computed something different from the others, so that its speed means nothing."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds a call, one for every turn."""
+    """Seconds per call, for every turn."""
 
     samples: tuple[float, ...]
 
@@ -40,7 +40,7 @@ class Timing:
 
     @property
     def spread(self) -> float:
-        """Distance of the quartiles over the median."""
+        """Interquartile range divided by the median."""
         if len(self.samples) < 2:
             return 0.0
         low, _, high = statistics.quantiles(self.samples, n=4, method="inclusive")
@@ -59,12 +59,12 @@ def _rounded(x: float) -> float:
     return float(f"{x:.4g}")
 
 
-# (call, times) -> the seconds that so many calls take
+# (call, times) -> the seconds that this many calls take
 Stopwatch = Callable[[Callable[[], object], int], float]
 
 
 def by_clock(clock: Callable[[], float]) -> Stopwatch:
-    """The stopwatch of work that is done when its call returns."""
+    """A stopwatch for work that is finished when its call returns."""
 
     def seconds(call, times):
         start = clock()
@@ -85,10 +85,12 @@ def interleaved(
     sleep: Callable[[float], None] = time.sleep,
     stopwatch: Stopwatch | None = None,
 ) -> dict[str, Timing]:
-    """Call the sides in turns.  A turn is a pause and one call that is not timed, as the side before has emptied the
-    caches and its threads keep the cores for a while, and then as many timed calls as fill `turn` seconds.
+    """Time the sides in turns.
 
-    stopwatch: another than the CPU's clock, as for a GPU, which works while the CPU goes on.
+    A turn is a pause, one untimed call, and then as many timed calls as fill `turn` seconds.  The pause and the untimed
+    call are there because the previous side's threads hold the cores for a while, and it has filled the caches.
+
+    stopwatch: replaces the CPU's clock, as for a GPU, which works asynchronously
     """
     stopwatch = stopwatch or by_clock(clock)
     calls, total = {}, 0.0
@@ -108,7 +110,7 @@ def interleaved(
 
 
 def arrays(result) -> list[np.ndarray]:
-    """What a call gave back, tensors of either library or lists of them, as arrays."""
+    """The result of a call, tensors of either library or lists of them, as a list of arrays."""
     if isinstance(result, tuple | list):
         return [array for item in result for array in arrays(item)]
     if hasattr(result, "detach"):
@@ -117,7 +119,7 @@ def arrays(result) -> list[np.ndarray]:
 
 
 def require_equal(case: str, side: str, found, expected, of: str, tolerance: float) -> float:
-    """Raise WrongResult unless both are the same up to tolerance times the largest value.  -> the largest error, so"""
+    """Raise WrongResult if they differ by more than tolerance times the largest value.  -> that relative error"""
     found, expected = arrays(found), arrays(expected)
     if len(found) != len(expected):
         raise WrongResult(f"{case}: {side} has {len(found)} results, {of} has {len(expected)}")

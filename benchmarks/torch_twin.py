@@ -1,6 +1,6 @@
-"""A model file run by PyTorch: its own source, with the imports that PyTorch has too answered by PyTorch.
+"""A model file run with PyTorch: the same source, with imports from tinygen answered by PyTorch where it has the name.
 
-So the two sides of a benchmark compute the same network by construction, and no second copy of it has to be kept.
+The two sides of a benchmark then compute the same network by construction, without a second copy of it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from types import ModuleType
 
 @functools.cache
 def torch_twin(model: str, torch) -> ModuleType:
-    """The module tinygen.models.MODEL with PyTorch's tensors, layers and optimisers; so are the models it imports.
+    """The module tinygen.models.MODEL with PyTorch's tensors, layers and optimizers, and so the models it imports.
 
-    What PyTorch lacks (data, run folder, our random streams) stays tinygen's.
+    What PyTorch lacks (data, run folder, tinygen's random streams) remains tinygen's.
     """
     spec = importlib.util.find_spec(f"tinygen.models.{model}")
     twin = ModuleType(f"{model}_by_torch")
-    sys.modules[twin.__name__] = twin  # dataclasses look their module up
+    sys.modules[twin.__name__] = twin  # dataclasses look up their module
     twin.__builtins__ = {**vars(builtins), "__import__": _importer(torch)}
     exec(compile(Path(spec.origin).read_text(encoding="utf-8"), spec.origin, "exec"), vars(twin))
     return twin
@@ -36,7 +36,7 @@ def _importer(torch):
             return _with_files(rest.removeprefix("models."), fromlist or (), torch)
         ours = __import__(name, globals, locals, fromlist, level)
         theirs = _find(torch, rest)
-        if theirs is None or rest == "random":  # theirs has other streams
+        if theirs is None or rest == "random":  # PyTorch's has no such streams
             return ours
         if not fromlist:  # `import tinygen.nn` binds tinygen
             return torch
@@ -51,7 +51,7 @@ def _importer(torch):
 
 
 def _with_files(model: str, names, torch) -> ModuleType:
-    """The twin of a model's file, or of a folder and those of its files that are among `names`"""
+    """The twin of a model file, or of a folder with those of its files that are among `names`"""
     twin = torch_twin(model, torch)
     for name in names:
         if not hasattr(twin, name) and importlib.util.find_spec(f"tinygen.models.{model}.{name}"):
@@ -60,7 +60,7 @@ def _with_files(model: str, names, torch) -> ModuleType:
 
 
 def _functional(F) -> ModuleType:
-    """torch.nn.functional, and what tinygen's has beside it as PyTorch would compose it"""
+    """torch.nn.functional, with what only tinygen's has composed of PyTorch's functions"""
     more = ModuleType(F.__name__)
     vars(more).update(vars(F))
     more.group_norm_silu = lambda *arguments, **named: F.silu(F.group_norm(*arguments, **named))
@@ -68,7 +68,7 @@ def _functional(F) -> ModuleType:
 
 
 def _find(module, path: str):
-    """module.a.b for "a.b"; None where there is none."""
+    """module.a.b for "a.b", or None."""
     for name in path.split(".") if path else ():
         module = getattr(module, name, None)
     return module

@@ -1,1 +1,1 @@
-"""On a machine with a GPU: the card, a session of minutes, loss curves."""
+"""For a machine with a GPU: the card, a session of measurements, loss curves."""

@@ -1,6 +1,6 @@
-"""The GPU a benchmark runs on: its names, its clock, its memory, and what it can do at most, measured in the same run.
+"""The GPU of a benchmark: name and software, timing by events, memory, and a roofline measured in the same run.
 
-Everything is asked through cupy; PyTorch works on the same stream, so that one clock times both.
+All of it goes through cupy; PyTorch works on the same stream, so that the same events time both.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from tinygen.engine import devices
 from tinygen.kernels.runtime import cuda_device, nvrtc
 
 TF32 = "CUPY_TF32"  # read by cupy before its first product
-TURN = 0.001  # seconds of work in a turn: nothing waits actively on a GPU, and every call is timed by itself
+TURN = 0.001  # seconds of work per turn: no threads spin between turns on a GPU, and every call is timed by itself
 BUDGET = 4.0  # seconds for all turns of a case
 
 
 def environment(threads: int) -> dict[str, str]:
-    """As on the CPU; and cuBLAS computes products of float32 in float32."""
+    """As on the CPU, and with products of float32 computed in float32 by cuBLAS."""
     return machine.environment(threads) | {TF32: "0"}
 
 
 def is_stand_in() -> bool:
-    """Whether cupy is the tests' stand-in on the CPU (tests/standins): its times say nothing."""
+    """Whether cupy is the tests' stand-in on the CPU (tests/support/standins), whose times mean nothing."""
     return "standin" in cuda_device.cupy().__version__
 
 
 def describe(threads: int, torch=None) -> dict:
-    """The card, its driver, the CPU beside it; where TF32 is on."""
+    """The GPU, its driver, the CPU, and where TF32 is on."""
     runtime = devices.gpu_runtime()
     card = runtime.getDeviceProperties(runtime.getDevice())
     tf32 = {"cuBLAS through cupy": os.environ.get(TF32, "0") != "0"}
@@ -55,7 +55,7 @@ def describe(threads: int, torch=None) -> dict:
 
 
 def versions(torch=None) -> dict[str, str | None]:
-    """As on the CPU, and of what compiles and computes on the GPU."""
+    """As on the CPU, and those of the GPU libraries."""
     found = machine.versions() | {"cupy": cuda_device.cupy().__version__, "nvrtc": None}
     try:
         found["nvrtc"] = ".".join(map(str, nvrtc.load(cuda_device.driver()).version))
@@ -68,7 +68,7 @@ def versions(torch=None) -> dict[str, str | None]:
 
 
 def driver() -> str | None:
-    """The driver's own version, 580.159.04."""
+    """The version of the driver, such as 580.159.04."""
     if shutil.which("nvidia-smi") is None:
         return None
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
@@ -81,10 +81,10 @@ def _version(number: int) -> str:
 
 
 class Events:
-    """A stopwatch of CUDA events around every single call; before each, a write of twice the L2 cache empties it.
+    """A stopwatch with CUDA events around each call, after a write of twice the L2 cache's size that empties it.
 
-    So inputs come from memory, as after the other layers of a network, and the write hides how long a launch takes to
-    reach the GPU, for as long as itself.
+    Inputs then come from memory, as they do after the other layers of a network, and the launch latency of the call is
+    hidden behind the write.
     """
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class Events:
 
 
 def turns(repeat: int) -> dict:
-    """What `timing.interleaved` is told for a GPU."""
+    """The arguments of `timing.interleaved` for a GPU."""
     return {
         "repeat": repeat,
         "turn": TURN,
@@ -116,9 +116,9 @@ def turns(repeat: int) -> dict:
 
 
 def roofline(threads: int, torch=None, sizes=(4096, 8192), megabytes: int = 1024, repeat: int = 7) -> dict:
-    """Most floating-point operations and bytes a second, measured: large products by cuBLAS in float32, a large copy.
+    """Peak floating-point operations and bytes per second: of large float32 products by cuBLAS, and of a large copy.
 
-    The roof is the best of all that was tried.  A copy counts what is read and written, 8 bytes an element.
+    The roof is the best of all measurements.  A copy counts bytes read and written, 8 per element.
     """
     stopwatch = Events()
     fastest = lambda call: min(stopwatch(call, 1) for _ in range(repeat + 1))
@@ -138,7 +138,7 @@ def roofline(threads: int, torch=None, sizes=(4096, 8192), megabytes: int = 1024
 
 
 def _products(n: int, torch, fastest):
-    """(library, seconds) of a product of n × n matrices."""
+    """(library, seconds) for a product of n × n matrices."""
     a = cuda_device.cupy().asarray(_random(n * n).reshape(n, n))
     yield f"cupy {n}³", fastest(lambda: a @ a)
     if torch is not None:
@@ -147,7 +147,7 @@ def _products(n: int, torch, fastest):
 
 
 def _copies(n: int, torch, fastest):
-    """(library, seconds) of a copy of n floats."""
+    """(library, seconds) for a copy of n floats."""
     cupy = cuda_device.cupy()
     x, y = cupy.asarray(_random(n)), cupy.zeros(n, "float32")
     yield "cupy", fastest(lambda: cupy.copyto(y, x))
@@ -161,17 +161,16 @@ def _random(n: int) -> np.ndarray:
 
 
 def free_memory(torch=None) -> None:
-    """Give what nobody holds back to the GPU, from both libraries' pools."""
+    """Return the free memory of both libraries' pools to the GPU."""
     devices.gpu_memory().free_all_blocks()
     if torch is not None:
         torch.cuda.empty_cache()
 
 
 def peak_memory(case, side, calls: int = 5) -> dict[str, float]:
-    """MiB of the GPU's memory that a case takes: the most that the library's pool holds in so many calls, what was
-    there before subtracted; of PyTorch also the most that its tensors held.
+    """MiB of GPU memory that a case takes: the peak size of the library's pool over `calls` calls, less that before.
 
-    cupy keeps no peak, but its pool only grows until it is told to shrink: it is emptied before.
+    For PyTorch also the peak of its tensors.  cupy records no peak, but its pool, emptied before, only grows.
     """
     torch = side.api if side.is_torch else None
     free_memory(torch)

@@ -1,9 +1,9 @@
-"""The loss of every step of a short VAE training on the CPU and on the GPU, from one seed: how far apart are they?
+"""How far do the losses of a short VAE training differ between CPU and GPU, step by step, with the same seed?
 
 python -m tinygen.benchmarks.gpu.loss_curves [--steps 100] [--json FILE] [--devices cpu cuda]
 
-Both draw the same random numbers, so that they differ by the rounding of float32 sums in another order, which training
-lets grow slowly.
+Both draw the same random numbers, so they differ only by the rounding of float32 sums in a different order, a
+difference that grows slowly in training.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tinygen.run.training import Run
 
 
 def losses(device: str, config: vae.Config) -> list[float]:
-    """-ELBO in nats an image, of every step."""
+    """-ELBO in nats per image at every step."""
     found = []
 
     class Recorded(Run):
@@ -32,7 +32,7 @@ def losses(device: str, config: vae.Config) -> list[float]:
 
 
 def compare(steps: int, batch: int = 100, devices: tuple[str, str] = ("cpu", "cuda")) -> dict:
-    """-> the two curves and the largest difference of a step, as a part of the first curve's loss there"""
+    """-> the two curves and the largest relative difference at one step"""
     config = vae.Config(steps=steps, batch=batch, pictures_every=steps, checkpoint_every=steps)
     one, other = (losses(device, config) for device in devices)
     apart = [abs(a - b) / abs(a) for a, b in zip(one, other)]

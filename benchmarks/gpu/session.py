@@ -1,11 +1,12 @@
-"""What is done on a machine with a GPU that is lent for minutes: tests, fragments, times, losses, training.
+"""Everything to measure on a GPU that is available for a few minutes: tests, fragments, times, losses, training.
 
 python -m tinygen.benchmarks.gpu.session --out DIR [STEP ...] [--minutes 9.5] [--quick]
 python -m tinygen.benchmarks.gpu.session --merge DIR/bench.json MORE.json --out FILE.json
 
-Each step is a process of its own with a limit: one that hangs, or spoils the GPU for its process, costs the others
-nothing.  DIR/session.json and DIR/bench.json are written anew after every part, DIR/session.log grows: what is done is
-there when the machine is taken away.  Run it from a checkout.  Exit code 1 if a step failed or was cut off.
+Each step is a process of its own with a time limit, so that one that hangs or leaves the GPU in a bad state does not
+affect the others.  DIR/session.json and DIR/bench.json are rewritten after every part and DIR/session.log is appended
+to, so that nothing is lost when the machine is taken away.  Run it from a checkout.  Exit code 1 if a step failed or
+was cut off.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ MODEL_STEPS = 200
 
 @dataclass
 class Session:
-    """Where results go, and until when there is time."""
+    """Where the results go, and how much time is left."""
 
     out: Path
     seconds: float
@@ -64,9 +65,9 @@ class Session:
         return self.seconds - (time.monotonic() - self.started)
 
     def run(self, name: str, command: tuple, limit: float) -> dict:
-        """Run a command for at most `limit` seconds and what is left; -> exit code (None: cut off), seconds, last lines
+        """Run a command within `limit` seconds and the time left.  -> exit code (None: cut off), seconds, last lines
 
-        Whatever it started ends with it.
+        Its child processes are killed with it.
         """
         limit, begin = min(limit, self.left), time.monotonic()
         log = self.out / "session.log"
@@ -91,7 +92,7 @@ class Session:
         return result
 
     def keep(self, name: str, result: dict) -> None:
-        """A step's result into session.json."""
+        """Write a step's result to session.json."""
         self.steps[name] = result
         passed = {name: step["exit"] == 0 for name, step in self.steps.items()}
         _write(self.out / "session.json", {"passed": passed, "steps": self.steps})
@@ -100,13 +101,13 @@ class Session:
 
 
 def tests(session: Session) -> None:
-    """What is marked `gpu`, then the engine's tests, which take the GPU where there is one."""
+    """The tests marked `gpu`, then the engine's tests, which use a GPU if there is one."""
     session.run("tests of kernels", (*PYTEST, "-n", "4", "-m", "gpu"), 300)
     session.run("tests of the engine", (*PYTEST, "-n", "4", *ENGINE), 240)
 
 
 def fragments(session: Session) -> None:
-    """Which number lies in which register of which lane: kernels/runtime/include/tensor_core.cuh on the card."""
+    """Check on the GPU which register of which lane holds which number: kernels/runtime/include/tensor_core.cuh."""
     session.run("fragments", (*PYTEST, "-n", "0", "-m", "gpu", "tests/cuda/test_tensor_core.py"), 90)
 
 
@@ -117,7 +118,7 @@ def bench_family(family: str):
         quick = ["--quick"] if session.quick else []
         command = (*PYTHON, "tinygen", "bench", "--device", "cuda", *FAMILIES[family], *quick, "--json", part)
         session.run(f"bench {family}", command, 540)
-        if part.exists():  # also of one that was cut off: it is written after each case
+        if part.exists():  # even if it was cut off: the file is written after each case
             session.measured.append(json.loads(part.read_text(encoding="utf-8")))
             _write(session.out / "bench.json", merged(session.measured))
             part.unlink()
@@ -126,7 +127,7 @@ def bench_family(family: str):
 
 
 def curves(session: Session) -> None:
-    """The VAE's loss on both devices."""
+    """The losses of the VAE on both devices."""
     file = session.out / "curves.json"
     session.run("curves", (*PYTHON, "tinygen.benchmarks.gpu.loss_curves", "--json", file), 180)
 
@@ -136,7 +137,7 @@ def models(session: Session) -> None:
     from tinygen.models import papers
 
     for name in papers():
-        with tempfile.TemporaryDirectory() as scratch:  # few files come back from a lent machine
+        with tempfile.TemporaryDirectory() as scratch:  # keep the number of files to copy back small
             folder = Path(scratch, "run")
             flags = "--device", "cuda", "--steps", str(MODEL_STEPS), "--out", folder
             result = session.run(f"train {name}", (*PYTHON, "tinygen", "train", name, *flags), 120)
@@ -155,7 +156,7 @@ STEPS = {
 
 
 def merged(measured: list[dict]) -> dict:
-    """Results of one machine as one: all cases, under the best of their roofs."""
+    """Merge results of one machine: all cases, with rates against the best of their roofs."""
     first = measured[0]
     for other in measured[1:]:
         for part in ("machine", "versions"):
@@ -178,7 +179,7 @@ def merged(measured: list[dict]) -> dict:
 
 
 def _write(path: Path, content: dict) -> None:
-    """So that a reader never sees half of it."""
+    """Write a file so that a reader never sees half of it."""
     new = path.with_suffix(".new")
     new.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     new.replace(path)
@@ -186,9 +187,11 @@ def _write(path: Path, content: dict) -> None:
 
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"of {', '.join(STEPS)}; default all")
-    parser.add_argument("--out", type=Path, required=True, help="a folder; of --merge a file")
-    parser.add_argument("--minutes", type=float, default=9.5, help="for all of it (default 9.5)")
+    parser.add_argument("steps", nargs="*", metavar="STEP", help=f"any of {', '.join(STEPS)}; default all")
+    parser.add_argument("--out", type=Path, required=True, help="output folder; with --merge, a file")
+    parser.add_argument(
+        "--minutes", type=float, default=9.5, help="time limit for the whole session (default 9.5)"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer turns, no torch.compile")
     parser.add_argument("--merge", nargs="+", type=Path, metavar="JSON", help="results of several sessions")
     arguments = parser.parse_args(argv)
@@ -200,7 +203,7 @@ def main(argv=None) -> int:
     if unknown:
         parser.error(f"unknown step {unknown[0]!r}; known: {', '.join(STEPS)}")
     if reason := devices.why_no_gpu():
-        parser.error(reason)  # else its tests would be skipped, and nothing would have failed
+        parser.error(reason)  # otherwise the tests would be skipped without a failure
     arguments.out.mkdir(parents=True, exist_ok=True)
     session = Session(arguments.out.resolve(), 60 * arguments.minutes, arguments.quick)
     for name in arguments.steps or STEPS:

@@ -1,1 +1,1 @@
-"""Single questions, each answered by a command."""
+"""Questions that are each answered by one command."""

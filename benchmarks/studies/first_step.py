@@ -1,11 +1,11 @@
-"""How soon a fresh process has taken its first training step: the seed VAE's, with everything compiled on disk already.
+"""How soon has a fresh process taken its first training step, that of the seed VAE, with a warm compilation cache?
 
 python -m tinygen.benchmarks.studies.first_step [--processes 7]
 
-Each process is a new interpreter.  Seconds since its start, the medians of all: interpreter and `import tinygen`, the
-data (the embedded digits, drawn before and kept on disk), the network (numba's import is in it), the first step (the
-loading of what numba compiled is in it), and the second step, which has nothing left to load.  One process that is not
-counted runs before, so that what has to be compiled or drawn is.
+Prints medians over new interpreters of the seconds for: the interpreter and `import tinygen`; the data (the embedded
+digits, cached on disk); the network (includes the import of numba); the first step (includes loading the compiled
+code); and the second step, which has nothing left to load.  One process runs first without being counted, so that
+everything is compiled and cached.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ STAGES = "import", "data", "network", "first step", "second step"
 def main(argv: list[str] | None = None) -> None:
     """Start the processes and print the medians."""
     parser = argparse.ArgumentParser(prog="first_step", description=__doc__.splitlines()[0])
-    parser.add_argument("--processes", type=int, default=7, metavar="N", help="how many (default 7)")
+    parser.add_argument(
+        "--processes", type=int, default=7, metavar="N", help="how many to measure (default 7)"
+    )
     count = parser.parse_args(argv).processes
     if count < 1:
         parser.error(f"--processes: found {count}, expected 1 or more")
@@ -32,14 +34,14 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def fresh_process() -> list[float]:
-    """-> the seconds that each of STAGES took in a process of its own"""
+    """-> the seconds that each of STAGES took in a new process"""
     code = f"import tinygen.benchmarks.studies.first_step as f; f.stages({time.time()!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
 def table(runs: list[list[float]]) -> list[str]:
-    """A line for each stage: its median, and the median of the time until it was over."""
+    """A line for each stage: its median, and the median of the time until its end."""
     lines = [f"{'':12} {'s':>7} {'since start':>12}   medians of {len(runs)}"]
     for i, stage in enumerate(STAGES):
         alone = statistics.median(run[i] for run in runs)
@@ -48,8 +50,8 @@ def table(runs: list[list[float]]) -> list[str]:
 
 
 def stages(started: float) -> None:
-    """What one process does; prints seconds as JSON.  started: when it was asked for, by time.time()"""
-    marks = [started, time.time()]  # tinygen is imported: this module is a part of it
+    """What one process does; prints seconds as JSON.  started: the time.time() at which it was started"""
+    marks = [started, time.time()]  # tinygen is imported by now, with this module
     from tinygen import optim
     from tinygen.benchmarks.studies.profile_vae import step
     from tinygen.data import load

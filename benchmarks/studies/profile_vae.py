@@ -1,8 +1,8 @@
-"""Where a training step of the VAE spends its time: `tinygen.profile()` around models/vae.py's own step.
+"""Where does a training step of the VAE spend its time?  `tinygen.profile()` around the step of models/vae.py.
 
 python -m tinygen.benchmarks.studies.profile_vae [--steps 20] [--repeat 10] [--rows 6] [-o profile.png]
 
-The quickest of the repetitions is shown: on a machine that does other things too, the one least disturbed.
+The fastest repetition is shown, the one least disturbed by other load on the machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tinygen.random import Generator
 
 
 def step(net, optimizer, images: np.ndarray, random: Generator, i: int) -> None:
-    """One step of `vae.train` on these images; without its log, schedule and pictures."""
+    """One step of `vae.train` on these images, without log, schedule and pictures."""
     x = tinygen.tensor(binarize(images, random.at("binarize", i)))
     eps = tinygen.tensor(random.at("eps", i).normal((len(x), net.latent)))
     reconstruction, kl = vae.loss(net, x, eps)
@@ -29,7 +29,7 @@ def step(net, optimizer, images: np.ndarray, random: Generator, i: int) -> None:
 
 
 def measure(steps: int = 20, batch: int = 100, by_shape: bool = False) -> tinygen.profile:
-    """The profile of so many steps on random images, after a few that compile and warm up."""
+    """The profile of `steps` steps on random images, after a few that compile and warm up."""
     random = Generator(0)
     images = (255 * random.at("images").uniform((batch, vae.PIXELS))).astype(np.uint8)
     net = vae.build(vae.Config())
@@ -46,13 +46,11 @@ def measure(steps: int = 20, batch: int = 100, by_shape: bool = False) -> tinyge
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="profile_vae", description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--repeat", type=int, default=10, help="measure so often, show the quickest")
+    parser.add_argument("--repeat", type=int, default=10, help="number of repetitions; the fastest is shown")
     parser.add_argument("--batch", type=int, default=100)
-    parser.add_argument("--rows", type=int, help="operations to name; all by default")
-    parser.add_argument(
-        "--by-shape", action="store_true", help="a line for every combination of input shapes"
-    )
-    parser.add_argument("-o", metavar="PNG", help="draw it")
+    parser.add_argument("--rows", type=int, help="number of operations to list (default all)")
+    parser.add_argument("--by-shape", action="store_true", help="a line for each combination of input shapes")
+    parser.add_argument("-o", metavar="PNG", help="also draw the profile")
     given = parser.parse_args(argv)
     profiles = [measure(given.steps, given.batch, given.by_shape) for _ in range(given.repeat)]
     profile = min(profiles, key=lambda p: p.wall_ms)

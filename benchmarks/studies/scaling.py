@@ -1,54 +1,26 @@
-"""How time and memory grow with the work: attention over T, conv2d over batch and channels, a VAE step over its batch.
+"""How do time and memory grow with the work?  Attention over T, conv2d over batch and channels, a VAE step over batch.
 
-`tinygen bench --scaling --json FILE` times both sides in turns, measures the peak of each in a process of its own, and
-draws FILE.png with the slope of every line: the exponent p of work^p, fitted to its upper half.
+`tinygen bench --scaling --json FILE` times both sides in turns, measures the peak memory of each in a process of its
+own, and draws a plot next to FILE with the slope of each line: the exponent p of work^p, fitted to its upper half.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from tinygen.benchmarks import bench, machine, memory
-from tinygen.benchmarks.kernel_cases import normal
 from tinygen.benchmarks.sides import OURS, Case, Side, load_torch
 from tinygen.benchmarks.step_cases import step_case
+from tinygen.benchmarks.studies.scaling_cases import attention_case, conv_case
 from tinygen.benchmarks.timing import interleaved, require_equal
 from tinygen.run.terminal import say
 
 
-def with_gradients(name: str, shape: str, f: Callable, *make_arrays: Callable, **options) -> Case:
-    """A case that records f(api, *tensors) and calls the gradients of all its inputs."""
-
-    def make(side: Side):
-        tensors = [side.tensor(make_array()).requires_grad_() for make_array in make_arrays]
-        shape = tuple(f(side.api, *tensors).shape)
-        g = side.tensor(normal(*shape, seed=9))
-        return lambda: side.api.autograd.grad(f(side.api, *tensors), tensors, g)
-
-    return Case(name, name, shape, make, tolerance=1e-3, **options)
-
-
-def attention_case(B: int, H: int, T: int, D: int) -> Case:
-    """Attention forward and backward; q, k, v (B, H, T, D)"""
-    f = lambda api, q, k, v: api.nn.functional.scaled_dot_product_attention(q, k, v)
-    qkv = [lambda seed=seed: normal(B, H, T, D, seed=seed) for seed in range(3)]
-    return with_gradients("attention", f"T={T}", f, *qkv, memory=("attention", B, H, T, D))
-
-
-def conv_case(C: int, K: int, H: int, R: int, N: int) -> Case:
-    """conv2d forward and backward; x (N, C, H, H), w (K, C, R, R)"""
-    f = lambda api, x, w: api.nn.functional.conv2d(x, w, None, 1, R // 2)
-    x, w = lambda: normal(N, C, H, H), lambda: normal(K, C, R, R, seed=1) / math.sqrt(C * R * R)
-    return with_gradients("conv2d", f"N={N}, C={C}", f, x, w, memory=("conv2d", C, K, H, R, N))
-
-
 def series(quick: bool = False) -> dict[str, list[tuple[int, Case]]]:
-    """What grows -> (how much, case)."""
+    """What grows -> [(how much, case)]"""
     doubled = lambda first, last: [first << i for i in range((last // first).bit_length())]
     step = 2 if quick else 1
     return {
@@ -60,7 +32,7 @@ def series(quick: bool = False) -> dict[str, list[tuple[int, Case]]]:
 
 
 def run(settings: bench.Settings, lines: dict[str, list[tuple[int, Case]]] | None = None) -> dict:
-    """Time and measure every point.  -> what --json writes"""
+    """Measure time and memory at every point.  -> what --json writes"""
     torch = load_torch(settings.threads) if settings.torch else None
     sides = [OURS, *([Side("torch", torch)] if torch else [])]
     before, started, measured = machine.load(), time.perf_counter(), {}
@@ -97,7 +69,7 @@ def _point(case: Case, sides: list[Side], settings) -> dict:
 
 
 def slope(work: list[float], values: list[float]) -> float:
-    """The exponent p of values ~ work^p, least squares in the logarithms over the upper half."""
+    """The exponent p of values ~ work^p, by least squares of the logarithms over the upper half."""
     half = len(work) // 2
     return float(np.polyfit(np.log(work[half:]), np.log(np.maximum(values[half:], 1e-3)), 1)[0])
 
@@ -133,7 +105,7 @@ def text(result: dict) -> str:
 
 
 def draw(result: dict, path: Path) -> None:
-    """Time above, memory below, a column for everything that grows."""
+    """Plot time above and memory below, with a column for each series."""
     import matplotlib
 
     matplotlib.use("Agg")

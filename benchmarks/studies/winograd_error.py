@@ -1,9 +1,10 @@
-"""How far Winograd's convolutions are from float64, beside the direct loops' distance, as the channels grow.
+"""How large are the rounding errors of Winograd convolutions, beside those of direct ones, as the channels grow?
 
 python -m tinygen.benchmarks.studies.winograd_error [--channels 16 64 128 256 512 1024] [--images 8] [--size 14]
 
-Standard normal images, filters and gradients.  An error is the largest over all outputs, as a part of the largest
-output.  Then the choice of the points: the formulas alone, in numpy, on random tiles.
+Images, filters and gradients are standard normal.  The error is the largest difference from float64 over all outputs,
+divided by the largest output.  A second table compares choices of the interpolation points: the formulas alone, in
+numpy, on random tiles.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from tinygen import kernels
 
 AT = dict(stride=(1, 1), padding=((1, 1), (1, 1)), dilation=(1, 1), groups=1)
 KERNELS = ("conv2d", "conv2d_input_grad", "conv2d_weight_grad")
-POINTS = ((1, 2), (1 / 2, 1), (1 / 2, 3 / 2), (5 / 8, 3 / 2))  # the last are ours
+POINTS = ((1, 2), (1 / 2, 1), (1 / 2, 3 / 2), (5 / 8, 3 / 2))  # the last pair is the one in use
 
 
 def error(kernel: str, variant: str, channels: int, images: int = 8, size: int = 14, seed: int = 0) -> float:
-    """The largest difference of float32 from float64, over the largest value."""
+    """The largest difference between float32 and float64, divided by the largest value."""
     rng = np.random.default_rng(seed)
     x, gy = (rng.standard_normal((images, channels, size, size), np.float32) for _ in range(2))
     w = rng.standard_normal((channels, channels, 3, 3), np.float32)
@@ -37,7 +38,7 @@ def error(kernel: str, variant: str, channels: int, images: int = 8, size: int =
 
 
 def error_of_points(near: float, far: float, channels: int = 64, tiles: int = 2000, seed: int = 0) -> float:
-    """The same of `tiles` tiles in numpy, each 6x6 pixels of all channels, with these points."""
+    """The same error for `tiles` tiles in numpy, each of 6x6 pixels and all channels, with these points."""
     from tinygen.kernels.conv2d.winograd_loops import combine, evaluate, interpolate
 
     rng = np.random.default_rng(seed)
@@ -45,7 +46,7 @@ def error_of_points(near: float, far: float, channels: int = 64, tiles: int = 20
     g = rng.standard_normal((3, 3, channels), np.float32)
 
     def both(transform, a):
-        """transform of the columns, then of the rows"""
+        """Transform the columns, then the rows."""
         a = np.stack(transform(a)).swapaxes(0, 1)
         return np.stack(transform(a)).swapaxes(0, 1)
 

@@ -1,1 +1,1 @@
-"""The tables of models, written from what their commands measured."""
+"""The tables of models, written from measured runs."""

@@ -1,6 +1,6 @@
-"""Cells that the tables of models share: a value over several runs, and how long those took.
+"""Table cells for a value over several runs, and for the time that the runs took.
 
-A row of models.json holds the figures of its first run itself, and of all runs under `runs` where there are several.
+A row of models.json holds the figures of its first run and, if there are several runs, those of all under `runs`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import statistics
 
 
 def runs_of(row: dict) -> list[dict]:
-    """Each run of a row: seed, minutes, measures, and threads where the run recorded them."""
+    """The runs of a row: seed, minutes, measures, and threads if the run recorded them."""
     return row.get("runs", [{"seed": 0, **row}])
 
 
 def spread(values: list, form: str) -> str:
-    """mean ± standard deviation, the deviation of two or more; a run may lack a value (None)."""
+    """mean ± standard deviation, or just the value of a single run; a run may lack a value (None)."""
     values = [v for v in values if v is not None]
     if not values:
         return "none"
@@ -23,7 +23,7 @@ def spread(values: list, form: str) -> str:
 
 
 def minutes(row: dict) -> str:
-    """The runs' minutes (BLAS threads): 12.3 ± 0.2 (1), or one by one where the threads differ: 9.3 (2), 12.4 (1)."""
+    """Minutes of the runs (BLAS threads): 12.3 ± 0.2 (1), or one by one if the threads differ: 9.3 (2), 12.4 (1)."""
     runs = runs_of(row)
     threads = [run.get("threads", row["machine"]["BLAS threads"]) for run in runs]
     if len(set(threads)) == 1:

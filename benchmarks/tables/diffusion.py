@@ -1,7 +1,7 @@
-"""What choices in a diffusion model do: short runs of ddpm that differ in one flag, measured alike, beside the papers.
+"""The effect of choices in a diffusion model: short runs of ddpm that differ in one flag, beside the papers' results.
 
-python -m tinygen.benchmarks.tables.diffusion train base v     trains these runs in --runs (default runs/diffusion)
-python -m tinygen.benchmarks.tables.diffusion measure base     measures what is not measured yet of these runs
+python -m tinygen.benchmarks.tables.diffusion train base v     trains these runs, in --runs (default runs/diffusion)
+python -m tinygen.benchmarks.tables.diffusion measure base     measures what is still missing of these runs
 python -m tinygen.benchmarks.tables.papers write               writes the tables of models/README.md
 """
 
@@ -21,7 +21,7 @@ from tinygen.benchmarks.tables.finished_run import finished_run
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "diffusion.json"
 STEPS, ETAS = (10, 20, 50, 100), (0.0, 0.5, 1.0)
-SAMPLES, LONG = 2048, (1000, 1000)  # images; steps and images of the column that is only measured once
+SAMPLES, LONG = 2048, (1000, 1000)  # images; steps and images of the slowest column
 GUIDANCES = (0.0, 1.0, 2.0, 4.0)
 BOUND_IMAGES = 2048  # test images
 
@@ -40,9 +40,9 @@ TRAIN = {  # run -> its command
     "dit-1000": "ddpm --data mnist --net dit --steps 1000",
     "cifar10": "ddpm --data cifar10 --steps 600",
 }
-VARIANCES = "eps-1000", "small-1000", "learned-1000"  # runs whose steps' variance is to be seen
+VARIANCES = "eps-1000", "small-1000", "learned-1000"  # runs that differ in the variance of the steps
 DRAWN = "ancestral, 50 steps"
-AS_DEFAULT = "ddim, η 0, 50 steps", "guidance 1"  # what the default figures are too, and not measured twice
+AS_DEFAULT = "ddim, η 0, 50 steps", "guidance 1"  # the same as the default figures, not measured again
 # FD of DDIM on CIFAR-10, steps 10, 20, 50, 100, 1000: Song et al. 2020, arXiv 2010.02502, table 1 (FID)
 DDIM_PAPER = {
     "ddim, η 0": (13.36, 6.84, 4.67, 4.16, 4.04),
@@ -57,7 +57,7 @@ SAMPLERS = {f"ddim, η {eta:g}": {"sampler": "ddim", "eta": eta} for eta in ETAS
 
 
 def measurements(run: str) -> Iterator[tuple[str, int, dict]]:
-    """What is measured of a run: a key, how many images, the sampler's flags."""
+    """What to measure of a run: a key, the number of images, the sampler's flags."""
     every = _every_measurement(run)
     return (what for what in every if what[0] not in AS_DEFAULT)
 
@@ -85,7 +85,7 @@ def train(names: list[str], runs: Path) -> None:
 
 
 def measure(names: list[str], runs: Path, keys: list[str] | None = None) -> None:
-    """Measure runs, and keep each figure at once: the next call goes on with what is missing."""
+    """Measure runs and save each figure at once, so that the next call continues with what is missing."""
     from tinygen.models import ddpm
     from tinygen.models.shared import measures
     from tinygen.run.terminal import say
@@ -111,13 +111,13 @@ def measure(names: list[str], runs: Path, keys: list[str] | None = None) -> None
 
 
 def _of_this_run(name: str, facts: dict) -> dict:
-    """What is measured already of the run with these facts, and not of one before that had its name."""
+    """What is already measured of the run with these facts, not of an earlier run of the same name."""
     row = _results().get(name, {})
     return row["measures"] if facts.items() <= row.items() else {}
 
 
 def bound_of(run) -> dict:
-    """The bound on the first test images, of the averaged network."""
+    """The bound of the averaged network on the first test images."""
     from tinygen.data import load
     from tinygen.models import ddpm
     from tinygen.models.shared.images import shape_of
@@ -132,7 +132,7 @@ def _results() -> dict:
 
 
 def _at(results: dict, name: str) -> dict:
-    """All figures of a run, the default ones under their other names too."""
+    """All figures of a run, with the default ones also under their other names."""
     measures = results.get(name, {}).get("measures", {})
     return measures | {key: measures["default"] for key in AS_DEFAULT if "default" in measures}
 
@@ -145,14 +145,14 @@ def _in_order(results: dict) -> dict:
 
 
 def tables(results: dict | None = None) -> str:
-    """All that is measured, for models/README.md.  results: run -> row of diffusion.json"""
+    """Tables of everything measured, for models/README.md.  results: run -> row of diffusion.json"""
     results = _results() if results is None else results
     parts = [steps_table(results), choices_table(results), guidance_table(results), averages(results)]
     return "\n\n".join(part for part in parts if part) or "Not measured yet."
 
 
 def steps_table(results: dict) -> str:
-    """FD and KID over the number of steps, for each sampler, beside the paper's FID."""
+    """FD and KID against the number of steps, for each sampler, beside the paper's FID."""
     measures = _at(results, "base")
     every = (*STEPS, LONG[0])
     lines = []
@@ -167,22 +167,22 @@ def steps_table(results: dict) -> str:
     head = "| sampler: FD / KID | " + " | ".join(f"{steps:,} steps" for steps in every) + " | paper's FID |"
     row = results["base"]
     note = (
-        f"`{row['command']}` ({row['minutes']:.1f} minutes); {SAMPLES:,} images, with {LONG[0]:,} steps {LONG[1]:,} "
-        "images, which alone raises FD, not KID. The paper's are of CIFAR-10, a network that predicts the "
-        "noise and the linear schedule: Song et al. 2020, arXiv 2010.02502, table 1."
+        f"`{row['command']}` ({row['minutes']:.1f} minutes); {SAMPLES:,} images, but {LONG[1]:,} with {LONG[0]:,} "
+        "steps, which alone raises FD but not KID. The paper's figures are for CIFAR-10, a network that predicts the "
+        "noise, and the linear schedule: Song et al. 2020, arXiv 2010.02502, table 1."
     )
     return "\n".join([head, "|---|" + "---:|" * (len(every) + 1), *lines, "", note, "", *orderings(measures)])
 
 
 def orderings(measures: dict) -> list[str]:
-    """The paper's orderings, and whether ours come out so: by FD, by KID where the numbers of images differ."""
+    """Whether the paper's orderings hold here: by FD, or by KID if the numbers of images differ."""
 
     def found(sampler, steps, key):
         at = measures.get(f"{sampler}, {steps} steps")
         return at and at[key]
 
     def told(claim, form, pairs):
-        """form "with {} steps"; pairs (what stands in it, figure expected lower, the other)"""
+        """form "with {} steps"; pairs (what to insert in it, the figure expected to be lower, the other)"""
         pairs = [(what, a < b) for what, a, b in pairs if None not in (a, b)]
         right, wrong = ([what for what, holds in pairs if holds is kind] for kind in (True, False))
         said = {"yes": right, "no": wrong}
@@ -197,7 +197,7 @@ def orderings(measures: dict) -> list[str]:
     etas = [name for name in SAMPLERS if name.startswith("ddim")]
     longer = [(name, found(name, many, "kid"), found(name, few, "kid")) for name in etas]
     return [
-        "The paper's orderings in ours:",
+        "Do the paper's orderings hold here?",
         "",
         compared("ddim, η 0", "ddim, η 0.5", (*STEPS, many)),
         compared("ddim, η 0.5", "ddim, η 1", (*STEPS, many)),
@@ -208,7 +208,7 @@ def orderings(measures: dict) -> list[str]:
 
 
 def choices_table(results: dict) -> str:
-    """Every run at the default sampler: images and bound; of the runs that differ in a variance, ancestral sampling."""
+    """Images and bound of every run with the default sampler; ancestral sampling of those that differ in variance."""
     lines = []
     for row in results.values():
         m = row["measures"].get("default")
@@ -232,15 +232,15 @@ def choices_table(results: dict) -> str:
         "| FD, 50 ancestral steps | bits/dim ↓ | prior + steps + reconstruction |"
     )
     note = (
-        f"{SAMPLES:,} images by 50 steps of DDIM, which uses no variance, so that small and large ones have the same "
-        f"images; a conditional run's of all classes. The bound on {BOUND_IMAGES:,} test images, 8-bit pixels, without "
-        "labels. cifar10 has no evaluator."
+        f"{SAMPLES:,} images by 50 steps of DDIM, which uses no variance, so that small and large variances give the "
+        f"same images; of all classes for a conditional run. The bound is on {BOUND_IMAGES:,} test images with 8-bit "
+        "pixels, without labels. There is no evaluator for cifar10."
     )
     return "\n".join([head, "|---|" + "---:|" * 10, *lines, "", " ".join([note, *_choices_ordered(results)])])
 
 
 def _choices_ordered(results: dict) -> list[str]:
-    """Whether the orderings of Ho et al. 2020 (table 2) and Nichol & Dhariwal 2021 (ImageNet 64) come out."""
+    """Whether the orderings of Ho et al. 2020 (table 2) and Nichol & Dhariwal 2021 (ImageNet 64) hold here."""
     found = {name: row["measures"].get("default") for name, row in results.items()}
     claims = (
         ("L_simple has a lower FD than the bound (Ho et al., table 2)", "paper", "bound", "fd"),
@@ -254,11 +254,11 @@ def _choices_ordered(results: dict) -> list[str]:
         for claim, better, worse, key in claims
         if found.get(better) and found.get(worse)
     ]
-    return [f"The papers' orderings in ours: {'; '.join(told)}."] if told else []
+    return [f"Do the papers' orderings hold here? {'; '.join(told)}."] if told else []
 
 
 def guidance_table(results: dict) -> str:
-    """Class accuracy, precision and recall over the scale of guidance."""
+    """Class accuracy, precision and recall against the guidance scale."""
     measures = _at(results, "conditional")
     found = {scale: measures.get(f"guidance {scale:g}") for scale in GUIDANCES}
     lines = [
@@ -278,20 +278,21 @@ def guidance_table(results: dict) -> str:
         if len(values) > 1
     ]
     note = f"`{results['conditional']['command']}`; 1 is the conditional network, 0 the unconditional one."
-    note += f" The papers' orderings in ours: {'; '.join(told)}." if told else ""
-    head = "| guidance | of the class asked for | precision | recall | FD |"
+    note += f" Do the papers' orderings hold here? {'; '.join(told)}." if told else ""
+    head = "| guidance | of the requested class | precision | recall | FD |"
     return "\n".join([head, "|---:|---:|---:|---:|---:|", *lines, "", note])
 
 
 def averages(results: dict) -> str:
-    """The averaged network against the last one."""
+    """The averaged weights against the last ones."""
     measures = results.get("base", {}).get("measures", {})
     if not {"default", "raw weights"} <= measures.keys():
         return ""
     ema, raw = measures["default"], measures["raw weights"]
+    helps = "yes" if ema["fd"] < raw["fd"] else "no"
     return (
         f"The averaged weights of `{results['base']['command']}` have FD {ema['fd']:.2f} and KID {ema['kid']:.4f}, the "
-        f"last ones {raw['fd']:.2f} and {raw['kid']:.4f}: averaging helps: {'yes' if ema['fd'] < raw['fd'] else 'no'}."
+        f"last ones {raw['fd']:.2f} and {raw['kid']:.4f}. Does averaging help? {helps}."
     )
 
 
@@ -302,9 +303,9 @@ def _minutes(row: dict) -> str:
 def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("action", choices=("train", "measure"))
-    parser.add_argument("names", nargs="+", choices=TRAIN, metavar="RUN", help=f"of {', '.join(TRAIN)}")
-    parser.add_argument("--runs", type=Path, default=Path("runs/diffusion"), help="the folder of the runs")
-    parser.add_argument("--only", nargs="*", help="measure: only these of a run's figures")
+    parser.add_argument("names", nargs="+", choices=TRAIN, metavar="RUN", help=f"any of {', '.join(TRAIN)}")
+    parser.add_argument("--runs", type=Path, default=Path("runs/diffusion"), help="the folder with the runs")
+    parser.add_argument("--only", nargs="*", help="measure: only these figures")
     given = parser.parse_args(argv)
     if given.action == "train":
         train(given.names, given.runs)

@@ -1,4 +1,4 @@
-"""A run's folder, taken only where the command that its figures will be told of made it, to its end."""
+"""Open a run's folder, provided that a given command made it and that it is finished."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def finished_run(folder: Path, train: str):
-    """The run in a folder, unless `tinygen train TRAIN`, with some seed, would not have made it, or it is not finished.
+    """The run in a folder, which must have been made by `tinygen train TRAIN` with some seed, and be finished.
 
-    train  "gan --data mnist", say.  Raises SystemExit
+    train  for example "gan --data mnist".  Raises SystemExit otherwise
     """
     from tinygen.run.flags import Parser, add_flags, flags_of, make_config, to_json
     from tinygen.run.training import Run
@@ -25,7 +25,7 @@ def finished_run(folder: Path, train: str):
     found = to_json(run.config)
     free = {"seed", "data_dir", "checkpoint_every"}
     if expected.get("measure_every") is None:
-        free.add("measure_every")  # training does not depend on it
+        free.add("measure_every")  # has no effect on training
     for key in expected.keys() - free:
         if found[key] != expected[key]:
             raise SystemExit(f"{folder}: {key} is {found[key]}, that of `train {train}` is {expected[key]}")

@@ -1,8 +1,8 @@
-"""Rows and table of modes: GAN and PacGAN on ring8 and grid25 over several seeds, beside the rows of PacGAN's table 1.
+"""Rows and table of mode coverage: GAN and PacGAN on ring8 and grid25 over several seeds, beside PacGAN's table 1.
 
 python -m tinygen.benchmarks.tables.papers run ring8-pac2                   3 runs of 20,000 steps
 python -m tinygen.benchmarks.tables.papers run ring8-pac2-full              the paper's 10 runs of 400,000 steps
-python -m tinygen.benchmarks.tables.papers add ring8-pac2-full RUN RUN ...  the same, of runs trained one by one
+python -m tinygen.benchmarks.tables.papers add ring8-pac2-full RUN RUN ...  the same, from runs trained one by one
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ROWS = {f"{data}-pac{m}": _row(data, m, 20_000, 3) for data, m in PAPER} | {
 def table(results: dict) -> str:
     """The table of modes; rows of 20,000 steps are shown before they are run.  results: name -> row of models.json"""
     lines = [
-        "| data | packing | steps | seeds | modes | high quality | reverse KL | minutes a run (BLAS threads) "
+        "| data | packing | steps | seeds | modes | high quality | reverse KL | minutes per run (BLAS threads) "
         "| paper: modes | high quality | reverse KL |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
@@ -48,9 +48,9 @@ def table(results: dict) -> str:
         ours = measured(results[name]) if name in results else [""] * 6
         cells = [DATA[data], f"{packing}" + (" (GAN)" if packing == 1 else ""), *ours, *PAPER[data, packing]]
         lines.append("| " + " | ".join(cells) + " |")
-    note = f"Of 2,500 samples a run; the mean over the seeds ± their standard deviation. Paper: {SOURCE}."
+    note = f"On 2,500 samples per run; mean over the seeds ± standard deviation. Paper: {SOURCE}."
     if set(shown) - set(results):
-        note += " Empty: not run yet."
+        note += " Empty cells: not run yet."
     return "\n".join([*lines, "", " ".join([note, *pairs(results)])])
 
 

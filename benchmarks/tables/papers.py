@@ -1,9 +1,9 @@
 """Train each model with its own command, measure it, and write the tables of models from what was measured.
 
-python -m tinygen.benchmarks.tables.papers run vae-mnist       trains, measures, adds the row to results/models.json
-python -m tinygen.benchmarks.tables.papers add gan-mnist RUN   the same for runs that are trained, one for each seed
+python -m tinygen.benchmarks.tables.papers run vae-mnist       trains, measures, and adds the row to results/models.json
+python -m tinygen.benchmarks.tables.papers add gan-mnist RUN   the same for runs already trained, one per seed
 python -m tinygen.benchmarks.tables.papers write               writes the tables in models/README.md and README.md
-python -m tinygen.benchmarks.tables.papers check               exit 1 if the pages do not say what `write` writes
+python -m tinygen.benchmarks.tables.papers check               exit 1 if the pages are not what `write` writes
 """
 
 from __future__ import annotations
@@ -31,13 +31,18 @@ from tinygen.kernels.runtime import blas
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "models.json"
 WRITER = "benchmarks/tables/papers.py"
 TINYGEN = [sys.executable, "-m", "tinygen"]
-NETWORKS = {"net", "generator", "discriminator", "critic"}  # what models track their networks as
+NETWORKS = {
+    "net",
+    "generator",
+    "discriminator",
+    "critic",
+}  # the names under which models track their networks
 BUFFERS = {"running_mean", "running_var", "num_batches_tracked"}
 
 IWAE = "Burda et al. 2015, arXiv 1509.00519: VAE, one stochastic layer, 3280 epochs, k=5000"
-# train: the command; seeds: how many runs, of seeds 0, 1, ...; table: a key of TABLES (default "models");
-# days: a row that `run` trains only where it is named; evaluate: flags of `tinygen eval`
-# passes: an inception score, and when a run passed it is told
+# train: the command; seeds: the number of runs, with seeds 0, 1, ...; table: a key of TABLES (default "models");
+# days: `run` trains the row only if it is named; evaluate: flags of `tinygen eval`
+# passes: an inception score; the row says when each run passed it
 ROWS = {
     "vae-glyphs": dict(train="vae", paper=None),
     "vae-mnist": dict(train="vae --data mnist", paper=dict(nll=86.76, source=f"{IWAE}, another network")),
@@ -71,7 +76,7 @@ ROWS = {
 
 
 def run(name: str) -> dict:
-    """Train a row once for each of its seeds, in a temporary folder, and measure it.  -> the row of models.json"""
+    """Train and measure a row once per seed, in a temporary folder.  -> the row of models.json"""
     with tempfile.TemporaryDirectory() as scratch:
         folders = []
         for seed in range(ROWS[name].get("seeds", 1)):
@@ -110,14 +115,14 @@ def row_of(name: str, folders: list[Path]) -> dict:
         "parameters": _parameters(folders[0]),
         **runs[0],
         **({"runs": runs} if len(runs) > 1 else {}),
-        "data_sha256": config.get("data_sha256"),  # toys are drawn, not read
+        "data_sha256": config.get("data_sha256"),  # toy data is drawn, not read
         "versions": config["versions"],
         "machine": machine,
     }
 
 
 def _passed(run, score: float) -> dict:
-    """When a run's inception score was first found above `score`; step and minutes are None if it never was."""
+    """When the inception score of a run was first above `score`; step and minutes are None if it never was."""
     from tinygen.models.adversarial.training import MEASURED
 
     first = next((line for line in run.metrics() if line.get("inception_score", 0) > score), None)
@@ -131,7 +136,7 @@ def _passed(run, score: float) -> dict:
 
 
 def _draw(model: str, folder: Path, picture: Path) -> None:
-    """A strip of 60 samples of a run whose model draws images; of toys, the samples over training."""
+    """Draw a strip of 60 samples of a run, if its model draws images; for toy data, the samples over training."""
     from tinygen.run import pictures
     from tinygen.run.training import Run
 
@@ -147,7 +152,7 @@ def _draw(model: str, folder: Path, picture: Path) -> None:
 
 
 def _parameters(folder: Path) -> int:
-    """The number of elements of the networks in a run's checkpoint, moments and averages not counted."""
+    """The number of parameters of the networks in a run's checkpoint, without moments and averages."""
     from tinygen.run import checkpoint
 
     arrays, _ = checkpoint.read(folder / "checkpoint.safetensors")
@@ -162,7 +167,7 @@ def _machine() -> dict:
         cpu = next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), cpu)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    # the threads are those of this process, for runs that did not record their own
+    # threads: those of this process, for runs that did not record theirs
     threads = blas.threads() or cores
     return {
         "cpu": cpu,
@@ -179,13 +184,13 @@ def _results() -> dict:
 def _keep(name: str, row: dict) -> None:
     """Print a row and put it into models.json, in the order of ROWS."""
     print(json.dumps({name: row}), flush=True)
-    results = {**_results(), name: row}  # another run may have written meanwhile
+    results = {**_results(), name: row}  # another process may have written meanwhile
     ordered = {name: results[name] for name in ROWS if name in results}
     RESULTS.write_text(json.dumps(ordered, indent=2) + "\n")
 
 
 def likelihood_table(results: dict) -> str:
-    """Rows with an ELBO and an NLL.  results: row name -> row of models.json"""
+    """The rows with an ELBO and an NLL.  results: row name -> row of models.json"""
     lines = [
         "| model | data | command | minutes (BLAS threads) | parameters | −ELBO | NLL | paper's NLL |",
         "|---|---|---|---:|---:|---:|---:|---|",
@@ -203,7 +208,7 @@ def likelihood_table(results: dict) -> str:
             f"{paper['nll']} ({paper['source']})" if paper else "",
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", f"In nats an image, on all test images. {_machines(results)}"])
+    return "\n".join([*lines, "", f"In nats per image, on all test images. {_machines(results)}"])
 
 
 IMAGE_MEASURES = {  # column -> (key of `tinygen eval`, digits)
@@ -220,7 +225,7 @@ IMAGE_MEASURES = {  # column -> (key of `tinygen eval`, digits)
 
 
 def images_table(results: dict) -> str:
-    """For each data set the test images (the floor), the models, and noise (the ceiling)."""
+    """For each data set: the test images (the floor), the models, and noise (the ceiling)."""
     from tinygen.metrics.images import known_limits
 
     columns = ["data", "images of", "seeds", "minutes (BLAS threads)", "parameters", *IMAGE_MEASURES]
@@ -254,8 +259,8 @@ def images_table(results: dict) -> str:
         if "accuracy" in row["measures"] and "fd" not in row["measures"]
     ]
     note = (
-        "10,000 images against 10,000 training images, on the features of our own classifier: numbers compare with "
-        "each other only, and FD is not the FID. Mean ± standard deviation over the seeds."
+        "10,000 images against 10,000 training images, on the features of our own classifier: compare them only with "
+        "each other; FD is not the FID. Mean ± standard deviation over the seeds."
     )
     judged = f" The classifiers: {'; '.join(judges)}." if judges else ""
     asides = " ".join(dict.fromkeys(said for row in models.values() for said in _asides(row)))  # each once
@@ -263,7 +268,7 @@ def images_table(results: dict) -> str:
 
 
 def _asides(row: dict) -> list[str]:
-    """What was measured of this row's model alone: a sentence each."""
+    """A sentence for each measure that only this row's model has."""
     runs, model = runs_of(row), f"`{row['command']}`"
     images, said = row["measures"].get("images", 0), []
 
@@ -271,9 +276,8 @@ def _asides(row: dict) -> list[str]:
         return spread([factor * run["measures"][key] for run in runs], form)
 
     if "grad_norm" in row["measures"]:
-        said.append(
-            f"{model}: the mean slope of the critic over {images:,} interpolates is {over_runs('grad_norm', '.3f')}."
-        )
+        slope = over_runs("grad_norm", ".3f")
+        said.append(f"{model}: the mean gradient norm of the critic is {slope} at {images:,} interpolates.")
     if "loss_fd_spearman" in row["measures"]:
         said.append(
             f"{model}: the rank correlation of minus the critic's loss with FD is "
@@ -281,13 +285,13 @@ def _asides(row: dict) -> list[str]:
         )
     if "accuracy" in row["measures"]:
         said.append(
-            f"{model}: {over_runs('accuracy', '.1f', 100)} % of {images:,} images are of the class asked for."
+            f"{model}: {over_runs('accuracy', '.1f', 100)} % of {images:,} images are of the requested class."
         )
     if "bits_per_dim" in row["measures"]:
         m = row["measures"]
         said.append(
-            f"{model}: at most {m['bits_per_dim']:.3f} ± {m['bits_per_dim_se']:.3f} bits a dimension on "
-            f"{m['bound_images']:,} test images (the error of the estimate)."
+            f"{model}: at most {m['bits_per_dim']:.3f} ± {m['bits_per_dim_se']:.3f} bits per dimension on "
+            f"{m['bound_images']:,} test images (± the standard error of the estimate)."
         )
     for run in runs:
         if passed := run.get("passed"):
@@ -367,7 +371,7 @@ def main(argv=None) -> int:
     parser.add_argument(
         "rows",
         nargs="*",
-        help=f"for run: of {', '.join(ROWS)} (default all that take minutes); for add: ROW RUN ...",
+        help=f"run: any of {', '.join(ROWS)} (default all that take minutes); add: ROW RUN ...",
     )
     arguments = parser.parse_args(argv)
     if arguments.action == "add" and len(arguments.rows) < 2:
@@ -391,7 +395,7 @@ def main(argv=None) -> int:
         if arguments.action == "write":
             path.write_text(text, encoding="utf-8")
         elif text != path.read_text(encoding="utf-8"):
-            print(f"{path} does not say what was measured: python -m tinygen.benchmarks.tables.papers write")
+            print(f"{path} is out of date: run python -m tinygen.benchmarks.tables.papers write")
             return 1
     return 0
 

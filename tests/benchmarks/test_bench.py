@@ -352,7 +352,7 @@ def test_command(capfd, tmp_path, monkeypatch):
         ("bench --repeat 0", "--repeat: found 0, expected 1 or more"),
         ("bench --json /no/such/folder/x.json", "--json: /no/such/folder/x.json cannot be written"),
         ("bench vae --scaling", "--scaling: takes no names; found vae"),
-        ("bench --scaling --json x.png", "--json: found x.png, in whose place --scaling draws its picture"),
+        ("bench --scaling --json x.png", "--json: found x.png, the name of the plot that --scaling draws"),
     ],
 )
 def test_bad_words_are_one_line(line, words, capfd):

@@ -94,7 +94,7 @@ def test_a_case_that_fails_does_not_end_the_others(cupy, command, monkeypatch, c
     assert {failure["name"] for failure in result["failed"]} == {"softmax", "softmax_grad"}
     out = capfd.readouterr().out
     assert "NOT MEASURED: softmax, 4×5: RuntimeError: " in out and "an illegal memory access" in out, out
-    assert "not measured, as they failed: softmax, softmax_grad" in report.conditions(result)
+    assert "not measured because they failed: softmax, softmax_grad" in report.conditions(result)
 
 
 @pytest.mark.skipif(real(), reason="there is a GPU")
@@ -202,7 +202,7 @@ def test_what_the_stand_in_measured_is_no_result(monkeypatch, tmp_path):
     (tmp_path / "models.json").write_text("[]", encoding="utf-8")
     bench.write_json(example(), tmp_path / "cpu-1.json")
     assert [report.device(result) for result in report.results()] == [None, "NVIDIA H200"]
-    with pytest.raises(ValueError, match="stand-in for a GPU: these are no results"):
+    with pytest.raises(ValueError, match="stand-in for a GPU: these are not results"):
         bench.write_json(of_a_gpu(stand_in=True), tmp_path / "h200-2.json")
     (tmp_path / "h200-2.json").write_text(json.dumps(of_a_gpu(stand_in=True)), encoding="utf-8")
     with pytest.raises(SystemExit, match="stand-in"):

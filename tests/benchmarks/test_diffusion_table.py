@@ -102,7 +102,7 @@ def test_orderings_are_told_as_they_come_out():
         "| ddim, η 0.5 | 6.00 / 0.100 | 3.50 / 0.100 |  |  |  | 16.66 / 8.35 / 5.25 / 4.46 / 4.29 |" in text
     )
     assert (
-        "`tinygen train ddpm --data mnist` (9.5 minutes); 2,048 images, with 1,000 steps 1,000 images, which alone"
+        "`tinygen train ddpm --data mnist` (9.5 minutes); 2,048 images, but 1,000 with 1,000 steps, which alone"
         in text
     )
 
@@ -135,7 +135,7 @@ def test_guidance_and_averages():
     text = table.tables({"base": row("base", **base), "conditional": row("conditional", **scales)})
     assert "| 4 | 97.0 % | 0.800 | 0.500 | 2.00 |" in text
     assert "accuracy rises with the scale from 1 on: no; recall falls: yes." in text
-    assert "have FD 2.00 and KID 0.1000, the last ones 3.00 and 0.1000: averaging helps: yes." in text
+    assert "have FD 2.00 and KID 0.1000, the last ones 3.00 and 0.1000. Does averaging help? yes." in text
     base["raw weights"]["fd"] = 1.0
-    assert "averaging helps: no." in table.tables({"base": row("base", **base)})
+    assert "Does averaging help? no." in table.tables({"base": row("base", **base)})
     assert table.tables({}) == "Not measured yet."

@@ -41,7 +41,7 @@ def test_rows_that_were_not_run_show_the_paper_alone():
     assert len([line for line in lines[2:] if line.startswith("|")]) == 8 + 1
     assert "| 25 modes on a grid | 2 |  |  |  |  |  |  | 23.8 ± 0.7 |" in lines[7]
     assert lines[10].startswith("| 8 modes on a ring | 4 | 400,000 | 1 | 8.0 |")
-    assert lines[-1].endswith("Empty: not run yet.")
+    assert lines[-1].endswith("Empty cells: not run yet.")
 
 
 def test_pairs_are_of_one_seed_and_one_number_of_steps():

@@ -71,14 +71,15 @@ def test_what_one_model_alone_is_measured_by_is_told_below_the_table():
         run["measures"] |= dict(images=5000, accuracy=accuracy)
     labels["measures"] = labels["runs"][0]["measures"]
     assert sentences(critic, labels) == (
-        "`tinygen train gan`: the mean slope of the critic over 9,000 interpolates is 1.035. `tinygen train gan`: the "
-        "rank correlation of minus the critic's loss with FD is 0.714 over 20 checkpoints. "
-        "`tinygen train gan`: 97.5 ± 0.7 % of 5,000 images are of the class asked for."
+        "`tinygen train gan`: the mean gradient norm of the critic is 1.035 at 9,000 interpolates. "
+        "`tinygen train gan`: the rank correlation of minus the critic's loss with FD is 0.714 over 20 checkpoints. "
+        "`tinygen train gan`: 97.5 ± 0.7 % of 5,000 images are of the requested class."
     )
     bound = image_row(1.0)
     bound["measures"] |= dict(bits_per_dim=1.2345, bits_per_dim_se=0.0123, bound_images=8000)
     assert sentences(bound) == (
-        "`tinygen train gan`: at most 1.234 ± 0.012 bits a dimension on 8,000 test images (the error of the estimate)."
+        "`tinygen train gan`: at most 1.234 ± 0.012 bits per dimension on 8,000 test images (± the "
+        "standard error of the estimate)."
     )
     assert sentences(bound, bound) == sentences(bound)  # two rows of one run, told once
     one, never = image_row(1.0), image_row(1.0, 2.0)
