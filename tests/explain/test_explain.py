@@ -14,7 +14,7 @@ from tinygen import cli, kernels, ops
 from tinygen.engine import backward
 from tinygen.engine.primitive import primitive
 from tinygen.explain import explain, explain_operation, find
-from tinygen.explain.demo import run
+from tinygen.explain.demo import run_example
 from tinygen.explain.drawing import Layout
 from tinygen.explain.examples import EXAMPLES, example_of
 from tinygen.explain.graph import dot, graph_of, names_of, result_of, run_program
@@ -82,7 +82,7 @@ def test_differentiable_operations_are_checked():
     for case in CASES.values():
         entry = ENTRIES.get(case.name)
         if case.grad and case.second and entry and not entry.is_layer and not case.name.endswith("_"):
-            result = run(example_of(case.name, entry.target), 0)
+            result = run_example(example_of(case.name, entry.target), 0)
             assert result.gradients, f"{case.name}: its example records nothing"
 
 
@@ -147,7 +147,7 @@ def test_softmax_from_formula_to_kernel():
 def test_example_values_are_right():
     """The printed gradient is that of sum(c · y) with c = 1, 2, 3, …"""
     example = EXAMPLES["softmax"]
-    result = run(example, 0)
+    result = run_example(example, 0)
     x = example.arrays(0)["x"]
     y = np.exp(x) / np.exp(x).sum(1, keepdims=True)
     c = np.arange(1.0, 7).reshape(2, 3)

@@ -1,4 +1,4 @@
-"""Run an example: its result and gradients, the operations and kernels behind it, and the check of its derivatives."""
+"""Run an example: its results and gradients, the operations and kernels that ran, and a check of its derivatives."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ SEEDS = 3
 
 
 @dataclass
-class Run:
-    """What one run of an example showed."""
+class Outcome:
+    """The outcome of running an example."""
 
     inputs: dict  # name: Tensor
     outputs: list
-    primitives: list  # those recorded, in the order in which they ran
+    primitives: list  # that were recorded, in the order in which they ran
     forward_kernels: list = field(default_factory=list)  # (kernel, variant), each once
     backward_kernels: list = field(default_factory=list)
     gradients: dict = field(default_factory=dict)  # input name: Tensor
 
 
-def run(example: Example, seed: int) -> Run:
-    """Forward, and backward from sum(c · y), c = 1, 2, 3, … over the elements of every output y."""
+def run_example(example: Example, seed: int) -> Outcome:
+    """Run forward, and backward from sum(c · y) with c = 1, 2, 3, … over the elements of all outputs y."""
     inputs = example.tensors(seed)
     with trace() as forward:
         outputs = tensors_of(example.run(inputs))
     recorded = [y for y in outputs if y.requires_grad]
-    result = Run(inputs, outputs, _primitives(recorded), list(dict.fromkeys(forward)))
+    result = Outcome(inputs, outputs, _primitives(recorded), list(dict.fromkeys(forward)))
     leaves = {name: x for name, x in inputs.items() if x.requires_grad}
     if recorded and leaves:
         with trace() as backward:
@@ -52,7 +52,7 @@ def tensors_of(value) -> list:
 
 
 def weights(outputs) -> list:
-    """1, 2, 3, … over all elements, in the shapes of the outputs: no two elements count the same."""
+    """1, 2, 3, … over all elements, in the shapes of the outputs, so that all elements have different weights."""
     ends = np.cumsum([y.numel() for y in outputs])
     return [
         Tensor._wrap(np.arange(end - y.numel() + 1, end + 1).reshape(y.shape).astype(y.dtype))
@@ -67,12 +67,12 @@ def _primitives(outputs) -> list[Primitive]:
 
 @dataclass
 class Check:
-    """First and second derivatives against central differences: the largest difference, the first failure or None."""
+    """First and second derivatives against central differences: the largest differences and the first failures."""
 
     seeds: list
     seconds: float
     errors: dict  # order: largest |found - expected|
-    failures: dict  # order: in words
+    failures: dict  # order: message
 
     @property
     def passed(self) -> bool:
@@ -80,6 +80,7 @@ class Check:
 
 
 def check(example: Example, seed: int) -> Check:
+    """Compare the derivatives of an example with finite differences, for several seeds."""
     start, errors, failures = time.perf_counter(), {}, {}
     tried = list(range(seed, seed + SEEDS))
     for s in tried:

@@ -1,4 +1,4 @@
-"""The derivatives of primitives, in the words and the source of their rows."""
+"""The derivatives of primitives: the comments and the source of their rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinygen.explain.page import Page
 
 
 def derivatives(page: Page, primitives: list) -> None:
-    """For every primitive one block per input, the fused backward, and the helpers the rows call."""
+    """One block per input of every primitive, the fused backward rules, and the helpers that rows call."""
     page.section("Derivatives")
     with_rows = [op for op in primitives if op.differentiable]
     if not with_rows:
@@ -37,7 +37,7 @@ def derivatives(page: Page, primitives: list) -> None:
 
 
 def _glossary(primitives) -> list[tuple[str, str]]:
-    """What the names in these rows mean, only those that occur."""
+    """The meaning of the names that occur in these rows."""
     seen: dict[str, set] = {}
     for op in primitives:
         for row in op.sources:
@@ -99,7 +99,7 @@ def _primitive(page: Page, op: Primitive, helpers: dict) -> None:
 
 
 def _rows(page: Page, op: Primitive) -> None:
-    """A block for each input: the reason, where there is a comment beside the row, and the row."""
+    """A block for each input: the comment beside its row, if any, and the row."""
     comment = source.statement_comment(op.sources)
     if comment:
         page.prose(comment, 4)
@@ -115,7 +115,7 @@ def _rows(page: Page, op: Primitive) -> None:
 
 
 def _collect(row, helpers: dict) -> None:
-    """What a row calls that is not public, and what that calls in turn."""
+    """Collect the functions that a row calls and that are not public, and those that they call."""
     for f in source.uses(row):
         if f.__module__.startswith("tinygen.ops") and not is_public(f) and source.plain(f) not in helpers:
             helpers[source.plain(f)] = f

@@ -1,7 +1,7 @@
-"""Draw a graph in layers with matplotlib: no other program is needed.
+"""Draw a graph in layers with matplotlib, so that no other program is needed.
 
-An operation stands below all its inputs, a leaf right above what reads it.  Edges that pass several layers get a point
-on each of them, and the layers are sorted by the mean place of their neighbours, a few times up and down.
+An operation is placed below all its inputs, a leaf right above the operation that reads it.  Edges that cross several
+layers get a bend on each, and each layer is sorted by the mean position of its neighbors, several times up and down.
 """
 
 from __future__ import annotations
@@ -20,19 +20,17 @@ CHARACTER, LINE, GAP, DROP = 0.075, 0.17, 0.25, 0.55  # inches
 
 
 def layers_of(graph: Graph) -> list[int]:
-    """The layer of every vertex, 0 on top: as far up as the longest way down to a result takes it."""
+    """The layer of every vertex, 0 at the top, by the longest path down to a result."""
     below = [0] * len(graph.vertices)
-    for a, b, _ in sorted(
-        graph.edges, key=lambda edge: -edge[1]
-    ):  # consumers first: they come later in the list
+    for a, b, _ in sorted(graph.edges, key=lambda edge: -edge[1]):  # consumers, which come later, first
         below[a] = max(below[a], below[b] + 1)
     height = max(below, default=0)
     return [height - n for n in below]
 
 
 class Layout:
-    """Places of vertices and bends of edges.  `rows[k]` lists layer k from left to right; bends have numbers past
-    those of the vertices."""
+    """Positions of vertices and of bends in edges.  `rows[k]` lists layer k from left to right; bends are numbered
+    after the vertices."""
 
     def __init__(self, graph: Graph) -> None:
         self.layer = layers_of(graph)
@@ -77,7 +75,8 @@ class Layout:
         self.y = -np.array([centres[layer] for layer in self.layer])
 
     def _spread(self, row: list, wanted) -> None:
-        """Places as near to the wanted ones as room allows: pushed apart from both sides, then the mean of the two."""
+        """Set positions as close to the wanted ones as space allows: pushed apart to the right and to the left, then
+        averaged."""
         room = [(self.width[a] + self.width[b]) / 2 + GAP for a, b in itertools.pairwise(row)]
         right, left = np.array(wanted, float), np.array(wanted, float)
         for k in range(1, len(row)):

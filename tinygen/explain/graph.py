@@ -1,4 +1,4 @@
-"""The recorded graph of a small program: run it, name what is in its graph, write that as DOT."""
+"""The recorded graph of a small program: run the program, name the vertices of its graph, write it as DOT."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from tinygen.profile.watch import inputs_of, replaced
 
 
 class ProgramError(ValueError):
-    """The program raised: in one line, with the file's line number."""
+    """The program raised an error; told in one line, with the program's line number."""
 
 
 @dataclass
 class Record:
-    """What only the moment of recording knows of a node, by its serial number."""
+    """What is known about a node only when it is recorded, by its serial number."""
 
     saved: dict = field(default_factory=dict)  # bytes kept for its backward
-    line: dict = field(default_factory=dict)  # of the program that led to it
-    inputs: dict = field(default_factory=dict)  # weak references to what it was called with
+    line: dict = field(default_factory=dict)  # line of the program that made it
+    inputs: dict = field(default_factory=dict)  # weak references to its inputs
 
 
 @dataclass
 class Vertex:
-    """An operation, or a Tensor that no recorded operation made."""
+    """An operation, or a Tensor that is not the result of a recorded operation."""
 
     name: str
     kind: str  # "operation", "leaf" (its gradient is computed) or "constant"
@@ -45,16 +45,16 @@ class Vertex:
 
 @dataclass
 class Graph:
-    """Vertices in the order of computation, edges as (from, to, the shape that passes)."""
+    """Vertices in the order of computation, edges as (from, to, shape)."""
 
     vertices: list[Vertex]
     edges: list[tuple[int, int, tuple]]
 
 
 def run_program(path: str) -> tuple[dict, Record]:
-    """Run a file as `__main__`, what it prints going to stderr.  -> its variables, what was recorded
+    """Run a file as `__main__`, with its output on stderr.  -> its variables, what was recorded
 
-    Raises ProgramError where it raises.
+    Raises ProgramError if the program raises.
     """
     code = Path(path).read_bytes()
     record, module = Record(), types.ModuleType("__main__")
@@ -75,7 +75,7 @@ def run_program(path: str) -> tuple[dict, Record]:
 
 
 def _line(error: Exception, path: str) -> int:
-    """The last line of the program itself that an error passed."""
+    """The last line of the program itself in an error's traceback."""
     if isinstance(error, SyntaxError) and error.filename == path:
         return error.lineno or 1
     line, at = 1, error.__traceback__
@@ -88,7 +88,7 @@ def _line(error: Exception, path: str) -> int:
 
 @contextlib.contextmanager
 def _recording(record: Record, path: str):
-    """Note what every node keeps when it is made: after a backward it keeps nothing."""
+    """Note what every node keeps when it is made, since after a backward it keeps nothing."""
 
     def noting(call):
         def __call__(op, /, *inputs, **attrs):
@@ -123,7 +123,7 @@ def _array(saved):
 
 
 def result_of(variables: dict, path: str, of: str | None) -> tuple[str, Tensor]:
-    """The variable to draw: `of`, else loss, else y, else the last one assigned that came out of a graph."""
+    """The variable to draw: `of`, else loss, else y, else the last assigned variable that has a graph."""
     if of is not None:
         if of not in variables:
             raise ValueError(f"--of: {path} has no variable {of!r}; {_candidates(variables)}")
@@ -134,7 +134,7 @@ def result_of(variables: dict, path: str, of: str | None) -> tuple[str, Tensor]:
         if _recorded(variables.get(name)):
             return name, variables[name]
     raise ValueError(
-        f"{path}: no variable at its top level is a Tensor with a graph; give one requires_grad=True"
+        f"{path}: no variable at its top level is a Tensor with a graph; set requires_grad=True on one"
     )
 
 
@@ -148,7 +148,7 @@ def _candidates(variables: dict) -> str:
 
 
 def _assigned(path: str) -> list[str]:
-    """The names that the file assigns at its top level, in order."""
+    """The names that a file assigns at its top level, in order."""
     tree, found = ast.parse(Path(path).read_bytes()), []
     inner = {
         id(n)
@@ -163,7 +163,7 @@ def _assigned(path: str) -> list[str]:
 
 
 def names_of(variables: dict) -> dict[int, str]:
-    """id of a Tensor: the variable it is, or the parameter of a module that is a variable."""
+    """The names of Tensors by id: of variables, and of parameters of modules that are variables."""
     found: dict[int, str] = {}
     for variable, value in variables.items():
         if variable.startswith("__"):
@@ -182,9 +182,9 @@ def names_of(variables: dict) -> dict[int, str]:
 
 
 def graph_of(result: Tensor, name: str, names: dict[int, str], record: Record) -> Graph:
-    """Everything `result` was computed from, as far as it was recorded."""
+    """The recorded computation of `result`."""
     graph = Graph([], [])
-    places: dict = {}  # a node or a leaf: its vertex
+    places: dict = {}  # node or leaf -> index of its vertex
     nodes = list(reversed(backward.topological([result.grad_fn])))
     shapes = {result.grad_fn: result.shape}
     for node in nodes:
@@ -209,9 +209,9 @@ def graph_of(result: Tensor, name: str, names: dict[int, str], record: Record) -
 
 
 def _source(graph: Graph, places: dict, names: dict, record: Record, node: Node, i: int):
-    """The vertex that input i of a node comes from, made if need be; None for a plain number.
+    """The vertex that input i of a node comes from, added if it is new; None for a plain number.
 
-    An input that needs no gradient has no parent in the graph; if it is still alive the record knows it.
+    An input that needs no gradient has no parent in the graph; if it is still alive, the record knows it.
     """
     parent, described = node.parents[i], node.inputs[i]
     if described is None:
@@ -243,7 +243,7 @@ STYLE = {
 
 
 def dot(graph: Graph) -> str:
-    """The graph in the DOT language, computation flowing down; edges carry the shape that passes."""
+    """The graph in the DOT language, computed from top to bottom; edges are labeled with shapes."""
     lines = ["digraph {", "  rankdir=TB", '  node [fontname="sans-serif" fontsize=11]', "  edge [fontsize=9]"]
     for i, vertex in enumerate(graph.vertices):
         lines.append(f"  n{i} [label={_quoted(vertex.lines)} {STYLE[vertex.kind]}]")

@@ -1,4 +1,4 @@
-"""What can be explained, under which names: `softmax`, `F.gelu`, `Tensor.view`, `nn.BatchNorm2d`, `@`."""
+"""What can be explained, and under which names: `softmax`, `F.gelu`, `Tensor.view`, `nn.BatchNorm2d`, `@`."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class Entry(NamedTuple):
 
 
 def entries() -> dict[str, Entry]:
-    """Everything by canonical name: functions of the package, what only Tensor or nn.functional has, layers.
+    """All entries by canonical name: functions of the package, those only of Tensor or nn.functional, layers.
 
-    Aliases (`multiply`) and in-place forms (`add_`) are other spellings of these: see `find`.
+    Aliases (`multiply`) and in-place forms (`add_`) are other spellings of these, see `find`.
     """
     found: dict[str, Entry] = {}
     for name, function in ops.FUNCTIONS.items():
@@ -75,7 +75,7 @@ def entries() -> dict[str, Entry]:
 
 
 def every_name() -> dict[str, list[str]]:
-    """The canonical names by kind, and the operators, in the order in which they are defined."""
+    """The canonical names by kind, then the operators, in the order of their definition."""
     kinds: dict[str, list[str]] = {}
     for entry in entries().values():
         kinds.setdefault(entry.kind, []).append(entry.name)
@@ -83,9 +83,9 @@ def every_name() -> dict[str, list[str]]:
 
 
 def find(name: str) -> Entry:
-    """The entry that a name in any of its spellings means.
+    """The entry that a name means, in any spelling.
 
-    Raises FlagError, in one line with the closest names, where there is none.
+    Raises FlagError, one line with the closest names, if there is none.
     """
     known, spellings, bare = entries(), OPERATORS | SPELLINGS | ops.ALIASES, name.strip()
     while bare not in known:
@@ -105,7 +105,7 @@ def find(name: str) -> Entry:
 
 
 def closest(name: str, known) -> str:
-    """One line for a name that nothing has, with the closest ones."""
+    """One line about an unknown name, with the closest known ones."""
     short, wanted = {}, _plainly(name)
     for entry in known:
         short.setdefault(_plainly(entry), entry)
@@ -118,7 +118,7 @@ def closest(name: str, known) -> str:
 
 
 def _plainly(name: str) -> str:
-    """As somebody else may write it: batchnorm for batch_norm."""
+    """A name as others may write it: batchnorm for batch_norm."""
     return name.split(".")[-1].lower().replace("_", "")
 
 
@@ -128,14 +128,14 @@ def entry_of(function, known: dict):
 
 
 def is_public(function) -> bool:
-    """Whether the package or Tensor offers it under a name."""
+    """Whether it is a function of the package or a method of Tensor."""
     return any(same(function, offered) for offered in (*ops.FUNCTIONS.values(), *ops.METHODS.values()))
 
 
 def function_of(layer: type, known: dict):
-    """The entry of the operation that a layer stands for, or None where it is composed of several.
+    """The entry of the operation that a layer applies, or None if it is composed of several.
 
-    It was made from that function, or its forward calls it as F.name, or is nothing but `return x.name(…)`.
+    The layer was made from that function, or its forward calls F.name, or is just `return x.name(…)`.
     """
     if getattr(layer, "function", None) is not None:
         return entry_of(layer.function, known)

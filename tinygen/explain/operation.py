@@ -1,4 +1,4 @@
-"""The explanation of an operation: docstring, source, derivative rows, kernels, an example, and a live check."""
+"""The explanation of an operation: docstring, source, derivative rows, kernels, an example and a live check."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tinygen import kernels
 from tinygen.engine.primitive import Primitive
 from tinygen.explain import source
-from tinygen.explain.demo import Check, Run, check, run
+from tinygen.explain.demo import Check, Outcome, check, run_example
 from tinygen.explain.derivatives import derivatives
 from tinygen.explain.examples import EXAMPLES, Example, example_of
 from tinygen.explain.names import Entry, entries, find, function_of, is_public
@@ -18,7 +18,7 @@ from tinygen.kernels.runtime.dispatch import Kernel, kernel_of_name, load_gpu_va
 
 @dataclass
 class Explanation:
-    """The page, the check at its end (None where there is nothing to check), and the primitives recorded."""
+    """The page, the check at its end (None if there is nothing to check), and the recorded primitives."""
 
     page: Page
     check: Check | None
@@ -33,7 +33,7 @@ class Explanation:
 
 
 def explain_operation(name: str, seed: int = 0) -> Explanation:
-    """Everything about the operation called `name`, in any spelling that `names.find` knows."""
+    """Explain the operation called `name`, in any spelling that `names.find` knows."""
     entry, known = find(name), entries()
     page = Page()
     if entry.is_layer:
@@ -45,7 +45,7 @@ def explain_operation(name: str, seed: int = 0) -> Explanation:
             page.prose(f"It computes with {inner.name}:")
             entry = inner
     example = _example(entry, known)
-    result = run(example, seed)
+    result = run_example(example, seed)
     _head(page, entry)
     _forward(page, entry, result)
     if result.primitives or isinstance(entry.target, Primitive):
@@ -56,7 +56,7 @@ def explain_operation(name: str, seed: int = 0) -> Explanation:
 
 
 def _example(entry: Entry, known: dict) -> Example:
-    """Its own, or that of another name of the same function."""
+    """The example of an entry, or of another name of the same function."""
     names = [entry.name, *(other.name for other in known.values() if source.same(other.target, entry.target))]
     return example_of(next((name for name in names if name in EXAMPLES), entry.name), entry.target)
 
@@ -82,8 +82,8 @@ def _head(page: Page, entry: Entry) -> None:
     page.doc(inspect.getdoc(entry.target))
 
 
-def _forward(page: Page, entry: Entry, result: Run) -> None:
-    """The public function, what it uses of its file, and the primitives that the tape recorded."""
+def _forward(page: Page, entry: Entry, result: Outcome) -> None:
+    """The public function, the helpers it calls, and the primitives that the tape recorded."""
     page.section("Forward")
     function = entry.target.forward if entry.is_layer else entry.target
     primitives = result.primitives
@@ -111,7 +111,7 @@ def _forward(page: Page, entry: Entry, result: Run) -> None:
 
 
 def _is_helper(f) -> bool:
-    """A function of tinygen.ops that is no public operation and no primitive."""
+    """Whether it is a function of tinygen.ops that is neither a public operation nor a primitive."""
     return f.__module__.startswith("tinygen.ops") and not isinstance(f, Primitive) and not is_public(f)
 
 
@@ -119,8 +119,8 @@ def _first_line(f) -> str:
     return (inspect.getdoc(f) or "").split("\n")[0]
 
 
-def _kernels(page: Page, entry: Entry, result: Run) -> None:
-    """The kernels that the example called, forward and backward, and what was left to the array module."""
+def _kernels(page: Page, entry: Entry, result: Outcome) -> None:
+    """The kernels that the example called, forward and backward, and what NumPy itself computed."""
     page.section("Kernels")
     for when, calls in ("forward", result.forward_kernels), ("backward", result.backward_kernels):
         for name in dict.fromkeys(kernel for kernel, _ in calls):
@@ -142,7 +142,9 @@ def _kernels(page: Page, entry: Entry, result: Run) -> None:
 def _kernel(page: Page, name: str, when: str, ran: set) -> None:
     page.prose(f"kernels.{name}, called by the {when}:")
     load_gpu_variants()
-    rungs: dict[tuple, list[str]] = {}  # a rung of the same name on another device is another function
+    rungs: dict[
+        tuple, list[str]
+    ] = {}  # variants of the same name on different devices may be different functions
     for device, ladder in kernel_of_name(name).ladder.items():
         for variant, function, _ in ladder:
             rungs.setdefault((variant, function), []).append(device)
@@ -154,7 +156,7 @@ def _kernel(page: Page, name: str, when: str, ran: set) -> None:
 
 
 def _array_calls(op) -> tuple[list, list]:
-    """What a forward takes from kernels without variants, as functions, and from the array module, as names."""
+    """What a forward calls: kernels without variants, as functions, and the array module's functions, as names."""
     calls = source.array_calls(op)
     functions, numpy = [], list(calls["numpy"])
     for name in calls["kernels"]:
@@ -168,7 +170,7 @@ def _array_calls(op) -> tuple[list, list]:
     return functions, list(dict.fromkeys(numpy))
 
 
-def _shown(page: Page, example: Example, result: Run) -> None:
+def _shown(page: Page, example: Example, result: Outcome) -> None:
     page.section("Example")
     for name, x in result.inputs.items():
         page.value(name, x)
@@ -187,7 +189,7 @@ def _shown(page: Page, example: Example, result: Run) -> None:
         page.value(f"∂L/∂{name}", g)
 
 
-def _checked(page: Page, entry: Entry, example: Example, result: Run, seed: int) -> Check | None:
+def _checked(page: Page, entry: Entry, example: Example, result: Outcome, seed: int) -> Check | None:
     page.section("Check")
     if not result.gradients:
         page.prose(f"Not differentiable: {_why_not(entry, result)}.")
@@ -206,7 +208,7 @@ def _checked(page: Page, entry: Entry, example: Example, result: Run, seed: int)
     return found
 
 
-def _why_not(entry: Entry, result: Run) -> str:
+def _why_not(entry: Entry, result: Outcome) -> str:
     kinds = {y.dtype.name for y in result.outputs}
     if not result.outputs:
         return "the result is no Tensor"

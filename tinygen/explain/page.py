@@ -1,4 +1,4 @@
-"""Plain text in 100 columns: headings, prose, source, small tables, values of Tensors."""
+"""A page of plain text in 100 columns: headings, prose, source, small tables, values of Tensors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Page:
         )
 
     def is_empty(self) -> bool:
-        """Whether nothing stands under the last heading."""
+        """Whether there is nothing below the last heading."""
         return not self.lines or self.lines[-1][1]
 
     def _add(self, line: str = "", strong: bool = False) -> None:
@@ -33,7 +33,7 @@ class Page:
             self._add()
 
     def heading(self, text: str, where: str = "") -> None:
-        """A line of its own, its place at the right margin."""
+        """A heading, with a source location at the right margin."""
         self.blank()
         *lines, last = textwrap.wrap(text, WIDTH, subsequent_indent="    ") or [""]
         for line in lines:
@@ -56,7 +56,7 @@ class Page:
             self._add(line)
 
     def doc(self, text: str | None) -> None:
-        """A docstring; a paragraph of which a line is too long is filled anew."""
+        """A docstring; paragraphs with lines that are too long are wrapped again."""
         for paragraph in (text or "").split("\n\n"):
             lines = paragraph.split("\n")
             if max(map(len, lines)) > WIDTH and not any(line.startswith(" ") for line in lines):
@@ -67,7 +67,7 @@ class Page:
             self._add()
 
     def listing(self, listing, indent: int = 4) -> None:
-        """Source under its place, in a paragraph of its own."""
+        """Source text below its location, in a paragraph of its own."""
         self.blank()
         self._add(" " * (indent - 2) + listing.where)
         self.code(listing.text, indent)
@@ -81,7 +81,7 @@ class Page:
             inside ^= quotes % 2 == 1
 
     def entry(self, name: str, what: str = "", where: str = "", indent: int = 4) -> None:
-        """name, what and, at the right margin, where: on one line, or what below where it does not fit."""
+        """name, what and, at the right margin, where: on one line if they fit, else `what` below."""
         line = " " * indent + (f"{name}  {what}" if what else name)
         if len(line) + 2 + len(where) <= WIDTH:
             self._add(line + where.rjust(WIDTH - len(line)))
@@ -113,15 +113,15 @@ class Page:
 
 
 def numbers(tensor, width: int) -> str:
-    """Its values with at most three decimals, large ones abridged."""
+    """The values of a Tensor with at most three decimals, abridged if there are many."""
     return np.array2string(
         tensor._data, precision=3, suppress_small=True, threshold=40, edgeitems=3, max_line_width=width
     )
 
 
 def _fold(line: str, width: int, words: bool) -> list[str]:
-    """A line of code in pieces that fit.  Docstrings go on at the same indent, code eight further; a comment that is
-    too far out moves above its line."""
+    """Break a line of code into pieces that fit.  Docstrings continue at the same indent, code eight columns further; a
+    comment that does not fit moves above its line."""
     pieces, indent = [], len(line) - len(line.lstrip())
     code, mark, comment = line.partition("  # ")
     if not words and mark and len(line) > width:
@@ -138,8 +138,8 @@ def _fold(line: str, width: int, words: bool) -> list[str]:
 
 
 def _break(line: str, start: int, width: int, words: bool) -> int:
-    """The blank to break at: the last that fits; in code outside of strings, and where the fewest brackets are open
-    among those in the right half."""
+    """The space to break at: the last that fits; in code the one with the fewest open brackets, outside strings and in
+    the right half."""
     blanks = [i for i in range(start + 1, width + 1) if line[i] == " "]
     if words:
         return max(blanks, default=-1)

@@ -1,4 +1,4 @@
-"""Source text with its place: of functions, of lambdas among others on one line, of the comments beside them."""
+"""Source text with its location: of functions, of lambdas that share a line with others, of comments beside them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from pathlib import Path
 from types import FunctionType
 from typing import NamedTuple
 
-import tinygen
 from tinygen.engine.primitive import Primitive
 
-ROOT = Path(tinygen.__file__).parent.parent
+ROOT = Path(__file__).parents[2]  # the folder of the package
 DECLARING = {"operation", "_operation", "named"}  # decorators that say what a function is to callers
 
 
 class Listing(NamedTuple):
-    """A piece of source: `tinygen/ops/softmax.py:22`, its dedented text, the comments that belong to it."""
+    """A piece of source: its location `tinygen/ops/softmax.py:22`, its dedented text, its comments."""
 
     where: str
     text: str
@@ -43,7 +42,7 @@ def _read(path: str) -> _File:
 
 
 def plain(function):
-    """The function as it was written, under what exports or records it: two names of one function have it in common."""
+    """The function as written, without wrappers that export or record it: the same for all names of a function."""
     return inspect.unwrap(function)
 
 
@@ -52,7 +51,7 @@ def same(f, g) -> bool:
 
 
 def where(function) -> str:
-    """Its file and line, the file as it lies in the package: `tinygen/kernels/softmax/reference.py:17`."""
+    """The file and line of a function, from the package's root: `tinygen/kernels/softmax/reference.py:17`."""
     if isinstance(function, type):
         return _place(function.__module__, _class_node(function).lineno)
     return _place(plain(function).__module__, plain(function).__code__.co_firstlineno)
@@ -73,7 +72,7 @@ def _class_node(cls: type):
 
 
 def layer(cls: type) -> Listing:
-    """The forward of a layer; of one made from a function, the line that makes it."""
+    """The forward of a layer, or for a layer made from a function the line that makes it."""
     node = _class_node(cls)
     if isinstance(node, ast.ClassDef):
         return definition(cls.forward)
@@ -112,7 +111,7 @@ def _same_code(node: ast.Lambda, code) -> bool:
 
 
 def definition(function, docstring: bool = True) -> Listing:
-    """The source of a function with the comment above it and its decorators, but for `@operation` and `@named`.
+    """The source of a function with the comment above it and its decorators, except `@operation` and `@named`.
 
     docstring   False leaves the docstring out
     """
@@ -138,9 +137,9 @@ def _called(decorator) -> str:
 
 
 def row(function) -> Listing:
-    """The source of a derivative row, a lambda or a named function, with the comment that says why it is so.
+    """The source of a derivative row, a lambda or a named function, with the comment that gives its reason.
 
-    What stands above the statement or on a line that several rows share belongs to `statement_comment`.
+    Comments above the statement, or on a line that several rows share, are in `statement_comment`.
     """
     function = plain(function)
     node, file = _node(function), _read(function.__code__.co_filename)
@@ -153,8 +152,8 @@ def row(function) -> Listing:
 
 
 def _comment_lines(file: _File, statement, node) -> list[int]:
-    """The lines on which a row's own comments stand: above it within the statement, and on its lines if no other row
-    shares them."""
+    """The lines with a row's own comments: above it within the statement, and on its lines if no other row shares
+    them."""
     lambdas = [n for n in ast.walk(statement) if isinstance(n, ast.Lambda)]
     if sum(n.lineno <= node.end_lineno and node.lineno <= n.end_lineno for n in lambdas) > 1:
         return []
@@ -163,7 +162,7 @@ def _comment_lines(file: _File, statement, node) -> list[int]:
 
 
 def _block_above(file: _File, line: int, first: int = 0) -> list[int]:
-    """The lines of comment right above a line, down from after line `first`."""
+    """The comment lines directly above a line and below line `first`."""
     start = line
     while start - 1 > first and file.lines[start - 2].lstrip().startswith("#"):
         start -= 1
@@ -171,7 +170,7 @@ def _block_above(file: _File, line: int, first: int = 0) -> list[int]:
 
 
 def _segment(file: _File, node) -> str:
-    """The text of an expression, its continuation lines dedented to where it begins, or four further."""
+    """The text of an expression, with its continuation lines dedented to its beginning or four columns further."""
     first, _, rest = ast.get_source_segment("\n".join(file.lines), node).partition("\n")
     rest = textwrap.dedent(rest)
     closes = rest.rpartition("\n")[2].startswith((")", "]", "}"))
@@ -186,7 +185,7 @@ def _statement(file: _File, node):
 
 
 def statement_comment(rows) -> str:
-    """What stands above `name.vjp(` and on its lines that belong to no single row."""
+    """The comments above `name.vjp(` and on those of its lines that belong to no single row."""
     rows = [plain(r) for r in rows if r is not None and plain(r).__name__ == "<lambda>"]
     if not rows:
         return ""
@@ -202,7 +201,7 @@ def statement_comment(rows) -> str:
 
 
 def uses(function) -> list:
-    """What the names in a function's source refer to: functions and primitives, each once, in order of appearance."""
+    """The functions and primitives that a function's source refers to, each once, in order of appearance."""
     function = plain(function)
     known = dict(function.__globals__)
     known.update(inspect.getclosurevars(function).nonlocals)
@@ -234,10 +233,9 @@ def _in_order(node):
 
 
 def array_calls(function) -> dict[str, list[str]]:
-    """What a forward asks of `kernels` and of the array module, by name: {"kernels": […], "numpy": […]}.
+    """The names that a forward uses from `kernels` and from the array module: {"kernels": […], "numpy": […]}.
 
-    kernels.x is looked up by the caller; array_module(x).f, xp.f and np.f are NumPy's f, and so is the method x.f of
-    an input.
+    array_module(x).f, xp.f and np.f are NumPy's f, and so is the method x.f of an input.
     """
     node = _node(plain(function))
     inputs = set(_argument_names(node))

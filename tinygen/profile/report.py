@@ -1,4 +1,4 @@
-"""What a profile measured, as text, as a picture and as JSON."""
+"""A profile as text, as a picture and as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def show(profile) -> None:
 
 
 def table(profile, row_limit: int | None = None) -> str:
-    """One line for each row of the profile, in columns; below, what the block took besides, and in all."""
+    """One line per row of the profile; below them the rest of the block's time, and its total."""
     wall, rows = profile.wall_ms, profile.rows
     operations, others = parts(rows, row_limit)
     rest = wall - sum(row["ms"] for row in rows)
@@ -29,7 +29,7 @@ def table(profile, row_limit: int | None = None) -> str:
 
 
 def parts(rows: list[dict], row_limit: int | None) -> tuple[list[dict], list[dict]]:
-    """The rows of operations, those beyond `row_limit` as one, and the rows of the tape and the optimisers."""
+    """The rows of operations, with those after `row_limit` as one, and the rows of the tape and the optimizers."""
     operations = [row for row in rows if row["kind"] == "operation"]
     others = [row for row in rows if row["kind"] != "operation"]
     if row_limit is not None and len(operations) > row_limit:
@@ -73,7 +73,7 @@ def _operation_cells(row: dict) -> list[str]:
 
 
 def _other_cells(row: dict) -> list[str]:
-    """The tape and the optimisers are no part of the columns' sums; their calls stand in the name."""
+    """The tape and the optimizers do not count in the columns' sums; their calls are shown with the name."""
     kept = [size(row["kept_bytes"]), size(row["peak_bytes"])] if row["kept_bytes"] else ["", ""]
     return [f"{label(row)}, {row['calls']} calls", *[""] * 4, *kept, *_in_all(row)]
 
@@ -83,7 +83,7 @@ def _in_all(row: dict) -> list[str]:
 
 
 def _aligned(head: list, foot: list) -> str:
-    """Columns: the first to the left, numbers to the right; a rule under the first line and above the foot."""
+    """Align columns, the first to the left, numbers to the right; with a rule below the head and above the foot."""
     widths = [max(map(len, column)) for column in zip(*head, *foot)]
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
 
@@ -96,7 +96,7 @@ def _aligned(head: list, foot: list) -> str:
 
 
 def plot(profile, path=None, row_limit: int = 12):
-    """Milliseconds, forward and backward end to end, and beside them the bytes kept at the peak, a bar a row."""
+    """Plot a bar per row: milliseconds, forward and backward end to end, and beside them the bytes kept at the peak."""
     Figure = whole("matplotlib.figure").Figure
 
     operations, others = parts(profile.rows, row_limit)
