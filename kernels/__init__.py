@@ -65,6 +65,7 @@ from tinygen.kernels.elementwise.reference import (
     tan,
     tanh,
 )
+from tinygen.kernels.layout import Layout, common_layout, lay, pick
 from tinygen.kernels.losses.likelihood import bernoulli_log_likelihood
 from tinygen.kernels.losses.reference import (
     bce_with_logits,
@@ -84,7 +85,7 @@ from tinygen.kernels.norm.reference import (
 )
 from tinygen.kernels.optimizers.reference import adadelta, adagrad, adam, rmsprop, sgd
 from tinygen.kernels.philox.reference import philox_bernoullis, philox_normals, philox_uniforms, philox_words
-from tinygen.kernels.pool.reference import (
+from tinygen.kernels.pool import (
     max_pool2d,
     max_pool2d_grad,
     nearest2d,
@@ -96,10 +97,9 @@ from tinygen.kernels.pool.reference import (
 from tinygen.kernels.reduce import cumsum, largest, mean, sum, wide, wide_running, widened
 from tinygen.kernels.runtime.allocation import keep_freed_memory
 from tinygen.kernels.runtime.dispatch import Kernel, array_module, device_of, registry, use
-from tinygen.kernels.scatter.layout import Layout, common_layout, lay, pick
-from tinygen.kernels.scatter.reference import add_at, put
-from tinygen.kernels.scatter.sort import argsort, multinomial, nonzero, topk
+from tinygen.kernels.scatter import add_at, put
 from tinygen.kernels.softmax.reference import log_softmax, log_softmax_grad, softmax, softmax_grad
+from tinygen.kernels.sort import argsort, multinomial, nonzero, topk
 
 keep_freed_memory()
 

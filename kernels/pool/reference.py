@@ -1,7 +1,7 @@
 """Pooling windows of images, and upsampling by repetition.
 
-One vectorised pass per filter position (r, s) instead of a six-dimensional copy of all windows.
-kernel, stride, dilation are (vertical, horizontal); size is the output's (P, Q).
+One vectorized pass per position (r, s) in the window, instead of a six-dimensional copy of all windows.
+kernel, stride and dilation are (vertical, horizontal); size is the output's (P, Q).
 """
 
 from __future__ import annotations
@@ -24,29 +24,31 @@ sum_pool2d_grad = Kernel("sum_pool2d_grad")
 nearest2d = Kernel("nearest2d")
 nearest2d_grad = Kernel("nearest2d_grad")
 
+MANY = 64  # pixels of a window; so many are not added one after another
+
 
 def _reach(x_size, kernel, stride, padding, dilation, size):
-    """Padding ((top, bottom), (left, right)) that covers every window: with ceil_mode the last ones stick out."""
+    """The padding ((top, bottom), (left, right)) that covers every window; with ceil_mode the last ones stick out."""
     ends = [(n - 1) * s + d * (k - 1) + 1 for n, s, d, k in zip(size, stride, dilation, kernel)]
     return [(p, max(end - n - p, 0)) for p, end, n in zip(padding, ends, x_size)]
 
 
-def _first_inside(xp, length, stride, padding, dilation):
-    """The first position of each window that is not padding.  -> (length,)"""
+def first_inside(xp, length, stride, padding, dilation):
+    """The first pixel of each window that is not padding.  -> (length,)"""
     start = xp.arange(length) * stride - padding
     return start - xp.minimum(start, 0) // dilation * dilation
 
 
 @max_pool2d.reference
 def max_pool2d_reference(x, *, kernel, stride, padding, dilation, size):
-    """The largest of each window, the first of equal ones, and its place in the image, row · W + column.
+    """The maximum of each window (the first one, if several are equal) and its index in the image, row · W + column.
 
-    (N, C, H, W) -> (N, C, P, Q) twice.  nan counts as largest, padding as -inf.
+    (N, C, H, W) -> (N, C, P, Q) twice.  nan counts as the largest number, padding as -inf.
     """
     xp = array_module(x)
     H, W = x.shape[2:]
     steps = tuple(zip(size, stride, padding, dilation))
-    rows, columns = (_first_inside(xp, *step) for step in steps)
+    rows, columns = (first_inside(xp, *step) for step in steps)
     corner = [xp.arange(n) * s - p for n, s, p, _ in steps]
     padded = pad(x, _reach((H, W), kernel, stride, padding, dilation, size), -np.inf)
     best = xp.full((*x.shape[:2], *size), -np.inf, x.dtype)
@@ -63,7 +65,7 @@ def max_pool2d_reference(x, *, kernel, stride, padding, dilation, size):
 
 @max_pool2d_grad.reference
 def max_pool2d_grad_reference(g, *, index, shape):
-    """Every g added at its window's maximum.  (N, C, P, Q) -> shape (N, C, H, W)"""
+    """Each g is added at its window's maximum.  (N, C, P, Q) -> shape (N, C, H, W)"""
     xp = array_module(g)
     images = shape[0] * shape[1]
     pixels = shape[2] * shape[3]
@@ -71,42 +73,8 @@ def max_pool2d_grad_reference(g, *, index, shape):
     return put(g.reshape(-1), (places.reshape(-1),), (images * pixels,)).reshape(shape)
 
 
-SMALL = 4096  # elements; below this NumPy has answered before numba would have been imported
-
-
-def _compilable(x, size) -> bool:
-    return size > SMALL and x.dtype in (np.float32, np.float64) and x.flags.c_contiguous
-
-
-@max_pool2d.variant("windows", usable=lambda x, **_: _compilable(x, x.size))
-def max_pool2d_windows(x, *, kernel, stride, padding, dilation, size):
-    """A window at a time, without a padded copy: reads 4 and writes 12 bytes an output, once each."""
-    from tinygen.kernels.pool import loops
-
-    steps = zip(size, stride, padding, dilation)
-    rows, columns = (_first_inside(np, *step) for step in steps)
-    images = x.shape[0] * x.shape[1]
-    best, index = np.empty((images, *size), x.dtype), np.empty((images, *size), np.int64)
-    pairs = (tuple(map(int, pair)) for pair in (kernel, stride, padding, dilation))
-    loops.max_pool(x.reshape(images, *x.shape[2:]), rows, columns, *pairs, best, index)
-    return best.reshape(*x.shape[:2], *size), index.reshape(*x.shape[:2], *size)
-
-
-@max_pool2d_grad.variant("windows", usable=lambda g, *, index, shape: _compilable(g, g.size))
-def max_pool2d_grad_windows(g, *, index, shape):
-    """Each g added at its place, which a forward has found; reads 12 bytes an output and writes as many places."""
-    from tinygen.kernels.pool import loops
-
-    gx, images = np.zeros(shape, g.dtype), shape[0] * shape[1]
-    index = np.ascontiguousarray(index).reshape(images, -1)
-    if index.min() < 0 or index.max() >= shape[2] * shape[3]:
-        raise IndexError(f"max_pool2d_grad: found a place outside the image; shape {shape}")
-    loops.add_at(g.reshape(images, -1), index, gx.reshape(images, -1))
-    return gx
-
-
 def pick_pixels(x, index):
-    """x at the places of a max_pool2d: the transpose of its gradient.  (N, C, H, W) -> (N, C, P, Q)"""
+    """x at the indices that max_pool2d found: the transpose of its gradient.  (N, C, H, W) -> (N, C, P, Q)"""
     flat = x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])
     places = index.reshape(*index.shape[:2], index.shape[2] * index.shape[3])
     return array_module(x).take_along_axis(flat, places, 2).reshape(index.shape)
@@ -125,11 +93,8 @@ def sum_pool2d_reference(x, *, kernel, stride, padding, size):
     return out.astype(x.dtype, copy=False)
 
 
-MANY = 64  # pixels of a window; so many are not added one after the other
-
-
 def _windows(padded, kernel, stride, size):
-    """The pixels of every window, a view.  (N, C, H, W) -> (N, C, P, Q, R, S)"""
+    """The pixels of every window, as a view.  (N, C, H, W) -> (N, C, P, Q, R, S)"""
     *images, down, across = padded.strides
     strides = (*images, down * stride[0], across * stride[1], down, across)
     as_strided = array_module(padded).lib.stride_tricks.as_strided
@@ -138,7 +103,7 @@ def _windows(padded, kernel, stride, size):
 
 @sum_pool2d_grad.reference
 def sum_pool2d_grad_reference(g, *, kernel, stride, padding, shape):
-    """Every g added to all of its window.  (N, C, P, Q) -> shape (N, C, H, W)"""
+    """Each g is added to all pixels of its window.  (N, C, P, Q) -> shape (N, C, H, W)"""
     size = g.shape[2:]
     (top, bottom), (left, right) = _reach(shape[2:], kernel, stride, padding, (1, 1), size)
     H, W = shape[2:]
@@ -156,53 +121,29 @@ def sum_pool2d_grad_reference(g, *, kernel, stride, padding, shape):
 
 @nearest2d.reference
 def nearest2d_reference(x, *, rows, columns):
-    """y[…, p, q] = x[…, rows[p], columns[q]], both ascending.  (N, C, H, W) -> (N, C, P, Q)"""
+    """y[…, p, q] = x[…, rows[p], columns[q]], with ascending rows and columns.  (N, C, H, W) -> (N, C, P, Q)"""
     return array_module(x).take(x.take(rows, axis=-2), columns, axis=-1)
 
 
 @nearest2d_grad.reference
 def nearest2d_grad_reference(g, *, rows, columns, size):
-    """Elements that came from one place, summed: the transpose of nearest2d.  (N, C, P, Q) -> (N, C, *size)"""
+    """Sums of the elements that came from one pixel: the transpose of nearest2d.  (N, C, P, Q) -> (N, C, *size)"""
     return _repeat_sum(_repeat_sum(g, rows, -2, size[0]), columns, -1, size[1]).astype(g.dtype, copy=False)
 
 
 def _repeat_sum(g, index, dim, size):
-    """The transpose of take(x, index) for an ascending index: sums of neighbours.  length along dim -> size"""
+    """The transpose of take(x, index) along dim for an ascending index: sums of neighbors.  -> size along dim"""
     xp = array_module(g)
     g = xp.moveaxis(g, dim, -1)
     out = xp.zeros((*g.shape[:-1], size), wide(g.dtype))
-    starts = _starts(index, size)
+    starts = starts_of(index, size)
     counts = np.diff(starts)
     for j in range(counts.max(initial=0)):
         reached = np.flatnonzero(counts > j)
         out[..., reached] += g[..., starts[reached] + j]
-    return xp.moveaxis(out, -1, dim)  # not yet in g's dtype
+    return xp.moveaxis(out, -1, dim)  # still in the wide dtype
 
 
-def _starts(index, size):
-    """Where 0, 1, 2, …, size begin in an ascending index.  -> (size + 1,)"""
+def starts_of(index, size):
+    """The positions where 0, 1, 2, …, size start in an ascending index.  -> (size + 1,)"""
     return np.searchsorted(index, np.arange(size + 1))
-
-
-@nearest2d.variant("rows", usable=lambda x, **_: _compilable(x, x.size))
-def nearest2d_rows(x, *, rows, columns):
-    """A row of the output is made once and copied where it repeats: reads 4 bytes an input, writes 4 an output."""
-    from tinygen.kernels.pool import loops
-
-    y = np.empty((*x.shape[:2], len(rows), len(columns)), x.dtype)
-    places = (np.ascontiguousarray(index, np.uintp) for index in (rows, columns))
-    if len(rows) and len(columns) and (rows[-1] >= x.shape[2] or columns[-1] >= x.shape[3]):
-        raise IndexError(f"nearest2d: found a place outside the image; x {x.shape}")
-    loops.nearest(x.reshape(-1, *x.shape[2:]), *places, y.reshape(-1, *y.shape[2:]))
-    return y
-
-
-@nearest2d_grad.variant("rows", usable=lambda g, **_: _compilable(g, g.size))
-def nearest2d_grad_rows(g, *, rows, columns, size):
-    """Rows are summed first, then the columns of that sum: reads 4 bytes an output, writes 4 an input."""
-    from tinygen.kernels.pool import loops
-
-    gx = np.empty((*g.shape[:2], *size), g.dtype)
-    starts = (_starts(index, n).astype(np.uintp) for index, n in zip((rows, columns), size))
-    loops.nearest_grad(g.reshape(-1, *g.shape[2:]), *starts, gx.reshape(-1, *size))
-    return gx

@@ -1,4 +1,4 @@
-"""Writing to places given by indices: the transposes of picking."""
+"""Adding to indexed places: the transpose of picking."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import numpy as np
 
 from tinygen.kernels.reduce.accumulation import wide, widened
 from tinygen.kernels.runtime.dispatch import Kernel, array_module
+
+add_rows = Kernel("add_rows")
 
 
 def put(x, index, shape):
@@ -20,7 +22,7 @@ def put(x, index, shape):
 
 
 def add_at(out, index, x) -> None:
-    """out[index] += x, as often as integer arrays name a place."""
+    """out[index] += x; places that integer arrays name several times are added to as often."""
     xp = array_module(x)
     if not any(isinstance(i, xp.ndarray) for i in index):
         out[index] += x
@@ -33,9 +35,9 @@ def add_at(out, index, x) -> None:
 
 
 def _add_sorted(out, index, x) -> None:
-    """out[index] += x with the places in order: each place's sum is made before it is added.
+    """out[index] += x with the places sorted: the sum for each place is computed before it is added.
 
-    Without atomics, so that a GPU gives the same bits every time; and float16 is rounded once.
+    There are no atomics, so that a GPU gives the same bits every time, and float16 is rounded only once.
     """
     xp = array_module(out)
     places = xp.arange(out.size).reshape(out.shape)[index]
@@ -47,12 +49,9 @@ def _add_sorted(out, index, x) -> None:
         out += flat.reshape(out.shape)
 
 
-add_rows = Kernel("add_rows")
-
-
 @add_rows.reference
 def add_rows_reference(out, rows, x) -> None:
-    """out[rows[i]] += x[i], rows sorted first so that each is summed at once."""
+    """out[rows[i]] += x[i], with rows sorted first, so that the sum for each row is added in one go."""
     if not isinstance(out, np.ndarray):
         total = widened(out)
         array_module(out).add.at(total, rows, widened(x))
@@ -63,43 +62,3 @@ def add_rows_reference(out, rows, x) -> None:
     rows = rows[order]
     starts = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
     out[rows[starts]] += np.add.reduceat(x[order], starts, axis=0, dtype=wide(x.dtype))
-
-
-@add_rows.variant("segments", devices=("cuda",))
-def add_rows_segments(out, rows, x) -> None:
-    """Rows sorted, then each is added to the one 1, 2, 4 … places on if both go to one place: the last has the sum.
-
-    No atomics: the same bits every time, and sums in pairs.  (cupy's add.reduceat subtracts running sums, which
-    cancel.)  Reads and writes x once for each doubling up to the most rows that meet in one place.
-    """
-    if not x.size:
-        return
-    xp = array_module(out)
-    order = xp.argsort(rows, kind="stable")
-    rows, sums, distance = rows[order], widened(x[order]), 1
-    while distance < len(rows) and (same := rows[distance:] == rows[:-distance]).any():
-        sums[distance:] += xp.where(same[:, None], sums[:-distance], sums.dtype.type(0))
-        distance *= 2
-    last = xp.flatnonzero(xp.concatenate([rows[1:] != rows[:-1], xp.ones(1, bool)]))
-    out[rows[last]] += sums[last]
-
-
-def _compilable(out, rows, x) -> bool:
-    return (
-        x.size > 4096
-        and x.dtype in (np.float32, np.float64)
-        and out.flags.c_contiguous
-        and rows.dtype.kind == "i"
-        and 0 <= rows.min()
-        and rows.max() < len(out)
-        and len(rows)
-        <= 64 * len(out)  # additions to one row are made one after the other: not too many of them
-    )
-
-
-@add_rows.variant("in_order", usable=_compilable)
-def add_rows_in_order(out, rows, x) -> None:
-    """Row after row added to where it belongs, without a sort and a sorted copy: reads 8, writes 4 bytes an element."""
-    from tinygen.kernels.pool import loops
-
-    loops.add_rows(np.ascontiguousarray(rows), np.ascontiguousarray(x), out)

@@ -324,12 +324,10 @@ def test_nearest_by_rows(shape, rows, columns, dtype):
     compare("nearest2d_grad", g, **at, size=shape[2:], limit=10)
     if x.size:
         y, gx = kernels.nearest2d(x, **at), kernels.nearest2d_grad(g, **at, size=shape[2:])
-        assert np.vdot(y, g) == pytest.approx(
-            np.vdot(x, gx), rel=1e-4, abs=1e-3
-        )  # one is the other's transpose
+        assert np.vdot(y, g) == pytest.approx(np.vdot(x, gx), rel=1e-4, abs=1e-3)  # they are transposes
 
 
-def test_nearest_refuses_places_outside():
+def test_nearest_refuses_indices_outside():
     with kernels.use(nearest2d="rows"), pytest.raises(IndexError, match="outside the image"):
         kernels.nearest2d(numbers(0, 1, 1, 3, 3), rows=np.array([0, 3]), columns=np.array([0]))
 
@@ -355,7 +353,7 @@ def test_max_pool_by_windows(shape, kernel, stride, padding, dilation, size, dty
             compare("max_pool2d_grad", numbers(1, *index.shape, dtype=dtype), index=index, shape=shape)
 
 
-def test_max_pool_refuses_places_outside():
+def test_max_pool_refuses_indices_outside():
     g = np.ones((1, 1, 2, 2), np.float32)
     with kernels.use(max_pool2d_grad="windows"), pytest.raises(IndexError, match="outside the image"):
         kernels.max_pool2d_grad(g, index=np.full(g.shape, 16), shape=(1, 1, 4, 4))

@@ -1,4 +1,4 @@
-"""Where the elements of two views of one memory lie, and moving elements there and back."""
+"""Which elements two views of the same memory share, and copying elements out of a stretch of memory and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinygen.kernels.runtime.dispatch import array_module
 
 
 class Layout(NamedTuple):
-    """A view of a stretch of memory: its first element, its shape and its strides, counted in elements."""
+    """A view of a stretch of memory: first element, shape and strides, in elements."""
 
     start: int
     shape: tuple
@@ -28,9 +28,9 @@ def _extent(array) -> tuple[int, int, int]:
 
 
 def common_layout(a, b):
-    """The stretch of memory that two views of one dtype cover: its size in elements, and both views' layouts in it.
+    """The stretch of memory that two views of one dtype cover: its size in elements, and the layout of both in it.
 
-    None where they have no element in common.
+    None if they share no element.
     """
     if not a.size or not b.size:
         return None
@@ -54,12 +54,12 @@ def _view(flat, layout: Layout):
 
 
 def pick(flat, layout: Layout):
-    """The elements of a stretch (size,) that a view shows, as an array of the view's shape."""
+    """Copy the elements of a view out of a stretch of memory (size,), as an array of the view's shape."""
     return _view(flat, layout).copy()
 
 
 def lay(x, layout: Layout, size: int):
-    """Zeros (size,) with each element of x where the view has it; those that a view repeats are summed."""
+    """Zeros (size,) with each element of x at the view's place for it; elements that the view repeats are summed."""
     xp = array_module(x)
     repeated = tuple(i for i, (n, stride) in enumerate(zip(x.shape, layout.strides)) if n > 1 and not stride)
     if repeated:
