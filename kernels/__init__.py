@@ -66,10 +66,10 @@ from tinygen.kernels.elementwise.reference import (
     tanh,
 )
 from tinygen.kernels.layout import Layout, common_layout, lay, pick
-from tinygen.kernels.losses.likelihood import bernoulli_log_likelihood
-from tinygen.kernels.losses.reference import (
+from tinygen.kernels.losses import (
     bce_with_logits,
     bce_with_logits_grad,
+    bernoulli_log_likelihood,
     cross_entropy,
     cross_entropy_grad,
     pick_class,

@@ -1,1 +1,21 @@
-"""Losses in one pass over logits, and log-likelihoods."""
+"""Losses in one pass over logits, picking classes, and log-likelihoods.
+
+reference.py   what they mean                                                           read this first
+one_pass.py    binary cross-entropy in one compiled pass; one_pass_loops.py: its loops
+rows.py        cross-entropy row by row, or class by class for many places; rows_loops.py: its loops
+one_log.py     the Bernoulli log-likelihood with one logarithm per row; one_log_loops.py: its loop
+cuda.py        the GPU's ladder to run (losses.cu): one_pass, warp_rows
+"""
+
+from tinygen.kernels.losses.reference import (
+    bce_with_logits,
+    bce_with_logits_grad,
+    bernoulli_log_likelihood,
+    cross_entropy,
+    cross_entropy_grad,
+    pick_class,
+    pick_class_grad,
+)
+
+# isort: split
+from tinygen.kernels.losses import one_log, one_pass, rows  # register the CPU variants

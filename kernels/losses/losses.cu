@@ -1,14 +1,14 @@
 // Losses of logits and their gradients in float32.
 //
-//   kernel                    one thread computes     bytes an element
-//   bce_with_logits           4 elements              12: x and the target read, the loss written
-//   bce_with_logits_grad      4 elements              16; 12 where g is one number (bce_with_logits_grad_of_sum)
+//   kernel                    one thread computes     bytes per element
+//   bce_with_logits           4 elements              12: x and the target are read, the loss is written
+//   bce_with_logits_grad      4 elements              16; 12 if g is one number (bce_with_logits_grad_of_sum)
 //   cross_entropy             a 32nd of a row         4: a warp reads a row twice, the second time from cache
-//   cross_entropy_grad        a 32nd of a row         8: x read, gx written
+//   cross_entropy_grad        a 32nd of a row         8: x is read, gx is written
 //
-// Cross entropy keeps two numbers of a row, its maximum m and log of sum exp(x - m), from which the gradient makes the
-// softmax again: rows of probabilities are never stored.  No two threads write to one place: the loss is of one row, the
-// class is taken off where the row is written.
+// Cross-entropy keeps two numbers per row, the maximum m and log Σ exp(x - m), from which the gradient recomputes the
+// softmax: rows of probabilities are never stored.  No two threads write to the same place: a loss belongs to one row,
+// and the 1 at the class is subtracted where the row is written.
 #include "elementwise.cuh"
 
 using elementwise::each, elementwise::THREADS;
@@ -25,20 +25,20 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     each([](float g, float x, float t) { return g * (sigmoid_of(x) - t); }, gx, n, g, x, target);
 }
 
-// g: one number, as the gradient of a sum or a mean.
+// g is one number, as in the gradient of a sum or a mean.
 extern "C" __global__ void __launch_bounds__(THREADS)
     bce_with_logits_grad_of_sum(const float *g, const float *x, const float *target, float *gx, long long n) {
     float all = *g;
     each([all](float x, float t) { return all * (sigmoid_of(x) - t); }, gx, n, x, target);
 }
 
-// A warp a row; every thread of a warp stays until its end.
+// One warp per row; all threads of a warp stay to the end.
 __device__ __forceinline__ int row_of_warp() { return blockIdx.x * (THREADS / 32) + threadIdx.x / 32; }
 
-// fmaxf would lose what is not a number: with it in the row, so is its maximum.
+// fmaxf would drop nan; a row that contains nan has nan as its maximum.
 __device__ __forceinline__ float larger(float a, float b) { return a > b || a != a ? a : b; }
 
-// x (rows, C), index, weight (rows,), index -1 where nothing counts -> loss, most, log_sum (rows,)
+// x (rows, C), index, weight (rows,), index -1 for rows that do not count -> loss, most, log_sum (rows,)
 extern "C" __global__ void __launch_bounds__(THREADS)
     cross_entropy(const float *x, const long long *index, const float *weight, float *loss, float *most,
                   float *log_sum, int rows, int C) {
@@ -56,7 +56,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     most[row] = m, log_sum[row] = log_of;
 }
 
-// gx = g weight (softmax(x) - one at the class), 0 in a row that does not count, also where g is infinite
+// gx = g weight (softmax(x) - 1 at the class), and 0 in rows that do not count, even if g is infinite
 extern "C" __global__ void __launch_bounds__(THREADS)
     cross_entropy_grad(const float *g, const float *x, const long long *index, const float *weight,
                        const float *most, const float *log_sum, float *gx, int rows, int C) {

@@ -1,6 +1,6 @@
 """Every CUDA C++ kernel against its reference: on the host in three thread orders, on a GPU where there is one.
 
-The arguments stand in `cuda_cases.py`; which variants there are is found in the registry.
+The arguments are in `cuda_cases.py`; the registry says which variants there are.
 """
 
 import shutil
@@ -27,14 +27,14 @@ VARIANTS = [
 
 @pytest.fixture
 def host():
-    """Skip where the sources cannot be compiled for this CPU."""
+    """Skip if the sources cannot be compiled for this CPU."""
     if shutil.which("g++") is None:
         pytest.skip("no g++")
     return pytest.importorskip("tinygen.kernels.hostcuda")
 
 
 def calls(name: str, xp=np):
-    """(args, attrs) of every case, with arrays of their own, of the same values each time."""
+    """(args, attrs) of every case: new arrays each time, with the same values."""
     return getattr(cuda_cases, name)(cuda_cases.Arrays(xp))
 
 
@@ -48,7 +48,7 @@ def run(name: str, args, attrs) -> list[np.ndarray]:
 
 
 def as_numpy(value, dtype=None):
-    """An array, or those in a list, as numpy's; float32 as `dtype`.  Everything else as it is."""
+    """An array, or those in a list, as numpy arrays, with float32 cast to `dtype`; anything else as it is."""
     if isinstance(value, list):
         return [as_numpy(v, dtype) for v in value]
     value = value.get() if hasattr(value, "get") and not isinstance(value, dict) else value
@@ -60,7 +60,7 @@ def as_numpy(value, dtype=None):
 
 
 def compare(name: str, got: list, args, attrs) -> None:
-    """Against the definition in float64; of those with the same bits against the definition itself."""
+    """Compare with the reference in float64; for kernels in EXACT, bit by bit with the reference itself."""
     if name in cuda_cases.EXACT:
         with kernels.use(**{name: "reference"}):
             expected = run(name, args, attrs)
@@ -112,7 +112,7 @@ SANITIZED = 0, 1, 4, 12, 40  # which launches of a kernel: the first cases are s
 
 @pytest.mark.parametrize("name, variant", VARIANTS)
 def test_on_the_host_under_sanitizers(host, name, variant, monkeypatch):
-    """Some launches of every kernel, each in a process of its own: AddressSanitizer and UndefinedBehaviorSanitizer."""
+    """Some launches of every kernel, each in its own process: AddressSanitizer and UndefinedBehaviorSanitizer."""
     seen, on_host = Counter(), CudaSource._launch_on_host
 
     def launch(source, kernel, grid, block, values, **options):
@@ -136,7 +136,7 @@ def test_from_arrays_of_a_gpu_on_a_stand_in(host, name, variant):
                 compare(name, run(name, args, attrs), *fresh)
 
 
-def test_what_a_gpu_runs_unasked(host):
+def test_which_variants_of_matmul_a_gpu_runs(host):
     with stand_in(launches=True) as cupy, dispatch.trace() as called:
         a = cuda_cases.Arrays(cupy)
         kernels.matmul(a(130, 8), a(8, 12))
@@ -145,13 +145,13 @@ def test_what_a_gpu_runs_unasked(host):
     assert called == [("matmul", variant) for variant in ("register_tiled", "vectorized", "reference")]
 
 
-def test_which_rungs_of_rows_a_gpu_runs(host):
+def test_which_variants_for_rows_a_gpu_runs(host):
     with stand_in(launches=True) as cupy, dispatch.trace() as called:
         a = cuda_cases.Arrays(cupy)
         for x, dim in (a(9, 256), 1), (a(9, 257), -1), (a(9, 3), 0), (a(9, 3).astype("float64"), 1):
             kernels.log_softmax_grad(x, kernels.softmax(x, dim), dim)
         rungs = "warp_rows", "block_rows", "naive", "reference"
-        found = [call for call in called if call[0] != "sum"]  # that is the references'
+        found = [call for call in called if call[0] != "sum"]  # the references call it
         assert found == [(name, rung) for rung in rungs for name in ("softmax", "log_softmax_grad")]
         for x, dims, shape, rungs in (
             (a(9, 256), (1,), (256,), ["warp_rows", "block_rows"]),
@@ -180,7 +180,7 @@ def test_on_the_gpu(name, variant):
 
 
 def test_every_kernel_of_every_source_has_cases(host, monkeypatch):
-    """A kernel that no case launches is one that no test runs."""
+    """A kernel that no case launches is not tested."""
     launched = set()
 
     def launch(source, kernel, grid, block, *arguments, **options):
@@ -197,7 +197,7 @@ def test_every_kernel_of_every_source_has_cases(host, monkeypatch):
     assert launched == {(path.name, kernel) for path in sources for kernel in host.compile(path).kernels}
 
 
-def test_use_on_host_names_what_it_knows():
+def test_errors_of_use_on_the_host():
     with pytest.raises(ValueError, match="matmul has no variant 'rank_one' for on='host'; known: naive"):
         with kernels.use(matmul="rank_one", on="host"):
             pass
@@ -216,7 +216,7 @@ def test_use_on_host_takes_turns_with_the_cpu_variants(host):
     x, w = np.ones((3, 2), np.float32), np.ones((2, 4), np.float32)
     with dispatch.trace() as calls:
         with kernels.use(matmul="naive", on="host", order="reverse"):
-            assert dispatch.forced_here() is None  # outside a forced call
+            assert dispatch.forced_here() is None  # not inside a forced call
             kernels.matmul(x, w)
             with kernels.use(matmul="naive"):
                 kernels.matmul(x, w)

@@ -36,9 +36,9 @@ class Arrays:
         return self(math.prod(shape) + 1)[1:].reshape(shape)
 
 
-# The largest error, as a part of the largest magnitude of the reference's result in float64.
+# The largest error, as a fraction of the largest magnitude in the reference's result in float64.
 TOLERANCE: dict[str, float] = {
-    "attention_grad": 5e-6  # weights, exponentials of sums of 128 products, times differences of such sums
+    "attention_grad": 5e-6  # weights (exponentials of sums of 128 products) times differences of such sums
 }
 
 # Kernels whose results have the bits of the reference on the same arguments.
@@ -89,7 +89,7 @@ ONE, NONE, SAME = (1, 1), ((0, 0), (0, 0)), ((1, 1), (1, 1))
 CONVOLUTIONS = [
     ((1, 1, 1, 1), (1, 1, 1, 1), ONE, NONE, ONE, 1),
     ((2, 3, 5, 7), (7, 3, 3, 3), ONE, SAME, ONE, 1),
-    ((2, 17, 8, 8), (67, 17, 3, 3), ONE, SAME, ONE, 1),  # more than a tile of rows, and float4 in y and gx
+    ((2, 17, 8, 8), (67, 17, 3, 3), ONE, SAME, ONE, 1),  # more rows than a tile, and float4 in y and gx
     ((3, 71, 5, 5), (5, 71, 1, 1), ONE, NONE, ONE, 1),
     ((1, 66, 6, 4), (8, 66, 1, 2), ONE, NONE, ONE, 1),
     ((3, 9, 31, 13), (11, 9, 3, 3), ONE, SAME, ONE, 1),  # the weight gradient's sums in two parts
@@ -99,7 +99,7 @@ CONVOLUTIONS = [
     ((1, 9, 12, 11), (4, 9, 3, 3), ONE, ((2, 2), (2, 2)), (2, 2), 1),
     ((2, 9, 12, 11), (4, 9, 3, 3), (2, 2), ((0, 3), (4, 1)), (3, 2), 1),
     ((1, 8, 13, 9), (3, 8, 4, 3), (4, 6), ((1, 2), (0, 3)), (2, 4), 1),  # stride and dilation share a factor
-    ((2, 3, 3, 3), (4, 3, 3, 3), ONE, ((5, 6), (7, 8)), ONE, 1),  # windows in the padding alone
+    ((2, 3, 3, 3), (4, 3, 3, 3), ONE, ((5, 6), (7, 8)), ONE, 1),  # windows that see only padding
     ((1, 2, 1, 37), (3, 2, 1, 5), ONE, ((0, 0), (2, 2)), ONE, 1),
     ((1, 2, 2, 3), (9, 2, 2, 2), (5, 5), ((0, 4), (4, 0)), ONE, 1),  # strides longer than x
     ((2, 12, 7, 5), (18, 6, 3, 3), ONE, SAME, ONE, 2),
@@ -166,12 +166,12 @@ def adam(a: Arrays):
 
 
 def attention(a: Arrays):
-    """q, k, v and bias; the widths take each of the kernels for 32, 64 and 128 columns."""
+    """q, k, v and bias; the widths cover the kernels for 32, 64 and 128 columns."""
 
     def mask(*shape):
         bias = a.rng.standard_normal(shape).astype(np.float32)
         bias[a.rng.random(shape) < 0.3] = -np.inf
-        bias[..., :1, :] = -np.inf  # the first query sees nothing
+        bias[..., :1, :] = -np.inf  # the first query sees no key
         return a.xp.asarray(bias)
 
     def call(q, k, v, bias=None, causal=False):
@@ -201,7 +201,7 @@ def attention(a: Arrays):
         for bias in None, a(L, T):
             yield call(a(2, L, D), a(2, T, D), a(2, T, E), bias=bias)
     yield call(a(0, 3, 2), a(5, 2), a(5, 4))
-    heads = [a(2, T, 3, 8).swapaxes(1, 2) for T in (5, 9, 9)]  # split off rows of 24
+    heads = [a(2, T, 3, 8).swapaxes(1, 2) for T in (5, 9, 9)]  # split from rows of 24
     for bias in None, a(2, 1, 1, 9), a(3, 5, 1), a(1), a(2, 3, 9, 5).swapaxes(-1, -2), a(1, 18)[:, ::2]:
         yield call(*heads, bias=bias)
     yield call(a(2, 1, 5, 4), a(3, 9, 4), a(1, 3, 9, 2), bias=mask(2, 1, 5, 9))
@@ -210,7 +210,7 @@ def attention(a: Arrays):
 
 
 def attention_grad(a: Arrays):
-    """g, a call of attention and what it gave; with and without the gradient of its bias."""
+    """g, the arguments of attention and its results; with and without the gradient of the bias."""
     for position, ((q, k, v, bias), attrs) in enumerate(attention(a)):
         with kernels.use(attention="reference"), np.errstate(all="ignore"):
             y, lse = kernels.attention(q, k, v, bias, **attrs)
@@ -291,7 +291,7 @@ def sum(a: Arrays):
             yield (a(*shape), dims), {}
         yield (a.stepped(1, *shape), (1,)), {"keepdims": True}
         yield (a.shifted(*shape), tuple(range(len(shape)))), {}
-    yield (a(2, 52, 3), (1,)), {}  # rows left over after those that are read four at a time
+    yield (a(2, 52, 3), (1,)), {}  # rows left over after groups of four
     yield (a.turned(3, 600, 5), (0, 2)), {"keepdims": True}
     yield (a(2, 3, 4, 5), (1, 3)), {}
     yield (a(3, 2), ()), {}
@@ -301,7 +301,7 @@ def sum(a: Arrays):
     yield (_marked(_marked(a(5, 700), (1, 3)), (2, -1), value=math.nan), (1,)), {}
 
 
-TOLERANCE["sum"] = 4e-5  # of thousands of numbers, one after the other in `naive`, that cancel
+TOLERANCE["sum"] = 4e-5  # sums of thousands of numbers that cancel, added one after another in `naive`
 
 
 def _normalized(a: Arrays):
@@ -389,11 +389,9 @@ def add_rows(a: Arrays):
     for V, D, n in (1, 1, 1), (5, 3, 31), (7, 2, 32), (3, 130, 97), (40, 5, 65), (2, 1, 200), (1000, 3, 33):
         yield (a(V, D), rows(n, V), a(n, D)), {}
         yield (a(V, D), -1 - rows(n, V, np.int32), a.stepped(n, D)), {}
-    yield (a(9, 4), rows(100, 1) + 3, a(100, 4)), {}  # all to one place, over several blocks
-    yield (
-        (a(9, 4), a.xp.arange(100) // 33, a(100, 4)),
-        {},
-    )  # places that end inside of a block, at its end, after it
+    yield (a(9, 4), rows(100, 1) + 3, a(100, 4)), {}  # all to one row, across several blocks
+    # rows that end inside a block, at its end, after it
+    yield (a(9, 4), a.xp.arange(100) // 33, a(100, 4)), {}
     yield (a(9, 4), a.xp.arange(96) // 32, a(96, 4)), {}
     for V, D, n in ((3, 0, 2),):
         yield (a(V, D), rows(n, max(V, 1)), a(n, D)), {}
@@ -484,12 +482,12 @@ def bce_with_logits(a: Arrays):
 
 def bce_with_logits_grad(a: Arrays):
     yield from _one_shape(a, 3)
-    for shape in (3, 1030), (1024,), (2, 0):  # of a sum: one number, seen many times
+    for shape in (3, 1030), (1024,), (2, 0):  # as in the gradient of a sum: one number, broadcast
         yield (a.xp.broadcast_to(a(1), shape), a(*shape), a(*shape)), {}
 
 
 def _classes(a: Arrays):
-    """Logits of rows as long as a warp's 32 threads, around it and longer; classes, some of them ignored; weights."""
+    """Logits with rows about as long as a warp has threads, and longer; classes, some of them ignored; weights."""
     for rows, classes in (1, 1), (7, 2), (8, 10), (9, 31), (17, 32), (5, 33), (3, 257), (0, 4):
         index = a.xp.asarray(a.rng.integers(-1, classes, (rows, 1)))
         for make in a, a.shifted:
@@ -509,5 +507,5 @@ def cross_entropy_grad(a: Arrays):
         log_sum = a.xp.log(a.xp.exp(x - most[:, None]).sum(axis=1))
         g = a(*index.shape)
         if len(g):
-            g[0, 0] = math.inf if int(index[0, 0]) < 0 else g[0, 0]  # the mean of nothing
+            g[0, 0] = math.inf if int(index[0, 0]) < 0 else g[0, 0]  # a mean over nothing
         yield (g, x, index, weights, most, log_sum), {}

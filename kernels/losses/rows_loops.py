@@ -1,6 +1,6 @@
-"""Cross-entropy, compiled.  Importing this file imports numba (0.5 s).
+"""The compiled loops of `rows.py`.  Importing this file imports numba (0.5 s).
 
-float32; each thread takes a share of the rows, or of the blocks of pixels.
+float32; each thread takes a share of the rows, or of the blocks of places.
 """
 
 import numpy as np
@@ -11,12 +11,12 @@ from tinygen.kernels.runtime.with_numba import prange
 from tinygen.kernels.softmax.loops import largest, sum_exp
 
 F = np.float32
-PLACES = 256  # pixels of one image that a thread takes at a time
+PLACES = 256  # places of one image that a thread takes at a time
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def cross_entropy(x, index, weights, losses, most, log_sum):
-    """x (N, C), the others (N,); no class where index is negative"""
+    """x (N, C), the others (N,); a negative index means no class"""
     for n in prange(x.shape[0]):
         m = largest(x[n])
         most[n], log_sum[n] = m, np.log(sum_exp(x[n], m))
@@ -25,7 +25,7 @@ def cross_entropy(x, index, weights, losses, most, log_sum):
 
 @njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
 def cross_entropy_grad(g, x, index, weights, most, log_sum, gx):
-    """gx = g weight (softmax(x) - one at the class).  x, gx (N, C), the others (N,)"""
+    """gx = g weight (softmax(x) - 1 at the class).  x, gx (N, C), the others (N,)"""
     for n in prange(x.shape[0]):
         m, s, h = most[n], log_sum[n], g[n] * weights[n] if index[n] >= 0 else F(0)
         for i in range(x.shape[1]):
@@ -36,25 +36,25 @@ def cross_entropy_grad(g, x, index, weights, most, log_sum, gx):
 
 @njit(cache=True, error_model="numpy")
 def keep_larger(x, m):
-    """m = max(m, x), each of its own place; a nan stays"""
+    """m = max(m, x), for each place; nan stays"""
     for d in range(x.size):
         m[d] = m[d] if m[d] >= x[d] or m[d] != m[d] else x[d]
 
 
 @njit(cache=True, fastmath={"contract"}, error_model="numpy")
 def add_exp(x, m, total):
-    """total += exp(x - m), each of its own place; total float64"""
+    """total += exp(x - m), for each place; total is float64"""
     for d in range(x.size):
         total[d] += decay(x[d] - m[d])
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def cross_entropy_places(x, index, weights, losses, most, log_sum):
-    """x (N, C, D), the others (N, D).  Class after class, PLACES places side by side: all of it stays in the cache"""
+    """x (N, C, D), the others (N, D).  Class by class, PLACES places side by side: everything stays in cache"""
     N, C, D = x.shape
-    blocks = (D + PLACES - 1) // PLACES
-    for job in prange(N * blocks):
-        n, start = job // blocks, job % blocks * PLACES
+    parts = (D + PLACES - 1) // PLACES
+    for job in prange(N * parts):
+        n, start = job // parts, job % parts * PLACES
         stop = min(start + PLACES, D)
         m, total = most[n, start:stop], np.zeros(stop - start)
         m[:] = x[n, 0, start:stop]
@@ -73,7 +73,7 @@ def cross_entropy_places(x, index, weights, losses, most, log_sum):
 
 @njit(cache=True, parallel=True, fastmath={"contract"}, error_model="numpy")
 def cross_entropy_places_grad(g, x, index, weights, most, log_sum, gx):
-    """gx = g weight (softmax(x) - one at the class).  x, gx (N, C, D), the others (N, D)"""
+    """gx = g weight (softmax(x) - 1 at the class).  x, gx (N, C, D), the others (N, D)"""
     N, C, D = x.shape
     for job in prange(N * C):
         n, c = job // C, job % C

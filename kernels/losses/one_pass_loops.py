@@ -1,4 +1,4 @@
-"""The compiled loops behind `losses.py`; a file of their own, because importing it imports numba (0.5 s)."""
+"""The compiled loops of `one_pass.py`.  Importing this file imports numba (0.5 s)."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ ZERO, TWO = np.float32(0), np.float32(2)
 
 @njit(cache=True, parallel=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def bce_with_logits(x, target, out):
-    """All (n,) float32.  log(1 + e) = 2 artanh(e / (2 + e)): a call of log1p would not be vectorised"""
+    """All (n,) float32.  log(1 + e) = 2 artanh(e / (2 + e)): a call of log1p would not be vectorized"""
     for i in prange(x.size):
         e = decay(-abs(x[i]))
         s = e / (TWO + e)
@@ -32,6 +32,6 @@ def bce_with_logits_grad(g, x, target, out):
 
 @njit(cache=True, parallel=True, fastmath={"contract", "nsz"}, error_model="numpy")
 def bce_with_logits_grad_of_sum(g, x, target, out):
-    """The same where g is one number, as after a sum or a mean"""
+    """The same for g one number, as after a sum or a mean"""
     for i in prange(x.size):
         out[i] = g * (logistic(x[i]) - target[i])
