@@ -1,4 +1,4 @@
-"""What programs ask of an accelerator, of whatever make, before they use one: here it is an NVIDIA GPU."""
+"""torch.accelerator: what programs ask before they use an accelerator of any make.  Here that is an NVIDIA GPU."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from tinygen.engine.devices import device
 
 
 def current_accelerator(check_available: bool = False) -> device | None:
-    """The device to compute on, or None"""
+    """The GPU as a device, or None"""
     return device("cuda") if cuda.is_available() else None

@@ -1,10 +1,10 @@
-"""Counter-based randomness: every number is a function of seed, purpose, step and the draws before it.
+"""Counter-based random numbers: each is a function of seed, purpose, step and its position in the stream.
 
     rng = Generator(seed).at("noise", step)      # a Stream
     rng.normal((8, 784))
 
-Nothing is shared between purposes or steps, so a resumed run needs only its step to draw the same numbers,
-and an extra draw in one place shifts nothing elsewhere.  Words come from Philox (`kernels/philox/reference.py`).
+Purposes and steps share no state: a resumed run needs only its step to draw the same numbers, and an extra draw in
+one place changes none elsewhere.  The random words come from Philox (`kernels/philox/reference.py`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from tinygen.kernels.philox import reference as philox
 
 
 class Stream:
-    """Numbers drawn one call after another.  Each call starts on a fresh block of four words, and its first n
-    numbers do not depend on how many more it asks for.  On a GPU (`device`) they are made there, as cupy's arrays."""
+    """A stream of random numbers.  With a GPU as `device` they are generated there, as cupy arrays.
+
+    Each call starts at a new block of four words, and its first n numbers do not depend on how many it draws in all.
+    """
 
     def __init__(self, seed: int, purpose: str, step: int = 0, device=None) -> None:
         self._key, self._device = (seed, zlib.crc32(purpose.encode()), step), device
@@ -48,33 +50,33 @@ class Stream:
         return philox.uniform64_from_words(self._words(2 * n)).reshape(shape)
 
     def normal(self, shape=(), dtype=np.float32) -> np.ndarray:
-        """Standard normal by Box-Muller in float64, rounded once; at most 6.66 from zero.  -> shape"""
+        """Standard normal by Box-Muller in float64, rounded once; its magnitude is at most 6.66.  -> shape"""
         n, dtype = _size(shape), _float(dtype)
         return philox.normal(*self._key, self._advance(n), n, dtype, self._xp).reshape(shape)
 
     def bernoulli(self, p) -> np.ndarray:
-        """1 with probability p (rounded to float32), else 0; 0 and 1 are exact.  p shape -> shape, float32"""
+        """1 with probability p (rounded to float32), else 0; p = 0 and p = 1 are exact.  p shape -> shape, float32"""
         p = self._xp.ascontiguousarray(p, np.float32)
         return philox.bernoulli32(*self._key, self._advance(p.size), p.reshape(-1)).reshape(p.shape)
 
     def integers(self, low: int, high: int, shape=()) -> np.ndarray:
-        """Integers low <= i < high, at most 2^32 different ones.  -> shape, int64
+        """Integers low <= i < high, with high - low at most 2^32.  -> shape, int64
 
-        The upper 64 bits of (64-bit word) x (high - low); no probability is off by more than a factor
+        The upper 64 bits of (64-bit word) x (high - low).  Each probability is right to a factor of
         1 ± (high - low) 2^-64, which is at most 1 ± 2^-32."""
         if not (-(2**63) <= low < high <= 2**63 and high - low <= 2**32):
             raise ValueError(f"integers: low {low}, high {high}; expected int64 with 0 < high - low <= 2^32")
         words = self._words(2 * _size(shape)).astype(np.uint64)
         width, half = np.uint64(high - low), np.uint64(32)
         upper, lower = words[0::2], words[1::2]
-        # exact: (2^32 - 1) 2^32 + 2^32 - 1 still fits 64 bits
+        # exact: (2^32 - 1) 2^32 + 2^32 - 1 still fits in 64 bits
         offset = upper if high - low == 2**32 else (upper * width + ((lower * width) >> half)) >> half
         return (offset.astype(np.int64) + low).reshape(shape)
 
     def permutation(self, n: int) -> np.ndarray:
         """0..n-1 in random order.  -> (n,) int64
 
-        A stable sort by 64-bit keys: two of n are equal, and then not swapped, with probability n^2 2^-65."""
+        A stable sort by 64-bit keys.  Two of the n keys are equal, and so not shuffled, with probability n^2 2^-65."""
         words = self._words(2 * n).astype(np.uint64)
         order = self._xp.argsort((words[0::2] << np.uint64(32)) | words[1::2], kind="stable")
         return order.astype(np.int64)
@@ -90,16 +92,16 @@ class Stream:
 
 
 class Generator:
-    """A seed; `at(purpose, step)` is the stream of that purpose at that step, from its beginning.
+    """A seed; `at(purpose, step)` is the beginning of the stream of that purpose at that step.
 
-    On a GPU (`device`) a stream has the same numbers: uniforms to the bit, normals within 4 units in the last place.
+    A stream has the same numbers on a GPU (`device`): uniforms to the bit, normals within 4 units in the last place.
     """
 
     def __init__(self, seed: int = 0) -> None:
         if not isinstance(seed, (int, float, np.number)):
             raise TypeError(f"Generator: found seed {seed!r}, expected a whole number")
         if not -(2**63) <= seed < 2**64:
-            raise ValueError(f"seed {seed} does not fit 64 bits")
+            raise ValueError(f"seed {seed} does not fit in 64 bits")
         self.seed = int(seed) % 2**64
 
     def __repr__(self) -> str:
@@ -111,11 +113,11 @@ class Generator:
 
 _default = Generator(0)
 _counter = 0
-_drawing = threading.RLock()  # no two threads draw the same numbers
+_drawing = threading.RLock()  # so that no two threads draw the same numbers
 
 
 def _open_lock() -> None:
-    """In a forked child there is no other thread to open it."""
+    """A forked child has no other thread that could release it."""
     global _drawing
     _drawing = threading.RLock()
 
@@ -124,7 +126,7 @@ os.register_at_fork(after_in_child=_open_lock)
 
 
 def manual_seed(seed: int) -> None:
-    """Seed the default generator.  At import its seed is 0: unlike PyTorch, unseeded runs repeat."""
+    """Seed the default generator.  Its initial seed is 0: unlike in PyTorch, unseeded programs are reproducible."""
     global _default, _counter
     generator = Generator(seed)
     with _drawing:
@@ -132,7 +134,7 @@ def manual_seed(seed: int) -> None:
 
 
 def default_stream(device=None) -> Stream:
-    """A fresh stream of the default generator, a different one at every call."""
+    """A new stream of the default generator, different at every call."""
     global _counter
     with _drawing:
         generator, step = _default, _counter
@@ -141,13 +143,13 @@ def default_stream(device=None) -> Stream:
 
 
 def get_state() -> dict[str, int]:
-    """What a checkpoint keeps of the default generator."""
+    """The state of the default generator, for a checkpoint."""
     with _drawing:
         return {"seed": _default.seed, "counter": _counter}
 
 
 def set_state(state: dict[str, int]) -> None:
-    """Continue where `get_state` was called."""
+    """Continue from a state that `get_state` returned."""
     global _default, _counter
     seed, counter = int(state["seed"]), int(state["counter"])
     if counter < 0:
@@ -158,24 +160,24 @@ def set_state(state: dict[str, int]) -> None:
 
 
 def between(a, b, u, dtype, closed: bool = False) -> np.ndarray:
-    """a + (b - a) u, rounded to `dtype` and kept in [a, b) (`closed`: [a, b]): rounding alone reaches b, or beyond.
+    """a + (b - a) u, rounded to `dtype` and clipped to [a, b) (`closed`: [a, b]), which rounding alone may leave.
 
     u in [0, 1).  Numbers that rounding leaves inside have the bits of that formula in u's dtype."""
     wide = u.dtype.type
     if abs(b - a) <= float(np.finfo(wide).max):
         x = wide(a) + wide(b - a) * u
-    else:  # the width overflows
+    else:  # b - a overflows
         x = wide(a) * (1 - u) + wide(b) * u
     return inside(a, b, x, dtype, closed)
 
 
 def inside(a, b, x, dtype, closed: bool = False) -> np.ndarray:
-    """x rounded to `dtype` and kept in [a, b), or `closed` in [a, b], as far as numbers of `dtype` lie there."""
+    """x rounded to `dtype` and clipped to [a, b), or `closed` to [a, b], if numbers of `dtype` lie there."""
     return np.clip(x.astype(dtype, copy=False), *_limits(a, b, np.dtype(dtype).type, closed))
 
 
 def _limits(a, b, kind, closed: bool) -> tuple:
-    """The smallest number of `kind` from a on, and the largest below b (`closed`: up to b)."""
+    """The smallest number of `kind` that is at least a, and the largest below b (`closed`: at most b)."""
     low, high = kind(a), kind(b)
     if float(low) < a:
         low = np.nextafter(low, kind(np.inf))
