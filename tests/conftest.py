@@ -1,4 +1,4 @@
-"""Before NumPy is loaded: one thread per worker, the data folder.  Then: what may be skipped."""
+"""Set up before NumPy is loaded: one thread per worker, the data folder.  Then: what may be skipped."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ if _shared.is_dir():
 
 import pytest  # noqa: E402
 
-# a room's tests may use helpers of another room's
+# tests of one folder may import helpers of another
 sys.path += [str(room) for room in sorted(Path(__file__).resolve().parent.iterdir()) if room.is_dir()]
 
 
@@ -35,13 +35,13 @@ def _has_gpu() -> bool:
         import cupy
 
         return cupy.cuda.runtime.getDeviceCount() > 0
-    except Exception:  # no cupy, no driver, no device: cupy has an error type for each
+    except Exception:  # cupy has an error type each for no cupy, no driver, no device
         return False
 
 
 @pytest.fixture(autouse=True)
 def numpy_stays_as_it_was():
-    """What we switch in NumPy for ourselves (warnings, for one) is switched back."""
+    """Settings of NumPy that tinygen changes, such as warnings, must be restored."""
     import numpy
 
     before = numpy.geterr()
@@ -50,7 +50,7 @@ def numpy_stays_as_it_was():
 
 
 def pytest_collection_modifyitems(items):
-    """Skip what is marked `gpu` where there is none; a RuntimeWarning (0/0, overflow) is an error."""
+    """Skip tests marked `gpu` without a GPU; make RuntimeWarnings (0/0, overflow) errors."""
     on_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if on_gpu and not _has_gpu():
         for item in on_gpu:

@@ -1,4 +1,4 @@
-"""`tinygen bench`: the order and the medians of timings, what is refused, the JSON, the tables written from it."""
+"""`tinygen bench`: order and medians of timings, rejected results, the JSON, and the tables written from it."""
 
 import json
 import os
@@ -23,7 +23,7 @@ ONE = bench.Settings(threads=1, repeat=1, torch=False, memory=False)
 
 
 class Clock:
-    """Time that passes only in the calls; what was called is written down."""
+    """A clock that advances only during calls, and records them."""
 
     def __init__(self):
         self.now, self.calls = 0.0, []
@@ -35,7 +35,7 @@ class Clock:
         self.calls.append("-")
 
     def side(self, name, *seconds):
-        """A call that takes these seconds, the last of them for ever."""
+        """A call that takes these seconds, one after the other, and the last of them from then on."""
         left = list(seconds)
 
         def call():
@@ -96,7 +96,7 @@ def test_a_wrong_result_is_refused(found, words):
 
 @pytest.fixture
 def doubling():
-    """A kernel with a faster variant, one that is not usable and one for readers, and a case that calls it."""
+    """A kernel with a faster, an unusable and a for-readers variant, and a case that calls it."""
     kernel = kernels.Kernel("doubling")
     kernel.reference(lambda x: x + x)
     kernel.variant("shift", usable=lambda x: x.size > 1)(lambda x: x * 2)
@@ -187,7 +187,7 @@ def tiny_cases(device="cpu"):
 
 @pytest.fixture(scope="module")
 def measured():
-    """A whole benchmark of tiny shapes."""
+    """A complete benchmark with tiny shapes."""
     return bench.run(tiny_cases(), ONE)
 
 
@@ -222,7 +222,7 @@ def test_ratios_are_of_medians_and_of_minima():
 
 
 def example(**case):
-    """What bench.run gives, with one operation and one step."""
+    """A result of bench.run with one operation and one step."""
     times = {
         name: {"ms": ms, "min_ms": ms / 2, "spread": 0.1, "turns": 5}
         for name, ms in (("tinygen", 2.0), ("torch", 8.0))
@@ -271,7 +271,7 @@ def test_a_table_is_written_between_its_markers():
 
 @pytest.fixture
 def empty_pages(tmp_path, monkeypatch):
-    """Two pages with markers and nothing between them, instead of the repository's"""
+    """Two pages with empty tables, in place of the repository's"""
     for name, key in ("SPEED", "bench"), ("README", "steps"):
         path = tmp_path / f"{name}.md"
         path.write_text("\n".join(pages.markers(key, report.WRITER)) + "\n", encoding="utf-8")
@@ -329,7 +329,7 @@ def test_a_table_for_the_terminal_leaves_out_empty_columns():
 
 
 def test_command(capfd, tmp_path, monkeypatch):
-    """In this process, as the environment is already the one that a process with one thread would be given."""
+    """In this process, whose environment is already that of a process with one thread."""
     for name, value in machine.environment(1).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(bench, "all_cases", tiny_cases)
@@ -436,12 +436,12 @@ def test_channels_last_is_a_layout_of_images():
 def test_memory_is_measured_in_another_process():
     cases = [("conv2d", 8, 8, 28, 3, n) for n in (1, 512)]
     for case in cases:
-        memory.find(case).make(OURS)()  # what is compiled is on disk then: compilers are large
+        memory.find(case).make(OURS)()  # fills the compilation cache: compilers need much memory
     small, large = (memory.measure(case, torch=False, threads=1, calls=2) for case in cases)
     assert set(small) == {"mib", "peak_mib", "imports_mib", "malloc"}
     assert small["peak_mib"] == pytest.approx(small["mib"] + small["imports_mib"], abs=0.2)
     x = 512 * 8 * 28 * 28 * 4 / 2**20
-    assert large["mib"] - small["mib"] > 3 * x  # x, g and gx at least
+    assert large["mib"] - small["mib"] > 3 * x  # at least x, g and gx
 
 
 def test_a_failure_in_the_other_process_is_told():
@@ -484,7 +484,7 @@ def test_first_step_times_fresh_processes(monkeypatch, capsys):
     monkeypatch.setattr(first_step, "fresh_process", lambda: next(asked))
     first_step.main(["--processes", "3"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].endswith("medians of 3")  # the first process does not count
+    assert lines[0].endswith("medians of 3")  # the first process is not counted
     assert [line.rsplit(maxsplit=2) for line in lines[1:]] == [
         ["import", "2.000", "2.000"],
         ["data", "2.000", "4.000"],
@@ -501,7 +501,7 @@ def test_first_step_of_one_process():
 
 
 def test_two_versions_in_turns(capsys, tmp_path):
-    """Here one and the same; the figures are not looked at."""
+    """Here twice the same version; the figures are not checked."""
     from tinygen.benchmarks import versions
 
     told = tmp_path / "versions.json"

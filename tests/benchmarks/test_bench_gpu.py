@@ -1,4 +1,4 @@
-"""`tinygen bench --device cuda`, from end to end on the stand-in for cupy; what says that no GPU was measured."""
+"""`tinygen bench --device cuda` from end to end on the stand-in for cupy, and the notes that no GPU was measured."""
 
 import functools
 import json
@@ -36,7 +36,7 @@ def tiny_cases(device):
 
 @pytest.fixture
 def command(monkeypatch, tmp_path):
-    """Runs the command on tiny cases in this process.  -> exit code, what --json wrote"""
+    """Run the command on tiny cases in this process.  -> exit code, what --json wrote"""
     monkeypatch.setattr(bench, "all_cases", tiny_cases)
     monkeypatch.setattr(card, "roofline", functools.partial(card.roofline, sizes=(8,), megabytes=1))
 
@@ -71,7 +71,7 @@ def test_the_whole_command(cupy, command, capfd):
 
 
 def test_rungs_run_where_launches_do():
-    """On hostcuda, as the stand-in has no other way; those of numba want a GPU, and are named with the reason."""
+    """On hostcuda, the only way of the stand-in; numba's variants need a GPU, and are listed with that reason."""
     settings = bench.Settings(1, 1, torch=False, ladder=True, device="cuda")
     with stand_in(launches=True):
         row = bench.run_case(_matmul(5, 4, 3), [], settings, ROOF)
@@ -147,7 +147,7 @@ def test_kernels_seen_on_a_gpu(cupy):
         case.make(OURS_ON["cuda"])()
     assert seen["matmul"]["reference"] is True and not of_the_cpu
     never = [v for v, takes in seen["matmul"].items() if takes is None]
-    assert all("numba" in v for v in never)  # the stand-in has no launches, only what is for readers is left
+    assert all("numba" in v for v in never)  # the stand-in cannot launch: only variants for readers are left
 
 
 def test_large_cases_say_their_work():
@@ -165,7 +165,7 @@ def test_cublas_computes_in_float32():
     assert card.environment(2)["CUPY_TF32"] == "0"
 
 
-# What is written from it
+# The page written from it
 
 
 def of_a_gpu(**machine):

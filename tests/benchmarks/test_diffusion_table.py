@@ -1,4 +1,4 @@
-"""The diffusion tables: what is measured, kept and told, on a tiny run and on made-up figures."""
+"""The diffusion tables: measuring, saving and reporting, on a tiny run and on made-up figures."""
 
 import json
 
@@ -72,7 +72,7 @@ def test_measuring_goes_on_where_it_stopped(tmp_path, monkeypatch, small_data): 
     assert kept["measures"]["guidance 2"] == {"fd": 1.0, "labels": 4}
     assert kept["measures"]["default"]["bound_images"] == 3
 
-    # another run of the same name begins anew
+    # another run of the same name is measured from the beginning
     kept["minutes"] += 1
     (tmp_path / "diffusion.json").write_text(json.dumps({"conditional": kept}))
     table.main(["measure", "conditional", "--runs", str(tmp_path), "--only", "guidance 2"])

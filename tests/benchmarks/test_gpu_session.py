@@ -1,4 +1,4 @@
-"""benchmarks/gpu/session.py: steps with limits, what is kept of them, merging; and loss_curves.py, on the CPU."""
+"""benchmarks/gpu/session.py: steps with time limits, saved results, merging; and loss_curves.py on the CPU."""
 
 import copy
 import json

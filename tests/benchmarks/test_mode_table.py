@@ -1,4 +1,4 @@
-"""The table of modes says what results/models.json holds."""
+"""The table of modes shows the figures of results/models.json."""
 
 import json
 
@@ -48,7 +48,7 @@ def test_pairs_are_of_one_seed_and_one_number_of_steps():
     results = {
         "ring8-pac1": row(6, 8, 8),
         "ring8-pac2": row(8, 8, 7),
-        "grid25-pac2": row(25),  # no plain GAN beside it
+        "grid25-pac2": row(25),  # no plain GAN to compare with
         "ring8-pac1-full": row(6, steps=400_000),
         "ring8-pac4-full": row(8, 8, steps=400_000),
     }

@@ -51,7 +51,7 @@ def test_minutes_stand_beside_the_threads_that_they_were_trained_with():
     row = image_row(1.0, 2.0, 6.0)
     for run, threads in zip(row["runs"], (1, 1, 1)):
         run["threads"] = threads
-    assert minutes(row) == "3.0 ± 1.0 (1)"  # the machine's 2 are of runs that recorded none
+    assert minutes(row) == "3.0 ± 1.0 (1)"  # the machine's 2 threads are for runs that recorded none
     row["runs"][1]["threads"] = 2
     assert minutes(row) == "2.0 (1), 3.0 (2), 4.0 (1)"
     del row["runs"][2]["threads"]
@@ -59,7 +59,7 @@ def test_minutes_stand_beside_the_threads_that_they_were_trained_with():
     assert " | 2.0 (1), 3.0 (2), 4.0 (2) | " in papers.images_table({"row": row})
 
 
-def test_what_one_model_alone_is_measured_by_is_told_below_the_table():
+def test_measures_of_a_single_model_are_below_the_table():
     def sentences(*rows):
         text = papers.images_table({str(i): row for i, row in enumerate(rows)})
         return text.split("the seeds.")[1].strip()
@@ -81,7 +81,7 @@ def test_what_one_model_alone_is_measured_by_is_told_below_the_table():
         "`tinygen train gan`: at most 1.234 ± 0.012 bits per dimension on 8,000 test images (± the "
         "standard error of the estimate)."
     )
-    assert sentences(bound, bound) == sentences(bound)  # two rows of one run, told once
+    assert sentences(bound, bound) == sentences(bound)  # two rows of one run: mentioned once
     one, never = image_row(1.0), image_row(1.0, 2.0)
     one["passed"] = dict(score=8, step=9000, minutes=3.41, every=1000, images=5000)
     never["runs"][1]["passed"] = dict(score=8, step=None, minutes=None, every=700, images=5000)
@@ -114,7 +114,7 @@ def test_rows_of_the_seeds_that_the_issue_asks_for():
 
 
 def test_added_runs_keep_their_own_threads_and_may_have_been_measured(tmp_path, monkeypatch):
-    """Of three runs one recorded its threads, one was measured in training, and one is from before both."""
+    """Of three runs, one recorded its threads, one was measured in training, and one predates both."""
     keys = [key for key, _ in papers.IMAGE_MEASURES.values()]
     printed = {"model": "gan", "data": "glyphs", "step": 2, "images": 5} | dict.fromkeys(keys, 1.0)
     monkeypatch.setattr(papers.subprocess, "run", lambda *a, **k: SimpleNamespace(stdout=json.dumps(printed)))

@@ -1,4 +1,4 @@
-"""Slant and stroke width: of strokes of known slant and width, of digits sheared and enlarged by known amounts."""
+"""Slant and stroke width, of strokes with known values and of digits sheared and enlarged by known amounts."""
 
 import warnings
 
@@ -10,13 +10,13 @@ from tinygen.data import DataError, load
 from tinygen.metrics import MetricError
 from tinygen.metrics.attributes import slant, stroke_width
 
-SIZE, FINE = 28, 8  # pixels, and points a pixel is averaged over in each direction
+SIZE, FINE = 28, 8  # pixels, and sample points per pixel in each direction
 AXIS = (np.arange(SIZE * FINE) + 0.5) / FINE - SIZE / 2
 X, Y = np.meshgrid(AXIS, -AXIS)  # y upwards
 
 
 def drawn(inside):
-    """A shape as grey pixels: the share of each that lies inside."""
+    """A shape as gray pixels: the fraction of each pixel that lies inside."""
     return inside.astype(float).reshape(SIZE, FINE, SIZE, FINE).mean((1, 3))[None]
 
 
@@ -63,7 +63,7 @@ def test_slant_does_not_depend_on_place_and_brightness():
 
 
 def test_a_shear_adds_exactly_its_amount():
-    """Rows moved by whole pixels: mu_xy grows by s mu_yy, mu_yy stays."""
+    """With rows moved by whole pixels, mu_xy grows by s mu_yy, and mu_yy does not change."""
     image = np.zeros((1, 9, 40))
     image[0, :, 15:20] = np.random.default_rng(0).uniform(size=(9, 5))
     moved = np.stack([np.roll(row, 8 - i) for i, row in enumerate(image[0])])[None]
@@ -92,7 +92,7 @@ def test_width_of_strokes_with_their_ends(width, tangent):
 
 
 def test_width_of_enlarged_digits_regresses_to_the_factor(digits):
-    """Between enlargements, so that the blur of the interpolation is a small part of each."""
+    """Compares enlargements with each other, so that the blur of the interpolation matters little."""
     factors = np.array([2, 2.5, 3, 3.5, 4])
     widths = []
     for factor in factors:

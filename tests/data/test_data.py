@@ -24,7 +24,7 @@ needs_real = pytest.mark.skipif(not (REAL / "mnist").is_dir(), reason="no MNIST:
 
 @pytest.fixture(autouse=True)
 def nowhere(tmp_path, monkeypatch):
-    """No user data, an empty cache, and mirrors that refuse at once."""
+    """No user data, an empty cache, and mirrors that refuse connections."""
     monkeypatch.delenv("TINYGEN_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(fetch, "MIRRORS", {name: ("http://127.0.0.1:9/",) for name in fetch.MIRRORS})
@@ -100,7 +100,7 @@ def test_unknown_name():
         data.load("minst")
 
 
-# bad files: the first training file is replaced
+# bad files, in place of the first training file
 
 IMAGES, LABELS = (idx_bytes(a) for a in small_set()[:2])
 GOOD = gzip.compress(IMAGES)
@@ -189,7 +189,7 @@ def test_a_folder_a_pipe_or_a_locked_file_in_place_of_a_file(tmp_path, monkeypat
         data.load("mnist", tmp_path)
     path.unlink()
     path.write_bytes(GOOD)
-    locked = PermissionError(13, "Permission denied")  # chmod does not stop root
+    locked = PermissionError(13, "Permission denied")  # root ignores permissions
     monkeypatch.setattr(Path, "open", lambda *_, **k: (_ for _ in ()).throw(locked))
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz: cannot be read .Permission denied"):
         data.load("mnist", tmp_path)
@@ -200,7 +200,7 @@ def test_a_folder_a_pipe_or_a_locked_file_in_place_of_a_file(tmp_path, monkeypat
 
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
-    """A local mirror of a small set, its checksums registered as mnist's."""
+    """A local mirror of a small dataset, registered as mnist with its checksums."""
     folder = write_set(tmp_path / "mirror")
     digests = tuple(hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in fetch.FILES)
     monkeypatch.setitem(fetch.SHA256, "mnist", digests)
@@ -220,7 +220,7 @@ def test_download_falls_back_checks_and_caches(mirror, capfd):
     found = data.load("mnist")
     assert found.folder == fetch.cache_dir() / "mnist" and len(found.train_images) == 6
     assert sorted(p.name for p in found.folder.iterdir()) == sorted(fetch.FILES)  # no temporary file
-    assert capfd.readouterr().err == ""  # a progress bar only on a terminal
+    assert capfd.readouterr().err == ""  # the progress bar needs a terminal
     for path in mirror.iterdir():
         path.unlink()
     assert data.load("mnist").sha256 == found.sha256
@@ -240,7 +240,7 @@ def test_download_stops_at_a_bound(mirror, monkeypatch):
 
 
 class Mirror(http.server.SimpleHTTPRequestHandler):
-    """A server that can send ranges, and cuts connections off."""
+    """A server that supports ranges and cuts off connections."""
 
     def log_message(self, *_):
         pass
@@ -263,7 +263,7 @@ class Mirror(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(mirror, monkeypatch):
-    """The one mirror of mnist; `most` bytes an answer, `ranges` or not, what was `asked`."""
+    """The only mirror of mnist: `most` bytes per answer, with or without `ranges`; `asked` holds the requests."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Mirror, directory=mirror))
     server.most, server.ranges, server.asked, server.folder = 10**9, True, [], mirror
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
@@ -307,7 +307,7 @@ def test_an_interrupted_download_is_kept_and_finished_by_the_next_call(server, m
     assert (folder / f".{fetch.FILES[0]}.part").read_bytes() == whole[0][:21]
     server.asked.clear()
     (server.folder / fetch.FILES[2]).rename(server.folder / "away")
-    with pytest.raises(DataError, match="the download failed"):  # two files are there: they are kept
+    with pytest.raises(DataError, match="the download failed"):  # the two files that exist are kept
         data.load("mnist")
     assert server.asked[0] == (fetch.FILES[0], "bytes=21-")
     (server.folder / "away").rename(server.folder / fetch.FILES[2])
@@ -324,7 +324,7 @@ def test_a_server_that_gives_up_every_time_is_left_and_its_bytes_are_kept(server
     server.most = 0
     with pytest.raises(DataError, match=r"connection was lost after 15 bytes"):
         data.load("mnist")
-    assert len(server.asked) == fetch.ATTEMPTS + 1  # nothing came
+    assert len(server.asked) == fetch.ATTEMPTS + 1  # no bytes arrived
     server.most = 10**9
     data.load("mnist")
     assert server.asked[fetch.ATTEMPTS + 1] == (fetch.FILES[0], "bytes=15-")
@@ -333,7 +333,7 @@ def test_a_server_that_gives_up_every_time_is_left_and_its_bytes_are_kept(server
 @pytest.mark.parametrize("ranges", [True, False])
 @pytest.mark.parametrize("begun", ["changed", "too long", "whole", "good"])
 def test_pieces_that_do_not_fit_are_thrown_away(server, ranges, begun):
-    """The file has changed since, the piece is longer than it, or the server knows no ranges and sends all."""
+    """The file has changed, the piece is longer than the file, or the server ignores ranges and sends everything."""
     content = (server.folder / fetch.FILES[0]).read_bytes()
     part = {"changed": b"x" * 9, "too long": content + b"x", "whole": content, "good": content[:9]}[begun]
     part_of(fetch.FILES[0], part)
@@ -431,7 +431,7 @@ def test_glyphs_are_what_they_say():
     )
     other = glyphs.generate(1500, 500, seed=1)
     assert (other[0] != images).any(axis=(1, 2)).all()
-    # a nearest-mean classifier tells the labels: the pictures are of their digits
+    # a nearest-mean classifier finds the labels, so the pictures show their digits
     flat = images.reshape(1500, -1).astype(float)
     means = np.stack([flat[labels == k].mean(axis=0) for k in range(10)])
     nearest = ((test_images.reshape(500, 1, -1) - means) ** 2).sum(-1).argmin(1)
@@ -451,7 +451,7 @@ def test_distance_field():
     axis = np.linspace(-glyphs.REACH, glyphs.REACH, glyphs.GRID)
     x, y = np.meshgrid(axis, axis)
     outer, inner = 1 - np.maximum(abs(x), abs(y)), np.maximum(abs(x), abs(y)) - 0.5
-    edge_only = np.minimum(abs(x), abs(y)) < 0.5  # beyond it a corner is nearest
+    edge_only = np.minimum(abs(x), abs(y)) < 0.5  # beyond it, a corner is nearest
     np.testing.assert_allclose(field[edge_only], np.minimum(outer, inner)[edge_only], atol=1e-6)
     np.testing.assert_array_equal(field > 0, np.minimum(outer, inner) > 0)
 
@@ -599,7 +599,7 @@ def test_colour_where_grey_is_needed(tmp_path):
 
 
 def test_a_user_without_a_home_has_a_temporary_cache(monkeypatch):
-    """$HOME is not set, and the system's list of users does not know this one."""
+    """$HOME is not set, and the user is not in the system's user database."""
 
     def nobody():
         raise RuntimeError("Could not determine home directory.")

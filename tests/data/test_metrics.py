@@ -1,6 +1,6 @@
-"""The measures of features against closed forms, scipy, and values that published code printed.
+"""Measures of features compared with closed forms, scipy, and values printed by published code.
 
-What published code printed for the arrays of `clouds`, after pip install prdc scipy (nothing of it is copied here):
+The published code that was run on the arrays of `clouds`, after pip install prdc scipy (none of it is copied here):
 
     prdc.compute_prdc(real, fake, nearest_k=1), and 5; prdc 0.2 of github.com/clovaai/generative-evaluation-prdc
     scipy.linalg.sqrtm(covariance1 @ covariance2) in the formula of frechet.py; scipy 1.17.1
@@ -25,13 +25,13 @@ SCIPY_FD, SKLEARN_KID = 0.7506901882085888, 0.37769319694942727
 
 
 def cloud(n, first, stretch=1.0):
-    """Scattered points of a cube that need no random numbers.  -> (n, 6)"""
+    """Scattered points in a cube, without random numbers.  -> (n, 6)"""
     i = np.arange(first, first + n, dtype=np.float64)[:, None]
     return stretch * (2 * np.modf(i * i * np.sqrt([2, 3, 5, 7, 11, 13]))[0] - 1)
 
 
 def clouds():
-    """400 real points, and 300 fake ones: most too central, the others beside them."""
+    """400 real points and 300 fake ones, most of them too central, the others outside."""
     return cloud(400, 1), np.concatenate([cloud(200, 1001, 0.6), cloud(100, 2001) + 0.8])
 
 
@@ -43,7 +43,7 @@ def normal(seed, *shape):
 
 
 def test_frechet_distance_of_gaussians_with_a_common_basis_has_a_closed_form():
-    """Covariances that commute: |m|² + sum of (sqrt(a_i) - sqrt(b_i))²."""
+    """For commuting covariances: |m|² + sum of (sqrt(a_i) - sqrt(b_i))²."""
     basis, _ = np.linalg.qr(normal(0, 5, 5))
     a, b, m = np.array([4, 1, 0.25, 1e-9, 0]), np.array([1, 9, 0.25, 1e-3, 0]), normal(1, 5)
     found = gaussian_frechet_distance(np.zeros(5), basis * a @ basis.T, m, basis * b @ basis.T)
@@ -51,7 +51,7 @@ def test_frechet_distance_of_gaussians_with_a_common_basis_has_a_closed_form():
 
 
 def test_frechet_distance_of_two_by_two_covariances_has_a_closed_form():
-    """Covariances that do not commute: tr sqrt(S1 S2) = sqrt(tr(S1 S2) + 2 sqrt(det S1 det S2))."""
+    """For covariances that do not commute: tr sqrt(S1 S2) = sqrt(tr(S1 S2) + 2 sqrt(det S1 det S2))."""
     s1, s2 = np.array([[2.0, 0.9], [0.9, 1.0]]), np.array([[1.0, -0.7], [-0.7, 3.0]])
     root = np.sqrt(np.trace(s1 @ s2) + 2 * np.sqrt(np.linalg.det(s1) * np.linalg.det(s2)))
     found = gaussian_frechet_distance(np.zeros(2), s1, np.zeros(2), s2)
@@ -77,7 +77,9 @@ def test_frechet_distance_to_itself_is_nothing_and_it_is_symmetric():
 
 
 def test_frechet_distance_is_taken_in_float64_though_features_are_float32():
-    real, fake = (x.astype(np.float32) + 1000 for x in clouds())  # whose squares float32 rounds to 1/16
+    real, fake = (
+        x.astype(np.float32) + 1000 for x in clouds()
+    )  # float32 rounds their squares to multiples of 1/16
     assert frechet_distance(real, fake) == pytest.approx(SCIPY_FD, rel=1e-4)
 
 
@@ -101,7 +103,7 @@ def test_kernel_distance_does_not_depend_on_the_blocks(monkeypatch):
 
 
 def test_kernel_distance_has_no_bias():
-    """Of equal distributions it is 0 on average, over and under: the biased estimate is never under 0."""
+    """For equal distributions it is 0 on average, with values on both sides; the biased estimate is never negative."""
     values = [kernel_distance(normal(2 * i, 20, 3), normal(2 * i + 1, 30, 3)) for i in range(300)]
     error = np.std(values) / np.sqrt(len(values))
     assert abs(np.mean(values)) < 3 * error and 0.2 < np.mean(np.array(values) < 0) < 0.8
@@ -135,7 +137,7 @@ def test_class_histogram_kl():
     even = np.arange(1000) % 10
     assert class_histogram_kl(even[:100], even) == pytest.approx(0, abs=1e-12)
     assert class_histogram_kl(np.full(5, 3), even) == pytest.approx(np.log(10))
-    # of generated from data, not the other way: a class never generated costs little, not infinity
+    # of generated from data, not the reverse: a class that is never generated costs little, not infinity
     assert class_histogram_kl(even[even < 5], even) == pytest.approx(np.log(2))
     assert class_histogram_kl(even, even[even < 9]) == np.inf
 
@@ -159,7 +161,7 @@ def test_neighbours_do_not_depend_on_the_blocks(monkeypatch, elements):
 
 def test_ball_radii_one_by_one():
     x = clouds()[0][:50]
-    expected = [np.sort(((x - row) ** 2).sum(axis=1))[3] for row in x]  # the first is itself
+    expected = [np.sort(((x - row) ** 2).sum(axis=1))[3] for row in x]  # the first is the point itself
     np.testing.assert_allclose(ball_radii(x, 3), expected, rtol=1e-12)
 
 
@@ -170,11 +172,11 @@ def repeated(seed, times, n=40, F=16):
 @pytest.mark.parametrize("shift", [0, 1e3, 1e6])
 @pytest.mark.parametrize("times", [1, 2, 6, 10])
 def test_a_set_against_itself_has_everything_however_often_its_images_repeat(times, shift):
-    """Also in another order and far from the origin, where products of features cancel worst."""
+    """Also in another order, and far from the origin, where products of features cancel most."""
     x = repeated(0, times) + shift
     found = precision_recall_density_coverage(x, x[np.random.default_rng(1).permutation(len(x))])
     assert found["precision"] == found["recall"] == found["coverage"] == 1
-    # each ball holds its centre's copies and the k = 5 nearest others: 6 images, or all the copies
+    # each ball holds the copies of its center and the k = 5 nearest others: 6 images, or all the copies
     assert found["density"] == pytest.approx(-(-6 // times) * times / 5)
 
 
@@ -241,11 +243,11 @@ def test_memorisation_is_one_for_copies_and_nothing_for_what_is_far():
     assert 0.2 < unseen < 0.8
     mixed = np.concatenate(
         [copies[:100], normal(2, 300, 8)]
-    )  # a quarter copied: above the floor, as it should
+    )  # a quarter is copied: above the floor, as expected
     assert memorisation(train, mixed) == pytest.approx((100 + 300 * unseen) / 400)
 
 
-# Standardised features
+# Standardized features
 
 
 def test_standardised_features_have_mean_0_and_deviation_1():
@@ -258,6 +260,6 @@ def test_standardised_features_have_mean_0_and_deviation_1():
 def test_a_feature_that_is_dead_on_the_data_makes_no_distance_of_millions():
     data, generated = normal(0, 500, 6), normal(1, 500, 6)
     data[:, 2] = 0
-    data[0, 2] = 1e-4  # nearly dead: the deviation alone would make 1e5 of the other's 1
+    data[0, 2] = 1e-4  # nearly dead: divided by its deviation alone, 1 would become 1e5
     standardise = Standardised(data)
     assert 1 < frechet_distance(standardise(data), standardise(generated)) < 200

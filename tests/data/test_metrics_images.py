@@ -1,4 +1,4 @@
-"""The shipped evaluators, the measures of images, their floors and ceilings, and the classifier that made them."""
+"""The shipped evaluators, measures of images with floors and ceilings, and the classifier behind the evaluators."""
 
 import contextlib
 import hashlib
@@ -36,7 +36,7 @@ def data(request):
 
 
 def test_the_shipped_evaluator_classifies_the_test_set(data):
-    """And as well as its metadata say."""
+    """With the accuracy that its metadata state."""
     path = WEIGHTS / f"{data}.safetensors"
     assert path.stat().st_size <= 2_000_000
     test, (_, facts) = load(data), checkpoint.read(path)
@@ -44,12 +44,12 @@ def test_the_shipped_evaluator_classifies_the_test_set(data):
     assert found >= ACCURACY[data]
     assert found == pytest.approx(
         facts["accuracy"], abs=2e-4
-    )  # another machine's rounding moves an image or two
+    )  # on another machine, rounding may change an image or two
     assert facts["command"].startswith(f"tinygen train classifier --data {data} --seed ")
 
 
 def test_the_test_set_is_next_to_the_training_set(data):
-    """The floor of the Fréchet distance, from the first 10,000 training images."""
+    """The floor of the Fréchet distance, computed with the first 10,000 training images."""
     dataset, net = load(data), load_evaluator(data)
     train, _ = features_and_logits(net, dataset.train_images[:10_000])
     test, _ = features_and_logits(net, dataset.test_images)
@@ -66,7 +66,7 @@ def test_floors_and_ceilings_are_of_the_shipped_weights_and_apart(data):
     )
     for name in NAMES:
         floor, ceiling = known["floor"][name], known["ceiling"][name]
-        if name not in ("memorisation", "top_probability"):  # noise has none of one, and can fool the other
+        if name not in ("memorisation", "top_probability"):  # noise has zero of one, and can fool the other
             assert floor > ceiling if name in HIGHER_IS_BETTER else floor < ceiling, name
 
 
@@ -89,7 +89,7 @@ def test_data_without_an_evaluator():
 
 @pytest.fixture
 def small(monkeypatch):
-    """An evaluator with its first parameters and 1,500 + 1,500 glyphs, so that all measures take a second."""
+    """An untrained evaluator and 1,500 + 1,500 glyphs, so that all measures take a second."""
     glyphs = load("glyphs")
     x = np.divide(glyphs.train_images[:3000], 255, dtype=np.float32)
     net = Evaluator().eval()
@@ -166,14 +166,14 @@ def test_the_classifier_learns_and_its_export_is_an_evaluator(tmp_path, monkeypa
     assert 0.5 < measured["accuracy"] < 1
     path = classifier.export(run.folder, tmp_path / "glyphs.safetensors")
     monkeypatch.setattr("tinygen.metrics.evaluator.WEIGHTS", tmp_path)
-    net, test = load_evaluator.__wrapped__("glyphs"), load("glyphs")  # not kept for the tests that follow
+    net, test = load_evaluator.__wrapped__("glyphs"), load("glyphs")  # not kept for later tests
     assert classifier.accuracy(net, test.test_images[:500], test.test_labels[:500]) == measured["accuracy"]
     command = "tinygen train classifier --data glyphs --seed 0 --steps 40 --batch 50 --lr 0.003"
     assert checkpoint.read(path)[1]["command"] == command
 
 
 def test_a_stopped_classifier_goes_on_to_the_same_bits(tmp_path, monkeypatch):
-    """Dropout and the running statistics of the batch norm included."""
+    """Including dropout and the running statistics of batch normalization."""
     config = classifier.Config(steps=40, batch=50, checkpoint_every=20)
     require_same_bits(classifier, "classifier", config, tmp_path, 30, monkeypatch)
 

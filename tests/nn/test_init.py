@@ -1,4 +1,4 @@
-"""nn.init beside PyTorch's: distributions, fans, gains, and what it refuses."""
+"""nn.init compared with PyTorch's: distributions, fans, gains, rejected arguments."""
 
 import inspect
 import math
@@ -51,7 +51,7 @@ EXACT = [  # function, shape, arguments
     ("dirac_", (4, 3, 1, 2, 3), (2,)),
     ("orthogonal_", (0, 3), ()),
 ]
-ELSEWHERE = {"calculate_gain", "default_linear_"}  # below; with the layers
+ELSEWHERE = {"calculate_gain", "default_linear_"}  # tested below, and with the layers
 PUBLIC = sorted(
     n for n, f in vars(nn.init).items() if getattr(f, "__module__", "") == nn.init.__name__ and n[0] != "_"
 )
@@ -75,13 +75,13 @@ FANS = [
     (80, 50, 3, 3),
     (100, 70, 5),
     (40, 24, 3, 2, 2),
-]  # (in, out, …) of transposed ones count the same
+]  # transposed convolutions, (in, out, …), count the same
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", RANDOM, ids=lambda c: f"{c[0]}{c[1]}")
-def test_random_initialisers_have_pytorchs_distribution(case, dtype):
-    """Moments and the distance of Kolmogorov and Smirnov, at 5 standard deviations."""
+def test_random_initializers_have_pytorchs_distribution(case, dtype):
+    """Moments and the Kolmogorov-Smirnov distance, within 5 standard deviations."""
     function, args = case
     tg.manual_seed(0), torch.manual_seed(0)
     for shape in SHAPES.get(function, FANS):
@@ -104,11 +104,11 @@ def test_random_initialisers_have_pytorchs_distribution(case, dtype):
         if function == "sparse_":
             assert ((p.detach().numpy() == 0).sum(0) == math.ceil(args[0] * shape[0])).all()
         if dtype == "float64" and "sparse" not in function:
-            assert len(np.unique(a)) == n  # all bits are drawn
+            assert len(np.unique(a)) == n  # float64 gets all its bits
 
 
 @pytest.mark.parametrize("case", EXACT, ids=str)
-def test_the_others_do_what_pytorchs_do(case):
+def test_the_other_initializers_give_pytorchs_values(case):
     function, shape, args = case
     p = nn.Parameter(tg.full(shape, 7.0))
     assert getattr(nn.init, function)(p, *args) is p and p.requires_grad
@@ -175,7 +175,7 @@ def test_a_generator_is_refused_and_a_far_mean_is_warned_of():
     assert p.numpy().max() <= 2 and p.numpy().mean() > 1.4
 
 
-def test_the_way_dcgan_writes_it():
+def test_the_weight_initialization_of_dcgan():
     p = nn.Parameter(tg.zeros(2, 3))
     nn.init.normal_(p.data, 1.0)
     assert (p.detach().numpy() != 0).all()

@@ -1,4 +1,4 @@
-"""Containers, hooks and the lesser-known methods of Module beside PyTorch's."""
+"""Containers, hooks and the lesser-known methods of Module, compared with PyTorch's."""
 
 import copy
 import inspect
@@ -16,7 +16,7 @@ tnn = torch.nn
 
 
 def described(x):
-    """What two libraries' results have in common."""
+    """A result in a form that both libraries share."""
     if isinstance(x, (nn.Module, tnn.Module)):
         return repr(x).replace("torch.float32", "float32")
     if isinstance(x, (tg.Tensor, torch.Tensor)):
@@ -41,7 +41,7 @@ def layers(N, *kinds):
 
 
 def both(program):
-    """The same program in both libraries: the same results, or errors of the same type."""
+    """Run a program with both libraries: it must give the same results, or errors of the same type."""
     results = []
     for T, N in ((tg, nn), (torch, tnn)):
         try:
@@ -228,7 +228,7 @@ def test_containers_are_trained_copied_and_pickled():
 
 
 def hooked(T, N):
-    """Every kind of hook, in an order; what they saw and what came out."""
+    """Every kind of hook in turn: what the hooks saw, and the output."""
     seen, net = [], N.Sequential(N.Identity(), N.Flatten(0))
 
     class Two(N.Module):
@@ -383,7 +383,12 @@ def test_methods_of_module(program):
 
 
 def test_signatures_of_modules_methods_are_pytorchs():
-    different = {"forward", "state_dict", "to", "register_backward_hook"}  # PyTorch's take *args; refused
+    different = {
+        "forward",
+        "state_dict",
+        "to",
+        "register_backward_hook",
+    }  # PyTorch's take *args; not supported here
     for name, function in inspect.getmembers(nn.Module, inspect.isfunction):
         if not name.startswith("_") and name not in different and hasattr(tnn.Module, name):
             ours, theirs = (

@@ -1,4 +1,4 @@
-"""Modules, layers and initialisation beside PyTorch's: names, order, state, messages, numbers."""
+"""Modules, layers and initialization compared with PyTorch's: names, order, state, messages, numbers."""
 
 import copy
 import inspect
@@ -29,7 +29,7 @@ def same_state(ours, theirs, tolerance=1e-10):
 
 
 def randomize(theirs):
-    """Other weights than the ones and zeros that normalisations start with."""
+    """Random weights, because normalizations start with ones and zeros."""
     with torch.no_grad():
         for p in theirs.parameters():
             p.copy_(torch.tensor(rng.uniform(-1, 1, size=p.shape)))
@@ -42,7 +42,7 @@ def randomize(theirs):
 
 
 def network(T, N):
-    """A parameter in two places, a module in two places, buffers of both kinds, None's."""
+    """A network with a shared parameter, a shared module, buffers of both kinds, and None as values."""
 
     class Net(N.Module):
         def __init__(self):
@@ -139,7 +139,7 @@ def test_wrong_kinds_of_attributes_are_refused():
 def test_assigning_before_super_init_says_so(make):
     class Early(nn.Module):
         def __init__(self):
-            self.size = 3  # plain values may come first
+            self.size = 3  # plain values may be assigned first
             self.part = make()
             super().__init__()
 
@@ -180,7 +180,7 @@ def test_requires_grad_and_zero_grad():
     net(tg.randn(6, 3)).sum().backward()
     assert net.body[0].weight.grad is None and net.scale.grad is not None
     held = net.scale.grad
-    net.scale.grad.fill_(math.inf)  # zero_grad is no multiplication
+    net.scale.grad.fill_(math.inf)  # zero_grad does not multiply by zero
     net.zero_grad(set_to_none=False)
     assert net.scale.grad.tolist() == [0, 0] and held.tolist() == [0, 0]
     assert net.body[0].weight.grad is None
@@ -309,7 +309,7 @@ def test_load_state_dict_names_everything_that_is_wrong_and_writes_nothing():
     del state["scale"], state["again.bias"]
     state["body.9.weight"] = np.ones(1, np.float32)
     state["body.0.weight"] = np.ones((5, 3), np.float32)
-    state["count"] = np.ones(1, np.float32)  # would broadcast
+    state["count"] = np.ones(1, np.float32)  # a shape that would broadcast
     state["body.2.num_batches_tracked"] = np.array(1.5)
     with pytest.raises(RuntimeError) as e:
         net.load_state_dict(state)
@@ -490,7 +490,7 @@ NOT_LAYERS = {
     "ParameterDict",
     "ParameterList",
     "Sequential",
-}  # have tests of their own
+}  # tested elsewhere
 ARRAYS = {
     "indices": lambda: rng.integers(0, 7, size=(4, 5)),
     "probabilities": lambda: rng.uniform(0.1, 0.9, size=(4, 3)),
@@ -513,7 +513,7 @@ def test_every_public_layer_has_a_case():
 
 
 def built(case):
-    """The layer of both libraries from the same arguments."""
+    """The layer in both libraries, built from the same arguments."""
     name, args, kwargs, _ = case
     fixed = {k: ARRAYS[v]() if v in ARRAYS else v for k, v in kwargs.items() if isinstance(v, str)}
     ours = {k: tg.tensor(v) if isinstance(v, np.ndarray) else v for k, v in {**kwargs, **fixed}.items()}
@@ -522,11 +522,11 @@ def built(case):
 
 
 def run_layer(T, layer, arrays, cotangent=None):
-    """Output and input gradients for a random incoming gradient."""
+    """The output, and the input gradients for a random incoming gradient."""
     inputs = [T.tensor(a) for a in arrays]
     for x, array in zip(inputs, arrays):
         x.requires_grad_(array.dtype.kind == "f" and layer.training)
-    y = layer(*[x.clone() for x in inputs])  # `inplace=True` refuses leaves in PyTorch
+    y = layer(*[x.clone() for x in inputs])  # PyTorch's `inplace=True` rejects leaves
     if cotangent is None:
         cotangent = rng.normal(size=tuple(y.shape))
     if y.requires_grad:
@@ -544,7 +544,7 @@ def test_layer(case):
     ours, theirs = ours.double(), theirs.double()
     randomize(theirs)
     ours.load_state_dict({n: t.numpy() for n, t in theirs.state_dict().items()})
-    for mode in (True, True, False):  # twice, because running statistics remember
+    for mode in (True, True, False):  # twice, because running statistics change
         ours.train(mode), theirs.train(mode)
         arrays = [array_of(spec) for spec in case[3]]
         y, grads, cotangent = run_layer(tg, ours, arrays)
@@ -697,7 +697,7 @@ def test_batch_norm_whose_tracking_is_switched_off_later():
     close(ours.eval()(tg.tensor(x)), theirs.eval()(torch.tensor(x)))
 
 
-# initialisation
+# initialization
 
 
 def weights(layer):
@@ -724,7 +724,9 @@ def test_default_weights_have_pytorchs_distribution(make, fan_in):
         b = np.sort(np.concatenate([w[name].ravel() for w in theirs]))
         n = len(a)
         assert np.abs(a).max() <= bound * (1 + 1e-6)
-        assert np.abs(a).max() > bound * (1 - 20 / n)  # the bound is reached: e^-20 that it is not
+        assert np.abs(a).max() > bound * (
+            1 - 20 / n
+        )  # the probability that no draw comes near the bound is e^-20
         assert abs(a.mean()) < 5 * bound / math.sqrt(3 * n)
         assert abs(a.var() / (bound**2 / 3) - 1) < 5 * math.sqrt(0.8 / n)
         places = np.searchsorted(b, a) / n  # Kolmogorov-Smirnov: P(distance > 2.2 sqrt(2/n)) = 1e-4

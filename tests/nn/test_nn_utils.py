@@ -1,4 +1,4 @@
-"""nn.utils beside PyTorch's: limits on gradients, vectors, weights that are computed."""
+"""nn.utils compared with PyTorch's: clipping gradients, parameter vectors, computed weights."""
 
 import inspect
 import math
@@ -15,7 +15,7 @@ tnn = torch.nn
 rng = np.random.default_rng(0)
 
 
-CASES = {  # every public name, and the test that compares it with PyTorch
+CASES = {  # public name -> the test that compares it with PyTorch
     "clip_grad_norm_": "test_clip_grad_norm",
     "clip_grad_value_": "test_clip_grad_value",
     "clip_grads_with_norm_": "test_the_two_halves_of_clip_grad_norm",
@@ -140,7 +140,7 @@ def test_vector_of_parameters():
         given = T.tensor(vector)
         N.utils.vector_to_parameters(given, iter(parameters))
         with T.no_grad():
-            parameters[0].mul_(2)  # also the vector: they share their memory
+            parameters[0].mul_(2)  # the vector too: they share memory
         return [flat, given, *parameters, *[p.grad for p in parameters if p.numel()]], parameters
 
     arrays = [rng.normal(size=s) for s in ((3, 4), (), (0, 2), (5,))]
@@ -157,7 +157,7 @@ def test_vector_of_parameters():
         nn.utils.parameters_to_vector([])
 
 
-# weights that are computed
+# computed weights
 
 
 LAYERS = {
@@ -185,7 +185,7 @@ def twins(function, case, **more):
 
 
 def penalized(T, layer, x):
-    """The loss of a WGAN with gradient penalty: its gradient goes through the layer twice."""
+    """The loss of a WGAN with gradient penalty, whose gradient passes through the layer twice."""
     x = T.tensor(x).requires_grad_()
     y = layer(x)
     score = (y.tanh() * y).mean()
@@ -220,7 +220,7 @@ def compare_training(ours, theirs, shape):
     x = rng.normal(size=shape)
     before = {n: t.numpy().copy() for n, t in ours.state_dict().items()}
     close(ours(tg.tensor(x)), theirs(torch.tensor(x)), 1e-9)
-    for name, t in ours.state_dict().items():  # evaluation changes nothing
+    for name, t in ours.state_dict().items():  # evaluation leaves u and v unchanged
         np.testing.assert_array_equal(t.numpy(), before[name])
 
 

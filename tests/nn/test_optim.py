@@ -1,4 +1,4 @@
-"""Optimisers and averaging beside torch.optim's, and what they refuse."""
+"""Optimizers and weight averaging compared with torch.optim's, and the arguments they reject."""
 
 import copy
 import json
@@ -15,7 +15,7 @@ from tinygen.optim import EMA
 from tinygen.run import checkpoint
 
 torch = pytest.importorskip("torch")
-SHAPES = [(5, 7), (3,), (), (33, 13)]  # the last is large enough for the compiled Adam
+SHAPES = [(5, 7), (3,), (), (33, 13)]  # the last one is large enough for the compiled Adam
 
 OPTIMIZERS = [
     ("SGD", dict(lr=0.1)),
@@ -106,7 +106,9 @@ def test_thirty_steps(case, dtype, tolerance):
 
 def test_every_public_optimizer_has_a_case():
     kinds = {n for n, k in vars(optim).items() if isinstance(k, type) and not n.startswith("_")}
-    assert kinds - {"Optimizer", "EMA"} == set(NAMES)  # the base, and the average with tests of its own
+    assert kinds - {"Optimizer", "EMA"} == set(
+        NAMES
+    )  # the base class, and the average, which has its own tests
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -147,7 +149,7 @@ def test_groups_with_options_of_their_own():
 
 @pytest.mark.parametrize("case", OPTIMIZERS, ids=case_id)
 def test_a_parameter_without_gradient_is_left_alone(case):
-    """Also for some of the steps only: its count of steps stands still, as in PyTorch."""
+    """Also if it lacks one in some steps only: its step count is then not increased, as in PyTorch."""
     name, options = case
     ours, theirs = parameters(tg, starts()), parameters(torch, starts())
     a, b = getattr(optim, name)(ours, **options), getattr(torch.optim, name)(theirs, **options)
@@ -246,12 +248,12 @@ SIZES = {
     "nothing": [(0,), (3, 0)],
     "small": [(3,), (5, 7), ()],
     "many": [(17,), (0, 4), (256,), (), (13, 11), (1,), (257,)],
-    "threads": [(1001, 1039), (3,), (10_007,), (2, 3)],  # more than optimizers.PARALLEL
+    "threads": [(1001, 1039), (3,), (10_007,), (2, 3)],  # above the size at which the kernels use threads
 }
 
 
 def adam_steps(sizes, dtype, variant, decoupled=True, threads=1, own=lambda a: a.copy()):
-    """Five steps from the same start, of parameters that are not all at the same step. -> p, m, v of each"""
+    """Five steps of parameters with different step counts, from the same start.  -> p, m, v of each"""
     import numba
 
     rng = np.random.default_rng(0)
@@ -282,11 +284,11 @@ def test_adam_compiled_and_reference_agree(sizes, dtype, decoupled):
         np.testing.assert_allclose(a, b, **tolerance)
     for threads in {1, numba.config.NUMBA_NUM_THREADS}:
         for a, b in zip(found, adam_steps(sizes, dtype, "one_pass", decoupled, threads)):
-            assert a.tobytes() == b.tobytes()  # an element does not know which thread it is on
+            assert a.tobytes() == b.tobytes()  # the result does not depend on the thread
 
 
 def test_the_compiled_adam_takes_some_and_leaves_others_to_the_reference():
-    """Parameters across memory, of other dtypes and unaligned, between others: each as if it were alone."""
+    """Parameters that are strided, unaligned or of other dtypes, among others: each is updated as if it were alone."""
 
     def unaligned(a):
         bytes = np.zeros(a.nbytes + 1, np.uint8)
@@ -389,7 +391,7 @@ def test_a_run_that_is_interrupted_continues_the_same(case, way, tmp_path):
         checkpoint.write(tmp_path / "c", arrays, json.loads(json.dumps(rest)))
         arrays, rest = checkpoint.read(tmp_path / "c")
         state = checkpoint.unflatten(arrays, rest)
-    after = getattr(optim, name)(second_half, lr=123.0)  # its options come from the state
+    after = getattr(optim, name)(second_half, lr=123.0)  # the options come from the state
     after.load_state_dict(state)
     steps(second_half, after, 5, 10)
     if way == "torch":
@@ -490,7 +492,7 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing():
         optim.SGD([{"params": params[:2]}, {"params": params[2:]}]).load_state_dict(a.state_dict())
 
 
-# what is refused
+# rejected arguments
 
 
 def test_wrong_arguments():
@@ -574,7 +576,7 @@ def wander(net, ema, steps=25):
         with tg.no_grad():
             for p in net.parameters():
                 p.add_(tg.tensor(rng.normal(size=p.shape)))
-        net(tg.tensor(rng.normal(size=(4, 2))))  # moves the running statistics
+        net(tg.tensor(rng.normal(size=(4, 2))))  # changes the running statistics
         ema.update()
         yield
 
@@ -605,7 +607,7 @@ def test_ema_applied_restores_even_after_an_error_and_leaves_buffers_alone():
         same_arrays({n: b.numpy() for n, b in net.named_buffers()}, buffers)
         assert (net[0].weight.detach().numpy() != before["0.weight"]).any()
         with tg.no_grad():
-            net[0].weight.fill_(5)  # training inside the block is lost, and does not reach the average
+            net[0].weight.fill_(5)  # training inside the block is undone, and does not reach the average
         raise KeyError("stop")
     same_arrays(snapshot(net), before)
     assert not (ema.average["0.weight"].numpy() == 5).any()
@@ -643,7 +645,10 @@ def test_ema_state(tmp_path):
         ({**state["average"], "extra": tg.ones(1)}, "missing or unexpected extra"),
         ({"0.weight": tg.ones(3, 2)}, "missing or unexpected 0.bias, "),
         ({**state["average"], "2.bias": tg.ones(1, 1)}, r"size of 2.bias: found \(1, 1\), expected \(1,\)"),
-        ({**state["average"], "0.bias": tg.ones(1)}, r"size of 0.bias: found \(1,\)"),  # would broadcast
+        (
+            {**state["average"], "0.bias": tg.ones(1)},
+            r"size of 0.bias: found \(1,\)",
+        ),  # a shape that would broadcast
     ):
         with pytest.raises(ValueError, match=match):
             other.load_state_dict({"updates": 9, "average": wrong})

@@ -1,4 +1,4 @@
-"""Weights that are computed: copied and pickled after a forward, and nn.utils.parametrize beside PyTorch's."""
+"""Computed weights: copies and pickles after a forward, and nn.utils.parametrize compared with PyTorch's."""
 
 import copy
 import pickle
@@ -42,13 +42,13 @@ def test_copies_after_a_forward(norm, way, trained):
     twin(x).sum().backward()
     assert all(p.grad is not None for p in twin.parameters())
     tg.optim.SGD(twin.parameters(), 0.1).step()
-    for name, tensor in net.state_dict().items():  # nothing is shared with the copy
+    for name, tensor in net.state_dict().items():  # the copy shares nothing
         np.testing.assert_array_equal(tensor.numpy(), before[name])
     assert not np.array_equal(twin.state_dict()["0.bias"].numpy(), before["0.bias"])
 
 
 def test_copies_of_memory_that_two_share_share_theirs():
-    """A graph over one of them hears of writes to the other, as before."""
+    """A graph that saved one of them notices writes to the other, as before."""
     x = tg.ones(2, requires_grad=True)
     a, b = copy.deepcopy([x, x.detach()])
     y = (a * a).sum()
@@ -123,7 +123,7 @@ def test_parametrizations_of_ones_own():
     register(ours, "weight", symmetric(nn))
     tnn.utils.parametrize.register_parametrization(theirs, "weight", symmetric(tnn))
     assert is_parametrized(ours, "weight") and not is_parametrized(ours, "bias")
-    assert ours.parametrizations.weight.original is weight  # what an optimiser knows
+    assert ours.parametrizations.weight.original is weight  # the one that an optimizer holds
     close(ours.weight, theirs.weight)
     a = rng.normal(size=(3, 3))
     ours.weight, theirs.weight = tg.tensor(a + a.T), torch.tensor(a + a.T)

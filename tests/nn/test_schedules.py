@@ -1,4 +1,4 @@
-"""Learning-rate schedules beside torch.optim.lr_scheduler's: rates, state, combinations, and what they refuse."""
+"""Learning-rate schedules compared with torch.optim.lr_scheduler's: rates, state, combinations, rejected arguments."""
 
 import copy
 import json
@@ -41,7 +41,7 @@ SCHEDULES = [
 
 
 def pair(*cases):
-    """Several schedules on the optimiser, from their cases."""
+    """Several schedules on one optimizer, from their cases."""
     return lambda L, o: [getattr(L, name)(o, *args, **options) for name, args, options in cases]
 
 
@@ -54,7 +54,7 @@ COSINE, EXPONENTIAL, STEP = (
     ("ExponentialLR", (0.9,), {}),
     ("StepLR", (5, 0.3), {}),
 )
-COMBINED = {  # (how to make one, of the module and the optimiser)
+COMBINED = {  # name -> a function of lr_scheduler module and optimizer
     "chained": lambda L, o: L.ChainedScheduler(pair(COSINE, EXPONENTIAL, STEP)(L, o)),
     "chained, the other way": lambda L, o: L.ChainedScheduler(pair(EXPONENTIAL, COSINE)(L, o), optimizer=o),
     "chained, ends at zero": lambda L, o: L.ChainedScheduler(
@@ -172,7 +172,7 @@ def test_a_group_added_later_is_scheduled_too():
 @torch_warns
 @ALL_SCHEDULES
 def test_a_schedule_resumes(case):
-    """From its state and the optimiser's; PyTorch resumes from ours, and ours from PyTorch's."""
+    """From its state and the optimizer's; PyTorch resumes from tinygen's state, and tinygen from PyTorch's."""
     optimizer, whole = scheduled(tg, optim, case)
     for _ in range(11):
         whole.step()
@@ -191,7 +191,7 @@ def test_a_schedule_resumes(case):
 
 
 def held(optimizer, initial):
-    """An optimiser of one's own, whose groups know their initial rates and hold those of another."""
+    """An optimizer whose groups have their own initial rates, and the current rates of another one."""
     made = two_groups(tg, optim)
     for group, first, other in zip(made.param_groups, initial, optimizer.param_groups):
         group.update(initial_lr=first, lr=other["lr"])
@@ -199,7 +199,7 @@ def held(optimizer, initial):
 
 
 def sequential(inner):
-    """Three schedules, one after the other, of which the last restarts; made again they may be given `inner`."""
+    """Three schedules in sequence, the last with restarts; `inner` is their last_epoch when resumed."""
 
     def made(o, last_epoch=-1):
         given = {"last_epoch": -1 if last_epoch < 0 else inner}
@@ -223,8 +223,8 @@ AGAIN = {
 
 @pytest.mark.parametrize("make", AGAIN.values(), ids=AGAIN)
 @pytest.mark.parametrize("last_epoch", [0, 2, 6, 10])
-def test_a_schedule_made_again_goes_on(make, last_epoch):
-    """To the same bits, whether the optimiser holds the rates of that epoch, of the next or still the initial ones."""
+def test_a_schedule_created_with_last_epoch_continues(make, last_epoch):
+    """With the same bits, whether the optimizer holds the rates of that epoch, of the next, or the initial ones."""
     optimizer = two_groups(tg, optim)
     first = held(optimizer, [0.5, 0.03])
     whole, holding = make(optimizer), [first]
@@ -242,7 +242,7 @@ def test_a_schedule_made_again_goes_on(make, last_epoch):
         whole.step()
 
 
-def test_schedules_made_again_on_one_optimizer_multiply():
+def test_schedules_resumed_on_one_optimizer_multiply():
     def made(o, **at):
         parts = [
             lr_scheduler.LambdaLR(o, lambda epoch: 1 / (1 + epoch), **at),
@@ -257,7 +257,7 @@ def test_schedules_made_again_on_one_optimizer_multiply():
     for o in (held(two_groups(tg, optim), [0.5, 0.03]), held(optimizer, [0.5, 0.03])):
         again = made(o, last_epoch=4)
         assert rates(o) == rates(optimizer)
-        made(o, last_epoch=4)  # also where an earlier one is gone
+        made(o, last_epoch=4)  # also if an earlier one no longer exists
         del again
     lr_scheduler.StepLR(o, 2, 0.3, last_epoch=4)
     same_rates(rates(o), [0.5 * 0.3**2, 0.03 * 0.3**2])
@@ -332,7 +332,7 @@ def test_reduce_on_plateau(options):
 @pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
 @pytest.mark.parametrize("shift", [-5.0, -0.01, 0.0, 3.0])
 def test_a_metric_improves_by_the_threshold_whatever_its_sign(mode, threshold_mode, shift):
-    """By a share of |best|: PyTorch takes that of a negative best with the wrong sign."""
+    """Relative to |best|: for a negative best, PyTorch gives the threshold the wrong sign."""
     best = [shift, shift + 1, shift - 2][mode == "max"]
     least = 0.01 * (abs(best) if threshold_mode == "rel" else 1)
     towards = 1 if mode == "max" else -1

@@ -1,4 +1,4 @@
-"""`tinygen.save` and `tinygen.load`: weights go to PyTorch and back, and nothing damaged or pickled comes in."""
+"""`tinygen.save` and `tinygen.load`: weights go to PyTorch and back; damaged or pickled files are rejected."""
 
 import pickle
 
@@ -38,7 +38,7 @@ def network(N):
 
 
 def trained(T, N):
-    """Weights and running statistics that are not those of a new network."""
+    """A network with weights and running statistics that differ from the initial ones."""
     net = network(N)
     for _ in range(3):
         net[0](T.tensor(rng.normal(size=(6, 1, 4, 4)).astype("float32")))
@@ -90,7 +90,7 @@ def test_there_and_back(tmp_path):
     tg.save(other.state_dict(), str(tmp_path / "b"))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     loaded = tg.load(tmp_path / "a")
-    loaded["1.weight"].fill_(7)  # the loaded Tensors are writable, and nobody else's
+    loaded["1.weight"].fill_(7)  # the loaded Tensors are writable and share no memory
     other.load_state_dict(loaded)
     loaded["1.weight"].fill_(8)
     assert (other[1].weight.detach().numpy() == 7).all()

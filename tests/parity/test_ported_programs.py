@@ -1,5 +1,8 @@
-"""Programs in PyTorch's idiom, run unchanged by PyTorch and by tinygen from the same weights and noise, must agree in
-their losses and final weights; and the tool that runs programs from files with only their import lines changed."""
+"""Programs written for PyTorch give the same losses and final weights with PyTorch and with tinygen.
+
+Both start from the same weights and draw the same noise.  Also tested: the tool `ported/run.py`, which runs a program
+file with only its import lines changed.
+"""
 
 import json
 import os
@@ -18,7 +21,7 @@ import tinygen
 RUN = Path(__file__).parent / "ported" / "run.py"
 
 
-# the programs; each returns the numbers it would print and its networks
+# the programs; each returns the numbers that it would print, and its networks
 
 
 def vae(torch, nn, F, optim, data):
@@ -242,7 +245,7 @@ def wgan_gp(torch, nn, F, optim, data):
 
 
 def outcome(library, program, dtype, monkeypatch, folder):
-    """-> the program's numbers, its networks' weights and buffers by name"""
+    """-> the program's numbers, and the weights and buffers of its networks by name"""
     with monkeypatch.context() as patch:
         for owner, name, function in numpy_draws(library, seed=1):
             patch.setattr(owner, name, function)
@@ -265,7 +268,7 @@ def test_the_same_program_on_both(program, monkeypatch, tmp_path):
     ours, our_state = outcome(tinygen, program, "float64", monkeypatch, tmp_path)
     theirs, their_state = outcome(torch, program, "float64", monkeypatch, tmp_path)
     np.testing.assert_allclose(ours, theirs, rtol=1e-10)
-    assert len(set(ours)) > 12  # every step gave another loss
+    assert len(set(ours)) > 12  # every step gave a different loss
     assert list(our_state) == list(their_state)
     for name, value in our_state.items():
         assert value.dtype == ("int64" if "num_batches" in name else "float64")
@@ -274,8 +277,11 @@ def test_the_same_program_on_both(program, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("program", [vae, conv_gan, wgan_gp], ids=lambda p: p.__name__)
 def test_in_float32_it_is_as_near_to_float64(program, monkeypatch, tmp_path):
-    """Adam divides a gradient that nearly cancels by its own size, so its rounding may become a whole step of 2e-3 (of
-    a bias before BatchNorm it does): the measure is how far PyTorch's float32 run is from its float64 run."""
+    """At most as far from float64 as PyTorch's float32 run.
+
+    Adam divides by the size of the gradient, so that the rounding error of one that nearly cancels, as that of a bias
+    before BatchNorm, may become a whole step of 2e-3.
+    """
     torch = pytest.importorskip("torch")
     ours, our_state = outcome(tinygen, program, "float32", monkeypatch, tmp_path)
     theirs, their_state = outcome(torch, program, "float32", monkeypatch, tmp_path)
@@ -410,7 +416,7 @@ def tool(*arguments, cwd):
     command = [sys.executable, str(RUN), "--data", "glyphs", "--items", "7", *map(str, arguments)]
     env = os.environ | {
         "PYTHONPATH": str(Path(tinygen.__file__).parents[1])
-    }  # this tinygen, from wherever it is
+    }  # import this tinygen, wherever it is
     done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -433,4 +439,4 @@ def test_a_program_on_both_libraries_lined_up(program, tmp_path):
     lines = tool("--compare", "6", "--float64", program, "--batch-size", "2", cwd=tmp_path).splitlines()
     assert len(lines) == 10 and lines[-1].startswith("largest relative difference of 6 numbers: ")
     assert float(lines[-1].split()[-1]) < 1e-12
-    assert len({line.split()[1] for line in lines[1:7:2]}) == 3  # three losses, none the same
+    assert len({line.split()[1] for line in lines[1:7:2]}) == 3  # three different losses

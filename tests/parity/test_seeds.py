@@ -1,5 +1,7 @@
-"""The seed programs (../shared/seeds, files 000 and 001) under PyTorch and, with only import lines changed, under
-tinygen: the same shapes, parameter counts and, on copied weights, numbers."""
+"""The seed programs (../shared/seeds, files 000 and 001) run with PyTorch and, with changed import lines, with tinygen.
+
+Both must give the same shapes, the same parameter counts and, with copied weights, the same numbers.
+"""
 
 import re
 from pathlib import Path
@@ -14,7 +16,7 @@ pytestmark = pytest.mark.skipif(not SEEDS.is_dir(), reason="the seed texts are n
 
 
 def block(file: str, marker: str) -> str:
-    """The Python block of a seed text that contains `marker`."""
+    """The Python block that contains `marker` in a seed text."""
     text = next(SEEDS.glob(f"{file}*.txt")).read_text()
     blocks = [b for b in re.findall(r"```python\n(.*?)```", text, re.S) if marker in b]
     assert len(blocks) == 1, f"{marker!r} is in {len(blocks)} blocks"
@@ -22,7 +24,7 @@ def block(file: str, marker: str) -> str:
 
 
 def ported(code: str) -> str:
-    """The import lines changed, nothing else."""
+    """The block with its import lines changed, and nothing else."""
     lines = []
     for line in code.splitlines():
         if re.match(r"\s*(import|from) torch", line):
@@ -33,7 +35,7 @@ def ported(code: str) -> str:
 
 
 def run(code: str, **names) -> dict:
-    """Execute a block as a notebook cell would, with what earlier cells defined in `names`."""
+    """Execute a block like a notebook cell; `names` holds the definitions of earlier cells."""
     exec(compile(code, "<seed>", "exec"), names)
     return names
 
@@ -44,7 +46,7 @@ def torch():
 
 
 def copy_weights(source, target) -> None:
-    """PyTorch's state into tinygen's module of the same keys."""
+    """Load the state of a PyTorch module into a tinygen module with the same keys."""
     state = {name: value.detach().numpy() for name, value in source.state_dict().items()}
     assert list(state) == list(target.state_dict())
     target.load_state_dict(state)
@@ -61,7 +63,7 @@ def close(ours, theirs, tolerance) -> None:
 
 
 def both(torch, code: str, before: str = "", **names) -> tuple[dict, dict]:
-    """The block under PyTorch and under tinygen."""
+    """Run a block with PyTorch and with tinygen."""
     theirs = run(before + code, np=np, **names)
     ours = run(ported(before + code), np=np, **names)
     return theirs, ours
@@ -126,7 +128,7 @@ def test_vae_and_its_loss(torch, monkeypatch, capsys, dtype, tolerance):
 
 
 def test_gan_and_its_training_loop(torch, monkeypatch, capsys):
-    """Two epochs of two batches of the training loop (another block) from the same weights and noise."""
+    """Two epochs of two batches of the training loop, from another block, with the same weights and noise."""
     code = block("001", "adversarial_loss = nn.BCELoss()")
     theirs, ours = both(torch, code)
     assert (count(ours["generator"]), count(ours["discriminator"])) == (1_510_032, 533_505)

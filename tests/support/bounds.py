@@ -1,4 +1,4 @@
-"""A test file once more, in a process that checks every index of compiled loops."""
+"""Run a test file again, in a process that checks every index in compiled loops."""
 
 import os
 import subprocess
@@ -8,9 +8,9 @@ import pytest
 
 
 def pass_with_bounds_checked(file: str, tmp_path, *options: str) -> None:
-    """numba reads and writes past the end without a word; NUMBA_BOUNDSCHECK=1, compiled anew, makes it an error.
+    """numba code silently reads and writes out of bounds; compiled with NUMBA_BOUNDSCHECK=1 it raises an error.
 
-    On two threads, so that the loops share their work out.
+    On two threads, so that the loops run in parallel.
     """
     if "NUMBA_BOUNDSCHECK" in os.environ:
         pytest.skip("this is that run")

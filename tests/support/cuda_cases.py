@@ -1,7 +1,7 @@
-"""Arguments on which every CUDA variant of a kernel is checked against its reference.  A new kernel adds a function.
+"""The arguments with which every CUDA variant of a kernel is checked against its reference.
 
-A function is named as the kernel, takes `a`, which makes arrays, and yields (args, attrs) for each call; sizes are
-irregular: 1, primes, no multiple of a tile, zero.  `TOLERANCE` holds the exceptions.
+For each kernel there is a function of the same name that takes `a`, which makes arrays, and yields (args, attrs) of a
+call.  Sizes are irregular: zero, 1, primes, not multiples of a tile.  `TOLERANCE` holds exceptions.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tinygen import kernels
 
 
 class Arrays:
-    """Makes random arrays of numpy or cupy, in memory as asked.  The same values each time."""
+    """Makes random numpy or cupy arrays with a given memory layout, and the same values every time."""
 
     def __init__(self, xp=np, seed: int = 0) -> None:
         self.xp, self.rng = xp, np.random.default_rng(seed)
@@ -24,15 +24,15 @@ class Arrays:
         return self.xp.asarray(self.rng.standard_normal(shape).astype(dtype))
 
     def turned(self, *shape: int):
-        """The last two axes swapped in memory."""
+        """With the last two axes swapped in memory."""
         return self(*shape[:-2], shape[-1], shape[-2]).swapaxes(-1, -2)
 
     def stepped(self, *shape: int):
-        """Every second element along the last axis, from the second on, backwards along the first."""
+        """With every second element along the last axis, starting at the second, and reversed along the first."""
         return self(*shape[:-1], 2 * shape[-1] + 1)[::-1, ..., 1::2]
 
     def shifted(self, *shape: int):
-        """Contiguous, but on no 16-byte boundary."""
+        """Contiguous, but not aligned to 16 bytes."""
         return self(math.prod(shape) + 1)[1:].reshape(shape)
 
 
@@ -41,7 +41,7 @@ TOLERANCE: dict[str, float] = {
     "attention_grad": 5e-6  # weights (exponentials of sums of 128 products) times differences of such sums
 }
 
-# Kernels whose results have the bits of the reference on the same arguments.
+# Kernels whose results have the same bits as the reference.
 EXACT = {"philox_words", "philox_uniforms", "philox_bernoullis"}
 
 
@@ -92,7 +92,7 @@ CONVOLUTIONS = [
     ((2, 17, 8, 8), (67, 17, 3, 3), ONE, SAME, ONE, 1),  # more rows than a tile, and float4 in y and gx
     ((3, 71, 5, 5), (5, 71, 1, 1), ONE, NONE, ONE, 1),
     ((1, 66, 6, 4), (8, 66, 1, 2), ONE, NONE, ONE, 1),
-    ((3, 9, 31, 13), (11, 9, 3, 3), ONE, SAME, ONE, 1),  # the weight gradient's sums in two parts
+    ((3, 9, 31, 13), (11, 9, 3, 3), ONE, SAME, ONE, 1),  # the sums of the weight gradient are in two parts
     ((5, 2, 9, 9), (10, 2, 4, 4), (2, 2), SAME, ONE, 1),
     ((2, 4, 7, 8), (9, 4, 3, 2), (3, 2), ((2, 0), (1, 1)), ONE, 1),
     ((2, 3, 9, 9), (4, 3, 1, 1), (3, 3), NONE, ONE, 1),  # most of x is read by no tap
@@ -114,7 +114,7 @@ CONVOLUTIONS = [
 
 
 def _convolutions(a: Arrays, arguments):
-    """`arguments(x, w, y)`: the shapes of the two arrays and the attribute `shape`; contiguous ones and others."""
+    """`arguments(x, w, y)` gives the shapes of the two arrays and the attribute `shape`; various memory layouts."""
     for x, w, stride, padding, dilation, groups in CONVOLUTIONS:
         at = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
         y = (x[0], w[0], *kernels.output_size(x[2:], w[2:], stride, padding, dilation))
@@ -137,7 +137,7 @@ def conv2d_weight_grad(a: Arrays):
     return _convolutions(a, lambda x, w, y: (x, y, {"shape": w}))
 
 
-# Kernels that write into their arguments: which of them.
+# Kernels that write into their arguments, and which ones.
 WRITTEN = {
     "adam": (0, 2, 3),
     "add_rows": (0,),
@@ -156,7 +156,7 @@ def adam(a: Arrays):
             p, g, m, v = ([make(*size) for size in sizes] for make in makes)
             for each in v:
                 each *= each
-                each += 0.01  # beside a v of 0 a large m makes a step whose digits are g's rounding
+                each += 0.01  # with v = 0, a large m gives a step whose digits are the rounding of g
             yield (
                 (p, g, m, v),
                 {**rate, "weight_decay": decay, "decoupled": decoupled, "step": [3, 3, 3, 1, 3, 3]},
@@ -219,14 +219,14 @@ def attention_grad(a: Arrays):
 
 
 def _marked(x, *places, value=-math.inf):
-    """x with `value` at some places"""
+    """x with `value` in some places"""
     for place in places:
         x[place] = value
     return x
 
 
 def _rows(a: Arrays, count: int):
-    """`count` arrays of one shape, dim: rows of 1, of a warp's 32 and around it, of what a block holds and longer"""
+    """`count` arrays of one shape, and dim: rows of 1, of about a warp's 32, of what a block holds, and longer"""
     for rows, size in (1, 1), (9, 3), (3, 31), (2, 33), (9, 256), (2, 257), (2, 1021), (1, 4100), (1, 16389):
         yield [a(rows, size) for _ in range(count)], -1
         if size > 250:
@@ -247,18 +247,18 @@ def softmax(a: Arrays):
         yield (x, dim), {}
     yield (50 * a(2, 70) + 1000, -1), {}
     inf, nan = math.inf, math.nan
-    for size in 1, 5, 64, 290:  # row 0: only -inf; 1 and 2: one of them; 3 and 4: not a number, infinite
+    for size in 1, 5, 64, 290:  # row 0: only -inf; 1 and 2: one -inf; 3 and 4: nan and inf
         x = _marked(a(6, size), 0, (1, 0), (2, size // 2))
         yield (_marked(_marked(x, (3, -1), (5, 0), value=nan), (4, size // 3), value=inf), -1), {}
         yield (_marked(_marked(_marked(a(2, size), 0, 1), (0, -1), value=nan), (1, 0), value=3.0), -1), {}
 
 
 log_softmax = softmax
-TOLERANCE["log_softmax"] = TOLERANCE["log_softmax_grad"] = 4e-6  # of logarithms as large as the inputs
+TOLERANCE["log_softmax"] = TOLERANCE["log_softmax_grad"] = 4e-6  # logarithms as large as the inputs
 
 
 def _probabilities(x, dim):
-    """|x| as parts of its sum"""
+    """|x| divided by its sum"""
     return abs(x) / abs(x).sum(axis=dim, keepdims=True)
 
 
@@ -335,7 +335,7 @@ def _normalized(a: Arrays):
 
 def normalize(a: Arrays):
     for number, (x, dims, shape) in enumerate(_normalized(a)):
-        present = number % 4  # mostly both, sometimes one of them or none
+        present = number % 4  # mostly both, sometimes one or none
         vectors = (a(*shape) if present != 1 else None, a(*shape) if present != 2 else None)
         yield (x, *((None, None) if number % 7 == 6 else vectors), dims, 1e-5), {}
         if 30 <= math.prod(x.shape[d] for d in dims) <= 1100:
@@ -348,11 +348,11 @@ def normalize(a: Arrays):
 
 
 normalize_silu = normalize
-TOLERANCE["normalize"] = TOLERANCE["normalize_silu"] = 2e-5  # numbers of 100 have 6 digits after the point
+TOLERANCE["normalize"] = TOLERANCE["normalize_silu"] = 2e-5  # 6 decimals in numbers around 100
 
 
 def _statistics(x, dims):
-    """mean and var of x, as float32 arrays of its module"""
+    """mean and var of x, as float32 arrays of the same module"""
     wide = x.astype(np.float64)
     mean = wide.mean(axis=dims, keepdims=True)
     var = ((wide - mean) ** 2).mean(axis=dims, keepdims=True)
@@ -401,7 +401,7 @@ STREAMS = (0, 0, 0, 0), (2**63 + 5, 2**32 - 1, 2**40 + 3, 7), (2**32, 3, 2**64 -
 
 
 def _blocks(a: Arrays, dtype):
-    """Arrays for 1 block, 2, a block of threads and around it, several, none; with the key and counter of a stream."""
+    """Arrays of 0, 1, 2, about a block's threads, and several blocks of numbers, with a stream's key and counter."""
     for key in STREAMS:
         for blocks in 1, 2, 255, 256, 257, 1000, 0:
             yield (a.xp.zeros(4 * blocks, dtype), *key), {}
@@ -421,7 +421,7 @@ def philox_normals(a: Arrays):
 
 
 TOLERANCE["philox_normals"] = 2**-24  # one rounding to float32
-TOLERANCE_OF_DOUBLE = 2**-51  # of what is made in float64
+TOLERANCE_OF_DOUBLE = 2**-51  # of numbers computed in float64
 
 
 def philox_bernoullis(a: Arrays):
@@ -435,7 +435,7 @@ def philox_bernoullis(a: Arrays):
 
 
 def _one_shape(a: Arrays, count: int, *numbers):
-    """`count` arrays of one shape: a part of a block's 1024 elements, all of them and more, in every layout."""
+    """`count` arrays of one shape: fewer than, as many as and more than a block's 1024 elements, in every layout."""
     for shape in (1,), (3,), (1023,), (1024,), (1025,), (2, 1024), (3, 5, 7), (3, 1030), (0,), (3, 0), ():
         yield (*(a(*shape) for _ in range(count)), *numbers), {}
     for make in a.turned, a.stepped, a.shifted:

@@ -1,4 +1,4 @@
-"""A GPU for tests: the real one through cupy where there is one, else the stand-in (tests/support/standins/cupy)."""
+"""A GPU for tests: a real one through cupy if there is one, else the stand-in (tests/support/standins/cupy)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def real() -> bool:
 
 @contextlib.contextmanager
 def stand_in(launches: bool = False):
-    """The stand-in as `cupy`; afterwards all is as it was before, and nothing knows of a GPU.
+    """Install the stand-in as `cupy`; afterwards everything is restored, and no GPU is known.
 
-    launches: variants in CUDA C++ are launched, on the CPU (`kernels/hostcuda`), instead of left out.
+    launches: launch the CUDA C++ variants on the CPU (`kernels/hostcuda`) instead of leaving them out.
     """
     from tinygen.engine import devices
 
@@ -37,7 +37,7 @@ def stand_in(launches: bool = False):
 
         assert Path(cupy.__file__).is_relative_to(STANDINS)
         with _launches_on_the_host() if launches else _without_launches():
-            devices.checked("cuda")  # tests make arrays on it themselves
+            devices.checked("cuda")  # tests create arrays on it themselves
             yield cupy
     finally:
         sys.path.remove(str(STANDINS))
@@ -50,7 +50,7 @@ def stand_in(launches: bool = False):
 
 @contextlib.contextmanager
 def _without_launches():
-    """Kernels without the variants that a real GPU would have to run."""
+    """Remove the variants of kernels that need a real GPU."""
     from tinygen.kernels.runtime.dispatch import _registry, load_gpu_variants
 
     load_gpu_variants()
@@ -67,7 +67,7 @@ def _without_launches():
 
 @contextlib.contextmanager
 def _launches_on_the_host():
-    """What a launch takes for kernels of the GPU are hostcuda's, on the memory behind the stand-in's arrays."""
+    """Let launches run hostcuda's kernels, on the memory behind the stand-in's arrays."""
     from tinygen.kernels.runtime.cuda_source import CudaSource
 
     class Function:
@@ -88,7 +88,7 @@ def _launches_on_the_host():
 
 
 def _forget() -> None:
-    """What was found out about the driver and the card."""
+    """Forget what is cached about the driver and the GPU."""
     from tinygen.kernels.runtime import cuda_device
 
     cuda_device.driver.cache_clear()
@@ -97,7 +97,7 @@ def _forget() -> None:
 
 @contextlib.contextmanager
 def gpu():
-    """cupy: the real one where there is a GPU."""
+    """cupy: the real one if there is a GPU."""
     from tinygen.engine import devices
 
     if real():

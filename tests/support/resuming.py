@@ -1,4 +1,4 @@
-"""A training that is stopped in the middle and goes on, beside one that was never stopped."""
+"""Compare a training that is stopped and resumed with one that is never stopped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tinygen.run.training import Run
 
 
 def require_same_bits(module, name: str, config, folder, stop: int, monkeypatch) -> dict:
-    """Train in folder/whole, and in folder/stopped with a stop in step `stop`: both checkpoints must be the same.
+    """Train in folder/whole, and in folder/stopped with a stop in step `stop`; the checkpoints must be the same.
 
     -> the arrays of the checkpoint
     """

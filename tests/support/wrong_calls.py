@@ -1,7 +1,7 @@
-"""Calls that do not fit, made from calls that do: what test_wrong_calls.py runs on both sides.
+"""Bad calls, derived from good ones: test_wrong_calls.py runs them with both libraries.
 
-A `Call` is a name and its arguments.  `recorded()` takes them from the case table: the namespace it hands to a case
-writes down which function was called with what.  `mutations(call)` changes one thing at a time.
+A `Call` is a name and its arguments.  `recorded()` takes them from the case table: it gives each case a namespace that
+records which function is called with which arguments.  `mutations(call)` changes one thing at a time.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _frozen(value):
 
 
 class _Recorder:
-    """A namespace that notes the calls of its functions and makes them."""
+    """A namespace that records the calls of its functions, and makes them."""
 
     def __init__(self, namespace, prefix: str, calls: list) -> None:
         self._namespace, self._prefix, self._calls = namespace, prefix, calls
@@ -68,7 +68,7 @@ class _Recorder:
 
 
 def recorded(per_name: int = 3) -> list[Call]:
-    """The first few calls of every name in the case table that differ in what they pass, and the same as methods."""
+    """For every name in the case table, the first few calls with different kinds of arguments; also as methods."""
     chosen: dict[str, dict] = {}
     for case in CASES.values():
         calls: list[Call] = []
@@ -79,7 +79,7 @@ def recorded(per_name: int = 3) -> list[Call]:
             if not any(call.name.removeprefix("F.") in place for place in (ops.FUNCTIONS, vars(functional))):
                 continue  # no_grad, manual_seed
             if not all(a.size and a.ndim for a in arrays[:1]):
-                continue  # a size that is not 0 or 1 leaves more to get wrong
+                continue  # with a size other than 0 and 1, more can go wrong
             kind = (tuple(type(a) for a in call.args), tuple(call.kwargs))
             kinds = chosen.setdefault(call.name, {})
             if kind not in kinds and len(kinds) < per_name:
@@ -94,7 +94,7 @@ def recorded(per_name: int = 3) -> list[Call]:
 
 
 def mutations(call: Call):
-    """Every call with one thing changed."""
+    """All variations of the call with one thing changed."""
     first = 1 if call.name.startswith("Tensor.") else 0
     for n in range(first, len(call.args)):
         yield Call(call.name, call.args[:n], call.kwargs, f"without argument {n} and on")
@@ -113,7 +113,7 @@ def mutations(call: Call):
 
 
 def instead_of(value):
-    """(what was done, another value) for one argument."""
+    """(what was changed, the new value) for one argument."""
     if isinstance(value, np.ndarray):
         yield from _instead_of_tensor(value)
     elif isinstance(value, bool):

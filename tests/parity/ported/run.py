@@ -1,11 +1,11 @@
-"""Run a program written for PyTorch on tinygen, or as it is on PyTorch, with nothing changed but import lines.
+"""Run a program written for PyTorch with tinygen, changing only its import lines, or unchanged with PyTorch.
 
     python tests/parity/ported/run.py [options] PROGRAM.py [the program's arguments]
 
-Every changed line is printed.  torchvision and torch.utils.data are replaced by tests/ported/standins under both
-libraries.  With --same-start both begin from the same weights and draw the same noise; --log writes what the program
-asks for with `.item()` in full precision, and --compare runs both and lines these numbers up.  What is drawn
-differently without --same-start is the noise and the weights: the streams of the two libraries are their own.
+Every changed line is printed.  torchvision and torch.utils.data are replaced by tests/parity/ported/standins for both
+libraries.  --log writes the numbers that the program reads with `.item()`, in full precision; --compare runs both
+libraries and prints these numbers side by side.  With --same-start both begin with the same weights and draw the same
+noise; without it these differ, because each library has random streams of its own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-# the longest prefix of a module's name decides
+# the longest matching prefix of a module name counts
 SUBSTITUTES = {
     "tinygen": {
         "torch": "tinygen",
@@ -72,7 +72,7 @@ def _is_foreign(node, table: dict) -> bool:
 
 
 def rewrite(source: str, table: dict) -> tuple[str, list[tuple[int, str, str]]]:
-    """The program with other import statements, line numbers kept.  -> text, [(line, before, after)]"""
+    """The program with replaced import statements and the same line numbers.  -> text, [(line, before, after)]"""
     lines = source.encode().splitlines(keepends=True)  # ast counts columns in bytes
     nodes = [node for node in ast.walk(ast.parse(source)) if _is_foreign(node, table)]
     changes = []
@@ -86,12 +86,12 @@ def rewrite(source: str, table: dict) -> tuple[str, list[tuple[int, str, str]]]:
 
 
 def numpy_draws(library, seed: int) -> list:
-    """(owner, name, function) for what draws initial weights and noise: numbers of NumPy's, in the order of asking"""
+    """(owner, name, function) replacements that draw initial weights and noise from one NumPy generator"""
     rng = np.random.default_rng(seed)
     init = library.nn.init
 
     def new(values, requires_grad=False):
-        """float32 numbers, so that both widths begin at the same place"""
+        """float32 numbers, so that float32 and float64 runs start alike"""
         return library.tensor(values.astype(np.float32).tolist(), requires_grad=requires_grad)
 
     def put(tensor, values):
@@ -129,11 +129,11 @@ def numpy_draws(library, seed: int) -> list:
 
 
 class Enough(BaseException):
-    """The program has asked for as many numbers as were wanted."""
+    """Raised when the program has read as many numbers as were wanted."""
 
 
 def log_items(library, program: Path, log: list, most: int | None) -> None:
-    """Keep what the program itself asks for with `.item()`: library code that calls it too is left out"""
+    """Record what the program itself reads with `.item()`, but not calls from library code"""
     item = library.Tensor.item
 
     def logged(tensor):
@@ -160,7 +160,7 @@ def run(args) -> None:
     data, cudnn = (importlib.import_module(f"standins.{name}") for name in ("data", "cudnn"))
     if args.on == "torch":
         library.utils.data.DataLoader = data.DataLoader
-    else:  # programs also write torch.utils.data.DataLoader, once it is imported
+    else:  # programs may use torch.utils.data.DataLoader by its full name
         library.utils, library.backends = SimpleNamespace(data=data), SimpleNamespace(cudnn=cudnn)
     if args.float64:
         library.set_default_dtype(library.float64)
@@ -188,7 +188,7 @@ def run(args) -> None:
 
 
 def logged_run(args, library: str) -> dict:
-    """The program in a process of its own.  -> the numbers it asked for, and the seconds at which it did"""
+    """Run the program in a process of its own.  -> the numbers it read, and the seconds at which it did"""
     with tempfile.TemporaryDirectory() as folder:
         log = f"{folder}/log.json"
         options = [
@@ -214,7 +214,7 @@ def logged_run(args, library: str) -> dict:
 
 
 def compare(args) -> None:
-    """Both libraries in turn, and their numbers side by side"""
+    """Run both libraries, one after the other, and print their numbers side by side"""
     found, seconds = {}, {"tinygen": [], "torch": []}
     for _ in range(args.rounds):
         for name in seconds:

@@ -1,7 +1,7 @@
-"""What the ported programs take from torchvision and torch.utils.data, over tinygen's datasets and pictures.
+"""Replacements for what the ported programs use of torchvision and torch.utils.data, based on tinygen's datasets.
 
-The same code serves both libraries, so that both see the same batches; run.py says which one.  Images stay PIL or
-NumPy until the loader stacks a batch: a program that indexes a dataset itself would see arrays.
+Both libraries use the same code, so that they see the same batches; run.py sets which library it is.  Images remain PIL
+or NumPy until the loader stacks a batch: a program that indexes a dataset itself sees arrays.
 """
 
 library = None  # tinygen or torch

@@ -1,3 +1,3 @@
-"""In place of torch.backends.cudnn: settings of a library that tinygen does not use, written and never read."""
+"""Replaces torch.backends.cudnn: settings of a library that tinygen does not use; they have no effect."""
 
 enabled = benchmark = deterministic = False

@@ -1,4 +1,4 @@
-"""In place of torch.utils.data: batches in an order that depends on the seed and the epoch alone."""
+"""Replaces torch.utils.data: the order of the batches depends only on the seed and the epoch."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from . import options
 
 
 class Dataset:
-    """Base of a dataset: `__getitem__` and `__len__`."""
+    """Base class of datasets, which define `__getitem__` and `__len__`."""
 
 
 class TensorDataset(Dataset):
@@ -25,7 +25,7 @@ class TensorDataset(Dataset):
 
 
 class DataLoader:
-    """Lists of stacked columns, batch by batch; num_workers and pin_memory have no effect"""
+    """Iterates over batches, lists of stacked columns; num_workers and pin_memory have no effect"""
 
     def __init__(
         self, dataset, batch_size=1, shuffle=False, num_workers=0, pin_memory=False, drop_last=False

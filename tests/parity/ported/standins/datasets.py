@@ -1,4 +1,4 @@
-"""In place of torchvision.datasets: MNIST and its kin, read by `tinygen.data`, one PIL image at a time."""
+"""Replaces torchvision.datasets: MNIST and similar sets, read by `tinygen.data`, one PIL image at a time."""
 
 from PIL import Image  # comes with matplotlib
 
@@ -9,7 +9,7 @@ from .data import Dataset
 
 
 class MNIST(Dataset):
-    """Items (image, label); `root` and `download` have no effect, run.py names the dataset and how much of it"""
+    """Items (image, label); `root` and `download` have no effect, run.py sets the dataset and how much of it to use"""
 
     def __init__(self, root=None, train=True, transform=None, target_transform=None, download=False) -> None:
         split, most = "train" if train else "test", options["items"]
@@ -31,6 +31,6 @@ class MNIST(Dataset):
 
 
 def __getattr__(name: str):
-    if name.startswith("__"):  # what the import system asks a module for
+    if name.startswith("__"):  # the import system asks modules for these
         raise AttributeError(name)
     raise NotImplementedError(f"datasets.{name} has no stand-in; use MNIST")

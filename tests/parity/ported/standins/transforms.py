@@ -1,4 +1,4 @@
-"""In place of torchvision.transforms, for the PIL images of `datasets`."""
+"""Replaces torchvision.transforms, for the PIL images of `datasets`."""
 
 import numpy as np
 from PIL import Image
@@ -15,7 +15,7 @@ class Compose:
 
 
 class Resize:
-    """The smaller side to `size` pixels, bilinear"""
+    """Resize the smaller side to `size` pixels, bilinearly"""
 
     def __init__(self, size) -> None:
         self.size = size
@@ -37,7 +37,7 @@ class ToTensor:
 
 
 class Normalize:
-    """(x - mean) / std of each channel"""
+    """(x - mean) / std for each channel"""
 
     def __init__(self, mean, std) -> None:
         self.mean, self.std = (np.asarray(v, np.float32).reshape(-1, 1, 1) for v in (mean, std))

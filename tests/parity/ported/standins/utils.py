@@ -1,4 +1,4 @@
-"""In place of torchvision.utils (pictures), over `tinygen.run.pictures`; as in torch.utils, `data` is beside it."""
+"""Replaces torchvision.utils with `tinygen.run.pictures`; also has `data`, as torch.utils does."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tinygen.run import pictures
 
 
 def save_image(tensor, fp, nrow=8, padding=2, normalize=False) -> None:
-    """A sheet of images (N, C, H, W) as a PNG; the folder is made where it is missing"""
+    """Save a grid of images (N, C, H, W) as a PNG; a missing folder is created"""
     images = tensor.detach().numpy()
     if normalize:
         low, high = images.min(), images.max()

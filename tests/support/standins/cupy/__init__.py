@@ -1,10 +1,10 @@
-"""A stand-in for cupy on NumPy's memory, for machines without a GPU: it takes what cupy 14 takes and refuses the rest.
+"""A stand-in for cupy in NumPy's memory, for machines without a GPU: it accepts what cupy 14 accepts, and nothing else.
 
-An array of this module is no NumPy array.  NumPy arrays do not mix with it, it never becomes one but by `get()`, and
+An array of this module is not a NumPy array.  It does not mix with NumPy arrays and becomes one only by `get()`, and
 there is no function, method or keyword that cupy does not have: tests/cuda/test_cuda_standin.py compares the signatures
-with those of the cupy that is installed.  Of cupy it lacks what tinygen does not use.
+with those of the installed cupy.  What tinygen does not use of cupy is left out.
 
-Not the same: nothing runs at another time than it is asked for, and results have NumPy's last bits.
+Differences: nothing runs asynchronously, and the last bits of results are NumPy's.
 """
 
 from numpy import (

@@ -1,4 +1,4 @@
-"""The array: NumPy's memory behind cupy's face."""
+"""The array: NumPy's memory with cupy's interface."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def root(host: np.ndarray) -> np.ndarray:
 
 
 def unwrapped(x):
-    """What NumPy gets for an operand; NumPy arrays are refused, as an implicit copy to the device."""
+    """The NumPy array of an operand; NumPy arrays are rejected, as that would be an implicit copy."""
     if isinstance(x, ndarray):
         return x._host
     if x is None or isinstance(x, SCALARS):
@@ -30,7 +30,7 @@ def unwrapped(x):
 
 
 def wrapped(result, *sources):
-    """NumPy's result as device arrays: no NumPy scalars, and a view knows the array whose memory it shows."""
+    """NumPy's results as device arrays: no NumPy scalars, and a view refers to the array that owns its memory."""
     if isinstance(result, (tuple, list)):
         return type(result)(wrapped(r, *sources) for r in result)
     if isinstance(result, np.generic):
@@ -47,7 +47,7 @@ def wrapped(result, *sources):
 
 
 def quietly(function):
-    """A GPU warns of nothing."""
+    """A GPU gives no warnings."""
 
     @functools.wraps(function)
     def call(*args, **kwargs):
@@ -93,7 +93,7 @@ class ndarray:
         array._host, array.base = host, base
         return array
 
-    # what it is
+    # attributes
 
     shape = property(lambda self: self._host.shape)
     dtype = property(lambda self: self._host.dtype)
@@ -186,7 +186,7 @@ class ndarray:
     def __deepcopy__(self, memo):
         return self.copy()
 
-    # NumPy's functions hand over to ours
+    # NumPy's functions dispatch to ours
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         import cupy
@@ -271,7 +271,7 @@ class ndarray:
 
     def diagonal(self, offset=0, axis1=0, axis2=1):
         view = self._host.diagonal(offset, axis1, axis2)
-        view.flags.writeable = True  # NumPy's cannot be written to, cupy's can
+        view.flags.writeable = True  # NumPy's is read-only, cupy's is not
         return wrapped(view, self)
 
     def repeat(self, repeats, axis=None):
@@ -364,7 +364,7 @@ def _reduced(function, array, axis, out, keepdims, dtype=None):
 
 
 def _index(slices, shape):
-    """The index for NumPy: cupy takes NumPy's integer arrays, wraps numbers around and takes one mask at most."""
+    """The index for NumPy: cupy accepts NumPy integer arrays, wraps indices around, and accepts at most one mask."""
     items = list(slices) if isinstance(slices, tuple) else [slices]
     masks = 0
     for n, item in enumerate(items):
@@ -387,7 +387,7 @@ def _index(slices, shape):
             axis += len(shape) - used
         elif item is not None:
             if isinstance(item, np.ndarray) and item.dtype.kind in "iu" and axis < len(shape) and shape[axis]:
-                items[n] = item % shape[axis]  # out of bounds is not noticed
+                items[n] = item % shape[axis]  # indices out of bounds are not detected
             axis += item.ndim if isinstance(item, np.ndarray) and item.dtype.kind == "b" else 1
     return tuple(items)
 

@@ -1,4 +1,4 @@
-"""cupy's functions with cupy's signatures.  A device array goes in, a device array comes out."""
+"""cupy's functions with cupy's signatures, from device arrays to device arrays."""
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocki
 
 
 class _Described:
-    """Another library's array as NumPy reads it; it is kept as long as the memory is."""
+    """Another library's array for NumPy to read; it lives as long as the memory."""
 
     def __init__(self, array) -> None:
         interface = array.__cuda_array_interface__
@@ -109,7 +109,7 @@ def from_dlpack(array, *, device=None, copy=None):
 
 
 class _OnHost:
-    """The memory of another of this module's arrays, told as what it is."""
+    """The memory of another of this module's arrays."""
 
     def __init__(self, array) -> None:
         self.array = array
@@ -224,7 +224,7 @@ def pad(array, pad_width, mode="constant", **kwargs):
 
 
 def broadcast_to(array, shape):
-    view = np.broadcast_to(array._host, shape)  # NumPy's cannot be written to, cupy's can
+    view = np.broadcast_to(array._host, shape)  # NumPy's is read-only, cupy's is not
     return wrapped(np.lib.stride_tricks.as_strided(array._host, view.shape, view.strides), array)
 
 

@@ -1,4 +1,4 @@
-"""cupy's ufuncs: called with device arrays and numbers, `out`, `dtype` and `casting`; little beside."""
+"""cupy's ufuncs, which take device arrays and numbers, `out`, `dtype` and `casting`, and little else."""
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class ufunc:
             raise TypeError(f"Unsupported type {type(out)}")
         given = [unwrapped(x) for x in inputs]
         where = {} if _where is None else {"where": unwrapped(_where)}
-        if dtype is not None:  # cupy casts to it whatever `casting` says
+        if dtype is not None:  # cupy casts to it regardless of `casting`
             given = [np.asarray(x).astype(dtype) for x in given]
         result = self.host(*given, out=None if out is None else out._host, casting=casting, **where)
         return out if out is not None else wrapped(result)

@@ -1,11 +1,11 @@
-"""cupy.cuda: one device that is always there, with the errors that cupy raises where it is not."""
+"""cupy.cuda: one device that is always available, and the errors that cupy raises without one."""
 
 import time
 import types
 
 
 class CUDARuntimeError(RuntimeError):
-    """cupy_backends.cuda.api.runtime.CUDARuntimeError: the name of CUDA's error begins its text."""
+    """cupy_backends.cuda.api.runtime.CUDARuntimeError: its text begins with the name of the CUDA error."""
 
     def __init__(self, text: str = "cudaErrorUnknown: unknown error") -> None:
         super().__init__(text)
@@ -59,7 +59,7 @@ class Device:
 
 
 class Event:
-    """The time at which the work before it was done: here at once."""
+    """The time at which the preceding work is finished: here, immediately."""
 
     def __init__(self, block=False, disable_timing=False, interprocess=False) -> None:
         self._seconds = None
