@@ -55,7 +55,10 @@ def naive(q, k, v, bias, scale, causal, y, lse):
 
 @cuda.jit
 def tiled(q, k, v, bias, scale, causal, y, lse):
-    """TILE queries through tiles of keys.  Thread (i, j): score of query i and key j, then columns j, j + TILE, …"""
+    """TILE queries through tiles of keys.  Thread (i, j): score of query i and key j, then columns j, j + TILE, …
+
+    One long function, because its steps share the tiles and the barriers between them.
+    """
     q_tile = cuda.shared.array((TILE, TILE), q.dtype)
     k_tile = cuda.shared.array((TILE, TILE), q.dtype)
     v_tile = cuda.shared.array((TILE, TILE), q.dtype)

@@ -300,7 +300,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4)
     Phase h(phase_h, H, R, stride_h, dilation_h, top, tap_step_h);
     Phase v(phase_w, W, S, stride_w, dilation_w, left, tap_step_w);
     int last = filters * h.taps * v.taps;  // 0: no tap reads these pixels, their gradient is 0
-    // The next pixel of the phase belongs to the next output; the next tap to an output dilation / gcd earlier.
+    // The next pixel of the phase belongs to the next output; the next tap to the output dilation / gcd before.
     int back_h = tap_step_h * dilation_h / stride_h, back_w = tap_step_w * dilation_w / stride_w;
     Walk taps = {filters, max(h.taps, 1), max(v.taps, 1), P * Q, Q, 0, -back_h, 0, -back_w,
                  channels * R * S, tap_step_h * S, tap_step_w};

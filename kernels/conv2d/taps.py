@@ -29,7 +29,8 @@ def _forward_axis(count, size, stride, padding, dilation, window):
 
 
 def _input_grad_axis(count, size, stride, padding, dilation, window):
-    """The same for gx: row h = i·stride + phase - padding gets row i - (r·dilation - phase) / stride from tap r."""
+    """The same for gx: row h = i·stride + phase - padding gets row i - (r·dilation - phase) / stride of gy from tap r,
+    for the taps that fit."""
     phases = []
     for phase in range(stride):
         i = max(0, -((phase - padding[0]) // stride))

@@ -4,7 +4,7 @@ accumulation.py   the one rule about dtypes: what a sum is accumulated in
 reference.py      what sum and mean mean; running sums and maxima              read this first
 accurate_sum.py   how the reference's sum stays accurate on a CPU
 mean_rows.py      the mean on all threads; loops.py: compiled loops of both
-cuda.py           sums on a GPU (reduce.cu): a thread an output, then two stages
+cuda.py           sums on a GPU (reduce.cu): one thread per output, then two stages
 numba_cuda.py     sum and maximum over a block of threads, for other folders' numba kernels
 """
 

@@ -76,7 +76,7 @@ def _sum_innermost(y, kept: list):
 def _sum_across(y, dim: int):
     """The sum over a dimension that is not the innermost, at most CHAIN numbers at a time.
 
-    Short rows are added to rows far away, many in one of NumPy's loops; long rows are added to their neighbours.
+    Short rows are added to rows far away, many in one of NumPy's loops; long rows are added to their neighbors.
     """
     if y.size > LONG and (shape := _middle(y, (dim,))):
         return _sum_of_middle(y, shape).reshape(_reduced(y.shape, (dim,), False))
