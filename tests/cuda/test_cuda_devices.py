@@ -488,7 +488,7 @@ def test_the_vae_trains_alike_for_100_steps(tmp_path):
 
 DRIVER = """
 import contextlib, json, sys
-from gpu import gpu
+from support.gpu import gpu
 from tinygen import cli
 from tinygen.run.training import Run
 
