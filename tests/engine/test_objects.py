@@ -15,7 +15,7 @@ from tinygen.run.training import Run, RunError
 
 CLASSES = {  # of what is handed out, by module
     "tinygen": "Tensor device profile",
-    "tinygen.engine.hooks": "RemovableHandle",
+    "tinygen.nn.forward_hooks": "RemovableHandle",
     "tinygen.engine.grad_mode": "SetRecording set_grad_enabled",
     "tinygen.kernels.runtime.dispatch": "Kernel",
     "tinygen.random": "Generator Stream",

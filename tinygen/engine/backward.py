@@ -1,40 +1,89 @@
-"""backward and grad: visit the Nodes from consumers to producers, each once; run their rows; add.
+"""backward and grad: visit consumers before producers, run their derivative rows, add.
 
-observer   None, or what a profiler puts here: observer(step, node, function, *args) is called in the place of
+A gradient travels with a bool, `owned`: whether nothing else holds its memory.  Only such memory is added to in place,
+and only such memory becomes somebody's `.grad`.
+
+observer   None, or what a profiler puts here: observer(step, node, function, *args) is called instead of
            function(*args) and returns what that returns.  `step` is "sweep" for a whole backward or grad (node is
-           None), and inside it "rows" for one node's derivative rows or fused rule, and "fit" where a row's result is
-           summed or cast to fit the input.
+           None), and inside it "rows" for a node's derivative rows or fused rule, and "fit" where a row's result is
+           summed or cast to fit its input.
 """
 
 from __future__ import annotations
 
 import operator
-import os
-import threading
 
 import numpy as np
 
-from tinygen.engine import own
+from tinygen.engine import memory, own
 from tinygen.engine.dtypes import ShapeError
-from tinygen.engine.grad_mode import SetRecording
-from tinygen.engine.hooks import RemovableHandle
+from tinygen.engine.grad_mode import this_thread
 from tinygen.engine.memory import shares
 from tinygen.engine.node import Node
 from tinygen.engine.tensor import Tensor, attach
 
 observer = None
-
 _serial_of = operator.attrgetter("serial")
-_accumulating = threading.RLock()  # a signal's handler may call backward too
+_NOTHING = None, False
 
 
-def _open_lock() -> None:
-    """In a forked child there is no other thread to open it."""
-    global _accumulating
-    _accumulating = threading.RLock()
+def sweep(roots: list, seeds: list, targets, keep_graph: bool, record: bool) -> dict:
+    """Push `seeds` back from `roots`; return {edge: (gradient, owned)} for the leaves, or for the set `targets`."""
+    order, gradients, found = topological(roots), {}, {}
+    reach = None if targets is None else _on_paths(order, targets)
+    for root, seed in zip(roots, seeds):
+        _add(gradients, root, seed, False, record)
+    for node in order:
+        g, owned = gradients.pop(node, _NOTHING)
+        if g is None or (reach is not None and node not in reach):
+            continue
+        if node.hooks or node.retained or (targets and node in targets):
+            g, owned = _hand_over(node, g, owned, targets, found, record)
+        wanted = node.parents if reach is None else [p if p in reach else None for p in node.parents]
+        if reach is not None and all(p is None for p in wanted):
+            continue
+        if node.op.adding is not None and not record and _add_part(gradients, node, wanted[0], g):
+            continue
+        _pass_on(node, g, owned, wanted, gradients, record)
+        if node.saved and not keep_graph:
+            node.saved = None
+    for leaf, (g, owned) in gradients.items():
+        if not isinstance(leaf, Node):
+            hooks = getattr(leaf, "_hooks", None)  # most leaves never had any, and no such attribute
+            found[leaf] = (_hooked(hooks, _own(g, owned, record)), False) if hooks else (g, owned)
+    return found
 
 
-os.register_at_fork(after_in_child=_open_lock)
+def _pass_on(node: Node, g, owned: bool, wanted, gradients: dict, record: bool) -> None:
+    """Run the node's rows on its gradient g, and add what they give to the gradients of its inputs."""
+    if observer is None:
+        results = node.input_gradients(g, wanted, record)
+    else:
+        results = observer("rows", node, node.input_gradients, g, wanted, record)
+    for i, (edge, gi) in enumerate(zip(wanted, results)):
+        if edge is None or gi is None:
+            continue
+        shape, dtype = node.inputs[i]
+        if gi._data.shape != shape or gi._data.dtype != dtype:
+            gi = _fit(node, i, gi) if observer is None else observer("fit", node, _fit, node, i, gi)
+        if owned and not record and len(wanted) == 1 and _is_reshaped(gi, g):
+            _add(gradients, edge, Tensor._wrap(gi._data), True, record)
+        else:
+            _add(gradients, edge, gi, _is_new(gi, i, g, results), record)
+
+
+def _fit(node: Node, i: int, g):
+    """A row's result in its input's shape and dtype: summed over the axes along which the input was broadcast."""
+    shape, dtype = node.inputs[i]
+    if g._data.shape != shape:
+        try:
+            g = own.sum_to(g, shape=shape)
+        except ShapeError as error:
+            raise ShapeError(f"backward of {node.op.name}, input {i} of shape {shape}: {error}") from None
+    return g if g._data.dtype == dtype else own.cast(g, dtype=dtype)
+
+
+# the order of the nodes
 
 
 def topological(roots) -> list[Node]:
@@ -49,120 +98,26 @@ def topological(roots) -> list[Node]:
     return sorted(seen, key=_serial_of, reverse=True)
 
 
-def _useful(order: list[Node], targets: set) -> set:
-    """The nodes on a path to a target: only their rows need to run."""
-    useful = set()
+def _on_paths(order: list[Node], targets: set) -> set:
+    """The targets, and the nodes on a path to one: only their rows need to run."""
+    reach = set(targets)
     for node in reversed(order):
-        if node in targets or any(p is not None and (p in targets or p in useful) for p in node.parents):
-            useful.add(node)
-    return useful
+        if any(p is not None and p in reach for p in node.parents):
+            reach.add(node)
+    return reach
 
 
-def _sweep(roots: list, seeds: list, targets, keep_graph: bool, record: bool) -> dict:
-    """Push `seeds` back from `roots`; return {edge: (gradient, owned)} for every edge asked for.
-
-    `targets` is a set of edges, or None for every leaf.  `owned` says that nothing else holds the gradient's memory:
-    a buffer that is not ours is never written in place and never becomes somebody's `.grad`.
-    """
-    gradients: dict = {}
-    order = topological(roots)
-    useful = None if targets is None else _useful(order, targets)
-    found = {}
-    with SetRecording(record):
-        for root, seed in zip(roots, seeds):
-            _add(gradients, root, seed, False, record)
-        for node in order:
-            g, g_owned = gradients.pop(node, (None, False))
-            if g is None or (useful is not None and node not in useful):
-                continue
-            if node.hooks:
-                g, g_owned = _hooked(node.hooks, g, g_owned, record), False
-            retained = node.retained and node.retained()
-            if retained is not None:
-                _accumulate(retained, g, False, record)
-            if targets is not None and node in targets:
-                found[node] = (g, False)  # it also flows on
-                g_owned = False
-            wanted = node.parents
-            if useful is not None:
-                wanted = [p if p in useful or p in targets else None for p in wanted]
-                if all(p is None for p in wanted):
-                    continue
-            if node.op.adding is not None and not record and _add_part(gradients, node, wanted[0], g):
-                continue
-            if observer is None:
-                row_results = node.input_gradients(g, wanted, record)
-            else:
-                row_results = observer("rows", node, node.input_gradients, g, wanted, record)
-            if not keep_graph and node.saved:
-                node.saved = None
-            for i, parent in enumerate(wanted):
-                if parent is None or row_results[i] is None:
-                    continue
-                gi = row_results[i]
-                shape, dtype = node.inputs[i]
-                if gi._data.shape != shape or gi._data.dtype != dtype:
-                    gi = _fit(node, i, gi) if observer is None else observer("fit", node, _fit, node, i, gi)
-                if g_owned and not record and len(wanted) == 1 and _is_reshaped(gi, g):
-                    _add(gradients, parent, Tensor._wrap(gi._data), True, record)
-                else:
-                    _add(gradients, parent, gi, _is_new(gi, i, g, row_results), record)
-        for edge, (g, owned) in gradients.items():
-            if not isinstance(edge, Node):
-                hooks = getattr(edge, "_hooks", None)  # most leaves never had any, and no such attribute
-                found[edge] = (_hooked(hooks, g, owned, record), False) if hooks else (g, owned)
-    return found
+def edge_of(tensor):
+    """Where the gradient of a Tensor goes: the node it came from, or the leaf itself"""
+    return tensor if tensor._edge is None else tensor._edge
 
 
-def _hooked(hooks: dict, g, owned: bool, record: bool):
-    """The gradient after the hooks, in memory that nobody else holds when they get it."""
-    g = _own(g, owned, record)
-    for hook in list(hooks.values()):
-        result = hook(g)
-        if result is None:
-            continue
-        if not isinstance(result, Tensor):
-            raise TypeError(
-                f"register_hook: the hook returned a {type(result).__name__}, expected a Tensor or None"
-            )
-        if result.shape != g.shape or result.dtype != g.dtype:
-            raise RuntimeError(
-                f"register_hook: the hook returned {result.dtype} {result.shape} for a gradient {g.dtype} {g.shape}, "
-                "expected the same"
-            )
-        g = result
-    return g
-
-
-def _is_new(gi, i: int, g, row_results) -> bool:
-    """Whether memory of a row's result is known to nobody else: not a view, not shared, not handed on from `g`."""
-    array = gi._data
-    if array.base is not None or gi._guard is not None or array is g._data:
-        return False
-    for j, other in enumerate(row_results):
-        if j != i and other is not None and other._data is array:
-            return False
-    return True
-
-
-def _is_reshaped(gi, g) -> bool:
-    """Whether gi is all of g in another shape: g is not used again, so that its memory is then gi's alone.
-
-    A view that NumPy made read-only (broadcast_to, also along an axis of one) is left to be copied.
-    """
-    array = gi._data
-    if (
-        array.size != g._data.size
-        or not array.flags.c_contiguous
-        or not getattr(array.flags, "writeable", True)
-    ):
-        return False
-    return shares(array, g._data)
+# adding, in place where the memory is ours
 
 
 def _add(gradients: dict, edge, g, owned: bool, record: bool) -> None:
-    """Add a contribution to the gradient of `edge`; in place only into a sum that this sweep made."""
-    before, before_owned = gradients.get(edge, (None, False))
+    """Add to the gradient of `edge`."""
+    before, before_owned = gradients.get(edge, _NOTHING)
     if before is None:
         gradients[edge] = (g, owned)
     elif before_owned and not record:
@@ -175,88 +130,79 @@ def _add(gradients: dict, edge, g, owned: bool, record: bool) -> None:
 
 
 def _add_part(gradients: dict, node: Node, edge, g) -> bool:
-    """Add `g`, the gradient of a part of what `edge` stands for, to that part of a sum that this sweep made, if any."""
-    before, owned = gradients.get(edge, (None, False))
+    """Add the gradient of a part to the gradient of the whole where that is there and ours; whether it was."""
+    before, owned = gradients.get(edge, _NOTHING)
     if owned:
         node.op.adding(before._data, g._data, **node.attrs)
     return owned
 
 
-def _fit(node: Node, i: int, g):
-    """A row's result in its input's shape and dtype: summed once over the axes the input was broadcast along."""
-    shape, dtype = node.inputs[i]
-    if g._data.shape != shape:
-        try:
-            g = own.sum_to(g, shape=shape)
-        except ShapeError as error:
-            raise ShapeError(f"backward of {node.op.name}, input {i} of shape {shape}: {error}") from None
-    return g if g._data.dtype == dtype else own.cast(g, dtype=dtype)
+def _is_new(gi, i: int, g, results) -> bool:
+    """Whether a row's result is in new memory: not a view, not shared, not handed on from g."""
+    array = gi._data
+    if array.base is not None or gi._guard is not None or array is g._data:
+        return False
+    for j, other in enumerate(results):
+        if j != i and other is not None and other._data is array:
+            return False
+    return True
+
+
+def _is_reshaped(gi, g) -> bool:
+    """Whether gi is all of g in another shape: g is not used again, so that its memory is then gi's alone.
+
+    A view that NumPy made read-only (broadcast_to, also along an axis of one) is left to be copied.
+    """
+    array = gi._data
+    if array.base is None and array is not g._data:
+        return False
+    if array.size != g._data.size or not array.flags.c_contiguous:
+        return False
+    return getattr(array.flags, "writeable", True) and shares(array, g._data)
+
+
+# giving a gradient away
+
+
+def _hand_over(node: Node, g, owned: bool, targets, found: dict, record: bool):
+    """Show a node's gradient to those who asked for it: hooks, `retain_grad`, and `grad` itself.  It also flows on."""
+    if node.hooks:
+        g, owned = _hooked(node.hooks, _own(g, owned, record)), False
+    retained = node.retained and node.retained()
+    if retained is not None:
+        _accumulate(retained, g, False, record)
+    if targets is not None and node in targets:
+        found[node], owned = (g, False), False
+    return g, owned
+
+
+def _hooked(hooks: dict, g):
+    """The gradient after the hooks: what one returns, if anything, takes its place."""
+    for hook in list(hooks.values()):
+        result = hook(g)
+        g = g if result is None else result
+    return g
 
 
 def _own(g, owned: bool, record: bool):
     """A gradient in memory of its own, copied if anything else may hold it: `x.grad.mul_(2)` changes no other."""
     if owned:
         return g
-    if not record:
-        return Tensor._wrap(g._data.copy())
-    with SetRecording(True):
-        return own.clone(g)
+    return own.clone(g) if record else Tensor._wrap(g._data.copy())
 
 
 def _accumulate(tensor, g, owned: bool, record: bool) -> None:
     """Add to `tensor.grad`, one thread at a time: of two that read, add and write at once one would be lost."""
-    with _accumulating:
+    with memory.lock:
         if tensor.grad is None:
             tensor.grad = _own(g, owned, record)
-            return
-        if tensor.grad._data.shape != g._data.shape:
+        elif tensor.grad._data.shape != g._data.shape:
             raise ShapeError(f"backward: found x.grad of shape {tensor.grad.shape}, expected {g.shape} as x")
-        with SetRecording(record):
+        else:
             tensor.grad = own.add(tensor.grad, g)
 
 
-def _seeds(outputs, grad_outputs, operation: str) -> list:
-    """Incoming gradients: those given, else one for each output of one element."""
-    if grad_outputs is None:
-        grad_outputs = [None] * len(outputs)
-    if len(grad_outputs) != len(outputs):
-        raise ValueError(f"{operation}: found {len(grad_outputs)} gradients for {len(outputs)} outputs")
-    seeds = []
-    for output, g in zip(outputs, grad_outputs):
-        if not output.requires_grad:
-            raise RuntimeError(
-                f"{operation}: the output {output.shape} does not require a gradient: nothing was recorded"
-            )
-        if g is None:
-            if output._data.size != 1:
-                raise RuntimeError(
-                    f"{operation}: found an output of shape {output.shape}, expected one element; "
-                    "pass the incoming gradient for anything else"
-                )
-            g = Tensor._wrap(np.ones_like(output._data))
-        elif g.shape != output.shape:
-            raise ShapeError(f"{operation}: found a gradient of shape {g.shape}, expected {output.shape}")
-        seeds.append(g if g.dtype == output.dtype else own.cast(g, dtype=output.dtype))
-    return seeds
-
-
-def _targets(inputs, operation: str) -> list:
-    """The Tensors to differentiate with respect to."""
-    inputs = _as_list(inputs)
-    if not inputs:
-        raise ValueError(f"{operation}: found no inputs, expected at least one")
-    for i, x in enumerate(inputs):
-        if not x.requires_grad:
-            raise RuntimeError(f"{operation}: input {i} of shape {x.shape} does not require a gradient")
-    return inputs
-
-
-def edge_of(tensor):
-    return tensor if tensor._edge is None else tensor._edge
-
-
-def _as_list(x) -> list:
-    return [x] if isinstance(x, Tensor) else list(x)
+# what callers use
 
 
 def backward(
@@ -271,30 +217,9 @@ def backward(
     if grad_variables is not None:
         raise NotImplementedError("backward: grad_variables is not supported; use grad_tensors")
     tensors = _as_list(tensors)
-    given = grad_tensors if grad_tensors is None else _as_list(grad_tensors)
-    seeds = _seeds(tensors, given, "backward")
-    keep = create_graph if retain_graph is None else retain_graph
-    inputs = None if inputs is None else _targets(inputs, "backward")
-    _observed(_add_to_leaves, [edge_of(t) for t in tensors], seeds, inputs, keep, create_graph)
-
-
-def _add_to_leaves(roots: list, seeds: list, inputs, keep_graph: bool, record: bool) -> None:
-    targets = None if inputs is None else {edge_of(x) for x in inputs}
-    found = _sweep(roots, seeds, targets, keep_graph, record)
-    receivers = [(leaf, leaf) for leaf in found] if inputs is None else [(x, edge_of(x)) for x in inputs]
-    for tensor, edge in receivers:
-        if edge in found:
-            _accumulate(tensor, *found[edge], record)
-
-
-def _found(roots: list, seeds: list, targets: set, keep_graph: bool, record: bool) -> dict:
-    """{edge: gradient} for the targets, each in memory of its own"""
-    found = _sweep(roots, seeds, targets, keep_graph, record)
-    return {edge: _own(g, owned, record) for edge, (g, owned) in found.items()}
-
-
-def _observed(function, *args):
-    return function(*args) if observer is None else observer("sweep", None, function, *args)
+    seeds = _seeds(tensors, grad_tensors, "backward")
+    inputs = None if inputs is None else _inputs(inputs, "backward")
+    _run(_add_to_leaves, tensors, seeds, inputs, retain_graph, create_graph)
 
 
 def grad(
@@ -312,54 +237,93 @@ def grad(
     only_inputs    accepted as in PyTorch, which does not heed it either
     allow_unused   None for an input the outputs do not depend on, instead of an error
     """
-    outputs, inputs = _as_list(outputs), _targets(inputs, "grad")
-    given = None if grad_outputs is None else _as_list(grad_outputs)
-    seeds = _seeds(outputs, given, "grad")
-    keep = create_graph if retain_graph is None else retain_graph
-    roots, targets = [edge_of(o) for o in outputs], {edge_of(x) for x in inputs}
-    found = _observed(_found, roots, seeds, targets, keep, create_graph)
-    result = tuple(found.get(edge_of(x)) for x in inputs)
-    if any(g is None for g in result):
-        reached = _reached(roots)
-        result = tuple(
-            _nothing(x, create_graph) if g is None and edge_of(x) in reached else g
-            for g, x in zip(result, inputs)
-        )
-    if not allow_unused and any(g is None for g in result):
-        i = next(i for i, g in enumerate(result) if g is None)
-        raise RuntimeError(
-            f"grad: the outputs do not depend on input {i} of shape {inputs[i].shape}; pass allow_unused=True for None"
-        )
+    outputs, inputs = _as_list(outputs), _inputs(inputs, "grad")
+    seeds = _seeds(outputs, grad_outputs, "grad")
+    result = _run(_derivatives, outputs, seeds, inputs, retain_graph, create_graph)
+    for i, (x, g) in enumerate(zip(inputs, result)):
+        if g is None and not allow_unused:
+            raise RuntimeError(
+                f"grad: the outputs do not depend on input {i} of shape {x.shape}; pass allow_unused=True for None"
+            )
     return result
 
 
-def _reached(roots) -> set:
-    """Every edge that `roots` depend on, themselves included."""
-    nodes = topological(roots)
-    return {*roots, *nodes, *(parent for node in nodes for parent in node.parents)}
+def _run(function, tensors: list, seeds: list, inputs, retain_graph, record: bool):
+    """Run a whole backward or grad, recorded or not."""
+    roots, keep_graph = [edge_of(t) for t in tensors], record if retain_graph is None else retain_graph
+    before, this_thread.recording = this_thread.recording, bool(record)
+    try:
+        if observer is not None:
+            return observer("sweep", None, function, roots, seeds, inputs, keep_graph, record)
+        return function(roots, seeds, inputs, keep_graph, record)
+    finally:
+        this_thread.recording = before
 
 
-def _nothing(x, record: bool):
-    """The derivative with respect to x of what depends on x but is flat in it: zeros, which are flat in their turn."""
-    with SetRecording(record):
-        return own.flat(Tensor._wrap(np.zeros_like(x._data)), x)
-
-
-def register_hook(tensor, hook) -> RemovableHandle:
-    """`Tensor.register_hook`: on the operation a Tensor came from, or on the leaf that it is."""
-    if not tensor.requires_grad:
-        raise RuntimeError(
-            "register_hook: this Tensor does not require a gradient, of which a hook could be told"
-        )
-    if not callable(hook):
-        raise TypeError(f"register_hook: found a {type(hook).__name__}, expected a function of the gradient")
-    if tensor._edge is None:
-        hooks = tensor._hooks = getattr(tensor, "_hooks", None) or {}
+def _add_to_leaves(roots: list, seeds: list, inputs, keep_graph: bool, record: bool) -> None:
+    if inputs is None:
+        found = sweep(roots, seeds, None, keep_graph, record)
+        receivers = [(leaf, leaf) for leaf in found]
     else:
-        hooks = tensor._edge.hooks = tensor._edge.hooks or {}
-    handle = RemovableHandle(hooks)
-    hooks[handle] = hook
-    return handle
+        receivers = [(x, edge_of(x)) for x in inputs]
+        found = sweep(roots, seeds, {edge for _, edge in receivers}, keep_graph, record)
+    for tensor, edge in receivers:
+        if edge in found:
+            _accumulate(tensor, *found[edge], record)
+
+
+def _derivatives(roots: list, seeds: list, inputs: list, keep_graph: bool, record: bool) -> tuple:
+    """One for each input; None where the roots do not depend on it."""
+    edges = [edge_of(x) for x in inputs]
+    found = sweep(roots, seeds, set(edges), keep_graph, record)
+    found = {edge: _own(g, owned, record) for edge, (g, owned) in found.items()}
+    if any(edge not in found for edge in edges):
+        nodes = topological(roots)
+        reached = {*roots, *nodes, *(parent for node in nodes for parent in node.parents)}
+        for x, edge in zip(inputs, edges):
+            if edge in reached and edge not in found:  # flat in x: zeros, which are flat in their turn
+                found[edge] = own.flat(Tensor._wrap(np.zeros_like(x._data)), x)
+    return tuple(found.get(edge) for edge in edges)
+
+
+def _seeds(outputs: list, given, operation: str) -> list:
+    """Incoming gradients: those given, else one for each output of one element."""
+    given = [None] * len(outputs) if given is None else _as_list(given)
+    if len(given) != len(outputs):
+        raise ValueError(f"{operation}: found {len(given)} gradients for {len(outputs)} outputs")
+    seeds = []
+    for output, g in zip(outputs, given):
+        if not output._requires_grad:
+            raise RuntimeError(
+                f"{operation}: the output {output.shape} does not require a gradient: nothing was recorded"
+            )
+        if g is None:
+            if output._data.size != 1:
+                raise RuntimeError(
+                    f"{operation}: found an output of shape {output.shape}, expected one element; "
+                    "pass the incoming gradient for anything else"
+                )
+            g = Tensor._wrap(np.ones_like(output._data))
+        elif g.shape != output.shape:
+            raise ShapeError(f"{operation}: found a gradient of shape {g.shape}, expected {output.shape}")
+        dtype = output._data.dtype
+        seeds.append(g if g._data.dtype == dtype else own.cast(g, dtype=dtype))
+    return seeds
+
+
+def _inputs(inputs, operation: str) -> list:
+    """The Tensors to differentiate with respect to."""
+    inputs = _as_list(inputs)
+    if not inputs:
+        raise ValueError(f"{operation}: found no inputs, expected at least one")
+    for i, x in enumerate(inputs):
+        if not x.requires_grad:
+            raise RuntimeError(f"{operation}: input {i} of shape {x.shape} does not require a gradient")
+    return inputs
+
+
+def _as_list(x) -> list:
+    return [x] if isinstance(x, Tensor) else list(x)
 
 
 @attach
@@ -369,7 +333,3 @@ class Methods:
     def backward(self, gradient=None, retain_graph=None, create_graph: bool = False, inputs=None) -> None:
         """Add the derivative of this Tensor to `.grad` of every leaf it came from."""
         backward(self, gradient, retain_graph, create_graph, inputs=inputs)
-
-    def register_hook(self, hook) -> RemovableHandle:
-        """Call hook(gradient) when the gradient of this Tensor is known; what it returns, if not None, replaces it."""
-        return register_hook(self, hook)

@@ -15,6 +15,17 @@ import numpy as np
 
 from tinygen.engine.grad_mode import this_thread
 
+lock = threading.RLock()  # held to change what threads share; a signal's handler may come in between
+
+
+def _open_lock() -> None:
+    """In a forked child there is no other thread to open it."""
+    global lock
+    lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_open_lock)
+
 
 class Guard:
     """What all Tensors over one piece of memory share, so that mutate-then-backward is never silent.
@@ -35,7 +46,7 @@ class Guard:
 
     @property
     def exposed(self) -> bool:
-        return self.shared or any(view() is not None for view in self.views)
+        return self.shared or (bool(self.views) and any(view() is not None for view in self.views))
 
     def expose(self, view) -> None:
         """Remember a view; every view made of it must keep it alive."""
@@ -52,7 +63,7 @@ class Guard:
 
     def _forget(self) -> None:
         """Drop the references to Tensors that are gone."""
-        with _forgetting:
+        with lock:
             known = list(self.holders)
             living = [holder for holder in known if holder() is not None]
             self.holders[: len(known)] = living  # what another thread appends meanwhile comes after these
@@ -68,16 +79,6 @@ class Guard:
 
 
 _ref = weakref.ref
-_forgetting = threading.RLock()  # a signal's handler may come in between
-
-
-def _open_lock() -> None:
-    """In a forked child there is no other thread to open it."""
-    global _forgetting
-    _forgetting = threading.RLock()
-
-
-os.register_at_fork(after_in_child=_open_lock)
 
 
 class Family:

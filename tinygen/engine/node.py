@@ -112,7 +112,7 @@ class RowArguments(dict):
     def __missing__(self, name: str):
         node, op = self.node, self.node.op
         if name.endswith("_shape") and name in op.shape_names:
-            value = op.shape_of(node, name)
+            value = _shape_of(node, name)
         elif op.variadic == name:
             value = [node.restore(f"{name}{i}", self.record) for i in range(len(node.inputs))]
         elif name in op.keeps:
@@ -123,3 +123,11 @@ class RowArguments(dict):
             value = None  # an optional input that was not given
         self[name] = value
         return value
+
+
+def _shape_of(node: Node, name: str):
+    """The value of `x_shape`: None for an optional input that was not given; of `*xs` a list of shapes"""
+    if node.op.variadic:
+        return [shape for shape, _ in node.inputs]
+    entry = node.inputs[node.op.input_names.index(name.removesuffix("_shape"))]
+    return entry and entry[0]

@@ -30,94 +30,80 @@ _quiet = np.errstate(all="ignore")  # overflow and 0/0 give inf and nan without 
 
 
 class Primitive:
-    """An operation the tape knows: `forward` on arrays, and a derivative row for each array input.
+    """An operation that the tape knows.
 
-    The forward's positional parameters are array inputs (a default of None makes one optional, `*xs` takes any
-    number), its keyword-only parameters are plain values.  Callers may pass the latter by position too.  A Tensor
-    among the plain values (an index, a mask) reaches the forward as its array and the rows as a Tensor, and is
-    guarded like everything that is saved: never pass a bare array that somebody else could write to.
+    The forward's positional parameters are its array inputs (a default of None makes one optional, `*xs` takes any
+    number), its keyword-only parameters are plain values, which callers may also pass by position.  A Tensor among
+    the plain values (an index, a mask) reaches the forward as its array and the rows as a Tensor, and is guarded like
+    everything that is saved: never pass a bare array that somebody else could write to.
 
-    promote   None: operands of one dtype.  "same": PyTorch's promotion.  "float": the same, integers to float32.
+    promote   None: operands of one dtype.  "same": PyTorch's promotion.  "float": the same, integers to float32
+    keeps     names of extra arrays that the forward returns after its output, for the fused rule or the rows; no
+              gradient flows through them
     tensors   names of inputs that callers may not give as numbers; the only input of an operation never is one
     bools     False: no input may be a Tensor of bools
-    keeps     names of extra arrays the forward returns after its output, for fused rules (and, where they carry no
-              gradient, rows).
     """
 
     def __init__(self, forward, promote=None, keeps=(), name=None, tensors=(), bools=True) -> None:
-        self.bools = bools
-        self.forward, self.promote, self.keeps = _quiet(forward), promote, tuple(keeps)
+        self.forward, self.promote, self.keeps, self.bools = _quiet(forward), promote, tuple(keeps), bools
         self.name = name or forward.__name__.strip("_")
         self.__name__, self.__qualname__ = forward.__name__, forward.__qualname__
         self.__doc__, self.__module__, self.__wrapped__ = forward.__doc__, forward.__module__, forward
         signature = inspect.signature(forward)
-        parameters = signature.parameters.values()
+        parameters = list(signature.parameters.values())
+        shown = [p.replace(name="input") if p.name == "x" else p for p in parameters]  # PyTorch's name for x
+        self.__signature__ = signature.replace(parameters=shown)
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY)]
         self.input_names = tuple(p.name for p in positional)
-        self.public_names = tuple("input" if name == "x" else name for name in self.input_names)
-        self.__signature__ = signature.replace(
-            parameters=[p.replace(name="input") if p.name == "x" else p for p in parameters]
-        )
+        self.optional = {p.name for p in positional if p.default is None}
         self.tensors = {*tensors, *(self.input_names if len(positional) == 1 else ())}
         self.takes_numbers = promote is not None and not self.tensors
-        self.optional = {p.name for p in positional if p.default is None}
         self.variadic = next((p.name for p in parameters if p.kind == p.VAR_POSITIONAL), None)
         keyword = [p for p in parameters if p.kind == p.KEYWORD_ONLY]
         self.attr_names = tuple(p.name for p in keyword)
         self.attr_defaults = {p.name: p.default for p in keyword if p.default is not p.empty}
         self.shape_names = {f"{n}_shape" for n in (*self.input_names, self.variadic) if n}
-        self.rows: tuple = ()
-        self.needed: tuple = ()
+        self.rows, self.sources, self.needed, self.differentiable = (), (), (), False
         self.fused_rule, self.fused_names, self.fused_needed = None, (), ()
         self.adding = None
-        self.differentiable = False
 
     def vjp(self, *rows) -> None:
-        """Attach one row per array input (None: no gradient flows there); variadic operations give one row for all.
+        """Attach one row per array input (None: no gradient flows there).
 
-        That one row is also told `i`, the index of the input.
+        A variadic operation has one row for all inputs, which may name `i`, the index of the input.
         """
         expected = 1 if self.variadic else len(self.input_names)
         if len(rows) != expected:
             raise TypeError(
                 f"{self.name}.vjp: found {len(rows)} rows, expected {expected}: one per array input"
             )
-        bound = [None if row is None else _bind(self, row) for row in rows]
-        self.rows = tuple(row and row[0] for row in bound)
-        self.sources = rows
-        self.needed = tuple(row[1] if row else () for row in bound)
-        self.differentiable = True
+        bound = [(None, ()) if row is None else _bind(self, row) for row in rows]
+        self.rows, self.needed = zip(*bound)
+        self.sources, self.differentiable = rows, True
 
     def fused(self, rule):
-        """Attach a backward kernel on arrays, returning a gradient array per input.
+        """Attach a backward kernel on arrays, which returns a gradient array per input.
 
-        Used only while nothing is being recorded; it may name what the rows name, `needs` (which inputs want a
-        gradient) and the arrays in `keeps`.  A parameter with a default is None where no row of an input that wants
-        a gradient names it: nothing is kept alive for its sake.
+        It runs instead of the rows while nothing is recorded.  It may name what the rows name, `needs` (which inputs
+        want a gradient) and the arrays in `keeps`.  A parameter with a default is None where no row of an input that
+        wants a gradient names it: nothing is kept alive for its sake.
         """
         parameters = inspect.signature(rule).parameters
         self.fused_rule, self.fused_names = _quiet(rule), tuple(parameters)
         _check_names(self, self.fused_names, f"{self.name}.fused")
-        self.fused_needed = tuple(
-            n for n, p in parameters.items() if self._is_array_name(n) and p.default is p.empty
-        )
+        required = (n for n, p in parameters.items() if p.default is p.empty)
+        self.fused_needed = tuple(n for n in required if self.is_array_name(n))
         return rule
 
     def adds(self, rule):
-        """Attach to an operation that picks a part of its only input: rule(total, g, **attributes) adds g to that part.
+        """Attach to an operation that picks a part of its input: rule(total, g, **attributes) adds g to that part.
 
-        Used where a gradient of the whole is there already, instead of another one that is zero outside the part.
+        It runs where there is a gradient of the whole already, which spares one that is zero outside the part.
         """
         self.adding = rule
         return rule
 
-    def shape_of(self, node: Node, name: str):
-        if self.variadic:
-            return [shape for shape, _ in node.inputs]
-        entry = node.inputs[self.input_names.index(name[: -len("_shape")])]
-        return entry and entry[0]
-
-    def _is_array_name(self, name: str) -> bool:
+    def is_array_name(self, name: str) -> bool:
         return name == "y" or name in self.input_names or name == self.variadic or name in self.keeps
 
     def __get__(self, instance, owner=None):
@@ -230,13 +216,17 @@ class Primitive:
             parents.append(edge)
         if not wanted:
             return
-        saved = {name: Saved(v, None) for name, v in attrs.items() if isinstance(v, Tensor)}
-        if saved:
-            attrs = {name: v for name, v in attrs.items() if name not in saved}
+        saved = {}
+        if attrs:
+            saved = {name: Saved(v, None) for name, v in attrs.items() if isinstance(v, Tensor)}
+            attrs = {name: v for name, v in attrs.items() if name not in saved} if saved else attrs
         described = [(x._data.shape, x._data.dtype) if isinstance(x, Tensor) else None for x in inputs]
         node = Node(self, tuple(parents), described, attrs, saved)
         result._edge, result._requires_grad = node, True
-        for name in self._names_to_save(parents):
+        names = self.needed[0]
+        if len(self.needed) > 1:
+            names = [n for parent, row in zip(parents, self.needed) if parent is not None for n in row]
+        for name in (*names, *self.fused_needed):
             if name in saved:
                 continue
             if name == "y":
@@ -252,13 +242,6 @@ class Primitive:
                 if x is not None:
                     x = x if isinstance(x, Tensor) else Tensor._wrap(np.asarray(arrays[i]))
                     saved[name] = Saved(x, parents[i])
-
-    def _names_to_save(self, parents) -> tuple:
-        names = self.needed[0] + self.fused_needed
-        if len(self.needed) > 1:
-            wanted = (row for parent, row in zip(parents, self.needed) if parent is not None)
-            names = (*itertools.chain.from_iterable(wanted), *self.fused_needed)
-        return names
 
 
 class Calls:
@@ -321,7 +304,7 @@ def _bind(op: Primitive, row):
             return row(**{name: known[name] for name in names + rest})
         return row(*[known[name] for name in names])  # by position is quicker
 
-    return call, tuple(n for n in names if op._is_array_name(n))
+    return call, tuple(n for n in names if op.is_array_name(n))
 
 
 def _check_names(op: Primitive, names, where: str) -> None:

@@ -10,6 +10,7 @@ absent           names of PyTorch that do not exist here
 legacy           FloatTensor and its kin, Variable
 primitive_calls  calls of a Primitive: binding, and errors
 tensor_methods   methods of Tensor that only callers use; size, a Tensor's shape
+gradient_hooks   Tensor.register_hook
 printing         how a Tensor is printed
 gradcheck        derivatives against finite differences
 stubs            writes the .pyi files: a tool for developers, which nothing here imports
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 from tinygen import autograd, nn, ops, optim
 from tinygen.engine.tensor import Tensor
-from tinygen.face import gradcheck, legacy, primitive_calls, printing, size, tensor_methods
+from tinygen.face import gradcheck, gradient_hooks, legacy, primitive_calls, printing, size, tensor_methods
 from tinygen.face.absent import explain_absent_names
 from tinygen.face.calls import (
     public,
@@ -60,6 +61,7 @@ def _add_names(namespace: dict) -> None:
     """Names that only callers need, and how a Tensor is printed."""
     primitive_calls.install()
     tensor_methods.install()
+    gradient_hooks.install()
     Tensor.__repr__ = printing.tensor_repr
     namespace["Size"] = size.Size
     for name in ("is_tensor", "from_dlpack"):

@@ -47,7 +47,8 @@ class ExplainedCalls(Calls):
             inputs = inputs[:count]
         elif len(inputs) < count:
             inputs = list(inputs)
-            for name, shown in zip(op.input_names[len(inputs) :], op.public_names[len(inputs) :]):
+            for name in op.input_names[len(inputs) :]:
+                shown = _shown(name)
                 if name not in attrs and shown not in attrs and name not in op.optional:
                     raise TypeError(f"{op.name}: missing argument {shown!r}; expected {_expected(op)}")
                 inputs.append(attrs.pop(shown if shown in attrs else name, None))
@@ -65,7 +66,7 @@ class ExplainedCalls(Calls):
         name = op.variadic or op.input_names[i]
         if x is None and name in op.optional:
             return None
-        shown = f"{name}[{i}]" if op.variadic else op.public_names[i]
+        shown = f"{name}[{i}]" if op.variadic else _shown(name)
         if name in op.tensors:
             raise TypeError(f"{op.name}: {shown} is a {type(x).__name__}, expected a Tensor")
         if isinstance(x, np.generic):
@@ -119,6 +120,11 @@ class ExplainedCalls(Calls):
 
 def _expected(op: Primitive) -> str:
     return f"{op.name}{op.__signature__}"
+
+
+def _shown(name: str) -> str:
+    """An input's name to callers, PyTorch's"""
+    return "input" if name == "x" else name
 
 
 def _names(op: Primitive):

@@ -51,7 +51,7 @@ import numpy as np
 
 from tinygen.engine.devices import device as _device
 from tinygen.engine.grad_mode import SetRecording
-from tinygen.engine.hooks import RemovableHandle
+from tinygen.nn.forward_hooks import RemovableHandle
 from tinygen.ops.reduce import ValuesIndices
 from tinygen.face.size import Size as Size
 '''

@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
-from tinygen.engine.hooks import RemovableHandle
+
+class RemovableHandle:
+    """Removes a hook: by `remove()`, or at the end of a `with` block.
+
+    It is the hook's key in `hooks`, so the two still belong together in a copy or after pickling.
+    """
+
+    def __init__(self, hooks: dict) -> None:
+        self.hooks = hooks
+
+    def remove(self) -> None:
+        self.hooks.pop(self, None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.remove()
+
+    def __repr__(self) -> str:
+        return f"<handle of a hook{'' if self in self.hooks else ' that was removed'}>"
 
 
 def register(module, kind: str, hook, prepend: bool, with_kwargs: bool) -> RemovableHandle:

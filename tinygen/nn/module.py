@@ -9,9 +9,8 @@ from textwrap import indent
 import numpy as np
 
 from tinygen.engine.devices import CPU, CUDA, checked, move
-from tinygen.engine.hooks import RemovableHandle
 from tinygen.engine.tensor import Tensor
-from tinygen.nn.forward_hooks import call_with_hooks, register
+from tinygen.nn.forward_hooks import RemovableHandle, call_with_hooks, register
 from tinygen.nn.loading import IncompatibleKeys, misfits
 from tinygen.nn.parameter import Parameter
 from tinygen.ops.conversion import as_tensor

@@ -1,0 +1,57 @@
+"""`Tensor.register_hook`: a function that is shown a gradient during backward, and may replace it."""
+
+from __future__ import annotations
+
+from tinygen.engine.tensor import Tensor, attach
+from tinygen.nn.forward_hooks import RemovableHandle
+
+
+def install() -> None:
+    """Attach `register_hook` to Tensor."""
+    attach(Methods)
+
+
+class Methods:
+    """They become methods of Tensor."""
+
+    def register_hook(self, hook) -> RemovableHandle:
+        """Call hook(gradient) when the gradient of this Tensor is known; what it returns, if not None, replaces it.
+
+        The hook belongs to the operation the Tensor came from, or to the leaf that it is.
+        """
+        if not self.requires_grad:
+            raise RuntimeError(
+                "register_hook: this Tensor does not require a gradient, of which a hook could be told"
+            )
+        if not callable(hook):
+            raise TypeError(
+                f"register_hook: found a {type(hook).__name__}, expected a function of the gradient"
+            )
+        if self._edge is None:
+            hooks = self._hooks = getattr(self, "_hooks", None) or {}
+        else:
+            hooks = self._edge.hooks = self._edge.hooks or {}
+        handle = RemovableHandle(hooks)
+        hooks[handle] = _checked(hook)
+        return handle
+
+
+def _checked(hook):
+    """The hook; what it returns has to be None or a gradient of the same shape and dtype."""
+
+    def call(g):
+        result = hook(g)
+        if result is None:
+            return None
+        if not isinstance(result, Tensor):
+            raise TypeError(
+                f"register_hook: the hook returned a {type(result).__name__}, expected a Tensor or None"
+            )
+        if result.shape != g.shape or result.dtype != g.dtype:
+            raise RuntimeError(
+                f"register_hook: the hook returned {result.dtype} {result.shape} for a gradient {g.dtype} {g.shape}, "
+                "expected the same"
+            )
+        return result
+
+    return call
