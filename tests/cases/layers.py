@@ -1,7 +1,7 @@
 """Layers, in training and then in evaluation, with the given inputs in the place of their parameters.
 
 So that gradients with respect to parameters are compared as well, to second order.  Constructor arguments, state and
-printing are compared in test_nn.py.
+printing are compared in tests/nn.
 """
 
 from cases.table import LAYER, C, D, N, P, U, V, case

@@ -77,9 +77,8 @@ def test_frechet_distance_to_itself_is_nothing_and_it_is_symmetric():
 
 
 def test_frechet_distance_is_taken_in_float64_though_features_are_float32():
-    real, fake = (
-        x.astype(np.float32) + 1000 for x in clouds()
-    )  # float32 rounds their squares to multiples of 1/16
+    # float32 rounds the squares of these features to multiples of 1/16
+    real, fake = (x.astype(np.float32) + 1000 for x in clouds())
     assert frechet_distance(real, fake) == pytest.approx(SCIPY_FD, rel=1e-4)
 
 
@@ -241,9 +240,7 @@ def test_memorisation_is_one_for_copies_and_nothing_for_what_is_far():
     assert memorisation(train, 10 * copies) < 0.05
     unseen = memorisation(train, normal(2, 300, 8))
     assert 0.2 < unseen < 0.8
-    mixed = np.concatenate(
-        [copies[:100], normal(2, 300, 8)]
-    )  # a quarter is copied: above the floor, as expected
+    mixed = np.concatenate([copies[:100], normal(2, 300, 8)])  # a quarter is copied
     assert memorisation(train, mixed) == pytest.approx((100 + 300 * unseen) / 400)
 
 

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from test_nn import close
+from compared import close
 
 import tinygen as tg
 from tinygen import nn

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from test_nn import close
+from compared import close
 from test_nn_utils import LAYERS, compare_training, copied
 
 import tinygen as tg

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from test_optim import parameters, two_groups
+from optimizers import parameters, two_groups
 
 import tinygen as tg
 from tinygen import optim
