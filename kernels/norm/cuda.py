@@ -1,6 +1,7 @@
-"""Normalisation on the GPU: `norm.cu`.  float32: layer, group, instance and batch norm, and group norm with SiLU.
+"""Normalization on the GPU (`norm.cu`) in float32: layer, group, instance and batch norm, also followed by SiLU.
 
-What is normalised together is a row; its numbers are `slabs` times `inner` neighbours that share a weight.
+The numbers that are normalized together are a row.  A row consists of `slabs` times `inner` neighbors, which share a
+weight.
 """
 
 from __future__ import annotations
@@ -10,30 +11,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinygen.kernels.norm.reference import (
-    _shape_of,
-    _slab_start,
-    normalize,
-    normalize_grad,
-    normalize_silu,
-    normalize_silu_grad,
-)
+from tinygen.kernels.norm.reference import normalize, normalize_grad, normalize_silu, normalize_silu_grad
+from tinygen.kernels.norm.shapes import shape_of, slab_start
 from tinygen.kernels.reduce.cuda import sum_two_stage
 from tinygen.kernels.runtime.cuda_source import CudaSource, float32_only
 from tinygen.kernels.runtime.dispatch import array_module, for_readers
+from tinygen.kernels.runtime.rounding import ceil_div
 
 source = CudaSource("norm/norm.cu")
 WARP_HOLDS = 256  # numbers of a row, 8 for each of 32 threads
-SLICE = 1024  # floats that a warp takes at least, before a slab is divided among several
-MANY_ROWS = 528  # 4 blocks for each multiprocessor of an H100: with as many rows, a block need not be large
-# Blocks of the layer norm's gradient, each with sums of its own to write: one for each multiprocessor; more where each
-# still has so many rows that its sums cost little, up to what runs at once.
-FEWEST_STRIPES, ROWS_OF_A_STRIPE, THREADS_OF_A_CARD = 132, 16, 132 * 1024
+SLICE = 1024  # floats; a slab is divided among several warps only if each gets at least as many
+MANY_ROWS = 528  # 4 blocks for each multiprocessor of an H100; with that many rows a block need not be large
+# Blocks of the gradient of layer norm, each of which writes its own sums: one per multiprocessor, or more if each still
+# has enough rows for its sums to cost little, up to the number of threads that run at once.
+FEWEST_STRIPES, ROWS_PER_STRIPE, THREADS_OF_A_GPU = 132, 16, 132 * 1024
 
 
 class Layout(NamedTuple):
-    """Number `inner` i + s of row r lies at r row_stride + i slab_stride + s; its weight has the index
-    (r weight_row + i weight_slab) mod period.  As `Layout` in norm.cu."""
+    """Number `inner` i + s of row r is at r row_stride + i slab_stride + s, and its weight has the index
+    (r weight_row + i weight_slab) mod period.  The same as `Layout` in norm.cu."""
 
     rows: int
     slabs: int
@@ -50,7 +46,7 @@ class Layout(NamedTuple):
 
     @property
     def contiguous(self) -> bool:
-        """Whether a row is one piece of memory"""
+        """Whether a row is contiguous in memory"""
         return self.slabs == 1 or self.slab_stride == self.inner
 
     def arguments(self) -> tuple:
@@ -61,7 +57,7 @@ class Layout(NamedTuple):
 
 
 def layout_of(x, dims, shape) -> Layout | None:
-    """How x is normalised over dims with weights of `shape` (or None), if the kernels know it."""
+    """The layout for normalizing x over dims with weights of `shape` (or None); None if the kernels cannot do it."""
     dims, lead = tuple(sorted(dims)), x.ndim - len(dims)
     wide = (1,) * x.ndim if shape is None else (1,) * (x.ndim - len(shape)) + tuple(shape)
     if dims == tuple(range(lead, x.ndim)):
@@ -69,11 +65,10 @@ def layout_of(x, dims, shape) -> Layout | None:
         rows = math.prod(x.shape[:lead])
         if shape is None or shape == x.shape[lead:]:
             return Layout(rows, size, 1, size, 1, 0, 1, size)
-        start = _slab_start(x, dims, shape)
+        start = slab_start(x, dims, shape)
         slabs, inner = math.prod(x.shape[lead:start]), math.prod(x.shape[start:])
-        first = next(
-            (d for d in range(start) if wide[d] != 1), start
-        )  # the weights are those of first..start
+        # the weights belong to the dimensions first..start
+        first = next((d for d in range(start) if wide[d] != 1), start)
         if wide[first:start] == x.shape[first:start]:
             return Layout(rows, slabs, inner, size, inner, slabs, 1, math.prod(wide))
     elif dims == (0, *range(2, x.ndim)) and (shape is None or wide == (1, x.shape[1], *(1,) * (x.ndim - 2))):
@@ -85,7 +80,10 @@ def layout_of(x, dims, shape) -> Layout | None:
 
 
 def _forward(kernel, launch, x, weight, bias, dims, eps):
-    """Check, allocate, let launch(layout, x, weight, bias, y, mean, var) fill; nothing to do is the reference's."""
+    """Check the arguments, allocate y, mean and var, and let launch(layout, x, weight, bias, y, mean, var) fill them.
+
+    An x without elements is left to the reference.
+    """
     layout = _checked(kernel.name, x, weight, bias, dims)
     if not x.size:
         return kernel.ladder["cpu"][0][1](x, weight, bias, dims, eps)
@@ -102,7 +100,7 @@ def _forward(kernel, launch, x, weight, bias, dims, eps):
 def _checked(name: str, x, weight, bias, dims, **others) -> Layout:
     present = {k: a for k, a in dict(x=x, weight=weight, bias=bias, **others).items() if a is not None}
     float32_only(name, **present)
-    layout = layout_of(x, dims, _shape_of(weight, bias))
+    layout = layout_of(x, dims, shape_of(weight, bias))
     if layout is None or (weight is not None and bias is not None and weight.shape != bias.shape):
         vectors = [None if a is None else a.shape for a in (weight, bias)]
         raise ValueError(
@@ -113,22 +111,23 @@ def _checked(name: str, x, weight, bias, dims, **others) -> Layout:
 
 
 def _slices(at: Layout) -> tuple[int, int, int]:
-    """(slices of a slab, floats of a slice, threads of a block), so that 8 warps have something to do."""
-    slices = max(1, min(-(-8 // at.slabs), at.inner // SLICE))
-    slice = -(-at.inner // slices) + 3 & ~3
-    slices = -(-at.inner // slice)
+    """(slices per slab, floats per slice, threads per block), so that 8 warps have work."""
+    slices = max(1, min(ceil_div(8, at.slabs), at.inner // SLICE))
+    slice = ceil_div(at.inner, slices) + 3 & ~3
+    slices = ceil_div(at.inner, slice)
     most = 8 if at.rows >= MANY_ROWS else 32
     return slices, slice, 32 * min(at.slabs * slices, most)
 
 
 def _row_threads(size: int, a_thread_holds: int) -> int:
-    return 32 * min(-(-size // (32 * a_thread_holds)), 32)
+    """Threads of a block that holds a row of `size` numbers"""
+    return 32 * min(ceil_div(size, 32 * a_thread_holds), 32)
 
 
 def _naive(name: str):
     def launch(at: Layout, x, weight, bias, y, mean, var, eps):
         source.launch(
-            f"{name}_naive", (-(-at.rows // 64),), (64,), x, weight, bias, y, mean, var, np.int64(at.rows), eps,
+            f"{name}_naive", (ceil_div(at.rows, 64),), (64,), x, weight, bias, y, mean, var, np.int64(at.rows), eps,
             *at.arguments(),
         )  # fmt: skip
 
@@ -139,20 +138,9 @@ def _slabs(name: str):
     def launch(at: Layout, x, weight, bias, y, mean, var, eps):
         slices, slice, threads = _slices(at)
         source.launch(
-            f"{name}_slabs",
-            (at.rows,),
-            (threads,),
-            x,
-            weight,
-            bias,
-            y,
-            mean,
-            var,
-            eps,
-            slices,
-            slice,
+            f"{name}_slabs", (at.rows,), (threads,), x, weight, bias, y, mean, var, eps, slices, slice,
             *at.arguments(),
-        )
+        )  # fmt: skip
 
     return launch
 
@@ -165,14 +153,8 @@ def _block_rows(name: str):
         if at.inner == 1 and name == "normalize":
             source.launch("normalize_block_rows", (at.rows,), (_row_threads(at.size, 8),), *arrays)
         else:
-            source.launch(
-                f"{name}_groups_block_rows",
-                (at.rows,),
-                (_row_threads(at.size, 16),),
-                *arrays,
-                at.inner,
-                at.period,
-            )
+            threads = _row_threads(at.size, 16)
+            source.launch(f"{name}_groups_block_rows", (at.rows,), (threads,), *arrays, at.inner, at.period)
 
     return launch
 
@@ -181,15 +163,15 @@ def _warp_rows(at: Layout, x, weight, bias, y, mean, var, eps):
     if at.inner > 1 or not at.contiguous:
         return _block_rows("normalize")(at, x, weight, bias, y, mean, var, eps)
     arrays = (x, weight, bias, y, mean, var, np.int64(at.rows), at.size, eps)
-    source.launch("normalize_warp_rows", (-(-at.rows // 8),), (256,), *arrays)
+    source.launch("normalize_warp_rows", (ceil_div(at.rows, 8),), (256,), *arrays)
 
 
 def _usable(x, weight, bias, dims) -> Layout | None:
-    """The layout, where the kernels take these arguments."""
+    """The layout, if the kernels take these arguments; else None"""
     vectors = [a for a in (weight, bias) if a is not None]
     if any(a.dtype != np.float32 or a.shape != vectors[0].shape for a in vectors) or x.dtype != np.float32:
         return None
-    return layout_of(x, dims, _shape_of(weight, bias))
+    return layout_of(x, dims, shape_of(weight, bias))
 
 
 def _in_slabs(x, weight, bias, dims, eps) -> bool:
@@ -208,21 +190,21 @@ def _in_short_rows(x, weight, bias, dims, eps) -> bool:
 
 
 def _register(kernel) -> None:
-    """The forward rungs that a plain normalisation and one with SiLU share."""
+    """Register the forward rungs that a plain normalization and one with SiLU share."""
 
     @kernel.variant("naive", devices=("cuda",), usable=for_readers, on="host")
     def naive(x, weight, bias, dims, eps):
-        """A thread takes a row: 3 reads and a write of each number, neighbours in memory by one thread."""
+        """A thread takes a row: each number is read 3 times and written once; a thread reads neighbors."""
         return _forward(kernel, lambda *a: _naive(kernel.name)(*a, eps), x, weight, bias, dims, eps)
 
     @kernel.variant("slabs", devices=("cuda",), usable=_in_slabs, on="host")
     def slabs(x, weight, bias, dims, eps):
-        """A block takes a row, a warp a channel of an image or part of it: batch norm, and rows in any layout."""
+        """A block takes a row, a warp a channel of an image or part of it: for batch norm, and rows of any layout."""
         return _forward(kernel, lambda *a: _slabs(kernel.name)(*a, eps), x, weight, bias, dims, eps)
 
     @kernel.variant("block_rows", devices=("cuda",), usable=_in_rows, on="host")
     def block_rows(x, weight, bias, dims, eps):
-        """A block takes a row and keeps it in registers: reads x and writes y once, 8 bytes an element."""
+        """A block takes a row and keeps it in registers: reads x and writes y once, 8 bytes per element."""
         return _forward(kernel, lambda *a: _block_rows(kernel.name)(*a, eps), x, weight, bias, dims, eps)
 
 
@@ -232,7 +214,7 @@ _register(normalize_silu)
 
 @normalize.variant("warp_rows", devices=("cuda",), usable=_in_short_rows, on="host")
 def normalize_warp_rows_cuda(x, weight, bias, dims, eps):
-    """Layer norm of up to 256 numbers: a warp takes a row, without a barrier; 8 bytes an element."""
+    """Layer norm of up to 256 numbers: a warp takes a row and needs no barrier; 8 bytes per element."""
     return _forward(normalize, lambda *a: _warp_rows(*a, eps), x, weight, bias, dims, eps)
 
 
@@ -240,9 +222,9 @@ def normalize_warp_rows_cuda(x, weight, bias, dims, eps):
 
 
 def _backward(kernel, launch, arguments, g, x, weight, bias, mean, var, dims, eps, shape):
-    """launch(layout, shape, arrays, gx) fills gx and returns Σ g n and Σ g of each weight.  -> gx, gweight, gbias
+    """launch(layout, arrays, gx, eps) fills gx and returns parts of Σ g n and Σ g.  -> gx, gweight, gbias
 
-    `arguments`: those of the reference, which has the case that there is nothing to do.
+    An x without elements is left to the reference, which takes `arguments`.
     """
     at = layout_of(x, dims, shape)
     float32_only(
@@ -272,13 +254,14 @@ def _backward(kernel, launch, arguments, g, x, weight, bias, mean, var, dims, ep
 
 
 def _summed(at: Layout, part):
-    """Sums (rows, slabs, slices) added where they share a weight.  -> (period,)"""
-    if at.weight_slab == 0:  # batch norm: a weight for each row
+    """Add the sums (rows, slabs, slices) that share a weight.  -> (period,)"""
+    if at.weight_slab == 0:  # batch norm: a weight per row
         return sum_two_stage(part.reshape(at.rows, -1), (1,))
     return sum_two_stage(part.reshape(-1, at.period, part.shape[-1]), (0, 2))
 
 
 def _parts(like, *shape):
+    """Two arrays for the parts of Σ g n and Σ g"""
     return [array_module(like).empty(shape, np.float32) for _ in range(2)]
 
 
@@ -286,16 +269,9 @@ def _naive_grad(name: str):
     def launch(at: Layout, arrays, gx, eps):
         parts = _parts(gx, at.rows, at.slabs, 1)
         source.launch(
-            f"{name}_naive",
-            (-(-at.rows // 64),),
-            (64,),
-            *arrays,
-            gx,
-            *parts,
-            np.int64(at.rows),
-            eps,
+            f"{name}_naive", (ceil_div(at.rows, 64),), (64,), *arrays, gx, *parts, np.int64(at.rows), eps,
             *at.arguments(),
-        )
+        )  # fmt: skip
         return parts
 
     return launch
@@ -318,7 +294,7 @@ def _block_rows_grad(at: Layout, arrays, gx, eps):
         return _slabs_grad("normalize_grad")(at, arrays, gx, eps)
     g, x, weight, _, mean, var = arrays
     threads = min(_row_threads(at.size, 8), 512)
-    blocks = min(at.rows, max(FEWEST_STRIPES, min(at.rows // ROWS_OF_A_STRIPE, THREADS_OF_A_CARD // threads)))
+    blocks = min(at.rows, max(FEWEST_STRIPES, min(at.rows // ROWS_PER_STRIPE, THREADS_OF_A_GPU // threads)))
     parts = [array_module(x).zeros((blocks, at.size, 1), np.float32) for _ in range(2)]
     source.launch(
         "normalize_grad_block_rows", (blocks,), (threads,), g, x, weight, mean, var, gx, *parts,
@@ -328,6 +304,7 @@ def _block_rows_grad(at: Layout, arrays, gx, eps):
 
 
 def _usable_grad(g, x, weight, bias, dims, shape) -> Layout | None:
+    """The layout, if the gradient's kernels take these arguments; else None"""
     same = g.dtype == x.dtype == np.float32 and g.shape == x.shape
     vectors = all(a is None or (a.dtype == np.float32 and a.shape == shape) for a in (weight, bias))
     return layout_of(x, dims, shape) if same and vectors else None
@@ -352,7 +329,7 @@ def _grad_in_rows(g, x, weight, mean, var, dims, eps, shape) -> bool:
 
 @normalize_grad.variant("naive", devices=("cuda",), usable=for_readers, on="host")
 def normalize_grad_naive_cuda(*arguments):
-    """A thread takes a row: g and x read twice, gx written once; sums of each slab for the weights' gradients."""
+    """A thread takes a row: reads g and x twice, writes gx once, and sums each slab for the weights."""
     g, x, weight, mean, var, *rest = arguments
     return _backward(
         normalize_grad, _naive_grad("normalize_grad"), arguments, g, x, weight, None, mean, var, *rest
@@ -361,7 +338,7 @@ def normalize_grad_naive_cuda(*arguments):
 
 @normalize_grad.variant("slabs", devices=("cuda",), usable=_grad_in_slabs, on="host")
 def normalize_grad_slabs_cuda(*arguments):
-    """A block takes a row, a warp a channel of an image: 12 bytes an element where a row's g and x stay in a cache."""
+    """A block takes a row, a warp a channel of an image: 12 bytes per element if g and x of a row stay in a cache."""
     g, x, weight, mean, var, *rest = arguments
     return _backward(
         normalize_grad, _slabs_grad("normalize_grad"), arguments, g, x, weight, None, mean, var, *rest
@@ -370,18 +347,18 @@ def normalize_grad_slabs_cuda(*arguments):
 
 @normalize_grad.variant("block_rows", devices=("cuda",), usable=_grad_in_rows, on="host")
 def normalize_grad_block_rows_cuda(*arguments):
-    """Layer norm: a block takes many rows and keeps its sums for the weights in registers: 12 bytes an element."""
+    """Layer norm: a block takes many rows and keeps its sums for the weights in registers: 12 bytes per element."""
     g, x, weight, mean, var, *rest = arguments
     return _backward(normalize_grad, _block_rows_grad, arguments, g, x, weight, None, mean, var, *rest)
 
 
 @normalize_silu_grad.variant("naive", devices=("cuda",), usable=for_readers, on="host")
 def normalize_silu_grad_naive_cuda(*arguments):
-    """As normalize_grad; what SiLU's slope is taken of is computed again from x."""
+    """As normalize_grad; the input of SiLU is computed again from x."""
     return _backward(normalize_silu_grad, _naive_grad("normalize_silu_grad"), arguments, *arguments)
 
 
 @normalize_silu_grad.variant("slabs", devices=("cuda",), usable=_silu_grad_in_slabs, on="host")
 def normalize_silu_grad_slabs_cuda(*arguments):
-    """As normalize_grad; nothing between the two operations is kept: 12 bytes an element instead of 24."""
+    """As normalize_grad; nothing is stored between the two operations: 12 bytes per element instead of 24."""
     return _backward(normalize_silu_grad, _slabs_grad("normalize_silu_grad"), arguments, *arguments)

@@ -1,8 +1,6 @@
-"""The compiled loops behind `norm.py`; a file of their own, because importing it imports numba (0.5 s).
+"""The compiled loops of the norms.  Importing this file imports numba (0.5 s).
 
-A sum runs over blocks: inside one the compiler may reorder the additions, and so makes 8 to 32 at once; the sums of
-blocks are added in double precision.  A block is an array of its own, counted from 0: an index that numba cannot see
-to be 0 or more costs a comparison an element, and with it the vectors.  Each thread takes a share of the rows.
+Sums run over blocks as in `reduce/loops.py`.  Each thread takes a share of the rows.
 """
 
 import numpy as np
@@ -12,12 +10,12 @@ from tinygen.kernels.reduce.loops import BLOCK, SUMS
 from tinygen.kernels.runtime.njit import njit
 from tinygen.kernels.runtime.with_numba import prange
 
-ROWS = 128  # rows whose part of a column sum is added up before it joins the total
+ROWS = 128  # column sums are first taken over so many rows, then added to the total
 
 
 @njit(cache=True, error_model="numpy")
 def difference(a, b):
-    """a - b, to be rounded before it is added: SUMS would let the compiler take b from the total instead"""
+    """a - b, rounded before it is added: with SUMS the compiler could subtract b from the total instead"""
     return a - b
 
 
@@ -31,32 +29,33 @@ def block_sum_from(x, origin):
 
 
 @njit(cache=True, fastmath=SUMS, error_model="numpy")
-def block_squares(x, centre):
+def block_squares(x, center):
+    """Σ (x - center)²"""
     total = x.dtype.type(0)
     for i in range(x.size):
-        d = x[i] - centre
+        d = x[i] - center
         total += d * d
     return total
 
 
 @njit(cache=True, fastmath=SUMS, error_model="numpy")
-def block_products(g, x, centre):
-    """Σ g and Σ g (x - centre)"""
+def block_products(g, x, center):
+    """Σ g and Σ g (x - center)"""
     total, product = g.dtype.type(0), g.dtype.type(0)
     for i in range(x.size):
         total += g[i]
-        product += g[i] * (x[i] - centre)
+        product += g[i] * (x[i] - center)
     return total, product
 
 
 @njit(cache=True, fastmath=SUMS, error_model="numpy")
-def block_weighted(g, x, weight, centre):
-    """Σ h and Σ h (x - centre), h = g weight"""
+def block_weighted(g, x, weight, center):
+    """Σ h and Σ h (x - center), h = g weight"""
     total, product = g.dtype.type(0), g.dtype.type(0)
     for i in range(x.size):
         h = g[i] * weight[i]
         total += h
-        product += h * (x[i] - centre)
+        product += h * (x[i] - center)
     return total, product
 
 
@@ -64,27 +63,27 @@ def block_weighted(g, x, weight, centre):
 def row_moments(x):
     """The mean of a row and the sum of squares about it.
 
-    Differences from the first number are summed (from 0 if it is not finite): of equal numbers all are 0, and the mean
-    is exact.  The first lies at most sqrt(n) deviations from the mean, so that nothing is lost in other rows.
+    The loop sums the differences to the first number (to 0 if it is not finite).  If all numbers are equal, these are 0
+    and the mean is exact.  In other rows nothing is lost: the first number is at most sqrt(n) deviations from the mean.
     """
     n = x.size
     origin = x[0] if np.isfinite(x[0]) else x.dtype.type(0)
     total = 0.0
     for start in range(0, n, BLOCK):
         total += block_sum_from(x[start : start + BLOCK], origin)
-    centre = x.dtype.type(origin + total / n)
+    center = x.dtype.type(origin + total / n)
     total = 0.0
     for start in range(0, n, BLOCK):
-        total += block_squares(x[start : start + BLOCK], centre)
-    return centre, total
+        total += block_squares(x[start : start + BLOCK], center)
+    return center, total
 
 
 @njit(cache=True, error_model="numpy")
-def row_products(g, x, centre):
-    """Σ g and Σ g (x - centre) of a row"""
+def row_products(g, x, center):
+    """Σ g and Σ g (x - center) of a row"""
     total = product = 0.0
     for start in range(0, x.size, BLOCK):
-        t, p = block_products(g[start : start + BLOCK], x[start : start + BLOCK], centre)
+        t, p = block_products(g[start : start + BLOCK], x[start : start + BLOCK], center)
         total += t
         product += p
     return total, product
@@ -112,29 +111,29 @@ def moments(x, mean, squares):
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def scale_rows(x, centre, scale, shift, y):
-    """y = (x - centre) scale + shift.  x, y (R, S), the others (R,)"""
+def scale_rows(x, center, scale, shift, y):
+    """y = (x - center) scale + shift.  x, y (R, S), the others (R,)"""
     for r in prange(x.shape[0]):
-        scale_row(x[r], centre[r], scale[r], shift[r], y[r])
+        scale_row(x[r], center[r], scale[r], shift[r], y[r])
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def products(g, x, centre, totals, products):
-    """Σ g and Σ g (x - centre) of each row.  g, x (R, S), the others (R,)"""
+def products(g, x, center, totals, products):
+    """Σ g and Σ g (x - center) of each row.  g, x (R, S), the others (R,)"""
     for r in prange(x.shape[0]):
-        totals[r], products[r] = row_products(g[r], x[r], centre[r])
+        totals[r], products[r] = row_products(g[r], x[r], center[r])
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def combine_rows(g, x, centre, a, b, c, gx):
-    """gx = a g + b (x - centre) + c.  g, x, gx (R, S), the others (R,)"""
+def combine_rows(g, x, center, a, b, c, gx):
+    """gx = a g + b (x - center) + c.  g, x, gx (R, S), the others (R,)"""
     for r in prange(x.shape[0]):
-        combine_row(g[r], x[r], centre[r], a[r], b[r], c[r], gx[r])
+        combine_row(g[r], x[r], center[r], a[r], b[r], c[r], gx[r])
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def group_norm(x, weight, bias, eps, y, mean, var):
-    """A row has C channels with a weight and a bias each.  x, y (R, C S); weight, bias (R, C); mean, var (R,)"""
+    """A row has C channels, each with its weight and bias.  x, y (R, C S); weight, bias (R, C); mean, var (R,)"""
     C = weight.shape[1]
     S = x.shape[1] // C
     for r in prange(x.shape[0]):
@@ -178,7 +177,7 @@ def scale_silu_row(x, m, a, b, out):
 
 @njit(cache=True, fastmath=SUMS, error_model="numpy")
 def block_silu_products(g, x, m, a, b, h):
-    """h = g silu'((x - m) a + b), which is kept; Σ h and Σ h (x - m)"""
+    """Store h = g silu'((x - m) a + b).  -> Σ h, Σ h (x - m)"""
     total, product = g.dtype.type(0), g.dtype.type(0)
     for i in range(x.size):
         d = x[i] - m
@@ -193,7 +192,7 @@ def block_silu_products(g, x, m, a, b, h):
 
 @njit(cache=True, error_model="numpy")
 def row_silu_products(g, x, m, a, b, h):
-    """The same of a row of any length"""
+    """block_silu_products for a row of any length"""
     total = product = 0.0
     for start in range(0, x.size, BLOCK):
         own = slice(start, start + BLOCK)
@@ -205,14 +204,14 @@ def row_silu_products(g, x, m, a, b, h):
 
 @njit(cache=True, fastmath={"contract"}, error_model="numpy")
 def combine_row_in_place(x, m, a, b, c, gx):
-    """combine_row where g lies in gx: the compiler cannot see that it may have both be one array"""
+    """combine_row with g stored in gx: given both, the compiler could not know that they may be one array"""
     for i in range(x.size):
         gx[i] = a * gx[i] + (b * (x[i] - m) + c)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def group_norm_silu(x, weight, bias, eps, y, mean, var):
-    """As group_norm, and its SiLU"""
+    """As group_norm, followed by SiLU"""
     C = weight.shape[1]
     S = x.shape[1] // C
     for r in prange(x.shape[0]):
@@ -227,7 +226,7 @@ def group_norm_silu(x, weight, bias, eps, y, mean, var):
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def group_norm_silu_grad(g, x, weight, bias, mean, inverse, gx, gweight, gbias):
-    """As group_norm_grad; what SiLU hands on lies in gx meanwhile.  bias (R, C), the others as there"""
+    """As group_norm_grad; gx holds the gradient of SiLU in between.  bias (R, C), the others as there"""
     n, C = x.shape[1], weight.shape[1]
     S = n // C
     for r in prange(x.shape[0]):
@@ -248,7 +247,7 @@ def group_norm_silu_grad(g, x, weight, bias, mean, inverse, gx, gweight, gbias):
 
 @njit(cache=True, fastmath={"contract"}, error_model="numpy")
 def scale_each(x, m, scale, weight, bias, y):
-    """y = (x - m) scale weight + bias, all but m and scale arrays of one size"""
+    """y = (x - m) scale weight + bias; m and scale are numbers, the others arrays of one size"""
     for i in range(x.size):
         y[i] = (x[i] - m) * scale * weight[i] + bias[i]
 
@@ -265,7 +264,7 @@ def layer_norm(x, weight, bias, eps, y, mean, var):
 
 @njit(cache=True, fastmath={"contract"}, error_model="numpy")
 def combine_each(g, x, m, scale, weight, b, c, gx, gweight, gbias):
-    """gx = scale weight g + b (x - m) + c, and what a row adds to the column sums"""
+    """gx = scale weight g + b (x - m) + c, and add the row to the column sums"""
     for i in range(x.size):
         d = x[i] - m
         gx[i] = scale * weight[i] * g[i] + (b * d + c)
@@ -275,7 +274,7 @@ def combine_each(g, x, m, scale, weight, b, c, gx, gweight, gbias):
 
 @njit(cache=True, error_model="numpy")
 def layer_norm_grad_rows(g, x, weight, mean, inverse, gx, gweight, gbias):
-    """layer_norm_grad of some rows; gweight and gbias are zeros before"""
+    """layer_norm_grad for some rows; gweight and gbias start as zeros"""
     rows, n = x.shape
     part_weight, part_bias = np.zeros_like(gweight), np.zeros_like(gbias)
     for r in range(rows):
@@ -298,7 +297,7 @@ def layer_norm_grad_rows(g, x, weight, mean, inverse, gx, gweight, gbias):
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def layer_norm_grad(g, x, weight, mean, inverse, gx, gweight, gbias):
-    """g, x, gx (R, D); weight (D,); mean, inverse = 1 / σ (R,); gweight, gbias (parts, D), zeros"""
+    """g, x, gx (R, D); weight (D,); mean, inverse = 1 / σ (R,); gweight, gbias (parts, D) start as zeros"""
     rows, parts = len(x), len(gweight)
     for part in prange(parts):
         own = slice(rows * part // parts, rows * (part + 1) // parts)

@@ -1,24 +1,26 @@
-// Normalisation in float32 and its gradient: layer, group, instance and batch norm; group norm with SiLU after it.
+// Normalization in float32 and its gradient: layer, group, instance and batch norm; also followed by SiLU.
 //
-// y = (x - mean) / sqrt(var + eps) * weight + bias.  What is normalised together is a "row": of a layer norm the last
-// dimensions, of a group norm the channels of a group and their places, of a batch norm one channel of all images.
+// y = (x - mean) / sqrt(var + eps) * weight + bias.  The numbers that are normalized together are a "row": in a layer
+// norm the last dimensions, in a group norm the pixels of the channels of a group, in a batch norm one channel of all
+// images.
 //
 //   kernel            a row belongs to       x is read      from DRAM   what it adds
 //   naive             a thread               3 times        3           (all layouts)
-//   slabs             a block, a warp takes  3 times        1 or more   neighbours read neighbours, float4; what a block
+//   slabs             a block, a warp takes  3 times        1 or more   neighbors read neighbors, float4; what a block
 //                     a channel of an image                             reads again is most likely still in a cache
 //   block_rows        a block                once           1           a row of up to 8192 numbers (group norm: 16384)
 //                                                                       stays in registers; a longer one as in slabs
 //   warp_rows         a warp                 once           1           no barriers; for rows of up to 256 numbers
-//   *_grad            as above               g, x twice     1           sums of g and g n on the way: see below
+//   *_grad            as above               g, x twice     1           also sums g and g n: see below
 //
-// Least traffic an element: 8 bytes forward (x, y), 12 backward (g, x, gx).  block_rows and warp_rows have it, the
-// gradients have it while a row and its gradient stay in the caches.  Of a batch norm a channel may be larger than any
-// cache: 16 and 20 bytes.  The variance is the mean of (x - mean)², not that of x² less mean², which loses digits.  The
-// mean is that of differences from the row's first number: of equal numbers it is exact, and nothing is left to divide
-// by sqrt(eps); in another row the first lies at most sqrt(n) deviations from the mean.
+// Least traffic per element: 8 bytes forward (x, y), 12 backward (g, x, gx).  block_rows and warp_rows reach it; the
+// gradients reach it while a row and its gradient stay in the caches.  In a batch norm a channel may be larger than
+// any cache: then 16 and 20 bytes.  The variance is the mean of (x - mean)²; the mean of x² minus mean² would lose
+// digits.  The mean is computed from differences to the row's first number.  For equal numbers it is exact, and no
+// rounding error is left to divide by sqrt(eps); in any other row the first number is at most sqrt(n) deviations from
+// the mean.
 //
-// Gradients of weight and bias, without atomics: each block writes its own sums, which `reduce.cu` adds in order.
+// The gradients of weight and bias need no atomics: each block writes its own sums, which `reduce.cu` adds in order.
 #include "rows.cuh"
 
 __device__ __forceinline__ float sigmoid(float z) { return 1 / (1 + expf(-z)); }
@@ -28,7 +30,7 @@ __device__ __forceinline__ float silu_slope(float z) {
     return s * (1 + z * (1 - s));
 }
 
-// Where the numbers of row r lie: `slabs` times `inner` neighbours, which share a weight.  Layer norm: inner = 1.
+// Where the numbers of row r are: `slabs` times `inner` neighbors, which share a weight.  Layer norm: inner = 1.
 struct Layout {
     int slabs, inner;
     long long row_stride, slab_stride;
@@ -41,10 +43,10 @@ struct Layout {
     __device__ __forceinline__ float count() const { return (float)slabs * inner; }
 };
 
-// What a row's sum is taken from: its first number, if that is finite.
+// The number that is subtracted before a row is summed: its first, if that is finite.
 __device__ __forceinline__ float origin_of(const float *row) { return fabsf(*row) < infinity() ? *row : 0.0f; }
 
-// A scale and a shift; both vectors may be missing.
+// A scale and a shift; either vector may be missing.
 struct Affine {
     const float *weight, *bias;
     __device__ __forceinline__ float scale(int c) const { return weight ? weight[c] : 1.0f; }
@@ -82,8 +84,8 @@ __device__ __forceinline__ void naive(const float *x, Affine affine, float *y, f
     mean[r] = middle, var[r] = variance;
 }
 
-// gx = (h - mean(h) - n mean(h n)) / sigma, h = g · weight, n the normalised x.  With SiLU g is first taken through it.
-// Σ g n and Σ g of each slab go to g_n and g_sum (rows, slabs).
+// gx = (h - mean(h) - n mean(h n)) / sigma, h = g · weight, n the normalized x.  With SiLU, g is first multiplied by
+// SiLU's slope.  Σ g n and Σ g of each slab go to g_n and g_sum (rows, slabs).
 template <bool SILU>
 __device__ __forceinline__ void naive_grad(const float *g, const float *x, Affine affine, const float *mean,
                                            const float *var, float *gx, float *g_n, float *g_sum, long long rows,
@@ -108,12 +110,13 @@ __device__ __forceinline__ void naive_grad(const float *g, const float *x, Affin
         }
 }
 
-// ---- slabs: a block takes a row; its warps take `slices` of each slab ------------------------------------------------
+// ---- slabs: a block takes a row; its warps take `slices` of each slab
+// ------------------------------------------------
 
-constexpr int SLAB = 8;  // floats a lane
+constexpr int SLAB = 8;  // floats per lane
 
-// f(piece's offset in memory, floats left of the slice, slab's channel) for what this warp has of row r; and
-// after(task) when a slice is done: slices are counted through all slabs of the row.
+// Call f(offset of a piece in memory, floats left in the slice, channel of the slab) for every piece that this warp
+// has of row r, and after(task, channel) at the end of each slice.  Tasks number the slices of all slabs of the row.
 template <class F, class After>
 __device__ __forceinline__ void each_piece(Layout at, long long r, int slices, int slice, F f, After after) {
     int warp = threadIdx.x / 32, warps = blockDim.x / 32;
@@ -175,7 +178,7 @@ __device__ __forceinline__ void slabs_backward(const float *g, const float *x, A
     long long r = blockIdx.x;
     bool quads = in_quads(at, slice) && in_fours(g) && in_fours(x) && in_fours(gx);
     float middle = mean[r], rstd = 1 / sqrtf(var[r] + eps);
-    Piece<SLAB> gs, xs;  // of g, taken through SiLU, and of n
+    Piece<SLAB> gs, xs;  // of g (times SiLU's slope) and of n
     auto load = [&](long long offset, int left, int c) {
         gs.load(g + offset, left, lanes, quads, 0);
         xs.load(x + offset, left, lanes, quads, middle);
@@ -210,10 +213,11 @@ __device__ __forceinline__ void slabs_backward(const float *g, const float *x, A
     }, [](int, int) {});
 }
 
-// ---- block_rows, warp_rows: rows of `size` neighbours, in registers --------------------------------------------------
+// ---- block_rows, warp_rows: contiguous rows of `size` numbers, in registers
+// ------------------------------------------
 
-// GROUPS: `inner` neighbours share a weight, a row has its own size / inner of the `period`; otherwise there is one
-// weight for each place in a row.
+// GROUPS: `inner` neighbors share a weight, and a row has its own size / inner of the `period` weights.  Otherwise
+// there is one weight for each position in a row.
 template <bool WARP, int N, bool GROUPS, bool SILU>
 __device__ __forceinline__ void rows_forward(const float *x, Affine affine, float *y, float *mean, float *var,
                                              long long rows, int size, float eps, int inner, int period) {
@@ -267,9 +271,9 @@ __device__ __forceinline__ void rows_forward(const float *x, Affine affine, floa
     if (team.thread == 0) mean[team.row] = middle, var[team.row] = variance;
 }
 
-// A block takes every gridDim.x-th row, and keeps for each column its part of Σ g n and Σ g: in registers where they
-// hold the row, otherwise in its row of g_n and g_sum (blocks, size), which start as 0.
-constexpr int GRAD = 8;  // floats a thread
+// A block takes every gridDim.x-th row and keeps its part of Σ g n and Σ g for each column: in registers if they can
+// hold a row, otherwise in its row of g_n and g_sum (blocks, size), which start as 0.
+constexpr int GRAD = 8;  // floats per thread
 
 extern "C" __global__ void __launch_bounds__(512)
     normalize_grad_block_rows(const float *g, const float *x, const float *weight, const float *mean, const float *var,

@@ -1,28 +1,30 @@
 """Layer norm with numba.cuda: rows of x (A, C), scale and shift (C) -> y (A, C), mean and variance (A).
 
-numba_naive   a thread takes a row: neighbouring threads read memory C numbers apart.
-numba_rows    a block takes a row: neighbouring threads read neighbouring numbers, and find mean and variance together.
+numba_naive   a thread takes a row: neighboring threads read memory C numbers apart.
+numba_rows    a block takes a row: neighboring threads read neighboring numbers, and find mean and variance together.
 
 Both read x three times (the second and third time most likely from the cache) and write y once.  The variance is the
-mean of (x - mean)², which loses no digits where the mean is large, as the mean of x² less mean² would; the mean that of
-differences from the row's first number (from 0 if that is not finite), which is exact where all numbers are equal.
+mean of (x - mean)²; the mean of x² minus mean² would lose digits if the mean is large.  The mean is computed from
+differences to the row's first number (to 0 if that is not finite), which is exact if all numbers are equal.
 """
 
 from __future__ import annotations
 
 import math
 
-from tinygen.kernels.norm.reference import _row_count, _shape_of, normalize
+from tinygen.kernels.norm.reference import normalize
+from tinygen.kernels.norm.shapes import row_count, shape_of
 from tinygen.kernels.reduce.numba_cuda import block_sum
 from tinygen.kernels.runtime.dispatch import array_module
-from tinygen.kernels.runtime.numba_cuda import blocks, cuda, require, rung, same_float
+from tinygen.kernels.runtime.numba_cuda import cuda, require, rung, same_float
+from tinygen.kernels.runtime.rounding import ceil_div
 
-THREADS = 128  # in a block, a power of two
+THREADS = 128  # per block, a power of two
 
 
 @cuda.jit
 def naive(x, scale, shift, eps, y, mean, var):
-    """One row"""
+    """A thread computes one row."""
     row = cuda.grid(1)
     C = x.shape[1]
     if row >= x.shape[0]:
@@ -43,7 +45,7 @@ def naive(x, scale, shift, eps, y, mean, var):
 
 @cuda.jit
 def rows(x, scale, shift, eps, y, mean, var):
-    """Every THREADS-th number of a row"""
+    """A block computes one row, a thread every THREADS-th number of it."""
     values = cuda.shared.array(THREADS, y.dtype)
     row, thread = cuda.blockIdx.x, cuda.threadIdx.x
     C = x.shape[1]
@@ -63,10 +65,10 @@ def rows(x, scale, shift, eps, y, mean, var):
         mean[row], var[row] = middle, variance
 
 
-def _launch(function, rows_of_a_block: int, x, weight, bias, dims, eps):
-    lead = _row_count(x, dims, _shape_of(weight, bias))
+def _launch(function, rows_per_block: int, x, weight, bias, dims, eps):
+    lead = row_count(x, dims, shape_of(weight, bias))
     expected = (
-        "the last dimensions normalised, weight and bias of their shape or None; all float32 or all float64"
+        "the last dimensions normalized, weight and bias of their shape or None; all float32 or all float64"
     )
     require("normalize", lead > 0 and same_float(x, weight, bias), expected, x=x, weight=weight, bias=bias)
     xp, size = array_module(x), math.prod(x.shape[lead:])
@@ -76,7 +78,7 @@ def _launch(function, rows_of_a_block: int, x, weight, bias, dims, eps):
         xp.broadcast_to(xp.asarray(constant, x.dtype), (size,)) if a is None else a.reshape(-1)
         for a, constant in ((weight, 1), (bias, 0))
     )
-    grid = (blocks(mean.size, rows_of_a_block), 1, 1)
+    grid = (ceil_div(mean.size, rows_per_block), 1, 1)
     flat = (mean.size, size)
     function[grid, (THREADS, 1, 1)](
         x.reshape(flat), scale, shift, x.dtype.type(eps), y.reshape(flat), mean.reshape(-1), var.reshape(-1)
@@ -92,8 +94,8 @@ def normalize_numba_naive(x, weight, bias, dims, eps):
 
 @rung(normalize, "numba_rows")
 def normalize_numba_rows(x, weight, bias, dims, eps):
-    """Layer norm: a block computes a row, each thread C / THREADS numbers of it; two sums in log2(THREADS) steps each.
+    """Layer norm: a block computes a row, each thread C / THREADS numbers of it; two sums of log2(THREADS) steps each.
 
-    Reads 4 bytes and writes 4 bytes of memory an element in float32, if a row stays in the cache.
+    In float32 it reads 4 and writes 4 bytes per element, if a row stays in the cache.
     """
     return _launch(rows, 1, x, weight, bias, dims, eps)

@@ -514,8 +514,8 @@ def test_numpy_arrays_need_the_simulator():
         ("matmul", "numba_tiled", [(2, 3), (2, 3)], {}, r"float32 \(2, 3\), w float32 \(2, 3\)"),
         ("matmul", "numba_naive", [(3,), (3, 2)], {}, r"expected \(…, M, K\) and"),
         ("attention", "numba_tiled", [(2, 3), (4, 3), (4, 129), None], {"scale": 1, "causal": False}, "E at most 128"),
-        ("normalize", "numba_rows", [(2, 3, 4), (3, 1), None, (2,), 1e-5], {}, "last dimensions normalised"),
-        ("normalize", "numba_rows", [(2, 3, 4), None, None, (0, 2), 1e-5], {}, "last dimensions normalised"),
+        ("normalize", "numba_rows", [(2, 3, 4), (3, 1), None, (2,), 1e-5], {}, "last dimensions normalized"),
+        ("normalize", "numba_rows", [(2, 3, 4), None, None, (0, 2), 1e-5], {}, "last dimensions normalized"),
     ],
 )  # fmt: skip
 def test_what_a_rung_does_not_take_it_names(name, variant, args, attrs, message):

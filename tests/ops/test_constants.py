@@ -8,7 +8,7 @@ import pytest
 import tinygen as tg
 import tinygen.nn.functional as F
 from tinygen import kernels
-from tinygen.kernels.norm import reference as norm
+from tinygen.kernels.norm import shapes as norm
 from tinygen.kernels.runtime import dispatch
 
 CONSTANTS = [1.0, 0.1, -3.3e5, 1e-30, 2.7e10, -0.7]
