@@ -1,18 +1,19 @@
-"""Adam with numba.cuda, one launch for one parameter."""
+"""Adam with numba.cuda, one launch per parameter."""
 
 from __future__ import annotations
 
 import math
 
 from tinygen.kernels.optimizers.reference import adam
-from tinygen.kernels.runtime.numba_cuda import blocks, cuda, require, rung, same_float
+from tinygen.kernels.runtime.numba_cuda import cuda, require, rung, same_float
+from tinygen.kernels.runtime.rounding import ceil_div
 
-THREADS = 128  # in a block
+THREADS = 128  # per block
 
 
 @cuda.jit
 def one_pass(p, g, m, v, beta1, rest1, beta2, rest2, correction, eps, lr, decay, shrink):
-    """One element of parameter, gradient and moments.  rest is 1 - beta; correction 1 / sqrt(1 - beta2^step)"""
+    """A thread updates one element.  rest is 1 - beta; correction is 1 / sqrt(1 - beta2^step)"""
     i = cuda.grid(1)
     if i >= p.size:
         return
@@ -25,9 +26,9 @@ def one_pass(p, g, m, v, beta1, rest1, beta2, rest2, correction, eps, lr, decay,
 
 @rung(adam, "numba_one_pass")
 def adam_numba_one_pass(p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled, step, largest=None):
-    """A thread updates one element: 28 bytes in float32, p, g, m, v read and p, m, v written once.
+    """A thread updates one element: p, g, m, v read and p, m, v written once, 28 bytes in float32.
 
-    One launch for each parameter.  The reference makes twelve passes, each a launch that reads and writes whole arrays.
+    One launch per parameter.  The reference makes twelve passes, each a launch that reads and writes whole arrays.
     """
     for *arrays, count, most in zip(p, g, m, v, step, largest or [None] * len(p)):
         _launch(*arrays, lr, beta1, beta2, eps, weight_decay, decoupled, count, most)
@@ -41,6 +42,6 @@ def _launch(p, g, m, v, lr, beta1, beta2, eps, weight_decay, decoupled, step, la
         beta1, 1 - beta1, beta2, 1 - beta2, 1 / math.sqrt(1 - beta2**step), eps, lr / (1 - beta1**step),
         0 if decoupled else weight_decay, 1 - lr * weight_decay if decoupled else 1,
     )  # fmt: skip
-    one_pass[(blocks(p.size, THREADS), 1, 1), (THREADS, 1, 1)](
+    one_pass[(ceil_div(p.size, THREADS), 1, 1), (THREADS, 1, 1)](
         *(a.reshape(-1) for a in (p, g, m, v)), *map(p.dtype.type, numbers)
     )

@@ -1,11 +1,11 @@
 // Adam and AdamW in float32, in place: reads p, g, m, v and writes p, m, v once, 28 bytes an element.
 //
 //   kernel              one thread computes   what it adds
-//   adam_one_pass       one element           the formula's twelve passes are one; a launch for each parameter
-//   adam_multi_tensor   4 x 4 elements        one launch for all parameters; float4, four on the way at once
+//   adam_one_pass       one element           one pass instead of the formula's twelve; one launch per parameter
+//   adam_multi_tensor   4 x 4 elements        one launch for all parameters; float4, four of them in flight at once
 //
-// There is next to nothing to compute: what counts is how much is on its way from memory at any time, and how often a
-// launch is paid for.  A network has a hundred parameters, most of them biases and scales of a few hundred elements.
+// There is almost nothing to compute.  What counts is how many bytes are in flight at any time, and how often a
+// launch is paid for: a network has a hundred parameters, most of them biases and scales of a few hundred elements.
 #include "common.cuh"
 
 // beta1, 1 - beta1, ...; correction = 1 / sqrt(1 - beta2^step), rate = lr / (1 - beta1^step); decay is Adam's weight
@@ -31,7 +31,7 @@ extern "C" __global__ void adam_one_pass(float *p, const float *g, float *m, flo
     if (i < n) step.update(p[i], g[i], m[i], v[i]);
 }
 
-// What one parameter takes of the grid: blocks first_block to the next one's, CHUNK elements each.
+// A parameter and its part of the grid: blocks from first_block up to that of the next parameter, CHUNK elements each.
 struct Parameter {
     float *p;
     const float *g;
@@ -46,7 +46,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     adam_multi_tensor(const long long *table, int count, float beta1, float rest1, float beta2, float rest2,
                       float correction, float eps, float rate, float decay, float shrink) {
     const Parameter *parameters = reinterpret_cast<const Parameter *>(table);
-    int mine = 0;  // the last parameter that starts at this block or before it, by halving
+    int mine = 0;  // the last parameter that starts at or before this block, found by bisection
     for (int step = 1 << (31 - __clz(count)); step > 0; step /= 2)
         if (mine + step < count && parameters[mine + step].first_block <= blockIdx.x) mine += step;
     Parameter at = parameters[mine];
