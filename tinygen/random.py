@@ -17,7 +17,7 @@ import zlib
 import numpy as np
 
 from tinygen.engine import devices
-from tinygen.kernels.philox import reference as philox
+from tinygen.kernels.philox import streams as philox
 
 
 class Stream:
@@ -47,7 +47,7 @@ class Stream:
         n = _size(shape)
         if _float(dtype) == np.float32:
             return philox.uniform32(*self._key, self._advance(n), n, self._xp).reshape(shape)
-        return philox.uniform64_from_words(self._words(2 * n)).reshape(shape)
+        return philox.uniform64(*self._key, self._advance(2 * n), n, self._xp).reshape(shape)
 
     def normal(self, shape=(), dtype=np.float32) -> np.ndarray:
         """Standard normal by Box-Muller in float64, rounded once; its magnitude is at most 6.66.  -> shape"""

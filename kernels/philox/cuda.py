@@ -1,4 +1,4 @@
-"""Philox on the GPU: `philox.cu`.  One launch makes the numbers of a call; a thread makes four."""
+"""Philox on the GPU (`philox.cu`): one launch per call, and each thread makes four numbers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import numpy as np
 from tinygen.kernels.philox.reference import philox_bernoullis, philox_normals, philox_uniforms, philox_words
 from tinygen.kernels.runtime.cuda_source import CudaSource, address
 from tinygen.kernels.runtime.dispatch import array_module
+from tinygen.kernels.runtime.rounding import ceil_div
 
 source = CudaSource("philox/philox.cu")
 THREADS = 256
 
 
 def _whole(dtype: type):
-    """A rule: `out` is of `dtype`, whole blocks of four that lie together on a 16-byte boundary."""
+    """A `usable`: `out` is a contiguous array of `dtype` on a 16-byte boundary, in whole blocks of four."""
 
     def usable(out, *key) -> bool:
         return out.dtype == dtype and out.flags.c_contiguous and not out.size % 4 and not address(out) % 16
@@ -25,8 +26,8 @@ def _floats(out, *key) -> bool:
     return _whole(np.float32)(out) or _whole(np.float64)(out)
 
 
-def _numbers(seed: int, purpose: int, step: int, first_block: int) -> list[np.uint32]:
-    """The key and the counter as the kernels take them."""
+def _counter(seed: int, purpose: int, step: int, first_block: int) -> list[np.uint32]:
+    """Key and counter as the kernels take them"""
     words = seed & 0xFFFFFFFF, seed >> 32, first_block, purpose, step & 0xFFFFFFFF, step >> 32
     return [np.uint32(word) for word in words]
 
@@ -37,7 +38,7 @@ def _fill(kernel: str, usable, out, key) -> None:
             f"{kernel}: expected whole blocks of four numbers, contiguous and on a 16-byte boundary"
         )
     blocks = out.size // 4
-    source.launch(kernel, (-(-blocks // THREADS),), (THREADS,), out, np.int64(blocks), *_numbers(*key))
+    source.launch(kernel, (ceil_div(blocks, THREADS),), (THREADS,), out, np.int64(blocks), *_counter(*key))
 
 
 @philox_words.variant("in_registers", devices=("cuda",), usable=_whole(np.uint32), on="host")
@@ -65,11 +66,11 @@ def _float32(p, *key) -> bool:
 
 @philox_bernoullis.variant("in_registers", devices=("cuda",), usable=_float32, on="host")
 def philox_bernoullis_cuda(p, seed, purpose, step, first_block):
-    """A thread makes four uniforms and compares them: reads 4 and writes 4 bytes a number."""
+    """A thread makes four uniforms and compares them: reads 4 and writes 4 bytes per number."""
     if not _float32(p):
         raise TypeError(f"philox_bernoullis: expected contiguous float32 probabilities, got {p.dtype}")
     out = array_module(p).empty(p.shape, np.float32)
-    blocks = -(-p.size // (4 * THREADS))
-    key = _numbers(seed, purpose, step, first_block)
-    source.launch("philox_bernoullis", (blocks,), (THREADS,), p, out, np.int64(p.size), *key)
+    grid = (ceil_div(p.size, 4 * THREADS),)
+    counter = _counter(seed, purpose, step, first_block)
+    source.launch("philox_bernoullis", grid, (THREADS,), p, out, np.int64(p.size), *counter)
     return out

@@ -1,8 +1,8 @@
-"""The numba loops behind `philox.py`: a file of their own, because importing it imports numba (0.5 s)."""
+"""The compiled loops of Philox.  Importing this file imports numba (0.5 s)."""
 
 import numpy as np
 
-from tinygen.kernels.philox.reference import ANGLE, KEY_STEPS, MULTIPLIERS, ROUNDS, SERIES
+from tinygen.kernels.philox.constants import ANGLE, KEY_STEPS, MULTIPLIERS, ROUNDS, SERIES
 from tinygen.kernels.runtime.njit import njit
 
 M0, M1 = (np.uint64(m) for m in MULTIPLIERS)
@@ -12,7 +12,7 @@ LOW, SHIFT = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 @njit(cache=True, inline="always")
 def _block(k0, k1, c0, c1, c2, c3):
-    """The four words of one block, in uint64 (a 32 x 32 -> 64 product is one instruction)."""
+    """The four words of one block, in uint64, where a 32 x 32 -> 64 bit product is one instruction"""
     for _ in range(ROUNDS):
         p0, p1 = c0 * M0, c2 * M1
         c0, c1, c2, c3 = (p1 >> SHIFT) ^ c1 ^ k0, p1 & LOW, (p0 >> SHIFT) ^ c3 ^ k1, p0 & LOW
@@ -22,7 +22,7 @@ def _block(k0, k1, c0, c1, c2, c3):
 
 @njit(cache=True)
 def words(k0, k1, first, purpose, step_low, step_high, out):
-    """out (4 blocks,) uint32.  Flat, because LLVM leaves the same loop over a (blocks, 4) array scalar."""
+    """out (4 blocks,) uint32.  Flat, because LLVM does not vectorize the same loop over a (blocks, 4) array."""
     for i in range(out.size // 4):
         a, b, c, d = _block(k0, k1, first + np.uint64(i), purpose, step_low, step_high)
         j = 4 * i
@@ -31,13 +31,13 @@ def words(k0, k1, first, purpose, step_low, step_high, out):
 
 @njit(cache=True)
 def _uniform(word):
-    # via int32: x86 below AVX-512 converts signed 32-bit integers only
+    # via int32: before AVX-512, x86 converts only signed 32-bit integers
     return np.float32(np.int32(word >> np.uint64(8))) * np.float32(2**-24)
 
 
 @njit(cache=True)
 def uniforms(k0, k1, first, purpose, step_low, step_high, out):
-    """out (4 blocks,) float32: words and conversion in one pass."""
+    """out (4 blocks,) float32: words and conversion in one pass"""
     for i in range(out.size // 4):
         a, b, c, d = _block(k0, k1, first + np.uint64(i), purpose, step_low, step_high)
         j = 4 * i
@@ -46,7 +46,7 @@ def uniforms(k0, k1, first, purpose, step_low, step_high, out):
 
 @njit(cache=True)
 def bernoullis(k0, k1, first, purpose, step_low, step_high, p, out):
-    """p (n,) float32, out (n,) float32: no uniform is ever stored."""
+    """p (n,) float32, out (n,) float32: no uniform is stored."""
     whole = p.size // 4
     for i in range(whole):
         a, b, c, d = _block(k0, k1, first + np.uint64(i), purpose, step_low, step_high)
@@ -62,7 +62,7 @@ def bernoullis(k0, k1, first, purpose, step_low, step_high, p, out):
 
 @njit(cache=True)
 def on_circles(words, radius, out):
-    """out[2k], out[2k + 1] = radius[k] times cos, sin of words[2k + 1]: `cos_sin_of_turn` in one pass."""
+    """out[2k], out[2k + 1] = radius[k] times cos, sin of words[2k + 1]: `cos_sin_of_turn` in one pass"""
     for k in range(radius.size):
         b = words[2 * k + 1]
         quarter = np.uint32(b + np.uint32(1 << 29)) >> np.uint32(30)

@@ -7,16 +7,16 @@
 //   philox_normals64      4 float64, two pairs            32 bytes
 //   philox_bernoullis     4 comparisons, 0 or 1           16 bytes; 16 bytes of p
 //
-// There is nothing to share and no order to keep: thread i needs only i.  A chain of array operations writes and reads
-// every round's counters again, about a hundred launches; here ten rounds are some hundred instructions between
-// nothing read and 16 bytes written, so that memory is what limits a large card.
+// Nothing is shared and no order has to be kept: thread i needs only i.  Array operations would write and read the
+// counters of every round, in about a hundred launches.  Here ten rounds take about a hundred instructions, nothing
+// is read and 16 bytes are written, so on a large GPU memory bandwidth is the limit.
 //
-// Words, uniforms and Bernoulli draws have the CPU's bits.  Normals follow its formula in double, so that they differ by
-// the logarithm's last digit: in float32, rounded once, almost never.  Gaming cards have a 64th of their arithmetic in
-// double; it is some 35 operations a number there.
+// Words, uniforms and Bernoulli draws have the CPU's bits.  Normals follow the CPU's formula in double and differ
+// only by the last digit of the logarithm: in float32, rounded once, almost never.  On consumer GPUs double precision
+// runs at 1/64 of the speed of float; a normal takes about 35 such operations.
 #include "common.cuh"
 
-// As kernels/philox/reference.py names them: key = seed, counter = block, purpose, step.
+// As in kernels/philox/reference.py: the key is the seed, the counter is block, purpose, step.
 struct Stream {
     unsigned key_low, key_high, first_block, purpose, step_low, step_high;
 
@@ -36,15 +36,15 @@ struct Stream {
 
 __device__ __forceinline__ long long thread_of_grid() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
 
-// The upper 24 bits, all that float32 holds; both operations are exact.
+// The upper 24 bits, as many as float32 holds; both operations are exact.
 __device__ __forceinline__ float uniform(unsigned word) { return (float)(word >> 8) * (1.0f / (1 << 24)); }
 
 __device__ __forceinline__ float4 uniforms(uint4 w) {
     return make_float4(uniform(w.x), uniform(w.y), uniform(w.z), uniform(w.w));
 }
 
-// Box-Muller: r cos(2 pi u2) and r sin(2 pi u2), r = sqrt(-2 ln u1), u1 = (a + 1) 2^-32, u2 = b 2^-32.  The angle is the
-// nearest quarter turn, exactly, and a rest |t| <= pi/4 by its Taylor series, highest powers first.
+// Box-Muller: r cos(2 pi u2) and r sin(2 pi u2), r = sqrt(-2 ln u1), u1 = (a + 1) 2^-32, u2 = b 2^-32.  The angle is
+// the nearest quarter turn, exactly, plus a rest |t| <= pi/4, computed by its Taylor series, highest powers first.
 __device__ __forceinline__ double2 normals(unsigned a, unsigned b) {
     constexpr double COSINE[] = {1 / 20922789888000.0, -1 / 87178291200.0, 1 / 479001600.0, -1 / 3628800.0,
                                  1 / 40320.0,          -1 / 720.0,         1 / 24.0,        -1 / 2.0,

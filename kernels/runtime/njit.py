@@ -122,13 +122,13 @@ def _stamp(source: Path) -> str:
 
 
 def _imported_loops(file: Path, text: str):
-    """The files of loops that `file` imports from, beside it or in another folder of the kernels."""
+    """The files of loops and constants that `file` imports, beside it or in another folder of the kernels."""
     for module, names in re.findall(r"^from ([\w.]+) import ([\w, ]*|\([^)]*\))", text, re.MULTILINE):
         for name in (module, *(f"{module}.{n}" for n in re.findall(r"\w+", names))):
             path = KERNELS / f"{name.removeprefix(PACKAGE).replace('.', '/')}.py"
             if not name.startswith(PACKAGE):
                 path = file.with_name(f"{name}.py")
-            if path.stem.endswith("loops") and path.exists():
+            if path.stem.endswith(("loops", "constants")) and path.exists():
                 yield path
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tinygen import kernels, random
-from tinygen.kernels.philox import reference as philox
+from tinygen.kernels.philox import conversions
+from tinygen.kernels.philox import streams as philox
 from tinygen.random import Generator
 
 F = 0xFFFFFFFF
@@ -42,7 +43,7 @@ def test_philox_variants_agree(n):
 def test_fused_loops_agree_with_the_reference():
     args = 3, 9, 2**33, 11
     for n in (1, 255, 257, 1002, 1003):
-        u = philox.uniform32_from_words(words("reference", *args, n))
+        u = conversions.uniform32_from_words(words("reference", *args, n))
         np.testing.assert_array_equal(philox.uniform32(*args, n), u)
         p = np.linspace(0, 1, n, dtype=np.float32)
         np.testing.assert_array_equal(philox.bernoulli32(*args, p), (u < p).astype(np.float32))
@@ -65,9 +66,9 @@ def test_philox_refuses_what_does_not_fit_the_counter(variant, bad):
 def test_conversions_are_defined_by_their_bits():
     words = np.array([0, 0, F, F, 1 << 8, 1 << 6], np.uint32)
     np.testing.assert_array_equal(
-        philox.uniform32_from_words(words), np.float32([0, 0, 1 - 2**-24, 1 - 2**-24, 2**-24, 0])
+        conversions.uniform32_from_words(words), np.float32([0, 0, 1 - 2**-24, 1 - 2**-24, 2**-24, 0])
     )
-    np.testing.assert_array_equal(philox.uniform64_from_words(words), [0, 1 - 2**-53, 2**-24 + 2**-53])
+    np.testing.assert_array_equal(conversions.uniform64_from_words(words), [0, 1 - 2**-53, 2**-24 + 2**-53])
 
 
 def test_normals_are_box_muller():
@@ -75,11 +76,13 @@ def test_normals_are_box_muller():
     words[:8] = [0, 0, F, F, 0, 1 << 30, 0, 1 << 31]
     a, b = words[0::2].astype(float), words[1::2].astype(float)
     r, angle = np.sqrt(-2 * np.log((a + 1) / 2**32)), 2 * np.pi * b / 2**32
-    got = philox.normal64_from_words(words)
+    got = conversions.normal64_from_words(words)
     np.testing.assert_allclose(got[0::2], r * np.cos(angle), rtol=0, atol=1e-14)
     np.testing.assert_allclose(got[1::2], r * np.sin(angle), rtol=0, atol=1e-14)
     assert abs(got).max() <= np.sqrt(64 * np.log(2)) + 1e-12
-    parts = [philox.normal64_from_words(part) for part in np.split(words, 1001)]  # numpy, the whole: numba
+    parts = [
+        conversions.normal64_from_words(part) for part in np.split(words, 1001)
+    ]  # numpy, the whole: numba
     np.testing.assert_array_equal(np.concatenate(parts), got)
 
 
