@@ -33,7 +33,7 @@ from tinygen.engine.grad_mode import enable_grad, inference_mode, is_grad_enable
 from tinygen.engine.tensor import Tensor
 from tinygen.kernels.runtime.blas import get_num_threads, set_num_threads
 from tinygen.ops import FUNCTIONS as _FUNCTIONS
-from tinygen.ops.conversion import as_tensor, from_numpy, tensor
+from tinygen.ops.tensor.conversion import as_tensor, from_numpy, tensor
 from tinygen.profile.profiler import profile
 from tinygen.random import manual_seed
 from tinygen.run.serialization import load, save

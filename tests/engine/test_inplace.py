@@ -15,7 +15,7 @@ import tinygen as T
 from tinygen import nn
 from tinygen.engine import memory
 from tinygen.nn import functional as F
-from tinygen.ops import overwrite
+from tinygen.ops.tensor import overwrite
 
 
 def test_the_method_returns_its_tensor_and_writes_its_memory():

@@ -37,7 +37,9 @@ INNER = {"<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>"}
 
 @dataclass(frozen=True)
 class Journey:
-    files: dict[str, list[str]]  # "tinygen/ops/activation.py" -> its functions that were called, in order
+    files: dict[
+        str, list[str]
+    ]  # "tinygen/ops/elementwise/activation.py" -> its functions that were called, in order
     steps: list[tuple[str, str]]  # (file, function) of every call, in order
     jumps: int
 

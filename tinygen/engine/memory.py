@@ -2,7 +2,7 @@
 
 Two things follow from a write.  The tape may have saved the old values: the guard's version tells backward.  And other
 views of the memory now hold values with another history: the family finds them, so that each gets a new place in the
-graph (`tinygen/ops/inplace.py`).
+graph (`tinygen/ops/tensor/inplace.py`).
 """
 
 from __future__ import annotations

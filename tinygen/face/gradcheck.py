@@ -14,7 +14,7 @@ import numpy as np
 from tinygen.engine import backward, grad_mode
 from tinygen.engine.devices import on_host
 from tinygen.engine.tensor import Tensor
-from tinygen.ops.conversion import tensor
+from tinygen.ops.tensor.conversion import tensor
 
 DIRECTIONS = 3  # random directions for each input
 SMALL = 32  # inputs of at most this many elements are checked element by element too

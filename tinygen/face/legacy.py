@@ -6,7 +6,7 @@ import numpy as np
 
 from tinygen.engine import dtypes
 from tinygen.engine.tensor import Tensor
-from tinygen.ops.conversion import to_array
+from tinygen.ops.tensor.conversion import to_array
 
 
 class _TensorType(type):

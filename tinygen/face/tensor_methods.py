@@ -12,7 +12,7 @@ from tinygen.engine.tensor import Tensor, attach
 from tinygen.face.legacy import constructed
 from tinygen.face.size import Size
 from tinygen.ops import creation
-from tinygen.ops.conversion import tensor
+from tinygen.ops.tensor.conversion import tensor
 
 
 def install() -> None:

@@ -12,4 +12,4 @@ from tinygen.metrics.images import image_measures, quick_measures
 from tinygen.metrics.likelihood import bits_per_dim, importance_sampled_nll, mean_and_error
 from tinygen.metrics.metric_error import MetricError
 from tinygen.metrics.modes import mode_measures
-from tinygen.ops.likelihood import bernoulli_log_likelihood
+from tinygen.ops.losses.likelihood import bernoulli_log_likelihood

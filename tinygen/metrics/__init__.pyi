@@ -9,4 +9,4 @@ from tinygen.metrics.likelihood import importance_sampled_nll as importance_samp
 from tinygen.metrics.likelihood import mean_and_error as mean_and_error
 from tinygen.metrics.metric_error import MetricError as MetricError
 from tinygen.metrics.modes import mode_measures as mode_measures
-from tinygen.ops.likelihood import bernoulli_log_likelihood as bernoulli_log_likelihood
+from tinygen.ops.losses.likelihood import bernoulli_log_likelihood as bernoulli_log_likelihood

@@ -6,7 +6,7 @@ from tinygen.nn import functional as F
 from tinygen.nn import init
 from tinygen.nn.layers import new_parameter
 from tinygen.nn.module import Module
-from tinygen.ops.conv import sizes
+from tinygen.ops.images.conv import sizes
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 

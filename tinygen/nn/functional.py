@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
-from tinygen.ops import activation
 from tinygen.ops import declaration as _declaration
-from tinygen.ops.activation import (
+from tinygen.ops.arguments import INT as _INT
+from tinygen.ops.creation import one_hot
+from tinygen.ops.declaration import operation as _operation
+from tinygen.ops.elementwise import activation
+from tinygen.ops.elementwise.activation import (
     gelu,
     glu,
     hardtanh,
@@ -22,31 +25,9 @@ from tinygen.ops.activation import (
     softsign,
     tanh,
 )
-from tinygen.ops.arguments import INT as _INT
-from tinygen.ops.attention import scaled_dot_product_attention
-from tinygen.ops.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
-from tinygen.ops.creation import one_hot
-from tinygen.ops.declaration import operation as _operation
-from tinygen.ops.distance import cosine_similarity, normalize, pairwise_distance
-from tinygen.ops.dropout import dropout, dropout2d
-from tinygen.ops.index import embedding
-from tinygen.ops.loss import (
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    cross_entropy,
-    gaussian_nll_loss,
-    huber_loss,
-    kl_div,
-    l1_loss,
-    mse_loss,
-    nll_loss,
-    smooth_l1_loss,
-)
-from tinygen.ops.matmul import linear
-from tinygen.ops.norm import batch_norm, group_norm, group_norm_silu, instance_norm, layer_norm, rms_norm
-from tinygen.ops.overwrite import in_place as _in_place
-from tinygen.ops.pad import pad
-from tinygen.ops.pool import (
+from tinygen.ops.elementwise.dropout import dropout, dropout2d
+from tinygen.ops.images.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
+from tinygen.ops.images.pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     avg_pool1d,
@@ -54,12 +35,30 @@ from tinygen.ops.pool import (
     max_pool1d,
     max_pool2d,
 )
-from tinygen.ops.resize import interpolate, pixel_shuffle, pixel_unshuffle
+from tinygen.ops.images.resize import interpolate, pixel_shuffle, pixel_unshuffle
+from tinygen.ops.index.getitem import embedding
+from tinygen.ops.losses.cross_entropy import cross_entropy, nll_loss
+from tinygen.ops.losses.distance import cosine_similarity, normalize, pairwise_distance
+from tinygen.ops.losses.loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    gaussian_nll_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    smooth_l1_loss,
+)
+from tinygen.ops.norm import batch_norm, group_norm, group_norm_silu, instance_norm, layer_norm, rms_norm
+from tinygen.ops.products.attention import scaled_dot_product_attention
+from tinygen.ops.products.matmul import linear
+from tinygen.ops.shape.pad import pad
 from tinygen.ops.softmax import guessed_dim as _guessed_dim
 from tinygen.ops.softmax import gumbel_softmax
 from tinygen.ops.softmax import log_softmax as _log_softmax
 from tinygen.ops.softmax import softmax as _softmax
 from tinygen.ops.softmax import softmin as _softmin
+from tinygen.ops.tensor.overwrite import in_place as _in_place
 
 
 @_operation(homes="F")

@@ -13,7 +13,7 @@ from tinygen.engine.tensor import Tensor
 from tinygen.nn.forward_hooks import RemovableHandle, call_with_hooks, register
 from tinygen.nn.loading import IncompatibleKeys, misfits
 from tinygen.nn.parameter import Parameter
-from tinygen.ops.conversion import as_tensor
+from tinygen.ops.tensor.conversion import as_tensor
 
 
 class Module:

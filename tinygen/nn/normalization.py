@@ -7,7 +7,7 @@ from tinygen.nn import init
 from tinygen.nn.layers import new_parameter
 from tinygen.nn.module import Module
 from tinygen.ops import creation
-from tinygen.ops.conversion import tensor
+from tinygen.ops.tensor.conversion import tensor
 
 
 class _Normalization(Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinygen.engine.memory import alias
 from tinygen.engine.tensor import Tensor
-from tinygen.ops.conversion import tensor
+from tinygen.ops.tensor.conversion import tensor
 
 
 class Parameter(Tensor):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tinygen.nn import functional as F
 from tinygen.nn.module import Module
 from tinygen.nn.stateless import layer
-from tinygen.ops.conv import sizes
+from tinygen.ops.images.conv import sizes
 
 _max_pool = dict(kernel_size=..., stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False)
 _max_pool_shown = "kernel_size stride padding dilation ceil_mode"

@@ -7,40 +7,18 @@ declare it.
 
 from tinygen.engine.own import cast, sum_to
 from tinygen.engine.tensor import Tensor
-from tinygen.ops import (
-    activation,
-    attention,
-    compare,
-    conv,
-    creation,
-    cumulative,
-    diagonal,
-    distance,
-    dropout,
-    einsum,
-    elementwise,
-    gather,
-    index,
-    inplace,
-    loss,
-    matmul,
-    methods,
-    norm,
-    operators,
-    pad,
-    pointwise,
-    pool,
-    reduce,
-    resize,
-    sampling,
-    shape,
-    softmax,
-    sort,
-)
+from tinygen.ops import creation, cumulative, norm, reduce, sampling, softmax
 from tinygen.ops.declaration import DECLARED, names_in
-from tinygen.ops.device import to_device
-from tinygen.ops.index import getitem
-from tinygen.ops.shape import expand
+from tinygen.ops.elementwise import activation, arithmetic, choice, compare, dropout, functions
+from tinygen.ops.images import conv, pool, resize
+from tinygen.ops.index import gather, sort
+from tinygen.ops.index.getitem import getitem
+from tinygen.ops.losses import cross_entropy, distance, loss
+from tinygen.ops.products import attention, einsum, matmul
+from tinygen.ops.shape import diagonal, join, pad, reshape
+from tinygen.ops.shape.reshape import expand
+from tinygen.ops.tensor import inplace, methods, operators
+from tinygen.ops.tensor.device import to_device
 
 FUNCTIONS, METHODS = names_in("tinygen"), names_in("Tensor")
 ALIASES = {alias: d.function.__name__ for d in DECLARED for alias in d.aliases}

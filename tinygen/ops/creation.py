@@ -12,9 +12,9 @@ from tinygen.engine import devices, dtypes
 from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import NUMBER
-from tinygen.ops.conversion import as_tensor
 from tinygen.ops.declaration import example, named, operation, real, whole
-from tinygen.ops.shape import sizes_of
+from tinygen.ops.shape.reshape import sizes_of
+from tinygen.ops.tensor.conversion import as_tensor
 
 
 def finish(array, requires_grad: bool) -> Tensor:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen import kernels
+from tinygen.engine.own import cast, clone
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
-from tinygen.ops import elementwise as e
-from tinygen.ops import shape as s
 from tinygen.ops.arguments import INT
 from tinygen.ops.declaration import example, operation, real
-from tinygen.ops.device import beside
-from tinygen.ops.reduce import _kept_shape, _sum, normalize_dims, sum
+from tinygen.ops.reduce import kept_shape, normalize_dims, sum, sum_over
+from tinygen.ops.shape.join import cat, narrow
+from tinygen.ops.shape.reshape import reshape
+from tinygen.ops.tensor.device import beside
 
 
 @primitive
@@ -27,7 +28,7 @@ _cumsum.vjp(lambda g, dim, reverse: _cumsum(g, dim=dim, reverse=not reverse))
 @operation(example("tinygen.cumsum(x, dim=1)", x=real(2, 3)), dim=INT)
 def cumsum(input, dim, *, dtype=None):
     """Running sum along `dim`; of integers and bools int64"""
-    input = input if dtype is None else e.cast(input, dtype=np.dtype(dtype))
+    input = input if dtype is None else cast(input, dtype=np.dtype(dtype))
     if input.ndim == 0:
         return sum(input)
     return _cumsum(input, dim=normalize_dims(dim, input.ndim, "cumsum")[0], reverse=False)
@@ -53,15 +54,15 @@ def _zeros_like(x):
 
 def _without(x, dim: int, last: bool):
     """x without its last place along `dim`, or its first."""
-    return s.narrow(x, dim, 0 if last else 1, x.shape[dim] - 1)
+    return narrow(x, dim, 0 if last else 1, x.shape[dim] - 1)
 
 
 def _shifted(x, dim: int, by_one_later: bool):
     """x moved one place along `dim`, a zero moving in."""
     if x.shape[dim] == 0:
         return x
-    zero, kept = _zeros_like(s.narrow(x, dim, 0, 1)), _without(x, dim, by_one_later)
-    return s.cat([zero, kept] if by_one_later else [kept, zero], dim)
+    zero, kept = _zeros_like(narrow(x, dim, 0, 1)), _without(x, dim, by_one_later)
+    return cat([zero, kept] if by_one_later else [kept, zero], dim)
 
 
 # u_k = g_k + a_{k+1} u_{k+1} runs the other way; it is the gradient of b_k, and u_k s_{k-1} that of a_k.
@@ -74,8 +75,8 @@ def _recurrence_a(g, a, y, dim, reverse):
     if u.shape[dim] == 0:
         return u
     products = _without(u, dim, reverse) * _without(y, dim, not reverse)
-    nothing = _zeros_like(s.narrow(u, dim, 0, 1))  # the first a meets no s
-    return s.cat([products, nothing] if reverse else [nothing, products], dim)
+    nothing = _zeros_like(narrow(u, dim, 0, 1))  # the first a meets no s
+    return cat([products, nothing] if reverse else [nothing, products], dim)
 
 
 _recurrence.vjp(_recurrence_a, lambda g, a, dim, reverse: _recurrence_b(g, a, dim, reverse))
@@ -84,39 +85,39 @@ _recurrence.vjp(_recurrence_a, lambda g, a, dim, reverse: _recurrence_b(g, a, di
 @operation(example("tinygen.cumprod(x, dim=1)", x=real(2, 3)), dim=INT)
 def cumprod(input, dim, *, dtype=None):
     """Running product along `dim`, y_k = x_1 x_2 … x_k; as a recurrence, so that the gradient is right where x is 0"""
-    input = input if dtype is None else e.cast(input, dtype=np.dtype(dtype))
+    input = input if dtype is None else cast(input, dtype=np.dtype(dtype))
     if input.ndim == 0:
-        return e.clone(input)
+        return clone(input)
     dim = normalize_dims(dim, input.ndim, "cumprod")[0]
     if not input.is_floating_point():
         return Tensor._wrap(input._data.cumprod(axis=dim, dtype=np.int64))
     if input.shape[dim] == 0:
-        return e.clone(input)
-    start = s.cat([s.narrow(input, dim, 0, 1), _zeros_like(_without(input, dim, False))], dim)
+        return clone(input)
+    start = cat([narrow(input, dim, 0, 1), _zeros_like(_without(input, dim, False))], dim)
     return _recurrence(input, start, dim=dim, reverse=False)
 
 
 @operation(example("tinygen.prod(x, dim=1)", x=real(2, 3)), dim=INT)
 def prod(input, dim=None, keepdim=False, *, dtype=None):
     """The product; of nothing it is 1"""
-    input = input if dtype is None else e.cast(input, dtype=np.dtype(dtype))
+    input = input if dtype is None else cast(input, dtype=np.dtype(dtype))
     if not input.is_floating_point():
         dims = normalize_dims(dim, input.ndim, "prod")
         xp = kernels.array_module(input._data)
         return Tensor._wrap(xp.asarray(input._data.prod(axis=dims, keepdims=keepdim, dtype=np.int64)))
     if dim is None:
-        input, dim, shape = s.reshape(input, -1), 0, ()
+        input, dim, shape = reshape(input, -1), 0, ()
     else:
         dim = normalize_dims(dim, input.ndim, "prod")[0] if input.ndim else 0
         shape = (
-            _kept_shape(input.shape, (dim,))
+            kept_shape(input.shape, (dim,))
             if keepdim
             else tuple(n for i, n in enumerate(input.shape) if i != dim)
         )
     if input.ndim == 0:
-        return e.clone(input)
+        return clone(input)
     if input.shape[dim] == 0:
-        return beside(input, np.ones(shape, input.dtype)) + _sum(input, dims=(dim,), keepdim=keepdim).reshape(
-            shape
-        )
-    return s.reshape(s.narrow(cumprod(input, dim), dim, input.shape[dim] - 1, 1), shape)
+        return beside(input, np.ones(shape, input.dtype)) + sum_over(
+            input, dims=(dim,), keepdim=keepdim
+        ).reshape(shape)
+    return reshape(narrow(cumprod(input, dim), dim, input.shape[dim] - 1, 1), shape)

@@ -11,14 +11,15 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.own import sum_to
 from tinygen.engine.primitive import primitive
-from tinygen.ops.activation import silu_row
 from tinygen.ops.checks import expect_one_dtype
 from tinygen.ops.creation import zeros_like
 from tinygen.ops.declaration import example, operation, real
-from tinygen.ops.elementwise import rsqrt, square
-from tinygen.ops.reduce import mean, sum_to
-from tinygen.ops.shape import reshape, sizes_of
+from tinygen.ops.elementwise.activation import silu_row
+from tinygen.ops.elementwise.arithmetic import rsqrt, square
+from tinygen.ops.reduce import mean
+from tinygen.ops.shape.reshape import reshape, sizes_of
 from tinygen.ops.wide import by_float32
 
 

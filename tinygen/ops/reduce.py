@@ -11,16 +11,17 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.dtypes import DtypeError
-from tinygen.engine.own import sum_to  # noqa: F401
+from tinygen.engine.own import cast
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
-from tinygen.ops import compare
-from tinygen.ops import elementwise as e
-from tinygen.ops import shape as s
 from tinygen.ops.arguments import INT, INT_OR_TENSOR, INTS_OR_BOOL, NUMBER_OR_WORD
 from tinygen.ops.declaration import distinct, example, named, operation, real
-from tinygen.ops.device import beside
-from tinygen.ops.gather import gather
+from tinygen.ops.elementwise.arithmetic import abs, exp, pow, sign, sqrt, square
+from tinygen.ops.elementwise.choice import maximum, minimum, where
+from tinygen.ops.elementwise.compare import ne
+from tinygen.ops.index.gather import gather
+from tinygen.ops.shape.reshape import expand, reshape, squeeze
+from tinygen.ops.tensor.device import beside
 from tinygen.ops.wide import by_float32
 
 
@@ -45,14 +46,14 @@ def normalize_dims(dim, ndim: int, operation: str) -> tuple[int, ...]:
     return result
 
 
-def _kept_shape(shape: tuple, dims: tuple) -> tuple:
+def kept_shape(shape: tuple, dims: tuple) -> tuple:
     """`shape` with the reduced dimensions at size one."""
     return tuple(1 if i in dims else n for i, n in enumerate(shape))
 
 
 def _spread(g, x_shape: tuple, dims: tuple):
     """A reduction's gradient in the shape its input had: (reduced) -> x_shape, without copying."""
-    return s.expand(s.reshape(g, _kept_shape(x_shape, dims)), x_shape)
+    return expand(reshape(g, kept_shape(x_shape, dims)), x_shape)
 
 
 def _floating(x, operation: str):
@@ -61,20 +62,20 @@ def _floating(x, operation: str):
     return x
 
 
-@primitive
-def _sum(x, *, dims, keepdim):
+@primitive(name="sum")
+def sum_over(x, *, dims, keepdim):
     return kernels.sum(x if x.dtype.kind == "f" else x.astype(np.int64), dims, keepdim)
 
 
 # every x enters its sum with weight 1: g laid out over the summed dimensions again
-_sum.vjp(lambda g, x_shape, dims: _spread(g, x_shape, dims))
+sum_over.vjp(lambda g, x_shape, dims: _spread(g, x_shape, dims))
 
 
 @operation(example("tinygen.sum(x, dim=1)", x=real(2, 3)))
 def sum(input, dim=None, keepdim=False, *, dtype=None):
     """The sum; integers and bools give int64"""
-    input = input if dtype is None else e.cast(input, dtype=np.dtype(dtype))
-    return _sum(input, dims=normalize_dims(dim, input.ndim, "sum"), keepdim=keepdim)
+    input = input if dtype is None else cast(input, dtype=np.dtype(dtype))
+    return sum_over(input, dims=normalize_dims(dim, input.ndim, "sum"), keepdim=keepdim)
 
 
 @primitive
@@ -91,7 +92,7 @@ _mean.vjp(
 @operation(example("tinygen.mean(x, dim=1)", x=real(2, 3)))
 def mean(input, dim=None, keepdim=False, *, dtype=None):
     """The arithmetic mean, exact where all elements are equal; of nothing it is nan"""
-    input = _floating(input if dtype is None else e.cast(input, dtype=np.dtype(dtype)), "mean")
+    input = _floating(input if dtype is None else cast(input, dtype=np.dtype(dtype)), "mean")
     return by_float32(_mean, input, dims=normalize_dims(dim, input.ndim, "mean"), keepdim=keepdim)
 
 
@@ -110,7 +111,7 @@ def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
         correction = 1 if unbiased is None else int(unbiased)
     freedom = count - correction
     centred = input - mean(input, dims, keepdim=True) if dims else input - input
-    squares = _sum(e.square(centred), dims=dims, keepdim=keepdim)
+    squares = sum_over(square(centred), dims=dims, keepdim=keepdim)
     if not count:
         return squares + math.nan
     return squares / builtins.max(freedom, 0)
@@ -145,7 +146,7 @@ def _root(x):
 
 
 # dy/dx = 1 / (2 y), and 0 where y is
-_root.vjp(lambda g, y: e.where(y == 0, 0.0, g / (2 * e.where(y == 0, 1.0, y))))
+_root.vjp(lambda g, y: where(y == 0, 0.0, g / (2 * where(y == 0, 1.0, y))))
 
 
 @primitive
@@ -205,11 +206,11 @@ class ValuesIndices(tuple):
 
 
 def _with_indices(input, dim, keepdim, arg):
-    whole = e.cast(input, dtype=dtypes.uint8) if input.dtype == np.bool_ else input
+    whole = cast(input, dtype=dtypes.uint8) if input.dtype == np.bool_ else input
     indices = arg(whole, dim, keepdim=True)
     values = gather(input, dim, indices)
     if not keepdim and input.ndim:
-        values, indices = s.squeeze(values, dim), s.squeeze(indices, dim)
+        values, indices = squeeze(values, dim), squeeze(indices, dim)
     return ValuesIndices((values, indices))
 
 
@@ -218,7 +219,7 @@ def max(input, dim=None, keepdim=False, *, other=None):
     """The largest element; with `dim`, (values, indices), the first of ties; with a Tensor, `maximum`"""
     other = dim if isinstance(dim, Tensor) else other
     if other is not None:
-        return e.maximum(input, other)
+        return maximum(input, other)
     return amax(input) if dim is None else _with_indices(input, dim, keepdim, argmax)
 
 
@@ -227,7 +228,7 @@ def min(input, dim=None, keepdim=False, *, other=None):
     """The smallest element; with `dim`, (values, indices), the first of ties; with a Tensor, `minimum`"""
     other = dim if isinstance(dim, Tensor) else other
     if other is not None:
-        return e.minimum(input, other)
+        return minimum(input, other)
     return amin(input) if dim is None else _with_indices(input, dim, keepdim, argmin)
 
 
@@ -272,7 +273,7 @@ any, all = _truth("any"), _truth("all")
 @operation(example("tinygen.count_nonzero(x, dim=1)", x=real(2, 3)))
 def count_nonzero(input, dim=None):
     """How many elements are not zero, as int64"""
-    return sum(compare.ne(input, 0), dim)
+    return sum(ne(input, 0), dim)
 
 
 @primitive
@@ -286,34 +287,34 @@ def _logsumexp(x, *, dims, keepdim):
 
 
 _logsumexp.vjp(  # ∂y/∂x = exp(x - y), the softmax of x
-    lambda g, x, y, dims: _spread(g, x.shape, dims) * e.exp(x - _bounded(_spread(y, x.shape, dims)))
+    lambda g, x, y, dims: _spread(g, x.shape, dims) * exp(x - _bounded(_spread(y, x.shape, dims)))
 )
 
 
 def _bounded(y):
     """y, but 0 where it is -inf, so that e^(x - y) is 0 there and not nan"""
-    return e.where(y == -math.inf, 0.0, y)
+    return where(y == -math.inf, 0.0, y)
 
 
 @operation(example("tinygen.logsumexp(x, dim=1)", x=real(2, 3)))
 def logsumexp(input, dim, keepdim=False):
     """log(sum(exp(x))), without overflow"""
-    input = input if input.is_floating_point() else e.cast(input, dtype=dtypes.get_default_dtype())
+    input = input if input.is_floating_point() else cast(input, dtype=dtypes.get_default_dtype())
     return by_float32(_logsumexp, input, dims=normalize_dims(dim, input.ndim, "logsumexp"), keepdim=keepdim)
 
 
 def _power_of_size(x, p: float):
     """|x|^p; where p < 1 its derivative at 0 is 0, not inf"""
     if p >= 1:
-        return e.pow(e.abs(x), p)
+        return pow(abs(x), p)
     zero = x == 0
-    return e.where(zero, 0.0 if p > 0 else math.inf, e.pow(e.abs(e.where(zero, 1.0, x)), p))
+    return where(zero, 0.0 if p > 0 else math.inf, pow(abs(where(zero, 1.0, x)), p))
 
 
 @operation(example("tinygen.norm(x, dim=1)", x=real(2, 3)), p=NUMBER_OR_WORD)
 def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
     """(sum |x|^p)^(1/p); "fro" is p=2, inf the largest |x|, 0 counts what is not zero.  The derivative at 0 is 0."""
-    input = _floating(input if dtype is None else e.cast(input, dtype=np.dtype(dtype)), "norm")
+    input = _floating(input if dtype is None else cast(input, dtype=np.dtype(dtype)), "norm")
     if isinstance(p, str) and p not in ("fro", "nuc"):
         raise RuntimeError(f"norm: found p {p!r}, expected 'fro' or a number")
     if p == "nuc":
@@ -322,17 +323,17 @@ def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
         return by_float32(norm, input, p, dim, keepdim)
     dims = normalize_dims(dim, input.ndim, "norm")
     if p in (math.inf, -math.inf):
-        return (amax if p > 0 else amin)(e.abs(input), dims, keepdim)
+        return (amax if p > 0 else amin)(abs(input), dims, keepdim)
     if p == 0:
-        return sum(e.abs(e.sign(input)), dims, keepdim)
+        return sum(abs(sign(input)), dims, keepdim)
     if p == 1:
-        return sum(e.abs(input), dims, keepdim)
+        return sum(abs(input), dims, keepdim)
     p = 2 if p in ("fro", None) else p
     if p < 0 and 0 in [input.shape[d] for d in dims]:
         raise RuntimeError(
             f"norm: found no elements in shape {input.shape} along dim {dim}, expected some for p {p}"
         )
-    powers = sum(e.square(input) if p == 2 else _power_of_size(input, p), dims, keepdim)
+    powers = sum(square(input) if p == 2 else _power_of_size(input, p), dims, keepdim)
     zero = powers == 0
-    safe = e.where(zero, 1.0, powers)
-    return e.where(zero, 0.0, e.sqrt(safe) if p == 2 else e.pow(safe, 1 / p))
+    safe = where(zero, 1.0, powers)
+    return where(zero, 0.0, sqrt(safe) if p == 2 else pow(safe, 1 / p))

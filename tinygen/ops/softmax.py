@@ -8,14 +8,15 @@ import numpy as np
 
 from tinygen import kernels, random
 from tinygen.engine.dtypes import DtypeError
+from tinygen.engine.own import cast
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import INT
 from tinygen.ops.creation import zeros_like
 from tinygen.ops.declaration import example, operation, real
-from tinygen.ops.elementwise import cast, exp
+from tinygen.ops.elementwise.arithmetic import exp
 from tinygen.ops.reduce import argmax, normalize_dims, sum
-from tinygen.ops.shape import reshape
+from tinygen.ops.shape.reshape import reshape
 from tinygen.ops.wide import by_float32
 
 

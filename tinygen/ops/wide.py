@@ -6,8 +6,8 @@ Their gradients, of every order, are then float32 too between the two casts.
 from __future__ import annotations
 
 from tinygen.engine.dtypes import float16, float32
+from tinygen.engine.own import cast
 from tinygen.engine.tensor import Tensor
-from tinygen.ops.elementwise import cast
 
 
 def widened(x):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from tinygen.engine.tensor import Tensor
-from tinygen.ops.conversion import as_tensor
+from tinygen.ops.tensor.conversion import as_tensor
 
 
 class EMA:

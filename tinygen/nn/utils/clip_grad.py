@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygen.engine.grad_mode import no_grad
 from tinygen.engine.tensor import Tensor
-from tinygen.ops.conversion import tensor
+from tinygen.ops.tensor.conversion import tensor
 
 
 def _as_list(tensors) -> list:

@@ -9,11 +9,11 @@ from tinygen.engine import dtypes
 from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
-from tinygen.ops.conv import pair, sizes
 from tinygen.ops.declaration import distinct, example, operation, real
-from tinygen.ops.device import beside
-from tinygen.ops.matmul import matmul
-from tinygen.ops.shape import squeeze, unsqueeze
+from tinygen.ops.images.conv import pair, sizes
+from tinygen.ops.products.matmul import matmul
+from tinygen.ops.shape.reshape import squeeze, unsqueeze
+from tinygen.ops.tensor.device import beside
 from tinygen.ops.wide import by_float32
 
 

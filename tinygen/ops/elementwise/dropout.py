@@ -8,9 +8,9 @@ from tinygen import random
 from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.declaration import operation
-from tinygen.ops.device import beside
-from tinygen.ops.elementwise import mul
-from tinygen.ops.overwrite import in_place
+from tinygen.ops.elementwise.arithmetic import mul
+from tinygen.ops.tensor.device import beside
+from tinygen.ops.tensor.overwrite import in_place
 
 
 @operation(homes="tinygen F")

@@ -8,11 +8,11 @@ import string
 from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.declaration import example, operation, real
-from tinygen.ops.diagonal import diagonal
-from tinygen.ops.elementwise import mul
-from tinygen.ops.matmul import matmul
+from tinygen.ops.elementwise.arithmetic import mul
+from tinygen.ops.products.matmul import matmul
 from tinygen.ops.reduce import sum
-from tinygen.ops.shape import permute, reshape, squeeze
+from tinygen.ops.shape.diagonal import diagonal
+from tinygen.ops.shape.reshape import permute, reshape, squeeze
 
 LETTERS = string.ascii_uppercase + string.ascii_lowercase  # PyTorch's order of the implicit output
 

@@ -8,14 +8,14 @@ from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.devices import DeviceError
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.own import clone
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import INT
 from tinygen.ops.declaration import distinct, example, operation, whole
-from tinygen.ops.device import beside
-from tinygen.ops.elementwise import clone
-from tinygen.ops.gather import gather
+from tinygen.ops.index.gather import gather
 from tinygen.ops.reduce import ValuesIndices
-from tinygen.ops.shape import dim_of
+from tinygen.ops.shape.reshape import dim_of
+from tinygen.ops.tensor.device import beside
 
 
 @operation(example("tinygen.argsort(x)", x=distinct(2, 3)), dim=INT)

@@ -8,15 +8,17 @@ import numpy as np
 
 from tinygen import random
 from tinygen.engine.dtypes import DtypeError
+from tinygen.engine.own import cast
 from tinygen.engine.tensor import Tensor
-from tinygen.ops import activation, creation, gather, sampling
-from tinygen.ops import elementwise as e
-from tinygen.ops import pointwise as p
+from tinygen.ops import creation, sampling
 from tinygen.ops.arguments import OPERAND
-from tinygen.ops.conversion import as_tensor
 from tinygen.ops.declaration import example, named, operation, real
-from tinygen.ops.overwrite import in_place, take_over
-from tinygen.ops.shape import expand
+from tinygen.ops.elementwise import activation, arithmetic, functions
+from tinygen.ops.elementwise.choice import clamp, clamp_max, clamp_min, masked_fill
+from tinygen.ops.index import gather
+from tinygen.ops.shape.reshape import expand
+from tinygen.ops.tensor.conversion import as_tensor
+from tinygen.ops.tensor.overwrite import in_place, take_over
 
 
 def _of(out_of_place, aliases: str = ""):
@@ -33,16 +35,20 @@ def _of(out_of_place, aliases: str = ""):
     return method
 
 
-add_, pow_ = _of(e.add), _of(e.pow)
-sub_, mul_, div_ = _of(e.sub, "subtract_"), _of(e.mul, "multiply_"), _of(e.div, "divide_")
-remainder_, floor_divide_ = _of(e.remainder), _of(e.floor_divide)
-neg_, abs_, sign_ = _of(e.neg, "negative_"), _of(e.abs, "absolute_"), _of(e.sign)
-exp_, log_, sqrt_, rsqrt_ = map(_of, (e.exp, e.log, e.sqrt, e.rsqrt))
-reciprocal_, square_ = _of(e.reciprocal), _of(e.square)
-floor_, ceil_, round_ = map(_of, (p.floor, p.ceil, p.round))
-lerp_, addcmul_, addcdiv_ = map(_of, (p.lerp, p.addcmul, p.addcdiv))
-clamp_, clamp_min_, clamp_max_ = _of(e.clamp, "clip_"), _of(e.clamp_min), _of(e.clamp_max)
-masked_fill_ = _of(e.masked_fill)
+add_, pow_ = _of(arithmetic.add), _of(arithmetic.pow)
+sub_, mul_, div_ = (
+    _of(arithmetic.sub, "subtract_"),
+    _of(arithmetic.mul, "multiply_"),
+    _of(arithmetic.div, "divide_"),
+)
+remainder_, floor_divide_ = _of(arithmetic.remainder), _of(arithmetic.floor_divide)
+neg_, abs_, sign_ = _of(arithmetic.neg, "negative_"), _of(arithmetic.abs, "absolute_"), _of(arithmetic.sign)
+exp_, log_, sqrt_, rsqrt_ = map(_of, (arithmetic.exp, arithmetic.log, arithmetic.sqrt, arithmetic.rsqrt))
+reciprocal_, square_ = _of(arithmetic.reciprocal), _of(arithmetic.square)
+floor_, ceil_, round_ = map(_of, (functions.floor, functions.ceil, functions.round))
+lerp_, addcmul_, addcdiv_ = map(_of, (functions.lerp, functions.addcmul, functions.addcdiv))
+clamp_, clamp_min_, clamp_max_ = _of(clamp, "clip_"), _of(clamp_min), _of(clamp_max)
+masked_fill_ = _of(masked_fill)
 relu_, sigmoid_, tanh_ = map(_of, (activation.relu, activation.sigmoid, activation.tanh))
 scatter_, scatter_add_ = _of(gather.scatter), _of(gather.scatter_add)
 index_add_, index_copy_ = _of(gather.index_add), _of(gather.index_copy)
@@ -63,7 +69,7 @@ def fill_(input, value):
             raise RuntimeError(
                 f"fill_: found value {value.shape}, expected a number or a Tensor without dimensions"
             )
-        return take_over(input, "fill_", expand(e.cast(value, dtype=input.dtype), input.shape))
+        return take_over(input, "fill_", expand(cast(value, dtype=input.dtype), input.shape))
     if input.dtype.kind in "iu":
         limits = np.iinfo(input.dtype)
         if not limits.min <= value <= limits.max:
@@ -104,7 +110,7 @@ def bernoulli_(input, p=0.5):
     """Fill with 1 with probability p, a number or a Tensor that broadcasts, else 0"""
     chance = p if isinstance(p, Tensor) else creation.full((), p, dtype=np.float64, device=input.device)
     drawn = sampling.bernoulli(expand(chance, input.shape))
-    return take_over(input, "bernoulli_", e.cast(drawn, dtype=input.dtype))
+    return take_over(input, "bernoulli_", cast(drawn, dtype=input.dtype))
 
 
 def _refused(name: str):

@@ -8,12 +8,12 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.own import sum_to
 from tinygen.engine.primitive import primitive
 from tinygen.ops.arguments import TENSOR
 from tinygen.ops.checks import expect_one_dtype
 from tinygen.ops.declaration import example, operation, real
-from tinygen.ops.reduce import sum_to
-from tinygen.ops.shape import reshape, transpose
+from tinygen.ops.shape.reshape import reshape, transpose
 
 
 @primitive

@@ -11,36 +11,36 @@ from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import INT
 from tinygen.ops.declaration import example, operation, real, truth, whole
-from tinygen.ops.shape import dim_of, expand, reshape, unsqueeze
+from tinygen.ops.shape.reshape import dim_of, expand, reshape, unsqueeze
 
 
-@primitive
-def _getitem(x, *, index):
+@primitive(name="getitem")
+def getitem_at(x, *, index):
     return x[(*index, ...)]  # with the ..., a single element is a view as well
 
 
 @primitive
-def _putitem(x, *, index, shape):
+def putitem(x, *, index, shape):
     """Zeros of `shape` to which x is added at `index`: the transpose of x[index]."""
     return kernels.put(x, index, shape)
 
 
 # picking is linear: its transpose adds g back at the places it came from, which may repeat
-_getitem.vjp(lambda g, x_shape, index: _putitem(g, index=index, shape=x_shape))
+getitem_at.vjp(lambda g, x_shape, index: putitem(g, index=index, shape=x_shape))
 
 
-@_getitem.adds
+@getitem_at.adds
 def _add_to_item(total, g, index):
     kernels.add_at(total, index, g)
 
 
-_putitem.vjp(lambda g, index: _getitem(g, index=index))
+putitem.vjp(lambda g, index: getitem_at(g, index=index))
 
 
 def getitem(x, index):
     """x[index]; a view unless an array (or a list, or a mask) is among the indices"""
     for step in steps(index, x._data):
-        x = _getitem(x, index=step)
+        x = getitem_at(x, index=step)
     return x
 
 
@@ -247,13 +247,13 @@ def embedding(input, weight, padding_idx=None):
     indices, rows = _beside(input, weight._data), weight.shape[0]
     if indices.size and not (0 <= indices.min() and indices.max() < rows):
         raise IndexError(f"embedding: an index is outside 0..{rows - 1}; weight {weight.shape}")
-    out = _getitem(weight, index=(indices.astype(np.int64),))  # a copy: the tape keeps it
+    out = getitem_at(weight, index=(indices.astype(np.int64),))  # a copy: the tape keeps it
     if padding_idx is None:
         return out
     if not -rows <= padding_idx < rows:
         raise IndexError(f"embedding: found padding_idx {padding_idx}, expected {-rows} to {rows - 1}")
     padding_idx = padding_idx % rows
     keep = (indices != padding_idx)[..., None]
-    from tinygen.ops.elementwise import where
+    from tinygen.ops.elementwise.choice import where
 
     return where(keep, out, out.detach())

@@ -8,11 +8,11 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.own import clone
 from tinygen.engine.primitive import primitive
 from tinygen.ops.declaration import operation
-from tinygen.ops.elementwise import clone
 from tinygen.ops.reduce import sum
-from tinygen.ops.shape import dim_of
+from tinygen.ops.shape.reshape import dim_of
 
 
 def _matrices(x):

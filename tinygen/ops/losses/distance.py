@@ -7,9 +7,9 @@ import numpy as np
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import INT, NUMBER_OR_WORD
 from tinygen.ops.declaration import distinct, example, operation, real
-from tinygen.ops.elementwise import clamp
+from tinygen.ops.elementwise.choice import clamp
 from tinygen.ops.reduce import norm, sum
-from tinygen.ops.shape import expand
+from tinygen.ops.shape.reshape import expand
 from tinygen.ops.wide import by_float32
 
 

@@ -11,13 +11,13 @@ from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.declaration import example, operation, real
-from tinygen.ops.device import beside
-from tinygen.ops.dropout import dropout
-from tinygen.ops.elementwise import where
-from tinygen.ops.matmul import matmul
+from tinygen.ops.elementwise.choice import where
+from tinygen.ops.elementwise.dropout import dropout
+from tinygen.ops.products.matmul import matmul
 from tinygen.ops.reduce import sum
-from tinygen.ops.shape import transpose
+from tinygen.ops.shape.reshape import transpose
 from tinygen.ops.softmax import softmax
+from tinygen.ops.tensor.device import beside
 from tinygen.ops.wide import by_float32
 
 

@@ -17,12 +17,14 @@ from tinygen.engine import dtypes
 from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.grad_mode import is_grad_enabled
 from tinygen.engine.memory import is_shared, other_views
+from tinygen.engine.own import cast, clone
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
-from tinygen.ops import elementwise as e
-from tinygen.ops import gather, index
-from tinygen.ops.conversion import as_tensor
-from tinygen.ops.shape import expand, reshape
+from tinygen.ops.elementwise.choice import keep
+from tinygen.ops.index.gather import put_at
+from tinygen.ops.index.getitem import assign, getitem_at, steps
+from tinygen.ops.shape.reshape import expand, reshape
+from tinygen.ops.tensor.conversion import as_tensor
 
 
 @primitive
@@ -52,7 +54,7 @@ def _overwritten(x, values, *, kept, own, written, size):
 
 # each element comes from one of the two; those that x keeps lie where none of the values went
 _overwritten.vjp(
-    lambda g, kept: e.keep(g, mask=kept),
+    lambda g, kept: keep(g, mask=kept),
     lambda g, own, written, size: _pick(_lay(g, layout=own, size=size), layout=written),
 )
 
@@ -79,7 +81,7 @@ def is_recorded(operation: str, x, *others) -> bool:
 
 def _operand(operation: str, x, *others):
     """x for an operation whose result will overwrite it: a copy where that would change what the operation saves."""
-    return e.clone(x) if is_shared(x) and is_recorded(operation, x, *others) else x
+    return clone(x) if is_shared(x) and is_recorded(operation, x, *others) else x
 
 
 def in_place(name: str, operation, input, *args, **named):
@@ -102,9 +104,9 @@ def take_over(x, operation: str, result):
             f"{operation}: a leaf that requires a gradient, or a view of it, cannot be changed in place; use no_grad()"
         )
     if result.dtype != x.dtype:
-        result = e.cast(result, dtype=x.dtype)
+        result = cast(result, dtype=x.dtype)
     elif result._data.base is not None or is_shared(result):
-        result = e.clone(result)
+        result = clone(result)
     if not result._requires_grad and x._requires_grad:  # the gradient of what was there is 0, not unknown
         everything = kernels.common_layout(x._data, x._data)
         result = result if everything is None else _after_write(x, result, everything)
@@ -130,23 +132,23 @@ def _move_in_graph(x, result) -> None:
 def set_item(x, places, value) -> None:
     """x[places] = value, recorded: the part as a view, into which the value is copied"""
     operation, part = "x[...] = value", x
-    steps = index.steps(places, x._data)
+    path = steps(places, x._data)
     kind = kernels.array_module(x._data).ndarray
-    arrays = steps.pop() if steps and any(isinstance(i, kind) for i in steps[-1]) else None
-    for step in steps:
-        part = index._getitem(part, index=step)
+    arrays = path.pop() if path and any(isinstance(i, kind) for i in path[-1]) else None
+    for step in path:
+        part = getitem_at(part, index=step)
     if arrays is None:
         take_over(part, operation, _fitted(value, part, part.shape))
     else:
         value = _fitted(value, part, part._data[arrays].shape)
-        take_over(part, operation, gather._index_put(_operand(operation, part, value), value, index=arrays))
+        take_over(part, operation, put_at(_operand(operation, part, value), value, index=arrays))
 
 
 def _fitted(value, x, shape: tuple):
     """What is assigned, as a Tensor of x's dtype in the shape of the places it goes to."""
     if not isinstance(value, Tensor):
         numbers = np.empty(shape, x.dtype)
-        index.assign(numbers, (), value)
+        assign(numbers, (), value)
         return as_tensor(numbers).to(x.device)
     lead = value.ndim - len(shape)
     if lead > 0 and all(n == 1 for n in value.shape[:lead]):

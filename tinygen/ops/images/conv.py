@@ -14,8 +14,8 @@ from tinygen.engine.primitive import primitive
 from tinygen.ops.arguments import INTS_OR_WORD
 from tinygen.ops.checks import expect_floating, expect_one_dtype
 from tinygen.ops.declaration import example, operation, real
-from tinygen.ops.pad import pad
-from tinygen.ops.shape import expand, reshape, squeeze, unsqueeze
+from tinygen.ops.shape.pad import pad
+from tinygen.ops.shape.reshape import expand, reshape, squeeze, unsqueeze
 
 
 @primitive

@@ -8,14 +8,16 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.engine import dtypes
+from tinygen.engine.own import flat
 from tinygen.engine.primitive import primitive
 from tinygen.ops.arguments import INT, TENSOR, WORD
 from tinygen.ops.checks import expect_floating, expect_one_dtype, floating, no_bools
 from tinygen.ops.declaration import example, operation, positive, real
-from tinygen.ops.elementwise import abs, clamp, exp, flat, keep, where
-from tinygen.ops.overwrite import in_place
-from tinygen.ops.pointwise import erf
-from tinygen.ops.shape import chunk
+from tinygen.ops.elementwise.arithmetic import abs, exp
+from tinygen.ops.elementwise.choice import clamp, keep, where
+from tinygen.ops.elementwise.functions import erf
+from tinygen.ops.shape.join import chunk
+from tinygen.ops.tensor.overwrite import in_place
 
 
 @operation(homes="tinygen Tensor F")

@@ -9,7 +9,8 @@ from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.primitive import primitive
 from tinygen.ops.arguments import NUMBER, WORD
 from tinygen.ops.declaration import example, operation, real
-from tinygen.ops.shape import cat, copied, expand, flip, narrow
+from tinygen.ops.shape.join import cat, narrow
+from tinygen.ops.shape.reshape import copied, expand, flip
 
 
 @primitive

@@ -7,14 +7,15 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine import devices, dtypes
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.own import cast
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import INT, OPERAND, TENSOR
 from tinygen.ops.declaration import exactly, example, operation, real, whole
-from tinygen.ops.device import beside
-from tinygen.ops.elementwise import add, cast, mul
-from tinygen.ops.index import _getitem, _putitem, getitem, index_1d, index_arrays, index_select
-from tinygen.ops.shape import dim_of, expand, reshape
+from tinygen.ops.elementwise.arithmetic import add, mul
+from tinygen.ops.index.getitem import getitem, getitem_at, index_1d, index_arrays, index_select, putitem
+from tinygen.ops.shape.reshape import dim_of, expand, reshape
+from tinygen.ops.tensor.device import beside
 
 
 @primitive
@@ -74,7 +75,7 @@ def gather(input, dim, index):
         return reshape(gather(reshape(input, 1), dim, reshape(index, -1)), index.shape)
     dim = _check_index("gather", input, dim, index)
     if not index.numel():
-        return reshape(_getitem(input, index=(slice(0, 0),) * input.ndim), index.shape)
+        return reshape(getitem_at(input, index=(slice(0, 0),) * input.ndim), index.shape)
     return _gather(input, index=index, dim=dim)
 
 
@@ -164,7 +165,7 @@ def index_add(input, dim, index, source, *, alpha=1):
     """input with alpha times the slices of source added at `index` along dim; repeated places sum up"""
     flat, places, source = _slices("index_add", input, dim, index, source)
     scaled = source if alpha == 1 else cast(mul(source, alpha), dtype=source.dtype)
-    return reshape(add(flat, _putitem(scaled, index=places, shape=flat.shape)), input.shape)
+    return reshape(add(flat, putitem(scaled, index=places, shape=flat.shape)), input.shape)
 
 
 @operation(
@@ -174,7 +175,7 @@ def index_add(input, dim, index, source, *, alpha=1):
 def index_copy(input, dim, index, source):
     """input with the slices of source written at `index` along dim"""
     flat, places, source = _slices("index_copy", input, dim, index, source)
-    return reshape(_index_put(flat, source, index=places), input.shape)
+    return reshape(put_at(flat, source, index=places), input.shape)
 
 
 @operation(
@@ -194,19 +195,19 @@ def index_fill(input, dim, index, value):
     xp = kernels.array_module(input._data)
     places = xp.unique(index_1d(index, "index_fill", flat, dim)).astype(np.int64)
     index = (slice(None),) * dim + (places,)  # each place once: value's gradient is the sum over the places
-    return reshape(_index_put(flat, cast(value, dtype=input.dtype), index=index), input.shape)
+    return reshape(put_at(flat, cast(value, dtype=input.dtype), index=index), input.shape)
 
 
-@primitive
-def _index_put(x, values, *, index):
+@primitive(name="index_put")
+def put_at(x, values, *, index):
     out = x.copy()
     out[index] = values
     return out
 
 
-_index_put.vjp(
-    lambda g, values, index: _index_put(g, _nothing_like(values), index=index),
-    lambda g, index: _getitem(g, index=index),  # the tape sums it where values were broadcast
+put_at.vjp(
+    lambda g, values, index: put_at(g, _nothing_like(values), index=index),
+    lambda g, index: getitem_at(g, index=index),  # the tape sums it where values were broadcast
 )
 
 
@@ -234,8 +235,8 @@ def index_put(input, indices, values, accumulate=False):
     if not fits:
         raise ShapeError(f"index_put: values {values.shape} do not broadcast to {place}")
     if not accumulate:
-        return _index_put(input, values, index=index)
-    return add(input, _putitem(expand(values, place), index=index, shape=input.shape))
+        return put_at(input, values, index=index)
+    return add(input, putitem(expand(values, place), index=index, shape=input.shape))
 
 
 @operation(example("tinygen.repeat_interleave(x, 2, dim=1)", x=real(2, 2)))

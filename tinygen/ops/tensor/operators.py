@@ -6,10 +6,9 @@ import numpy as np
 
 from tinygen.engine import dtypes
 from tinygen.engine.tensor import Tensor
-from tinygen.ops import compare as c
-from tinygen.ops import elementwise as e
-from tinygen.ops import inplace
-from tinygen.ops.matmul import matmul
+from tinygen.ops.elementwise import arithmetic, compare
+from tinygen.ops.products.matmul import matmul
+from tinygen.ops.tensor import inplace
 
 _OPERANDS = (Tensor, int, float, bool, np.ndarray, np.generic)
 
@@ -41,15 +40,25 @@ def _right(operation):
 
 def _invert(self):
     """~x: the other truth value, or every bit the other way"""
-    return c.logical_not(self) if self.dtype == dtypes.bool_ else c.bitwise_not(self)
+    return compare.logical_not(self) if self.dtype == dtypes.bool_ else compare.bitwise_not(self)
 
 
 _ARITHMETIC = {
-    "add": e.add, "sub": e.sub, "mul": e.mul, "truediv": e.div, "floordiv": e.floor_divide, "mod": e.remainder,
-    "pow": e.pow, "matmul": matmul,
-}  # fmt: skip
-_BITWISE = {"and": c.bitwise_and, "or": c.bitwise_or, "xor": c.bitwise_xor}  # 5 & x is x & 5
-_COMPARISONS = {"eq": c.eq, "ne": c.ne, "lt": c.lt, "le": c.le, "gt": c.gt, "ge": c.ge}
+    "add": arithmetic.add,
+    "sub": arithmetic.sub,
+    "mul": arithmetic.mul,
+    "truediv": arithmetic.div,
+    "floordiv": arithmetic.floor_divide,
+    "mod": arithmetic.remainder,
+    "pow": arithmetic.pow,
+    "matmul": matmul,
+}
+_BITWISE = {
+    "and": compare.bitwise_and,
+    "or": compare.bitwise_or,
+    "xor": compare.bitwise_xor,
+}  # 5 & x is x & 5
+_COMPARISONS = {name: getattr(compare, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")}
 _IN_PLACE = {
     "iadd": inplace.add_, "isub": inplace.sub_, "imul": inplace.mul_, "itruediv": inplace.div_, "ipow": inplace.pow_,
 }  # fmt: skip
@@ -61,7 +70,7 @@ OPERATORS = {
     **{f"__r{name}__": _right(operation) for name, operation in _ARITHMETIC.items()},
     **{f"__r{name}__": _left(operation) for name, operation in _BITWISE.items()},
     **{f"__{name}__": method for name, method in _IN_PLACE.items()},
-    "__neg__": e.neg,
-    "__abs__": e.abs,
+    "__neg__": arithmetic.neg,
+    "__abs__": arithmetic.abs,
     "__invert__": _invert,
 }

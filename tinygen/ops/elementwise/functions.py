@@ -11,7 +11,8 @@ from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import NUMBER, OPERAND, TENSOR
 from tinygen.ops.checks import no_bools
 from tinygen.ops.declaration import exactly, example, operation, positive, probability, real
-from tinygen.ops.elementwise import _zeros, exp, keep, mul, reciprocal, rsqrt, square, where
+from tinygen.ops.elementwise.arithmetic import exp, mul, reciprocal, rsqrt, square, zero_gradient
+from tinygen.ops.elementwise.choice import keep, where
 
 # angles
 
@@ -188,7 +189,7 @@ def floor(x):
     return kernels.array_module(x).floor(x) if no_bools(x).dtype.kind == "f" else x.copy()
 
 
-floor.vjp(lambda g: _zeros(g))
+floor.vjp(lambda g: zero_gradient(g))
 
 
 @operation
@@ -198,7 +199,7 @@ def ceil(x):
     return kernels.array_module(x).ceil(x) if no_bools(x).dtype.kind == "f" else x.copy()
 
 
-ceil.vjp(lambda g: _zeros(g))
+ceil.vjp(lambda g: zero_gradient(g))
 
 
 @operation
@@ -208,7 +209,7 @@ def round(x):
     return kernels.array_module(x).rint(x) if no_bools(x).dtype.kind == "f" else x.copy()
 
 
-round.vjp(lambda g: _zeros(g))
+round.vjp(lambda g: zero_gradient(g))
 
 
 @operation
@@ -218,7 +219,7 @@ def trunc(x):
     return kernels.array_module(x).trunc(x) if no_bools(x).dtype.kind == "f" else x.copy()
 
 
-trunc.vjp(lambda g: _zeros(g))
+trunc.vjp(lambda g: zero_gradient(g))
 
 # mixtures
 

@@ -12,10 +12,10 @@ from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.primitive import primitive
 from tinygen.ops.arguments import NUMBERS, WORD
 from tinygen.ops.declaration import example, operation, real
-from tinygen.ops.device import beside
-from tinygen.ops.matmul import matmul
-from tinygen.ops.pool import adaptive_avg_pool1d, adaptive_avg_pool2d
-from tinygen.ops.shape import copied, permute, reshape, squeeze, unsqueeze
+from tinygen.ops.images.pool import adaptive_avg_pool1d, adaptive_avg_pool2d
+from tinygen.ops.products.matmul import matmul
+from tinygen.ops.shape.reshape import copied, permute, reshape, squeeze, unsqueeze
+from tinygen.ops.tensor.device import beside
 from tinygen.ops.wide import by_float32
 
 

@@ -8,8 +8,11 @@ from tinygen.engine import devices, dtypes
 from tinygen.engine.devices import CPU, CUDA
 from tinygen.engine.own import cast
 from tinygen.engine.tensor import Tensor, attach
-from tinygen.ops import elementwise, index, overwrite, shape
-from tinygen.ops.device import to_device
+from tinygen.ops.elementwise.choice import where
+from tinygen.ops.index.getitem import assign, getitem
+from tinygen.ops.shape.reshape import permute, transpose
+from tinygen.ops.tensor import overwrite
+from tinygen.ops.tensor.device import to_device
 
 
 @attach
@@ -18,11 +21,11 @@ class Methods:
 
     @property
     def T(self) -> Tensor:
-        return shape.permute(self, tuple(reversed(range(self.ndim))))
+        return permute(self, tuple(reversed(range(self.ndim))))
 
     @property
     def mT(self) -> Tensor:
-        return shape.transpose(self, -2, -1)
+        return transpose(self, -2, -1)
 
     def to(self, *targets, dtype=None, device=None, non_blocking: bool = False, copy: bool = False) -> Tensor:
         """In another dtype or on another device, given by name or position, or as another Tensor is
@@ -68,10 +71,10 @@ class Methods:
 
     def where(self, condition, y) -> Tensor:
         """self where the condition holds, else y: where(condition, self, y)"""
-        return elementwise.where(condition, self, y)
+        return where(condition, self, y)
 
     def __getitem__(self, places):
-        return index.getitem(self, places)
+        return getitem(self, places)
 
     def __setitem__(self, places, value) -> None:
         """Write to places of the memory; recorded where a gradient has to know of it, as PyTorch does."""
@@ -81,7 +84,7 @@ class Methods:
         self._touch()
         if isinstance(value, Tensor):
             value = devices.move(value._data, self.device)
-        index.assign(self._data, places, value)
+        assign(self._data, places, value)
 
     # what Python asks of an object
 

@@ -1,0 +1,1 @@
+"""Operations on single elements: arithmetic, functions, comparisons, choices, activations, dropout."""

@@ -1,0 +1,171 @@
+"""Losses of many classes: cross-entropy and the negative log-likelihood of class numbers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tinygen import kernels
+from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.primitive import primitive
+from tinygen.engine.tensor import Tensor
+from tinygen.ops.checks import expect_floating, expect_one_dtype
+from tinygen.ops.declaration import example, operation, real, whole
+from tinygen.ops.elementwise.choice import where
+from tinygen.ops.losses.reduction import check_reduction, expect_same_shape, reduced
+from tinygen.ops.reduce import mean, sum
+from tinygen.ops.shape.reshape import reshape, unsqueeze
+from tinygen.ops.softmax import log_softmax, softmax
+from tinygen.ops.wide import by_float32, narrowed, widened
+
+
+@primitive
+def _pick_class(x, *, index):
+    """x at one class for every place.  (N, C, D), index (N, D) -> (N, D)"""
+    return kernels.pick_class(x, index)
+
+
+@primitive
+def _pick_class_grad(g, *, index, shape):
+    """Zeros but for g at one class for every place.  (N, D) -> shape (N, C, D)"""
+    return kernels.pick_class_grad(g, index, shape)
+
+
+# picking is linear, its transpose puts g where x was picked and zeros elsewhere
+_pick_class.vjp(lambda g, x_shape, index: _pick_class_grad(g, index=index, shape=x_shape))
+_pick_class_grad.vjp(lambda g, index: _pick_class(g, index=index))
+
+
+@primitive(keeps=("most", "log_sum"))
+def _cross_entropy(x, *, index, weights):
+    """-weights log softmax(x) at one class for every place, 0 where index is -1.  (N, C, D), (N, D) -> (N, D)"""
+    return kernels.cross_entropy(x, index, weights)
+
+
+def _cross_entropy_row(g, x, x_shape, index, weights):
+    """∂/∂x_j of log Σ exp(x) - x_class is softmax(x)_j - [j = class]"""
+    # what is ignored gives nothing, also where g is infinite: in a mean of nothing
+    h = where(index < 0, 0.0, g * Tensor._wrap(weights))
+    taken = _pick_class_grad(h, index=np.maximum(index, 0), shape=x_shape)
+    return softmax(x, 1) * unsqueeze(h, 1) - taken
+
+
+_cross_entropy.vjp(_cross_entropy_row)
+_cross_entropy.fused(
+    lambda g, x, index, weights, most, log_sum: (
+        kernels.cross_entropy_grad(g, x, index, weights, most, log_sum),
+    )
+)
+
+
+def _class_weights(operation: str, weight, input):
+    """`weight` as an array, one for each class of input (N, C, …) or (C,)."""
+    if weight is None:
+        return None
+    classes = input.shape[1] if input.ndim > 1 else input.shape[0]
+    if weight.shape != (classes,):
+        raise ShapeError(f"{operation}: found weight {weight.shape}, expected ({classes},), one per class")
+    expect_one_dtype(operation, input=input, weight=weight)
+    return weight._data.copy()  # the tape keeps it, and the caller may write to the original
+
+
+def _labels(operation: str, input, target, ignore_index: int):
+    """input as (N, C, D), the class of each place and whether it counts as (N, D), target's shape checked."""
+    shapes = f"input {input.shape}, target {target.shape}"
+    if input.ndim == 0 or target.shape != ((*input.shape[:1], *input.shape[2:]) if input.ndim > 1 else ()):
+        raise ShapeError(
+            f"{operation}: found {shapes}, expected input (N, C, …) and target (N, …), or (C,) and ()"
+        )
+    if target.dtype != np.int64 and not (target.dtype == np.uint8 and input.ndim == 2):
+        raise DtypeError(f"{operation}: found target dtype {target.dtype}, expected int64; use target.long()")
+    expect_floating(operation, input=input)
+    N, C = input.shape[:2] if input.ndim > 1 else (1, *input.shape)
+    D = math.prod(input.shape[2:])
+    labels = target._data.reshape(N, D)
+    counts = labels != ignore_index
+    index = kernels.array_module(labels).where(counts, labels, 0)
+    if index.size and not (0 <= index.min() and index.max() < C):
+        wrong = index.min() if index.min() < 0 else index.max()
+        raise IndexError(f"{operation}: found class {wrong}, expected 0 to {C - 1}; {shapes}")
+    return reshape(input, N, C, D), index, counts
+
+
+def _per_place(operation: str, values, weights, shape: tuple, reduction: str):
+    """Reduce (N, D) values already multiplied by `weights`; their mean is divided by the mean weight."""
+    if reduction == "mean":
+        return mean(values) / Tensor._wrap(kernels.mean(weights, (0, 1)))
+    return reduced(operation, reshape(values, shape), reduction)
+
+
+@operation(example("F.nll_loss(input, target)", input=real(4, 3), target=whole(4)), homes="F")
+def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
+    """-weight[target] · input[target], input log-probabilities.  (N, C, …), (N, …) of integers -> (N, …)
+
+    Places whose target is ignore_index count nothing; the mean is over the sum of weights.
+    """
+    check_reduction("nll_loss", reduction, size_average, reduce)
+    x, index, counts = _labels("nll_loss", input, target, ignore_index)
+    by_class, x = _class_weights("nll_loss", weight, x), widened(x)
+    weights = (counts if by_class is None else counts * by_class[index]).astype(x.dtype)
+    values = where(counts, -_pick_class(x, index=index) * Tensor._wrap(weights), 0.0)
+    return narrowed(_per_place("nll_loss", values, weights, target.shape, reduction), input.dtype)
+
+
+@operation(example("F.cross_entropy(input, target)", input=real(4, 3), target=whole(4)), homes="F")
+def cross_entropy(
+    input,
+    target,
+    weight=None,
+    size_average=None,
+    ignore_index=-100,
+    reduce=None,
+    reduction="mean",
+    label_smoothing=0.0,
+):
+    """-Σ over classes of weight · q · log_softmax(input).  (N, C, …) or (C,) -> (N, …) or ()
+
+    target: class numbers (N, …), or probabilities q in the shape of input.  label_smoothing mixes q with 1/C.
+    """
+    check_reduction("cross_entropy", reduction, size_average, reduce)
+    if not 0 <= label_smoothing <= 1:
+        raise RuntimeError(f"cross_entropy: found label_smoothing {label_smoothing}, expected 0 to 1")
+    if input.ndim == 0:
+        raise ShapeError("cross_entropy: found input (), expected (N, C, …) or (C,)")
+    by_class = _class_weights("cross_entropy", weight, input)
+    if target.is_floating_point():
+        rest = by_class, ignore_index, reduction, label_smoothing
+        return by_float32(_soft_cross_entropy, input, target, *rest)
+    x = widened(input)
+    x = log_softmax(x, 1 if x.ndim > 1 else 0) if label_smoothing else x
+    x, index, counts = _labels("cross_entropy", x, target, ignore_index)
+    weights = (counts if by_class is None else counts * by_class[index]).astype(x.dtype)
+    if label_smoothing:
+        values = _smoothed(x, index, counts, by_class, weights, label_smoothing)
+    else:
+        index = kernels.array_module(index).where(counts, index, -1)
+        values = _cross_entropy(x, index=index, weights=weights)
+    return narrowed(_per_place("cross_entropy", values, weights, target.shape, reduction), input.dtype)
+
+
+def _smoothed(log_p, index, counts, by_class, weights, label_smoothing):
+    """A share of the loss is that of all classes alike.  log_p (N, C, D), by_class (C,), the others (N, D) -> (N, D)"""
+    values = -_pick_class(log_p, index=index) * Tensor._wrap(weights)
+    each = log_p if by_class is None else log_p * Tensor._wrap(by_class[:, None])
+    values = (1 - label_smoothing) * values - (label_smoothing / log_p.shape[1]) * sum(each, 1)
+    return where(counts, values, 0.0)
+
+
+def _soft_cross_entropy(x, target, by_class, ignore_index, reduction, label_smoothing):
+    """Against probabilities; the mean is over places, whatever the weights."""
+    expect_same_shape("cross_entropy", x, target)
+    if ignore_index >= 0:
+        raise RuntimeError("cross_entropy: ignore_index is for class numbers, found target probabilities")
+    dim = 1 if x.ndim > 1 else 0
+    classes = x.shape[dim]
+    if label_smoothing:
+        target = target * (1 - label_smoothing) + label_smoothing / max(classes, 1)
+    losses = log_softmax(x, dim) * target
+    if by_class is not None:
+        losses = losses * Tensor._wrap(by_class.reshape(-1, *[1] * (x.ndim - dim - 1)))
+    return reduced("cross_entropy", -sum(losses, dim), reduction)

@@ -1,0 +1,76 @@
+"""What losses share: the checks of their arguments, and `reduction`."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from tinygen.engine.dtypes import ShapeError
+from tinygen.ops.reduce import mean, sum
+from tinygen.ops.wide import by_float32
+
+
+def reduced(operation: str, losses, reduction: str):
+    if reduction == "mean":
+        return mean(losses)
+    if reduction == "sum":
+        return sum(losses)
+    if reduction == "none":
+        return losses
+    raise ValueError(f"{operation}: found reduction {reduction!r}, expected 'mean', 'sum' or 'none'")
+
+
+def check_reduction(operation: str, reduction: str, size_average=None, reduce=None, more=()) -> None:
+    """Before anything is computed; `more`: names beside "mean", "sum" and "none"."""
+    for name, value in (("size_average", size_average), ("reduce", reduce)):
+        if value is not None:
+            raise NotImplementedError(f"{operation}: {name} is not supported; use reduction")
+    known = ("mean", "sum", "none", *more)
+    if reduction not in known:
+        expected = ", ".join(map(repr, known))
+        raise ValueError(f"{operation}: found reduction {reduction!r}, expected one of {expected}")
+
+
+def expect_same_shape(operation: str, input, target) -> None:
+    if input.shape != target.shape:
+        raise ShapeError(
+            f"{operation}: input and target differ in shape; input {input.shape}, target {target.shape}"
+        )
+
+
+def difference(operation: str, input, target):
+    """input - target; shapes that are not equal broadcast, with PyTorch's warning"""
+    if input.shape != target.shape:
+        shapes = f"input {input.shape}, target {target.shape}"
+        try:
+            np.broadcast_shapes(input.shape, target.shape)
+        except ValueError:
+            raise ShapeError(f"{operation}: input and target do not broadcast; {shapes}") from None
+        warnings.warn(
+            f"{operation}: the shapes differ, {shapes}: they are broadcast, which is seldom what a loss should do",
+            stacklevel=4,  # past the loss and what exports it
+        )
+    return input - target
+
+
+def check_weight(operation: str, weight, input) -> None:
+    if weight is not None and weight.shape != input.shape:
+        raise ShapeError(
+            f"{operation}: found weight {weight.shape}, expected the shape of input {input.shape}"
+        )
+
+
+def weighted_mean(operation: str, losses, weight, reduction: str):
+    """As `reduced`; with a weight for every element the mean is divided by their sum"""
+    if weight is None:
+        return reduced(operation, losses, reduction)
+    if reduction == "mean":
+        return by_float32(_mean_by_weight, losses, weight)
+    return reduced(operation, losses * weight, reduction)
+
+
+def _mean_by_weight(values, weight):
+    """Σ values weight / Σ weight, as a quotient of means: of equal values it is their value"""
+    weighted = values * weight
+    return mean(weighted) / mean(weight, dtype=weighted.dtype)

@@ -1,0 +1,1 @@
+"""What Tensors are made from and do to themselves: conversion, devices, methods, operators, writing in place."""
