@@ -5,8 +5,8 @@ import json
 
 import numpy as np
 import pytest
+from example_results import ROOF, example
 from support.gpu import real, stand_in
-from test_bench import ROOF, example
 
 from tinygen import cli, kernels
 from tinygen.benchmarks import bench, report

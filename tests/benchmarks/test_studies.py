@@ -1,0 +1,79 @@
+"""Memory, roofline, scaling and first_step: each measures, and says what it measured."""
+
+import json
+
+import pytest
+from example_results import ONE
+
+import tinygen
+from tinygen.benchmarks import machine, memory
+from tinygen.benchmarks.sides import OURS
+from tinygen.benchmarks.studies import first_step, scaling
+
+
+@pytest.mark.skipif(not memory.available(), reason="no /proc/self/clear_refs here")
+def test_memory_is_measured_in_another_process():
+    cases = [("conv2d", 8, 8, 28, 3, n) for n in (1, 512)]
+    for case in cases:
+        memory.find(case).make(OURS)()  # fills the compilation cache: compilers need much memory
+    small, large = (memory.measure(case, torch=False, threads=1, calls=2) for case in cases)
+    assert set(small) == {"mib", "peak_mib", "imports_mib", "malloc"}
+    assert small["peak_mib"] == pytest.approx(small["mib"] + small["imports_mib"], abs=0.2)
+    x = 512 * 8 * 28 * 28 * 4 / 2**20
+    assert large["mib"] - small["mib"] > 3 * x  # at least x, g and gx
+
+
+def test_a_failure_in_the_other_process_is_told():
+    with pytest.raises(RuntimeError, match=r"memory of \('step', 'nobody', 2\): KeyError: 'nobody'"):
+        memory.measure(("step", "nobody", 2), torch=False, threads=1)
+
+
+def test_slope_of_the_upper_half():
+    work = [1, 2, 4, 8, 16, 32]
+    assert scaling.slope(work, [100, 100, 100, 64, 256, 1024]) == pytest.approx(2.0)
+
+
+def test_scaling(tmp_path):
+    lines = {"attention over T": [(T, scaling.attention_case(1, 1, T, 4)) for T in (2, 4, 8, 16)]}
+    result = scaling.run(ONE, lines)
+    points = result["scaling"]["attention over T"]
+    assert [point["work"] for point in points] == [2, 4, 8, 16] and "tinygen" in result["slopes"][
+        "attention over T"
+    ]["ms"]
+    assert "slope of ms: tinygen" in scaling.text(result)
+    scaling.draw(result, tmp_path / "scaling.png")
+    assert (tmp_path / "scaling.png").stat().st_size > 1000
+
+
+def test_a_growing_case_is_found_again_in_another_process():
+    for points in scaling.series().values():
+        for _, case in points:
+            assert memory.find(json.loads(json.dumps(case.memory))).shape == case.shape
+
+
+def test_the_roof_is_measured():
+    roof = machine.roofline(1, size=64, megabytes=1, repeat=1)
+    assert roof["gflops"] == max(roof["sgemm_gflops"].values()) > 0
+    assert roof["gbps"] == max(roof["copy_gbps"].values()) > 0 and set(roof["copy_gbps"]) == {"copy", "add"}
+    assert tinygen.__version__ == machine.versions()["tinygen"]
+
+
+def test_first_step_times_fresh_processes(monkeypatch, capsys):
+    asked = iter([[9.0] * 5, [1.0, 2.0, 3.0, 4.0, 5.0], [3.0, 2.0, 1.0, 0.0, 0.0], [2.0, 2.0, 2.0, 2.0, 2.0]])
+    monkeypatch.setattr(first_step, "fresh_process", lambda: next(asked))
+    first_step.main(["--processes", "3"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("medians of 3")  # the first process is not counted
+    assert [line.rsplit(maxsplit=2) for line in lines[1:]] == [
+        ["import", "2.000", "2.000"],
+        ["data", "2.000", "4.000"],
+        ["network", "2.000", "6.000"],
+        ["first step", "2.000", "8.000"],
+        ["second step", "2.000", "10.000"],
+    ]
+    with pytest.raises(SystemExit):
+        first_step.main(["--processes", "0"])
+
+
+def test_first_step_of_one_process():
+    assert len(seconds := first_step.fresh_process()) == len(first_step.STAGES) and min(seconds) > 0
