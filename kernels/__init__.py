@@ -1,10 +1,11 @@
-"""Arrays in, arrays out: the arithmetic below the autograd.  Never sees a Tensor, never imports tinygen's engine.
+"""Arrays in, arrays out: the arithmetic below the autograd.  It never sees a Tensor and never imports tinygen's engine.
 
 Shape letters: N batch, C/K channels in/out, H W image, R S filter, P Q output, T tokens, D head size, B*H heads.
 `g` incoming gradient, `gx` gradient of x, `y` output, `xp` the array module (numpy or cupy).
 
-A folder an operation: `reference` says what it means, then come the CPU variants with their loops, `numba_cuda` and
-`cuda`.  The two for the GPU are registered on first need (`dispatch.load_gpu_variants`).
+Each operation has a folder: `reference` is its definition, then come the CPU variants with their loops, `numba_cuda`
+and `cuda`.  Importing a folder registers its CPU variants; those for the GPU are registered on first need
+(`dispatch.load_gpu_variants`).  README.md has the ladders and shows how to run one.
 """
 
 from tinygen.kernels.activation.reference import (

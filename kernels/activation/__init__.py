@@ -1,7 +1,10 @@
-"""Activation functions and their gradients in one pass over memory, where array operations would make four to ten.
+"""Activation functions and their gradients in one pass over memory, where array operations make four to ten.
 
-Read `reference` first: what each function is.  The next variant on a CPU is `one_pass`, with its compiled loops in
-`loops`; on a GPU it is `cuda`, with its kernels in `activation.cu`.  Both read every array once and write one array.
+    reference.py     what each function is                                      read this first
+    one_pass.py      the CPU's next rung: one compiled loop each; loops.py: the loops
+    cuda.py          the GPU's (activation.cu): one launch each
+
+Both rungs read every array once and write one.
 """
 
-from tinygen.kernels.activation import one_pass  # registers the variants
+from tinygen.kernels.activation import one_pass  # registers variants

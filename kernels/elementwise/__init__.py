@@ -1,8 +1,10 @@
-"""Elementwise arithmetic: one number of the output from one number of each input.
+"""Elementwise arithmetic: a number of the output comes from one number of each input.
 
-Read `reference` first: NumPy's functions under their names, the few that NumPy lacks, and the kernels `add` and
-`multiply`.  `threads` is the second variant of those two, for large arrays on a CPU; `loops` holds its compiled loops
-and the exponential that the loops of other operations call.  On a GPU the arrays' own module computes all of it.
+    reference.py     add, multiply, NumPy's functions under their names, and what NumPy lacks     read this first
+    threads.py       the CPU's next rung of add and multiply, for large arrays
+    loops.py         its compiled loops, and the exponential that the loops of other operations call
+
+On a GPU the arrays' own module, cupy, computes all of it.
 """
 
-from tinygen.kernels.elementwise import threads  # registers the variants
+from tinygen.kernels.elementwise import threads  # registers variants

@@ -1,8 +1,11 @@
 """Philox4x32-10: random numbers as a pure function of a counter.
 
-Read in this order: `reference` (what a stream of words is, and which numbers are made from them), `conversions`
-(words to uniforms and normals), `streams` (what callers use: the first n numbers from a block on).  The ladder on a
-CPU goes on with `in_registers` (compiled loops in `loops`), on a GPU with `cuda` (kernels in `philox.cu`).
+reference.py     what a stream of words is, and which numbers are made from them      read this first
+conversions.py   words to uniforms and normals
+streams.py       what callers use: the first n numbers from a block on
+in_registers.py  the CPU's next rung; loops.py: its compiled loops
+cuda.py          the GPU's (philox.cu): a thread makes four numbers
+constants.py     shared by all of them
 """
 
-from tinygen.kernels.philox import in_registers  # registers the variants
+from tinygen.kernels.philox import in_registers  # registers variants

@@ -1,7 +1,9 @@
 """Softmax and its logarithm along one dimension, and their gradients.
 
-Read `reference` first.  The ladder on a CPU goes on with `rows` (compiled loops in `loops`); on a GPU with
-`numba_cuda`, which is there to be read, and `cuda` (kernels in `softmax.cu`): naive, block_rows, warp_rows.
+reference.py     what they are                                              read this first
+rows.py          the CPU's next rung: row by row; loops.py: its compiled loops
+numba_cuda.py    the GPU's ladder to read: a thread per row, then a block
+cuda.py          the GPU's ladder to run (softmax.cu): naive, block_rows, warp_rows
 """
 
-from tinygen.kernels.softmax import rows  # registers the variants
+from tinygen.kernels.softmax import rows  # registers variants
