@@ -1,4 +1,4 @@
-"""What goes wrong for a user of the real VAE: each is one line, a non-zero exit code, and nothing lost."""
+"""Mistakes and failures with the real VAE: one line, a non-zero exit code, and nothing is lost."""
 
 import gzip
 import json
@@ -164,7 +164,7 @@ def test_a_full_disk_names_the_file_and_the_run_goes_on_later(tinygen_, limit, f
     flags = "--steps 600 --pictures-every 600"
     full = start(f"{TRAIN} {flags} --out full", limit)
     _, err = full.communicate()
-    # on a slow machine lines of progress come in between, in a fresh checkout one of code that cannot be kept
+    # a slow machine adds lines of progress, a fresh checkout one about code that cannot be cached
     errors = [line for line in err.splitlines() if line.startswith("tinygen: error:")]
     assert full.returncode == 2 and len(errors) == 1 and errors[0] == err.splitlines()[-1]
     assert errors[0].startswith(f"tinygen: error: full/{file}: cannot write") and "File too large" in err

@@ -135,7 +135,7 @@ def test_a_picture_takes_the_place_of_another_only_when_it_is_named(tinygen_, tr
         return Path(tinygen_(f"sample run {flags}")[1].strip())
 
     names = [sampled(flags) for flags in ("", "-n 16", "--seed 1", "-n 16 --seed 1")]
-    assert len(set(names)) == 4 and sampled() == names[0]  # the same picture is no other
+    assert len(set(names)) == 4 and sampled() == names[0]  # the same picture has the same name
     names[0].write_bytes(b"what somebody put here")
     again, third = sampled(), sampled()
     assert again == third == Path("run/samples/sample-n64-seed0-000020-2.png")

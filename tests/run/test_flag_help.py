@@ -1,4 +1,4 @@
-"""Every flag of every model says what it is."""
+"""Every flag of every model has a help text."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a flag refuses, the field of a Config refuses: for every model's Config, every field, however it is made."""
+"""A field of a Config refuses what its flag refuses: for every model, every field, however the Config is made."""
 
 import dataclasses
 from pathlib import Path
@@ -45,7 +45,7 @@ ANYTHING += [
 
 
 def taken(make):
-    """Whether a value is taken, which must not end in another error."""
+    """Whether a value is accepted; no other error may be raised."""
     try:
         make()
         return True

@@ -1,4 +1,4 @@
-"""Pictures that can be looked at: large enough, with words where places mean something, and curves one can read."""
+"""Pictures for people: large enough, with labels where positions mean something, and readable curves."""
 
 import io
 import json
@@ -30,7 +30,7 @@ def test_images_are_enlarged_whole_times(shape, columns):
     ]
     for offset in 0, int(times[0]) - 1:
         seen = page[np.ix_(*(place.astype(int) + offset for place in places))]
-        shown = plain != 0  # the places after the last image are left white
+        shown = plain != 0  # the places after the last image stay white
         np.testing.assert_array_equal(seen[shown], plain[shown])
 
 
@@ -149,7 +149,7 @@ def test_nothing_logged_yet_is_said(figures):
 
 @pytest.mark.parametrize("steps", [1, 7, 10, 13])
 def test_the_curves_end_at_the_last_step(steps, tmp_path, figures):
-    """Also when they are drawn within it, before its line is written."""
+    """Also if they are drawn during the last step, before its line is written."""
     from tinygen.models.vae import Config
 
     run = Run.create("vae", Config(steps=steps), tmp_path / "run")

@@ -41,7 +41,7 @@ def whole(fake):
 
 
 def contents(folder):
-    """What must be equal to the bit between two runs: everything but the seconds."""
+    """What must be bit-identical between two runs: everything except the seconds."""
     arrays, meta = checkpoint.read(Path(folder, "checkpoint.safetensors"))
     meta["config"].pop("checkpoint_every")
     lines = [json.loads(line) for line in Path(folder, "metrics.jsonl").read_text().splitlines()]

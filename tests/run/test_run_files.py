@@ -1,5 +1,5 @@
-"""Run folders that somebody edited, damaged or built to do harm: exit 2 and one sentence, or it works; no traceback,
-no wait for a pipe, and a refused command changes nothing."""
+"""Run folders that were edited, damaged or made to do harm: exit 2 and one sentence, or it works; no traceback,
+no waiting for a pipe, and a refused command changes nothing."""
 
 import itertools
 import json
@@ -181,7 +181,7 @@ def test_files_that_are_cut_short_nested_or_no_files(run, capfd, name):
 
 
 def test_a_refused_resume_changes_nothing(run, capfd, monkeypatch, fake):
-    """The data were looked for after config.json had been written: the run could not be resumed again."""
+    """Regression: config.json was written before the data were found, and the run could not be resumed again."""
 
     def train(config, run):
         raise ValueError(f"no data in {config.data_dir}")

@@ -1,4 +1,4 @@
-"""Streams that fail, lack characters or are closed, and text from outside that would steer a terminal."""
+"""Streams that fail, lack characters or are closed, and foreign text that would control a terminal."""
 
 import contextlib
 import io
@@ -39,7 +39,7 @@ def steers(text: str) -> bool:
     return any(not c.isprintable() for c in text.replace("\n", ""))
 
 
-# Text from outside
+# Foreign text
 
 
 def test_visible():
@@ -124,7 +124,7 @@ def test_what_an_encoding_lacks_is_said_in_another_way():
 
 @contextlib.contextmanager
 def hung_up():
-    """A terminal that has gone: EIO."""
+    """A terminal that is gone: EIO."""
     main, end = pty.openpty()
     os.close(main)
     yield end
@@ -219,7 +219,7 @@ def test_bench_writes_its_file_before_it_prints(tmp_path):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Time that passes by 1 s with every look at it."""
+    """A clock that advances by 1 s each time it is read."""
     seconds = iter(range(10**6))
     monkeypatch.setattr(progress.time, "perf_counter", lambda: float(next(seconds)))
 
