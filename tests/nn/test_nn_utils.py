@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from compared import close
+from support.gpu import gpu
 
 import tinygen as tg
 from tinygen import nn
@@ -252,12 +253,23 @@ def test_remove_spectral_norm():
     nn.utils.spectral_norm(ours)
 
 
-def test_an_initialisation_after_spectral_norm_reaches_the_weight():
+def test_an_initialization_after_spectral_norm_reaches_the_weight():
     layer = nn.utils.spectral_norm(nn.Linear(3, 2))
     nn.init.constant_(layer.weight.data, 2.0)
     assert layer.weight_orig.tolist() == [[2.0] * 3] * 2
     layer(tg.ones(1, 3)).sum().backward()
     assert layer.weight_orig.grad is not None and layer.weight_orig.dtype == np.float32
+
+
+@pytest.mark.parametrize("spectral_norm", [nn.utils.spectral_norm, nn.utils.parametrizations.spectral_norm])
+def test_spectral_norm_of_a_layer_on_a_gpu(spectral_norm):
+    x, results = tg.ones(1, 3), []
+    with gpu():
+        for device in ("cpu", "cuda"):
+            tg.manual_seed(0)
+            layer = spectral_norm(nn.Linear(3, 2).to(device))
+            results.append(layer(x.to(device)).detach().cpu())
+    close(*results, 1e-5)
 
 
 def test_what_spectral_norm_refuses():
