@@ -114,7 +114,10 @@ def _file_of(found: Import) -> str | None:
 
 def _room(module: str) -> str:
     parts = module.split(".")
-    if parts[-1] == "__main__":
+    if module in (
+        "tinygen.__main__",
+        "tinygen.face.stubs",
+    ):  # the second reads the whole package and writes .pyi files
         return "cli"
     return parts[1] if len(parts) > 1 and parts[1] in LEVEL else "tinygen"
 
