@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tinygen.engine import devices as _devices
 from tinygen.engine.devices import CudaError as OutOfMemoryError  # noqa: F401  raised when GPU memory runs out
+from tinygen.engine.errors import refusal
 
 
 def is_available() -> bool:
@@ -73,6 +74,8 @@ def memory_reserved(device=None) -> int:
 
 
 def max_memory_allocated(device=None) -> int:
-    raise NotImplementedError(
-        "max_memory_allocated: cupy records no peak; use memory_reserved(), which only grows"
+    raise refusal(
+        "max_memory_allocated",
+        NotImplementedError,
+        "cupy records no peak; use memory_reserved(), which only grows",
     )

@@ -17,6 +17,7 @@ import zlib
 import numpy as np
 
 from tinygen.engine import devices
+from tinygen.engine.errors import refusal
 from tinygen.kernels.philox import streams as philox
 
 
@@ -65,7 +66,9 @@ class Stream:
         The upper 64 bits of (64-bit word) x (high - low).  Each probability is right to a factor of
         1 ± (high - low) 2^-64, which is at most 1 ± 2^-32."""
         if not (-(2**63) <= low < high <= 2**63 and high - low <= 2**32):
-            raise ValueError(f"integers: low {low}, high {high}; expected int64 with 0 < high - low <= 2^32")
+            raise refusal(
+                "integers", ValueError, f"low {low}, high {high}; expected int64 with 0 < high - low <= 2^32"
+            )
         words = self._words(2 * _size(shape)).astype(np.uint64)
         width, half = np.uint64(high - low), np.uint64(32)
         upper, lower = words[0::2], words[1::2]
@@ -99,7 +102,7 @@ class Generator:
 
     def __init__(self, seed: int = 0) -> None:
         if not isinstance(seed, (int, float, np.number)):
-            raise TypeError(f"Generator: found seed {seed!r}, expected a whole number")
+            raise refusal("Generator", TypeError, f"found seed {seed!r}, expected a whole number")
         if not -(2**63) <= seed < 2**64:
             raise ValueError(f"seed {seed} does not fit in 64 bits")
         self.seed = int(seed) % 2**64
@@ -153,7 +156,7 @@ def set_state(state: dict[str, int]) -> None:
     global _default, _counter
     seed, counter = int(state["seed"]), int(state["counter"])
     if counter < 0:
-        raise ValueError(f"set_state: counter {counter}, expected 0 or more")
+        raise refusal("set_state", ValueError, f"counter {counter}, expected 0 or more")
     generator = Generator(seed)
     with _drawing:
         _default, _counter = generator, counter
@@ -193,5 +196,5 @@ def _size(shape):
 def _float(dtype):
     dtype = np.dtype(dtype)
     if dtype not in (np.float32, np.float64):
-        raise ValueError(f"random: dtype {dtype}, expected float32 or float64")
+        raise refusal("random", ValueError, f"dtype {dtype}, expected float32 or float64")
     return dtype

@@ -17,6 +17,7 @@ import numpy as np
 
 from tinygen.engine import memory, own
 from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.errors import refusal, said_by
 from tinygen.engine.grad_mode import this_thread
 from tinygen.engine.memory import shares
 from tinygen.engine.node import Node
@@ -79,7 +80,9 @@ def _fit(node: Node, i: int, g):
         try:
             g = own.sum_to(g, shape=shape)
         except ShapeError as error:
-            raise ShapeError(f"backward of {node.op.name}, input {i} of shape {shape}: {error}") from None
+            raise said_by(
+                "backward", ShapeError(f"backward of {node.op.name}, input {i} of shape {shape}: {error}")
+            ) from None
     return g if g._data.dtype == dtype else own.cast(g, dtype=dtype)
 
 
@@ -197,7 +200,9 @@ def _accumulate(tensor, g, owned: bool, record: bool) -> None:
         if tensor.grad is None:
             tensor.grad = _own(g, owned, record)
         elif tensor.grad._data.shape != g._data.shape:
-            raise ShapeError(f"backward: found x.grad of shape {tensor.grad.shape}, expected {g.shape} as x")
+            raise refusal(
+                "backward", ShapeError, f"found x.grad of shape {tensor.grad.shape}, expected {g.shape} as x"
+            )
         else:
             tensor.grad = own.add(tensor.grad, g)
 
@@ -215,7 +220,7 @@ def backward(
 ) -> None:
     """Add to `.grad` of every leaf the derivative of `tensors`, weighted by `grad_tensors` (ones for one element)."""
     if grad_variables is not None:
-        raise NotImplementedError("backward: grad_variables is not supported; use grad_tensors")
+        raise refusal("backward", NotImplementedError, "grad_variables is not supported; use grad_tensors")
     tensors = _as_list(tensors)
     seeds = _seeds(tensors, grad_tensors, "backward")
     inputs = None if inputs is None else _inputs(inputs, "backward")
@@ -242,8 +247,10 @@ def grad(
     result = _run(_derivatives, outputs, seeds, inputs, retain_graph, create_graph)
     for i, (x, g) in enumerate(zip(inputs, result)):
         if g is None and not allow_unused:
-            raise RuntimeError(
-                f"grad: the outputs do not depend on input {i} of shape {x.shape}; pass allow_unused=True for None"
+            raise refusal(
+                "grad",
+                RuntimeError,
+                f"the outputs do not depend on input {i} of shape {x.shape}; pass allow_unused=True for None",
             )
     return result
 
@@ -290,22 +297,28 @@ def _seeds(outputs: list, given, operation: str) -> list:
     """Incoming gradients: those given, else one for each output of one element."""
     given = [None] * len(outputs) if given is None else _as_list(given)
     if len(given) != len(outputs):
-        raise ValueError(f"{operation}: found {len(given)} gradients for {len(outputs)} outputs")
+        raise refusal(operation, ValueError, f"found {len(given)} gradients for {len(outputs)} outputs")
     seeds = []
     for output, g in zip(outputs, given):
         if not output._requires_grad:
-            raise RuntimeError(
-                f"{operation}: the output {output.shape} does not require a gradient: nothing was recorded"
+            raise refusal(
+                operation,
+                RuntimeError,
+                f"the output {output.shape} does not require a gradient: nothing was recorded",
             )
         if g is None:
             if output._data.size != 1:
-                raise RuntimeError(
-                    f"{operation}: found an output of shape {output.shape}, expected one element; "
-                    "pass the incoming gradient for anything else"
+                raise refusal(
+                    operation,
+                    RuntimeError,
+                    f"found an output of shape {output.shape}, expected one element; "
+                    "pass the incoming gradient for anything else",
                 )
             g = Tensor._wrap(np.ones_like(output._data))
         elif g.shape != output.shape:
-            raise ShapeError(f"{operation}: found a gradient of shape {g.shape}, expected {output.shape}")
+            raise refusal(
+                operation, ShapeError, f"found a gradient of shape {g.shape}, expected {output.shape}"
+            )
         dtype = output._data.dtype
         seeds.append(g if g._data.dtype == dtype else own.cast(g, dtype=dtype))
     return seeds
@@ -315,10 +328,12 @@ def _inputs(inputs, operation: str) -> list:
     """The Tensors to differentiate with respect to."""
     inputs = _as_list(inputs)
     if not inputs:
-        raise ValueError(f"{operation}: found no inputs, expected at least one")
+        raise refusal(operation, ValueError, "found no inputs, expected at least one")
     for i, x in enumerate(inputs):
         if not x.requires_grad:
-            raise RuntimeError(f"{operation}: input {i} of shape {x.shape} does not require a gradient")
+            raise refusal(
+                operation, RuntimeError, f"input {i} of shape {x.shape} does not require a gradient"
+            )
     return inputs
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygen.engine.errors import refusal
 from tinygen.kernels.runtime import cuda_device
 from tinygen.kernels.runtime.cuda_device import HOST, CudaError
 
@@ -21,7 +22,7 @@ class device(str):
         name = str(type) if index is None else f"{type}:{index}"
         kind, colon, number = name.partition(":")
         if kind not in ("cpu", "cuda") or (colon and not number.isdecimal()):
-            raise RuntimeError(f"device: found {name!r}, expected 'cpu', 'cuda' or 'cuda:0'")
+            raise refusal("device", RuntimeError, f"found {name!r}, expected 'cpu', 'cuda' or 'cuda:0'")
         return super().__new__(cls, name)
 
     @property
@@ -108,8 +109,10 @@ def from_dlpack(x):
         return np.from_dlpack(x)
     if int(kind) == 2 and number == 0:
         return _cupy().from_dlpack(x)
-    raise DeviceError(
-        f"from_dlpack: found an array on DLPack's device ({int(kind)}, {number}), expected (1, 0) or (2, 0)"
+    raise refusal(
+        "from_dlpack",
+        DeviceError,
+        f"found an array on DLPack's device ({int(kind)}, {number}), expected (1, 0) or (2, 0)",
     )
 
 

@@ -10,6 +10,8 @@ import numbers
 
 import numpy as np
 
+from tinygen.engine.errors import refusal
+
 float16 = np.dtype(np.float16)
 float32 = np.dtype(np.float32)
 float64 = np.dtype(np.float64)
@@ -45,7 +47,7 @@ def set_default_dtype(d) -> None:
     global _default
     dtype = np.dtype(d)
     if category(dtype) != FLOATING:
-        raise DtypeError(f"set_default_dtype: found {dtype}, expected a floating dtype")
+        raise refusal("set_default_dtype", DtypeError, f"found {dtype}, expected a floating dtype")
     _default = dtype
 
 

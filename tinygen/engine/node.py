@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 
+from tinygen.engine.errors import said_by
 from tinygen.engine.memory import Guard, alias
 from tinygen.engine.tensor import Tensor
 
@@ -54,10 +55,11 @@ class Node:
         """The saved array `name` as a Tensor again; refuse one that was written to after the forward."""
         saved = self.saved[name]
         if saved.guard.version != saved.version:
-            raise RuntimeError(
+            told = (
                 f"backward of {self.op.name}: {self._describe(name, saved)} was changed in place after the forward "
                 f"(version {saved.version}, now {saved.guard.version})"
             )
+            raise said_by("backward", RuntimeError(told))
         tensor = Tensor._wrap(saved.array)
         tensor._guard = saved.guard
         if record:
@@ -73,10 +75,11 @@ class Node:
         """One gradient per input (None where `wanted` is None), by the fused rule or the rows."""
         op = self.op
         if self.saved is None:
-            raise RuntimeError(
+            told = (
                 f"backward through {op.name} a second time: what it saved was freed by the first; "
                 "call the first with retain_graph=True"
             )
+            raise said_by("backward", RuntimeError(told))
         if op.fused_rule is not None and not record:
             return self._fused(g, wanted)
         known = RowArguments(self, g, record)

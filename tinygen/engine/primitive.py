@@ -21,6 +21,7 @@ import numpy as np
 
 from tinygen.engine import devices, dtypes
 from tinygen.engine.dtypes import DtypeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.grad_mode import this_thread
 from tinygen.engine.memory import join, shares
 from tinygen.engine.node import Node, Saved
@@ -185,7 +186,9 @@ class Primitive:
                 raise calls.dtypes_differ(self, inputs)
             return inputs, [None if x is None else x._data for x in inputs]
         if not self.bools and any(a.dtype.kind == "b" for a in tensors):
-            raise DtypeError(f"{self.name}: found a Tensor of bools, expected numbers; use ~x or logical_not")
+            raise refusal(
+                self.name, DtypeError, "found a Tensor of bools, expected numbers; use ~x or logical_not"
+            )
         dtype = dtypes.result_type(
             [a.dtype for a in tensors if a.ndim],
             [a.dtype for a in tensors if not a.ndim],
@@ -199,7 +202,7 @@ class Primitive:
         if isinstance(x, Tensor):
             return x._data.astype(dtype, copy=False)
         if dtype.kind in "iu" and not np.iinfo(dtype).min <= x <= np.iinfo(dtype).max:
-            raise OverflowError(f"{self.name}: the number {x} does not fit into {dtype}")
+            raise refusal(self.name, OverflowError, f"the number {x} does not fit into {dtype}")
         return np.asarray(x, dtype)
 
     # the tape
@@ -265,10 +268,10 @@ class Calls:
             return x.item()
         if x is None or isinstance(x, (bool, int, float)):
             return x
-        raise TypeError(f"{op.name}: found a {type(x).__name__}, expected a Tensor or a number")
+        raise refusal(op.name, TypeError, f"found a {type(x).__name__}, expected a Tensor or a number")
 
     def dtypes_differ(self, op: Primitive, inputs) -> Exception:
-        return DtypeError(f"{op.name}: expected Tensors of one dtype")
+        return refusal(op.name, DtypeError, "expected Tensors of one dtype")
 
     def on_one_device(self, op: Primitive, inputs, arrays, attrs) -> list:
         """The arrays, with numbers as NumPy's scalars, which cupy takes beside its arrays."""
@@ -312,6 +315,8 @@ def _check_names(op: Primitive, names, where: str) -> None:
     known.add(op.variadic)
     unknown = [n for n in names if n not in known]
     if unknown:
-        raise TypeError(
-            f"{where}: no value is called {unknown[0]!r}; known: {', '.join(sorted(filter(None, known)))}"
+        raise refusal(
+            where,
+            TypeError,
+            f"no value is called {unknown[0]!r}; known: {', '.join(sorted(filter(None, known)))}",
         )

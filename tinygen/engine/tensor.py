@@ -14,6 +14,7 @@ import numpy as np
 from tinygen.engine import devices, dtypes
 from tinygen.engine.devices import CPU, CUDA, HOST, device
 from tinygen.engine.dtypes import DtypeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.memory import Family, Guard, alias
 
 
@@ -90,11 +91,15 @@ class Tensor:
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         if self._edge is not None and not requires_grad:
-            raise RuntimeError(
-                "requires_grad_: only leaf Tensors can be taken out of the graph; use detach()"
+            raise refusal(
+                "requires_grad_",
+                RuntimeError,
+                "only leaf Tensors can be taken out of the graph; use detach()",
             )
         if requires_grad and self._data.dtype.kind != "f":
-            raise RuntimeError(f"requires_grad_: found dtype {self.dtype}, expected a floating dtype")
+            raise refusal(
+                "requires_grad_", RuntimeError, f"found dtype {self.dtype}, expected a floating dtype"
+            )
         self._requires_grad = bool(requires_grad)
         return self
 
@@ -129,11 +134,13 @@ class Tensor:
         """Point at other memory.  Harmless to a recorded graph, which keeps the array it saved."""
         array = value._data if isinstance(value, Tensor) else np.asarray(value)
         if devices.of(array) != self.device:
-            raise RuntimeError(
-                f"data: found a Tensor on {devices.of(array)}, expected {self.device}; use y.to(x.device)"
+            raise refusal(
+                "data",
+                RuntimeError,
+                f"found a Tensor on {devices.of(array)}, expected {self.device}; use y.to(x.device)",
             )
         if array.dtype != self._data.dtype:
-            raise DtypeError(f"data: found {array.dtype}, expected {self._data.dtype}")
+            raise refusal("data", DtypeError, f"found {array.dtype}, expected {self._data.dtype}")
         self._point_at(array)
         if isinstance(value, Tensor):
             alias(self, value)
@@ -184,11 +191,13 @@ class Tensor:
 
     def _readable_by_numpy(self) -> None:
         if self.is_cuda:
-            raise TypeError(
-                f"numpy: found a Tensor on {self.device}, expected one on the CPU; use x.cpu() before"
+            raise refusal(
+                "numpy",
+                TypeError,
+                f"found a Tensor on {self.device}, expected one on the CPU; use x.cpu() before",
             )
         if self.requires_grad:
-            raise RuntimeError("numpy: this Tensor requires a gradient; use x.detach().numpy()")
+            raise refusal("numpy", RuntimeError, "this Tensor requires a gradient; use x.detach().numpy()")
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         self._readable_by_numpy()

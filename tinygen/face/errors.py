@@ -6,6 +6,7 @@ import inspect
 
 from tinygen.engine import devices
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.tensor import Tensor
 from tinygen.face.argument_types import mismatch
 from tinygen.face.describe import found_and_expected, with_article
@@ -37,9 +38,11 @@ def check_types(function, name: str, args: tuple, kwargs: dict) -> None:
         for item in values:
             expected = mismatch(function, key, item)
             if expected:
-                raise TypeError(
-                    f"{name}: {key} is {with_article(item)}, expected {expected}; "
-                    + found_and_expected(name, signature, args, kwargs)
+                raise refusal(
+                    name,
+                    TypeError,
+                    f"{key} is {with_article(item)}, expected {expected}; "
+                    + found_and_expected(name, signature, args, kwargs),
                 )
 
 
@@ -51,7 +54,9 @@ def _check_several(
     if several in (None, "args") or several in arguments:  # *args is a function's that takes anything
         return
     if {k for k, v in arguments.items() if v is not None} <= {"input"}:
-        raise TypeError(f"{name}: found no {several}; {found_and_expected(name, signature, args, kwargs)}")
+        raise refusal(
+            name, TypeError, f"found no {several}; {found_and_expected(name, signature, args, kwargs)}"
+        )
 
 
 def explain(function, name: str, error: Exception, args: tuple, kwargs: dict):
@@ -67,17 +72,21 @@ def explain(function, name: str, error: Exception, args: tuple, kwargs: dict):
         known = known_keywords(name, signature, kwargs)
         if known.keys() != kwargs.keys():
             return known
-        raise TypeError(f"{name}: {mismatch}; {found_and_expected(name, signature, args, kwargs)}") from None
+        raise refusal(
+            name, TypeError, f"{mismatch}; {found_and_expected(name, signature, args, kwargs)}"
+        ) from None
     if devices.in_use and isinstance(error, (TypeError, ValueError, MemoryError, devices.DeviceError)):
         _explain_devices(name, error, signature.bind(*args, **kwargs).arguments)
     known = type(error).__module__.startswith(("builtins", "numpy", DtypeError.__module__))
     if not isinstance(error, _REWRITTEN) or not known:
         return None  # an error with a type of its own says what it is
-    told = str(error).startswith((f"{name}:", "backward of ", "backward through "))
+    told = getattr(error, "operation", None) in (name, "backward")
     if told and not isinstance(error, (AttributeError, KeyError)):
         return None
-    raise _kind(error)(
-        f"{name}: {_what(error, signature, args, kwargs)}; {found_and_expected(name, signature, args, kwargs)}"
+    raise refusal(
+        name,
+        _kind(error),
+        f"{_what(error, signature, args, kwargs)}; {found_and_expected(name, signature, args, kwargs)}",
     ) from error
 
 
@@ -93,7 +102,9 @@ def _explain_devices(name: str, error: Exception, arguments: dict) -> None:
                 found[key if several is not value else f"{key}[{i}]"] = x
     if len({x.device for x in found.values()}) > 1:
         places = ", ".join(f"{key} {x.shape} on {x.device}" for key, x in found.items())
-        raise devices.DeviceError(f"{name}: found {places}, expected one device; use x.to(device)") from error
+        raise refusal(
+            name, devices.DeviceError, f"found {places}, expected one device; use x.to(device)"
+        ) from error
 
 
 def _kind(error: Exception) -> type:

@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygen.engine import backward, grad_mode
 from tinygen.engine.devices import on_host
+from tinygen.engine.errors import refusal
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.tensor.conversion import tensor
 
@@ -72,7 +73,7 @@ def _gradient_of(func, inputs: tuple, grad_outputs=None) -> tuple:
     with grad_mode.enable_grad():
         outputs = [y for y in _as_tuple(func(*inputs)) if _differentiable(y)]
     if not outputs:
-        raise ValueError(f"gradgradcheck: no output of {_name(func)} requires a gradient")
+        raise refusal("gradgradcheck", ValueError, f"no output of {_name(func)} requires a gradient")
     if grad_outputs is None:
         random = np.random.default_rng(0)
         grad_outputs = [tensor(random.standard_normal(y.shape), None, y.device, True) for y in outputs]
@@ -125,14 +126,16 @@ def _checked(inputs: tuple, operation: str) -> list[int]:
     """The positions of the inputs to check."""
     positions = [i for i, x in enumerate(inputs) if _differentiable(x)]
     if not positions:
-        raise ValueError(
-            f"{operation}: none of the {len(inputs)} inputs is a Tensor that requires a gradient"
+        raise refusal(
+            operation, ValueError, f"none of the {len(inputs)} inputs is a Tensor that requires a gradient"
         )
     for i in positions:
         if inputs[i].dtype != np.float64:
-            raise TypeError(
-                f"{operation}: input {i} of shape {inputs[i].shape} is {inputs[i].dtype}, expected float64: "
-                "differences over 1e-6 drown in the rounding of anything shorter"
+            raise refusal(
+                operation,
+                TypeError,
+                f"input {i} of shape {inputs[i].shape} is {inputs[i].dtype}, expected float64: "
+                "differences over 1e-6 drown in the rounding of anything shorter",
             )
     return positions
 
@@ -151,12 +154,12 @@ def _comparisons(func, inputs: tuple, eps: float, operation: str):
         outputs = _as_tuple(func(*inputs))
     for i, (x, old) in enumerate(zip(inputs, before)):
         if old is not None and not np.array_equal(on_host(x._data), old, equal_nan=old.dtype.kind == "f"):
-            raise GradcheckError(
-                f"{operation}: {_name(func)} changed its input {i} of shape {x.shape} in place"
+            raise refusal(
+                operation, GradcheckError, f"{_name(func)} changed its input {i} of shape {x.shape} in place"
             )
     floating = [k for k, y in enumerate(outputs) if isinstance(y, Tensor) and y.is_floating_point()]
     if not floating:
-        raise ValueError(f"{operation}: {_name(func)} returns no Tensor of a floating dtype")
+        raise refusal(operation, ValueError, f"{_name(func)} returns no Tensor of a floating dtype")
     for k in floating:
         y = outputs[k]
         weights = random.standard_normal(y.shape)
@@ -177,8 +180,10 @@ def _comparisons(func, inputs: tuple, eps: float, operation: str):
 
 def _check_shape(g, x, i: int, operation: str) -> None:
     if g is not None and (g.shape != x.shape or g.dtype != x.dtype):
-        raise GradcheckError(
-            f"{operation}: the gradient of input {i}: found {g.dtype} {g.shape}, expected {x.dtype} {x.shape}"
+        raise refusal(
+            operation,
+            GradcheckError,
+            f"the gradient of input {i}: found {g.dtype} {g.shape}, expected {x.dtype} {x.shape}",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinygen.engine.errors import refusal
 from tinygen.engine.tensor import Tensor, attach
 from tinygen.nn.forward_hooks import RemovableHandle
 
@@ -20,12 +21,16 @@ class Methods:
         The hook belongs to the operation the Tensor came from, or to the leaf that it is.
         """
         if not self.requires_grad:
-            raise RuntimeError(
-                "register_hook: this Tensor does not require a gradient, of which a hook could be told"
+            raise refusal(
+                "register_hook",
+                RuntimeError,
+                "this Tensor does not require a gradient, of which a hook could be told",
             )
         if not callable(hook):
-            raise TypeError(
-                f"register_hook: found a {type(hook).__name__}, expected a function of the gradient"
+            raise refusal(
+                "register_hook",
+                TypeError,
+                f"found a {type(hook).__name__}, expected a function of the gradient",
             )
         if self._edge is None:
             hooks = self._hooks = getattr(self, "_hooks", None) or {}
@@ -44,13 +49,17 @@ def _checked(hook):
         if result is None:
             return None
         if not isinstance(result, Tensor):
-            raise TypeError(
-                f"register_hook: the hook returned a {type(result).__name__}, expected a Tensor or None"
+            raise refusal(
+                "register_hook",
+                TypeError,
+                f"the hook returned a {type(result).__name__}, expected a Tensor or None",
             )
         if result.shape != g.shape or result.dtype != g.dtype:
-            raise RuntimeError(
-                f"register_hook: the hook returned {result.dtype} {result.shape} for a gradient {g.dtype} {g.shape}, "
-                "expected the same"
+            raise refusal(
+                "register_hook",
+                RuntimeError,
+                f"the hook returned {result.dtype} {result.shape} for a gradient {g.dtype} {g.shape}, "
+                "expected the same",
             )
         return result
 

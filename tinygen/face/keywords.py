@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 
+from tinygen.engine.errors import refusal
 from tinygen.face.describe import described
 
 # keyword: the values that are accepted because they change nothing, and what to do instead of passing another one
@@ -61,7 +62,9 @@ def refuse_elsewhere(operation: str, name: str, value) -> None:
         value is v or (isinstance(v, str | float | int) and type(value) is type(v) and value == v)
         for v in accepted
     ):
-        raise NotImplementedError(f"{operation}: {name}={described(value)} is not supported; {instead}")
+        raise refusal(
+            operation, NotImplementedError, f"{name}={described(value)} is not supported; {instead}"
+        )
 
 
 def known_keywords(name: str, signature: inspect.Signature, kwargs: dict) -> dict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen.engine import dtypes
+from tinygen.engine.errors import refusal
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.tensor.conversion import to_array
 
@@ -15,8 +16,10 @@ class _TensorType(type):
     def __call__(cls, *data) -> Tensor:
         if len(data) == 1 and isinstance(data[0], Tensor):
             if data[0].dtype != cls.dtype:
-                raise TypeError(
-                    f"{cls.__name__}: found a Tensor of {data[0].dtype}, expected {cls.dtype}; use x.to(dtype)"
+                raise refusal(
+                    cls.__name__,
+                    TypeError,
+                    f"found a Tensor of {data[0].dtype}, expected {cls.dtype}; use x.to(dtype)",
                 )
             return data[0].detach()
         return Tensor._wrap(constructed(cls.__name__, data, cls.dtype))
@@ -63,9 +66,9 @@ class Variable(metaclass=_VariableType):
 
     def __new__(cls, data: Tensor, requires_grad: bool = False, volatile: bool = False) -> Tensor:
         if not isinstance(data, Tensor):
-            raise TypeError(f"Variable: found a {type(data).__name__}, expected a Tensor")
+            raise refusal("Variable", TypeError, f"found a {type(data).__name__}, expected a Tensor")
         if volatile:
-            raise NotImplementedError("Variable: volatile is not supported; use no_grad()")
+            raise refusal("Variable", NotImplementedError, "volatile is not supported; use no_grad()")
         return data.detach().requires_grad_(requires_grad)
 
 
@@ -73,15 +76,17 @@ def constructed(name: str, data: tuple, dtype) -> np.ndarray:
     """The array of `name(*data)`: zeros of sizes given one by one, or a copy of one list or array"""
     if all(_is_whole(n) for n in data):
         if any(n < 0 for n in data):
-            raise dtypes.ShapeError(f"{name}: found the sizes {data}, expected none below 0")
+            raise refusal(name, dtypes.ShapeError, f"found the sizes {data}, expected none below 0")
         return np.zeros(data or 0, dtype)
     if len(data) == 1 and isinstance(data[0], tuple) and all(_is_whole(n) for n in data[0]):
-        raise NotImplementedError(
-            f"{name}: sizes in a tuple cannot be told from values; use {name}(*size), or tensor(values)"
+        raise refusal(
+            name,
+            NotImplementedError,
+            f"sizes in a tuple cannot be told from values; use {name}(*size), or tensor(values)",
         )
     if len(data) != 1 or not isinstance(data[0], (list, tuple, np.ndarray, Tensor)):
-        raise TypeError(
-            f"{name}: expected whole numbers as sizes, or one list or array; see tensor(data, dtype)"
+        raise refusal(
+            name, TypeError, "expected whole numbers as sizes, or one list or array; see tensor(data, dtype)"
         )
     return to_array(data[0], dtype)
 

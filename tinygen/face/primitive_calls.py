@@ -12,6 +12,7 @@ import numpy as np
 from tinygen.engine import devices, primitive
 from tinygen.engine.devices import CUDA, DeviceError
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.primitive import Calls, Primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.face.keywords import ELSEWHERE, refuse_elsewhere
@@ -39,10 +40,10 @@ class ExplainedCalls(Calls):
         if len(inputs) > count:
             surplus = inputs[count:]
             if len(surplus) > len(op.attr_names):
-                raise TypeError(f"{op.name}: found {len(inputs)} arguments, expected {_expected(op)}")
+                raise refusal(op.name, TypeError, f"found {len(inputs)} arguments, expected {_expected(op)}")
             for name, value in zip(op.attr_names, surplus):
                 if name in attrs:
-                    raise TypeError(f"{op.name}: found {name} twice, expected {_expected(op)}")
+                    raise refusal(op.name, TypeError, f"found {name} twice, expected {_expected(op)}")
                 attrs[name] = value
             inputs = inputs[:count]
         elif len(inputs) < count:
@@ -50,7 +51,7 @@ class ExplainedCalls(Calls):
             for name in op.input_names[len(inputs) :]:
                 shown = _shown(name)
                 if name not in attrs and shown not in attrs and name not in op.optional:
-                    raise TypeError(f"{op.name}: missing argument {shown!r}; expected {_expected(op)}")
+                    raise refusal(op.name, TypeError, f"missing argument {shown!r}; expected {_expected(op)}")
                 inputs.append(attrs.pop(shown if shown in attrs else name, None))
         for name in [name for name in attrs if name in ELSEWHERE and name not in op.attr_names]:
             refuse_elsewhere(op.name, name, attrs.pop(name))
@@ -59,7 +60,7 @@ class ExplainedCalls(Calls):
             unknown = [name for name in attrs if name not in op.attr_names]
             missing = [name for name in op.attr_names if name not in attrs]
             what = f"unknown argument {unknown[0]!r}" if unknown else f"missing argument {missing[0]!r}"
-            raise TypeError(f"{op.name}: {what}; expected {_expected(op)}")
+            raise refusal(op.name, TypeError, f"{what}; expected {_expected(op)}")
         return inputs, attrs
 
     def operand(self, op: Primitive, i: int, x):
@@ -68,12 +69,12 @@ class ExplainedCalls(Calls):
             return None
         shown = f"{name}[{i}]" if op.variadic else _shown(name)
         if name in op.tensors:
-            raise TypeError(f"{op.name}: {shown} is a {type(x).__name__}, expected a Tensor")
+            raise refusal(op.name, TypeError, f"{shown} is a {type(x).__name__}, expected a Tensor")
         if isinstance(x, np.generic):
             return x.item()
         if isinstance(x, (bool, int, float)):
             return x
-        raise TypeError(f"{op.name}: {shown} is a {type(x).__name__}, expected a Tensor or a number")
+        raise refusal(op.name, TypeError, f"{shown} is a {type(x).__name__}, expected a Tensor or a number")
 
     def dtypes_differ(self, op: Primitive, inputs) -> Exception:
         found = ", ".join(
@@ -81,7 +82,7 @@ class ExplainedCalls(Calls):
             for name, x in zip(_names(op), inputs)
             if x is not None
         )
-        return DtypeError(f"{op.name}: expected Tensors of one dtype, found {found}")
+        return refusal(op.name, DtypeError, f"expected Tensors of one dtype, found {found}")
 
     def on_one_device(self, op: Primitive, inputs, arrays, attrs) -> list:
         """Refuse Tensors of two devices.  As in PyTorch, one number on the CPU goes with those on a GPU."""
@@ -93,7 +94,7 @@ class ExplainedCalls(Calls):
         found = [(name, x) for name, x in told if isinstance(x, Tensor)]
         if any(not x.is_cuda and (x.ndim or x._requires_grad) for _, x in found):
             described = ", ".join(f"{name} {x.shape} on {x.device}" for name, x in found)
-            raise DeviceError(f"{op.name}: found {described}, expected one device; use x.to('{CUDA}')")
+            raise refusal(op.name, DeviceError, f"found {described}, expected one device; use x.to('{CUDA}')")
         return super().on_one_device(op, inputs, arrays, attrs)
 
     def explain(self, op: Primitive, error: Exception, inputs, values) -> None:
@@ -110,12 +111,12 @@ class ExplainedCalls(Calls):
         kind = next((KINDS[known] for known in KINDS if isinstance(error, known)), None)
         if kind is TypeError:
             if devices.in_use and _on_two_devices(inputs, values):
-                raise DeviceError(
-                    f"{op.name}: found arrays on cpu and {CUDA}, expected one device; {shapes}"
+                raise refusal(
+                    op.name, DeviceError, f"found arrays on cpu and {CUDA}, expected one device; {shapes}"
                 ) from error
             kind = DtypeError if _is_of_dtypes(op, inputs) else TypeError
         if kind is not None:
-            raise kind(f"{op.name}: {error}; {shapes}") from error
+            raise refusal(op.name, kind, f"{error}; {shapes}") from error
 
 
 def _expected(op: Primitive) -> str:

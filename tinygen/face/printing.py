@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygen.engine import dtypes
 from tinygen.engine.devices import on_host
+from tinygen.engine.errors import refusal
 from tinygen.engine.tensor import Tensor
 
 
@@ -41,8 +42,10 @@ def set_printoptions(
     """
     if profile is not None:
         if profile not in _PROFILES:
-            raise ValueError(
-                f"set_printoptions: found profile {profile!r}, expected one of {', '.join(_PROFILES)}"
+            raise refusal(
+                "set_printoptions",
+                ValueError,
+                f"found profile {profile!r}, expected one of {', '.join(_PROFILES)}",
             )
         vars(_options).update(asdict(_Options(**_PROFILES[profile])))
     given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}

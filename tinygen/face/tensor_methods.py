@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from tinygen.engine import devices, dtypes
+from tinygen.engine.errors import refusal
 from tinygen.engine.memory import Guard
 from tinygen.engine.tensor import Tensor, attach
 from tinygen.face.legacy import constructed
@@ -70,7 +71,7 @@ class Methods:
     def __dlpack__(self, *, stream=None, **options):
         """The memory for another library, by DLPack: `numpy.from_dlpack(x)`, `torch.from_dlpack(x)`"""
         if self.requires_grad:
-            raise BufferError("__dlpack__: this Tensor requires a gradient; use x.detach()")
+            raise refusal("__dlpack__", BufferError, "this Tensor requires a gradient; use x.detach()")
         if not self.is_cuda:
             return self.numpy().__dlpack__(stream=stream, **options)
         return self._shown_outside().__dlpack__(stream=stream, **options)
@@ -83,11 +84,15 @@ class Methods:
     def __cuda_array_interface__(self) -> dict:
         """The memory on a GPU for another library, as cupy and numba take it"""
         if not self.is_cuda:  # an AttributeError, so that hasattr tells
-            raise AttributeError(
-                "__cuda_array_interface__: found a Tensor on the CPU, expected one on a GPU; use x.cuda()"
+            raise refusal(
+                "__cuda_array_interface__",
+                AttributeError,
+                "found a Tensor on the CPU, expected one on a GPU; use x.cuda()",
             )
         if self.requires_grad:
-            raise RuntimeError("__cuda_array_interface__: this Tensor requires a gradient; use x.detach()")
+            raise refusal(
+                "__cuda_array_interface__", RuntimeError, "this Tensor requires a gradient; use x.detach()"
+            )
         return self._shown_outside().__cuda_array_interface__
 
     def _shown_outside(self):
@@ -100,8 +105,10 @@ class Methods:
     def type(self, dtype=None) -> Tensor:
         """`to` another dtype, given as such or as FloatTensor and its kin"""
         if dtype is None or (isinstance(dtype, str) and dtype.startswith("torch.")):
-            raise NotImplementedError(
-                "type: PyTorch's type names are not supported; use x.dtype, or x.type(FloatTensor)"
+            raise refusal(
+                "type",
+                NotImplementedError,
+                "PyTorch's type names are not supported; use x.dtype, or x.type(FloatTensor)",
             )
         return self.to(np.dtype(dtype))
 
@@ -131,8 +138,10 @@ def is_tensor(obj) -> bool:
 def from_dlpack(ext_tensor, *, device=None, copy=None) -> Tensor:
     """A Tensor over the memory of another library's array, on the CPU or a GPU; copied if copy is True"""
     if not hasattr(ext_tensor, "__dlpack_device__"):
-        raise TypeError(
-            f"from_dlpack: found a {type(ext_tensor).__name__}, expected an array with __dlpack__"
+        raise refusal(
+            "from_dlpack",
+            TypeError,
+            f"found a {type(ext_tensor).__name__}, expected an array with __dlpack__",
         )
     result = Tensor._from_outside(devices.from_dlpack(ext_tensor))
     return result.to(device=device, copy=copy is True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinygen.engine.errors import refusal
 from tinygen.nn import functional as F
 from tinygen.nn.module import Module
 from tinygen.nn.stateless import layer
@@ -38,11 +39,15 @@ class Hardtanh(Module):
     ) -> None:
         super().__init__()
         if min_value is not None or max_value is not None:
-            raise NotImplementedError(
-                "Hardtanh: min_value and max_value are not supported; use min_val and max_val"
+            raise refusal(
+                "Hardtanh",
+                NotImplementedError,
+                "min_value and max_value are not supported; use min_val and max_val",
             )
         if max_val <= min_val:
-            raise AssertionError(f"Hardtanh: found max_val {max_val}, expected more than min_val {min_val}")
+            raise refusal(
+                "Hardtanh", AssertionError, f"found max_val {max_val}, expected more than min_val {min_val}"
+            )
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
 
     def forward(self, x):

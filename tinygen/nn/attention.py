@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 
 from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.nn import functional as F
 from tinygen.nn import init
 from tinygen.nn.layers import Linear, new_parameter
@@ -38,20 +39,28 @@ class MultiheadAttention(Module):
     ) -> None:
         super().__init__()
         if add_bias_kv or add_zero_attn:
-            raise NotImplementedError(
-                "MultiheadAttention: add_bias_kv and add_zero_attn are not supported; cat to key and value instead"
+            raise refusal(
+                "MultiheadAttention",
+                NotImplementedError,
+                "add_bias_kv and add_zero_attn are not supported; cat to key and value instead",
             )
         if kdim not in (None, embed_dim) or vdim not in (None, embed_dim):
-            raise NotImplementedError(
-                "MultiheadAttention: kdim and vdim are not supported; project key and value with a Linear first"
+            raise refusal(
+                "MultiheadAttention",
+                NotImplementedError,
+                "kdim and vdim are not supported; project key and value with a Linear first",
             )
         if embed_dim <= 0 or num_heads <= 0:
-            raise ValueError(
-                f"MultiheadAttention: found embed_dim {embed_dim} and num_heads {num_heads}, expected positive numbers"
+            raise refusal(
+                "MultiheadAttention",
+                ValueError,
+                f"found embed_dim {embed_dim} and num_heads {num_heads}, expected positive numbers",
             )
         if embed_dim % num_heads:
-            raise AssertionError(
-                f"MultiheadAttention: found embed_dim {embed_dim}, expected a multiple of num_heads {num_heads}"
+            raise refusal(
+                "MultiheadAttention",
+                AssertionError,
+                f"found embed_dim {embed_dim}, expected a multiple of num_heads {num_heads}",
             )
         self.embed_dim, self.num_heads, self.head_dim = embed_dim, num_heads, embed_dim // num_heads
         self.kdim = self.vdim = embed_dim
@@ -87,7 +96,9 @@ class MultiheadAttention(Module):
         """
         self._check(query, key, value)
         if is_causal and attn_mask is None:
-            raise RuntimeError("MultiheadAttention: is_causal is a hint about attn_mask, found none")
+            raise refusal(
+                "MultiheadAttention", RuntimeError, "is_causal is a hint about attn_mask, found none"
+            )
         single = query.ndim == 2
         if single:
             query, key, value = self._same(lambda x: x.unsqueeze(0), query, key, value)
@@ -120,12 +131,16 @@ class MultiheadAttention(Module):
     def _check(self, query, key, value) -> None:
         shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
         if query.ndim not in (2, 3) or not query.ndim == key.ndim == value.ndim:
-            raise ShapeError(
-                f"MultiheadAttention: expected 3 dimensions, or 2 without a batch, for all; {shapes}"
+            raise refusal(
+                "MultiheadAttention",
+                ShapeError,
+                f"expected 3 dimensions, or 2 without a batch, for all; {shapes}",
             )
         if key.shape != value.shape or query.shape[-1] != self.embed_dim or key.shape[-1] != self.embed_dim:
-            raise ShapeError(
-                f"MultiheadAttention: expected key and value of one shape, and all of size {self.embed_dim}; {shapes}"
+            raise refusal(
+                "MultiheadAttention",
+                ShapeError,
+                f"expected key and value of one shape, and all of size {self.embed_dim}; {shapes}",
             )
 
     @staticmethod
@@ -157,12 +172,16 @@ class MultiheadAttention(Module):
                 stacklevel=4,
             )
         if key_padding_mask is not None and key_padding_mask.shape != (N, T):
-            raise ShapeError(
-                f"MultiheadAttention: found key_padding_mask {key_padding_mask.shape}, expected {(N, T)}"
+            raise refusal(
+                "MultiheadAttention",
+                ShapeError,
+                f"found key_padding_mask {key_padding_mask.shape}, expected {(N, T)}",
             )
         if attn_mask is not None and attn_mask.shape not in ((L, T), (N * H, L, T)):
-            raise ShapeError(
-                f"MultiheadAttention: found attn_mask {attn_mask.shape}, expected {(L, T)} or {(N * H, L, T)}"
+            raise refusal(
+                "MultiheadAttention",
+                ShapeError,
+                f"found attn_mask {attn_mask.shape}, expected {(L, T)} or {(N * H, L, T)}",
             )
         total = None
         for name, mask in given.items():
@@ -180,7 +199,9 @@ class MultiheadAttention(Module):
         if mask.is_floating_point():
             return mask
         if mask.dtype != np.bool_:
-            raise AssertionError(
-                f"MultiheadAttention: found {name} of dtype {mask.dtype}, expected bool or floating"
+            raise refusal(
+                "MultiheadAttention",
+                AssertionError,
+                f"found {name} of dtype {mask.dtype}, expected bool or floating",
             )
         return zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(mask, -math.inf)

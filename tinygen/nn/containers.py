@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from textwrap import indent
 
+from tinygen.engine.errors import refusal
 from tinygen.engine.tensor import Tensor
 from tinygen.nn.module import Module
 from tinygen.nn.parameter import Parameter
@@ -16,13 +17,15 @@ def _place(container, index: int) -> int:
     """A non-negative index; IndexError if it is out of range."""
     index, size = operator.index(index), len(container)
     if not -size <= index < size:
-        raise IndexError(f"{type(container).__name__}: found index {index}, expected one of {size}")
+        raise refusal(type(container).__name__, IndexError, f"found index {index}, expected one of {size}")
     return index % size
 
 
 def _expect_iterable(container, values) -> None:
     if not isinstance(values, Iterable) or isinstance(values, Tensor):
-        raise TypeError(f"{type(container).__name__}: found a {type(values).__name__}, expected an iterable")
+        raise refusal(
+            type(container).__name__, TypeError, f"found a {type(values).__name__}, expected an iterable"
+        )
 
 
 class _ModuleSequence(Module):
@@ -62,10 +65,10 @@ class _ModuleSequence(Module):
 
     def insert(self, index: int, module):
         if not isinstance(module, Module):
-            raise TypeError(f"insert: found a {type(module).__name__}, expected a Module")
+            raise refusal("insert", TypeError, f"found a {type(module).__name__}, expected a Module")
         modules = list(self)
         if not -len(modules) <= index <= len(modules):
-            raise IndexError(f"insert: found index {index}, expected one of {len(modules)}")
+            raise refusal("insert", IndexError, f"found index {index}, expected one of {len(modules)}")
         modules.insert(index, module)
         self._renumber(modules)
         return self
@@ -168,9 +171,13 @@ def _pairs(container, values):
         return
     for i, pair in enumerate(values):
         if not isinstance(pair, Iterable):
-            raise TypeError(f"{name}: found a {type(pair).__name__} at {i}, expected a pair of key and value")
+            raise refusal(
+                name, TypeError, f"found a {type(pair).__name__} at {i}, expected a pair of key and value"
+            )
         if len(pair) != 2:
-            raise ValueError(f"{name}: found {len(pair)} values at {i}, expected a pair of key and value")
+            raise refusal(
+                name, ValueError, f"found {len(pair)} values at {i}, expected a pair of key and value"
+            )
         yield pair
 
 
@@ -297,7 +304,7 @@ class ParameterDict(_ParameterContainer):
 
     def __setitem__(self, key: str, value) -> None:
         if not isinstance(key, str):
-            raise TypeError(f"ParameterDict: found a {type(key).__name__} as key, expected a str")
+            raise refusal("ParameterDict", TypeError, f"found a {type(key).__name__} as key, expected a str")
         self._put_value(key, value)
         self._keys[key] = None
 

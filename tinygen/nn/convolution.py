@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinygen.engine.errors import refusal
 from tinygen.nn import functional as F
 from tinygen.nn import init
 from tinygen.nn.layers import new_parameter
@@ -21,16 +22,22 @@ class _Conv(Module):
         super().__init__()
         name = type(self).__name__
         if padding_mode not in PADDING_MODES:
-            raise ValueError(f"{name}: found padding_mode {padding_mode!r}, expected one of {PADDING_MODES}")
+            raise refusal(
+                name, ValueError, f"found padding_mode {padding_mode!r}, expected one of {PADDING_MODES}"
+            )
         for which, count in (("in_channels", in_channels), ("out_channels", out_channels)):
             if groups < 1 or count % groups:
-                raise ValueError(f"{name}: found {which} {count}, expected a multiple of groups {groups}")
+                raise refusal(
+                    name, ValueError, f"found {which} {count}, expected a multiple of groups {groups}"
+                )
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.padding_mode, self.output_padding = padding_mode, (0,) * self.places
         for which, size in given.items():
             setattr(self, which, self._size(which, size))
         if self.padding == "same" and any(step != 1 for step in self.stride):
-            raise ValueError(f"{name}: padding 'same' is not defined for stride {self.stride}, expected 1")
+            raise refusal(
+                name, ValueError, f"padding 'same' is not defined for stride {self.stride}, expected 1"
+            )
         shape = (*self._channels(), *self.kernel_size)
         self.weight = new_parameter(*shape, dtype=dtype, device=device)
         self.register_parameter(
@@ -43,8 +50,8 @@ class _Conv(Module):
         if not isinstance(size, str):
             return sizes(size, self.places, which, name, 0 if "padding" in which else 1)
         if which != "padding" or size not in ("same", "valid"):
-            raise ValueError(
-                f"{name}: found {which} {size!r}, expected numbers, or 'same' or 'valid' as padding"
+            raise refusal(
+                name, ValueError, f"found {which} {size!r}, expected numbers, or 'same' or 'valid' as padding"
             )
         return size
 
@@ -135,9 +142,9 @@ class ConvTranspose2d(_Conv):
     ) -> None:
         name = type(self).__name__
         if padding_mode != "zeros":
-            raise ValueError(f"{name}: found padding_mode {padding_mode!r}, expected 'zeros'")
+            raise refusal(name, ValueError, f"found padding_mode {padding_mode!r}, expected 'zeros'")
         if isinstance(padding, str):
-            raise ValueError(f"{name}: found padding {padding!r}, expected numbers")
+            raise refusal(name, ValueError, f"found padding {padding!r}, expected numbers")
         given = dict(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
         given["output_padding"] = output_padding
         super().__init__(in_channels, out_channels, groups, bias, padding_mode, device, dtype, **given)
@@ -155,13 +162,13 @@ class ConvTranspose2d(_Conv):
         name = type(self).__name__
         wanted = output_size[-self.places :]
         if len(output_size) not in (self.places, input.ndim):
-            raise ValueError(f"{name}: found output_size {output_size}, expected {self.places} sizes")
+            raise refusal(name, ValueError, f"found output_size {output_size}, expected {self.places} sizes")
         along = zip(input.shape[-self.places :], self.stride, self.padding, self.dilation, self.kernel_size)
         least = [(n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in along]
         extra = tuple(n - m for n, m in zip(wanted, least))
         if any(not 0 <= e < s for e, s in zip(extra, self.stride)):
             most = [m + s - 1 for m, s in zip(least, self.stride)]
-            raise ValueError(f"{name}: found output_size {wanted}, expected from {least} to {most}")
+            raise refusal(name, ValueError, f"found output_size {wanted}, expected from {least} to {most}")
         return extra
 
 

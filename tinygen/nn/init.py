@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygen import random
 from tinygen.engine.devices import move
+from tinygen.engine.errors import refusal
 from tinygen.engine.tensor import Tensor
 
 _LINEAR = {"linear", "sigmoid", *(f"conv{kind}{d}d" for kind in ("", "_transpose") for d in (1, 2, 3))}
@@ -26,10 +27,10 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         return 3.0 / 4
     if nonlinearity == "leaky_relu":
         if param is not None and (isinstance(param, bool) or not isinstance(param, (int, float))):
-            raise ValueError(f"calculate_gain: found negative slope {param!r}, expected a number")
+            raise refusal("calculate_gain", ValueError, f"found negative slope {param!r}, expected a number")
         return math.sqrt(2.0 / (1 + (0.01 if param is None else param) ** 2))
     known = "relu, leaky_relu, tanh, selu, sigmoid, linear or a convolution"
-    raise ValueError(f"calculate_gain: found nonlinearity {nonlinearity!r}, expected {known}")
+    raise refusal("calculate_gain", ValueError, f"found nonlinearity {nonlinearity!r}, expected {known}")
 
 
 def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
@@ -42,16 +43,18 @@ def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
 
 def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
     if mode.lower() not in ("fan_in", "fan_out"):
-        raise ValueError(f"kaiming: found mode {mode!r}, expected 'fan_in' or 'fan_out'")
+        raise refusal("kaiming", ValueError, f"found mode {mode!r}, expected 'fan_in' or 'fan_out'")
     return _calculate_fan_in_and_fan_out(tensor)[mode.lower() == "fan_out"]
 
 
 def _draw(tensor: Tensor, name: str, generator):
     """A random stream, and the dtype to draw in: float64 for a float64 Tensor, else float32."""
     if generator is not None:
-        raise NotImplementedError(
-            f"{name}: generator={type(generator).__name__} is not supported; use tinygen.manual_seed(seed), or draw "
-            "from a tinygen.random.Generator"
+        raise refusal(
+            name,
+            NotImplementedError,
+            f"generator={type(generator).__name__} is not supported; use tinygen.manual_seed(seed), or draw "
+            "from a tinygen.random.Generator",
         )
     return random.default_stream(), np.float64 if tensor.dtype == np.float64 else np.float32
 
@@ -64,7 +67,7 @@ def _put(tensor: Tensor, values: np.ndarray) -> Tensor:
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator=None) -> Tensor:
     """U(a, b): numbers in [a, b)"""
     if a > b:
-        raise RuntimeError(f"uniform_: found bounds a={a} and b={b}, expected a <= b")
+        raise refusal("uniform_", RuntimeError, f"found bounds a={a} and b={b}, expected a <= b")
     stream, dtype = _draw(tensor, "uniform_", generator)
     return _put(tensor, random.between(a, b, stream.uniform(tensor.shape, dtype), tensor.dtype))
 
@@ -72,7 +75,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator=None) -> 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator=None) -> Tensor:
     """N(mean, std²)"""
     if std < 0:
-        raise RuntimeError(f"normal_: found std={std}, expected at least 0")
+        raise refusal("normal_", RuntimeError, f"found std={std}, expected at least 0")
     stream, dtype = _draw(tensor, "normal_", generator)
     return _put(tensor, mean + std * stream.normal(tensor.shape, dtype))
 
@@ -123,16 +126,18 @@ def ones_(tensor: Tensor) -> Tensor:
 def eye_(tensor: Tensor) -> Tensor:
     """Ones on the diagonal, zeros elsewhere.  (n, m)"""
     if tensor.ndim != 2:
-        raise ValueError(f"eye_: found shape {tensor.shape}, expected 2 dimensions")
+        raise refusal("eye_", ValueError, f"found shape {tensor.shape}, expected 2 dimensions")
     return _put(tensor, np.eye(*tensor.shape))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """A convolution weight that passes its input channels through, in each group.  (out, in, *kernel)"""
     if tensor.ndim not in (3, 4, 5):
-        raise ValueError(f"dirac_: found shape {tensor.shape}, expected 3, 4 or 5 dimensions")
+        raise refusal("dirac_", ValueError, f"found shape {tensor.shape}, expected 3, 4 or 5 dimensions")
     if tensor.shape[0] % groups:
-        raise ValueError(f"dirac_: found {tensor.shape[0]} outputs, expected a multiple of groups {groups}")
+        raise refusal(
+            "dirac_", ValueError, f"found {tensor.shape[0]} outputs, expected a multiple of groups {groups}"
+        )
     values, outputs = np.zeros(tensor.shape), tensor.shape[0] // groups
     middle = tuple(size // 2 for size in tensor.shape[2:])
     for group in range(groups):
@@ -144,7 +149,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator=None) -> Tensor:
     """N(0, std²), with a fraction `sparsity` of each column set to zero  (Martens 2010).  (n, m)"""
     if tensor.ndim != 2:
-        raise ValueError(f"sparse_: found shape {tensor.shape}, expected 2 dimensions")
+        raise refusal("sparse_", ValueError, f"found shape {tensor.shape}, expected 2 dimensions")
     stream, dtype = _draw(tensor, "sparse_", generator)
     values = std * stream.normal(tensor.shape, dtype)
     for column in range(tensor.shape[1]):
@@ -187,7 +192,9 @@ def kaiming_normal_(
 def orthogonal_(tensor: Tensor, gain: float = 1, generator=None) -> Tensor:
     """A (semi-)orthogonal matrix, of the first dimension by the rest  (Saxe et al. 2013, arXiv 1312.6120)"""
     if tensor.ndim < 2:
-        raise ValueError(f"orthogonal_: found shape {tensor.shape}, expected at least 2 dimensions")
+        raise refusal(
+            "orthogonal_", ValueError, f"found shape {tensor.shape}, expected at least 2 dimensions"
+        )
     stream, _ = _draw(tensor, "orthogonal_", generator)
     if not tensor.numel():
         return tensor

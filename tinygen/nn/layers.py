@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinygen.engine.errors import refusal
 from tinygen.nn import functional as F
 from tinygen.nn import init
 from tinygen.nn.module import Module
@@ -57,10 +58,14 @@ class Embedding(Module):
     ) -> None:
         super().__init__()
         if max_norm is not None or scale_grad_by_freq or sparse:
-            raise NotImplementedError("Embedding: max_norm, scale_grad_by_freq and sparse are not supported")
+            raise refusal(
+                "Embedding", NotImplementedError, "max_norm, scale_grad_by_freq and sparse are not supported"
+            )
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
-            raise ValueError(
-                f"Embedding: found padding_idx {padding_idx}, expected the index of one of {num_embeddings} rows"
+            raise refusal(
+                "Embedding",
+                ValueError,
+                f"found padding_idx {padding_idx}, expected the index of one of {num_embeddings} rows",
             )
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         self.padding_idx = None if padding_idx is None else padding_idx % num_embeddings

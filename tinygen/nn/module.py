@@ -9,6 +9,7 @@ from textwrap import indent
 import numpy as np
 
 from tinygen.engine.devices import CPU, CUDA, checked, move
+from tinygen.engine.errors import refusal
 from tinygen.engine.tensor import Tensor
 from tinygen.nn.forward_hooks import RemovableHandle, call_with_hooks, register
 from tinygen.nn.loading import IncompatibleKeys, misfits
@@ -48,8 +49,10 @@ class Module:
     ) -> RemovableHandle:
         """Call hook(module, args, output) after forward; unless it returns None, its result replaces output."""
         if always_call:
-            raise NotImplementedError(
-                "register_forward_hook: always_call=True is not supported; use try … finally"
+            raise refusal(
+                "register_forward_hook",
+                NotImplementedError,
+                "always_call=True is not supported; use try … finally",
             )
         return register(self, "_forward_hooks", hook, prepend, with_kwargs)
 
@@ -67,8 +70,8 @@ class Module:
         stores = self.__dict__
         if "_parameters" not in stores:
             if isinstance(value, (Parameter, Module)):
-                raise AttributeError(
-                    f"{type(self).__name__}: call super().__init__() before assigning {name}"
+                raise refusal(
+                    type(self).__name__, AttributeError, f"call super().__init__() before assigning {name}"
                 )
             return object.__setattr__(self, name, value)
         if self._parametrized and name in self._modules["parametrizations"]._modules:
@@ -82,7 +85,7 @@ class Module:
                 if name in stores[store]:
                     if value is not None and not isinstance(value, kind):
                         found, expected = type(value).__name__, kind.__name__
-                        raise TypeError(f"{name}: found a {found}, expected a {expected} or None")
+                        raise refusal(name, TypeError, f"found a {found}, expected a {expected} or None")
                     stores[store][name] = value
                     return None
             object.__setattr__(self, name, value)
@@ -114,15 +117,17 @@ class Module:
     def _register(self, store: str, kind: type, name: str, value) -> None:
         where = f"register {name!r} in {type(self).__name__}"
         if "_parameters" not in self.__dict__:
-            raise AttributeError(f"{where}: call super().__init__() first")
+            raise refusal(where, AttributeError, "call super().__init__() first")
         if not isinstance(name, str):
-            raise TypeError(f"{where}: found a {type(name).__name__} as name, expected a str")
+            raise refusal(where, TypeError, f"found a {type(name).__name__} as name, expected a str")
         if not name or "." in name:
-            raise KeyError(f"{where}: expected a name that is not empty and has no dot")
+            raise refusal(where, KeyError, "expected a name that is not empty and has no dot")
         if name not in self.__dict__[store] and hasattr(self, name):
-            raise KeyError(f"{where}: there is already an attribute of that name")
+            raise refusal(where, KeyError, "there is already an attribute of that name")
         if value is not None and not isinstance(value, kind):
-            raise TypeError(f"{where}: found a {type(value).__name__}, expected a {kind.__name__} or None")
+            raise refusal(
+                where, TypeError, f"found a {type(value).__name__}, expected a {kind.__name__} or None"
+            )
         self.__dict__[store][name] = value
 
     def register_parameter(self, name: str, param) -> None:
@@ -202,8 +207,10 @@ class Module:
     def set_submodule(self, target: str, module, strict: bool = False) -> None:
         """Replace the submodule of a dotted name, which must exist if strict."""
         if not target or not isinstance(module, Module):
-            raise ValueError(
-                f"set_submodule: found {target!r} and a {type(module).__name__}, expected a Module"
+            raise refusal(
+                "set_submodule",
+                ValueError,
+                f"found {target!r} and a {type(module).__name__}, expected a Module",
             )
         above, _, name = target.rpartition(".")
         parent = self.get_submodule(above)
@@ -220,14 +227,18 @@ class Module:
         module = self.get_submodule(above)
         found = module._get(name, Tensor)
         if name not in module._buffers:
-            raise AttributeError(f"{type(module).__name__}: {name} is a {type(found).__name__}, not a buffer")
+            raise refusal(
+                type(module).__name__, AttributeError, f"{name} is a {type(found).__name__}, not a buffer"
+            )
         return found
 
     def _get(self, name: str, kind: type):
         found = getattr(self, name)
         if not isinstance(found, kind):
-            raise AttributeError(
-                f"{type(self).__name__}: {name} is a {type(found).__name__}, expected a {kind.__name__}"
+            raise refusal(
+                type(self).__name__,
+                AttributeError,
+                f"{name} is a {type(found).__name__}, expected a {kind.__name__}",
             )
         return found
 
@@ -242,7 +253,7 @@ class Module:
 
     def train(self, mode: bool = True):
         if not isinstance(mode, bool):
-            raise ValueError(f"train: found mode {mode!r}, expected True or False")
+            raise refusal("train", ValueError, f"found mode {mode!r}, expected True or False")
         object.__setattr__(self, "training", mode)
         for child in self.children():
             child.train(mode)
@@ -275,7 +286,7 @@ class Module:
         if dtype is None:
             return self
         if np.dtype(dtype).kind != "f":
-            raise TypeError(f"to: found dtype {np.dtype(dtype)}, expected a floating-point dtype")
+            raise refusal("to", TypeError, f"found dtype {np.dtype(dtype)}, expected a floating-point dtype")
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.is_floating_point() and tensor.dtype != dtype:
                 tensor._point_at(tensor._data.astype(dtype))
@@ -302,7 +313,9 @@ class Module:
         return self.to(np.float64)
 
     def bfloat16(self):
-        raise NotImplementedError("bfloat16: there is no such dtype in NumPy; use half() or float()")
+        raise refusal(
+            "bfloat16", NotImplementedError, "there is no such dtype in NumPy; use half() or float()"
+        )
 
     def cpu(self):
         return self.to(CPU)
@@ -341,9 +354,13 @@ class Module:
         and the error lists all of them.
         """
         if assign:
-            raise NotImplementedError("load_state_dict: assign=True is not supported; call to(dtype) first")
+            raise refusal(
+                "load_state_dict", NotImplementedError, "assign=True is not supported; call to(dtype) first"
+            )
         if not isinstance(state_dict, Mapping):
-            raise TypeError(f"load_state_dict: found a {type(state_dict).__name__}, expected a dict by name")
+            raise refusal(
+                "load_state_dict", TypeError, f"found a {type(state_dict).__name__}, expected a dict by name"
+            )
         own = dict(self._state())
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]

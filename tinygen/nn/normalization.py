@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinygen.engine.errors import refusal
 from tinygen.nn import functional as F
 from tinygen.nn import init
 from tinygen.nn.layers import new_parameter
@@ -65,8 +66,8 @@ class _BatchNorm(_Normalization):
     def _check_dimensions(self, x) -> None:
         if x.ndim not in self.dimensions:
             wanted = " or ".join(map(str, self.dimensions))
-            raise ValueError(
-                f"{type(self).__name__}: found {x.ndim} dimensions, expected {wanted}; x {x.shape}"
+            raise refusal(
+                type(self).__name__, ValueError, f"found {x.ndim} dimensions, expected {wanted}; x {x.shape}"
             )
 
     def forward(self, x):
@@ -123,8 +124,10 @@ class _InstanceNorm(_BatchNorm):
         single = x.ndim == min(self.dimensions)
         channels = x.shape[0 if single else 1]
         if channels != self.num_features and self.affine:
-            raise ValueError(
-                f"{type(self).__name__}: found {channels} channels, expected {self.num_features}; x {x.shape}"
+            raise refusal(
+                type(self).__name__,
+                ValueError,
+                f"found {channels} channels, expected {self.num_features}; x {x.shape}",
             )
         by_input = self.training or not self.track_running_stats
         given = self.running_mean, self.running_var, self.weight, self.bias, by_input
@@ -216,8 +219,10 @@ class GroupNorm(_Normalization):
     ) -> None:
         super().__init__()
         if num_channels % num_groups:
-            raise ValueError(
-                f"GroupNorm: found {num_channels} channels, expected a multiple of {num_groups} groups"
+            raise refusal(
+                "GroupNorm",
+                ValueError,
+                f"found {num_channels} channels, expected a multiple of {num_groups} groups",
             )
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
         self._set_affine((num_channels,), affine, bias, dtype, device)

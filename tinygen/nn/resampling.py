@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinygen.engine.errors import refusal
 from tinygen.nn import functional as F
 from tinygen.nn.module import Module
 from tinygen.nn.stateless import layer
@@ -56,8 +57,8 @@ class _Pad2d(Module):
         self.padding = (padding,) * 4 if isinstance(padding, int) else tuple(padding)
         if len(self.padding) != 4:
             name = type(self).__name__
-            raise ValueError(
-                f"{name}: found padding {padding}, expected a number or (left, right, top, bottom)"
+            raise refusal(
+                name, ValueError, f"found padding {padding}, expected a number or (left, right, top, bottom)"
             )
 
     def forward(self, x):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 
+from tinygen.engine.errors import refusal
 from tinygen.engine.tensor import Tensor
 from tinygen.nn import functional as F
 from tinygen.nn.module import Module
@@ -22,11 +23,13 @@ class FunctionLayer(Module):
         try:
             options = type(self).__signature__.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{type(self).__name__}: {error}") from None
+            raise refusal(type(self).__name__, TypeError, f"{error}") from None
         options.apply_defaults()
         for name, value in options.arguments.items():
             if name in self.refused and value is not None:
-                raise NotImplementedError(f"{type(self).__name__}: {name} is not supported; use reduction")
+                raise refusal(
+                    type(self).__name__, NotImplementedError, f"{name} is not supported; use reduction"
+                )
             if isinstance(value, Tensor):
                 self.register_buffer(name, value)
             else:
@@ -106,7 +109,7 @@ class Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         if not 0 <= p <= 1:
-            raise ValueError(f"{type(self).__name__}: found p={p}, expected a probability")
+            raise refusal(type(self).__name__, ValueError, f"found p={p}, expected a probability")
         self.p, self.inplace = p, inplace
 
     def forward(self, x):

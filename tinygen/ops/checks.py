@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tinygen.engine.dtypes import DtypeError
+from tinygen.engine.errors import refusal
 
 
 def floating(x):
@@ -22,7 +23,9 @@ def no_bools(x):
 def expect_floating(operation: str, **tensors) -> None:
     for name, x in tensors.items():
         if x.dtype.kind != "f":
-            raise DtypeError(f"{operation}: found {name} of dtype {x.dtype}, expected a floating dtype")
+            raise refusal(
+                operation, DtypeError, f"found {name} of dtype {x.dtype}, expected a floating dtype"
+            )
 
 
 def expect_one_dtype(operation: str, **tensors) -> None:
@@ -30,4 +33,4 @@ def expect_one_dtype(operation: str, **tensors) -> None:
     dtypes = {name: x.dtype for name, x in tensors.items() if x is not None}
     if len(set(dtypes.values())) > 1:
         found = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())
-        raise DtypeError(f"{operation}: expected one dtype, found {found}")
+        raise refusal(operation, DtypeError, f"expected one dtype, found {found}")

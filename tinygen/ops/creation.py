@@ -10,6 +10,7 @@ import numpy as np
 from tinygen import kernels, random
 from tinygen.engine import devices, dtypes
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import NUMBER
 from tinygen.ops.declaration import example, named, operation, real, whole
@@ -25,10 +26,10 @@ def finish(array, requires_grad: bool) -> Tensor:
 
 def _shape(given: tuple, size, operation: str) -> tuple[int, ...]:
     if not given and size is None:
-        raise TypeError(f"{operation}: found no size, expected whole numbers")
+        raise refusal(operation, TypeError, "found no size, expected whole numbers")
     shape = sizes_of(given, size, operation)
     if builtins.any(n < 0 for n in shape):
-        raise ShapeError(f"{operation}: found size {shape}, expected none below 0")
+        raise refusal(operation, ShapeError, f"found size {shape}, expected none below 0")
     return shape
 
 
@@ -76,11 +77,13 @@ def arange(start=0, end=None, step=1, *, dtype=None, device=None, requires_grad=
     if end is None:
         start, end = 0, start
     if start is None or end is None:
-        raise TypeError(f"arange: found start {start} and end {end}, expected numbers")
+        raise refusal("arange", TypeError, f"found start {start} and end {end}, expected numbers")
     start, end, step = (x.item() if isinstance(x, (Tensor, np.generic)) else x for x in (start, end, step))
     if step == 0 or (end - start) * step < 0:
-        raise RuntimeError(
-            f"arange: found steps of {step} from {start} to {end}, expected steps that lead there"
+        raise refusal(
+            "arange",
+            RuntimeError,
+            f"found steps of {step} from {start} to {end}, expected steps that lead there",
         )
     whole = builtins.all(isinstance(x, int) for x in (start, end, step))
     dtype = np.dtype(dtype) if dtype else (dtypes.int64 if whole else dtypes.get_default_dtype())
@@ -110,7 +113,7 @@ def stream(device=None):
 def _random_dtype(dtype, operation: str) -> np.dtype:
     dtype = np.dtype(dtype or dtypes.get_default_dtype())
     if not dtypes.is_floating(dtype):
-        raise DtypeError(f"{operation}: found dtype {dtype}, expected a floating dtype")
+        raise refusal(operation, DtypeError, f"found dtype {dtype}, expected a floating dtype")
     return dtype
 
 
@@ -142,18 +145,20 @@ def randint(low=0, high=None, size=None, *, dtype=None, device=None, requires_gr
     if size is None:
         low, high, size = 0, low, high
     if size is None or low is None:
-        raise TypeError(
-            f"randint: found low {low}, high {high}, size {size}, expected randint(high, size) or all three"
+        raise refusal(
+            "randint",
+            TypeError,
+            f"found low {low}, high {high}, size {size}, expected randint(high, size) or all three",
         )
     elif high is None:
         low, high = 0, low
     if not builtins.all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in (low, high)):
-        raise TypeError(f"randint: found the range {low}..{high}, expected whole numbers")
+        raise refusal("randint", TypeError, f"found the range {low}..{high}, expected whole numbers")
     if high <= low:
-        raise RuntimeError(f"randint: found the range {low}..{high}, expected low < high")
+        raise refusal("randint", RuntimeError, f"found the range {low}..{high}, expected low < high")
     dtype = np.dtype(dtype or dtypes.int64)
     if not _holds(dtype, low, high - 1):
-        raise RuntimeError(f"randint: the range {low}..{high - 1} does not fit into {dtype}")
+        raise refusal("randint", RuntimeError, f"the range {low}..{high - 1} does not fit into {dtype}")
     values = stream(device).integers(low, high, _shape((size,), None, "randint"))
     values = (
         random.inside(low, high, values, dtype) if dtype.kind == "f" else values.astype(dtype, copy=False)
@@ -172,7 +177,7 @@ def _holds(dtype: np.dtype, low: int, high: int) -> bool:
 def randperm(n, *, dtype=dtypes.int64, device=None, requires_grad=False) -> Tensor:
     """The numbers 0..n-1 in random order"""
     if n < 0:
-        raise ShapeError(f"randperm: found n {n}, expected none below 0")
+        raise refusal("randperm", ShapeError, f"found n {n}, expected none below 0")
     return finish(stream(device).permutation(n).astype(dtype or dtypes.int64, copy=False), requires_grad)
 
 
@@ -213,13 +218,15 @@ def one_hot(input, num_classes=-1) -> Tensor:
     """Class numbers (...) as int64 rows (..., num_classes) with one 1"""
     labels = as_tensor(input)._data
     if labels.dtype != np.int64:
-        raise DtypeError(f"one_hot: found dtype {labels.dtype}, expected int64; use x.long()")
+        raise refusal("one_hot", DtypeError, f"found dtype {labels.dtype}, expected int64; use x.long()")
     if num_classes < -1 or num_classes == 0 or (num_classes == -1 and not labels.size):
-        raise ShapeError(
-            f"one_hot: found num_classes {num_classes}, expected at least 1; input {labels.shape}"
+        raise refusal(
+            "one_hot",
+            ShapeError,
+            f"found num_classes {num_classes}, expected at least 1; input {labels.shape}",
         )
     count = int(labels.max()) + 1 if num_classes == -1 else num_classes
     if labels.size and not (0 <= labels.min() and labels.max() < count):
-        raise ShapeError(f"one_hot: found a class outside 0..{count - 1}")
+        raise refusal("one_hot", ShapeError, f"found a class outside 0..{count - 1}")
     classes = kernels.array_module(labels).arange(count)
     return Tensor._wrap((labels[..., None] == classes).astype(np.int64))

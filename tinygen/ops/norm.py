@@ -11,6 +11,7 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.own import sum_to
 from tinygen.engine.primitive import primitive
 from tinygen.ops.checks import expect_one_dtype
@@ -107,22 +108,26 @@ def _in_shape(vector, shape: tuple):
 
 def _check_floating(operation: str, input) -> None:
     if not input.is_floating_point():
-        raise DtypeError(f"{operation}: found dtype {input.dtype}, expected a floating dtype")
+        raise refusal(operation, DtypeError, f"found dtype {input.dtype}, expected a floating dtype")
 
 
 def _check_sizes(operation: str, input, expected: tuple, **vectors) -> None:
     expect_one_dtype(operation, input=input, **vectors)
     for name, vector in vectors.items():
         if vector is not None and vector._data.shape != expected:
-            raise ShapeError(
-                f"{operation}: found {name} {vector.shape}, expected {expected}; input {input.shape}"
+            raise refusal(
+                operation,
+                ShapeError,
+                f"found {name} {vector.shape}, expected {expected}; input {input.shape}",
             )
 
 
 def _check_enough(operation: str, input, count: int) -> None:
     if count == 1:
-        raise ShapeError(
-            f"{operation}: found one value per channel, expected more to normalise over; input {input.shape}"
+        raise refusal(
+            operation,
+            ShapeError,
+            f"found one value per channel, expected more to normalise over; input {input.shape}",
         )
 
 
@@ -145,7 +150,7 @@ def _last_dims(operation: str, input, normalized_shape, **vectors) -> tuple:
     shape = sizes_of((normalized_shape,), None, operation)
     _check_floating(operation, input)
     if not shape or input.shape[-len(shape) :] != shape:
-        raise ShapeError(f"{operation}: input {input.shape} does not end in normalized_shape {shape}")
+        raise refusal(operation, ShapeError, f"input {input.shape} does not end in normalized_shape {shape}")
     _check_sizes(operation, input, shape, **vectors)
     return tuple(range(input.ndim - len(shape), input.ndim))
 
@@ -187,8 +192,10 @@ def _grouped(operation: str, input, num_groups: int, weight, bias) -> tuple:
     """input (N, groups, C, places), weight and bias (groups, C, 1) with C the channels of a group; all checked."""
     _check_floating(operation, input)
     if input.ndim < 2 or num_groups < 1 or input.shape[1] % num_groups:
-        raise ShapeError(
-            f"{operation}: {num_groups} groups do not divide the channels, dimension 1 of input {input.shape}"
+        raise refusal(
+            operation,
+            ShapeError,
+            f"{num_groups} groups do not divide the channels, dimension 1 of input {input.shape}",
         )
     N, C, *rest = input.shape
     _check_enough(operation, input, N * C // num_groups * math.prod(rest))
@@ -244,21 +251,25 @@ def batch_norm(
     """
     _check_floating("batch_norm", input)
     if input.ndim < 2:
-        raise ShapeError(f"batch_norm: found input {input.shape}, expected (N, C, …)")
+        raise refusal("batch_norm", ShapeError, f"found input {input.shape}, expected (N, C, …)")
     channels = (input.shape[1],)
     shape = _per_channel(input)
     _check_sizes("batch_norm", input, channels, running_mean=running_mean, running_var=running_var)
     _check_sizes("batch_norm", input, channels, weight=weight, bias=bias)
     if (running_mean is None) != (running_var is None):
-        raise ShapeError("batch_norm: found one of running_mean and running_var, expected both or none")
+        raise refusal(
+            "batch_norm", ShapeError, "found one of running_mean and running_var, expected both or none"
+        )
     if not training:
         if running_mean is None or running_var is None:
-            raise ShapeError(
-                "batch_norm: found no running_mean and running_var, expected both unless training"
+            raise refusal(
+                "batch_norm",
+                ShapeError,
+                "found no running_mean and running_var, expected both unless training",
             )
         return by_float32(_by_running, input, running_mean, running_var, weight, bias, eps, shape)
     if eps <= 0:
-        raise ValueError(f"batch_norm: found eps {eps}, expected a positive number in training")
+        raise refusal("batch_norm", ValueError, f"found eps {eps}, expected a positive number in training")
     dims = (0, *range(2, input.ndim))
     count = math.prod(input.shape[d] for d in dims)
     _check_enough("batch_norm", input, count)
@@ -329,7 +340,9 @@ def instance_norm(
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     _check_floating("instance_norm", input)
     if input.ndim < 3:
-        raise ShapeError(f"instance_norm: found input {input.shape}, expected (N, C, …) with places")
+        raise refusal(
+            "instance_norm", ShapeError, f"found input {input.shape}, expected (N, C, …) with places"
+        )
     dims, channels = tuple(range(2, input.ndim)), (input.shape[1],)
     count = math.prod(input.shape[2:])
     _check_enough("instance_norm", input, count)

@@ -11,6 +11,7 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.dtypes import DtypeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.own import cast
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
@@ -35,14 +36,16 @@ def normalize_dims(dim, ndim: int, operation: str) -> tuple[int, ...]:
     bound = builtins.max(ndim, 1)
     for d in dims:
         if not -bound <= d < bound:
-            raise IndexError(
-                f"{operation}: found dim {d}, expected {-bound} to {bound - 1} for {ndim} dimensions"
+            raise refusal(
+                operation,
+                IndexError,
+                f"found dim {d}, expected {-bound} to {bound - 1} for {ndim} dimensions",
             )
     if ndim == 0:
         return ()
     result = tuple(d % ndim for d in dims)
     if len(set(result)) != len(result):
-        raise RuntimeError(f"{operation}: dim {dims} names a dimension twice")
+        raise refusal(operation, RuntimeError, f"dim {dims} names a dimension twice")
     return result
 
 
@@ -58,7 +61,9 @@ def _spread(g, x_shape: tuple, dims: tuple):
 
 def _floating(x, operation: str):
     if not x.is_floating_point():
-        raise DtypeError(f"{operation}: found dtype {x.dtype}, expected a floating dtype; use x.float()")
+        raise refusal(
+            operation, DtypeError, f"found dtype {x.dtype}, expected a floating dtype; use x.float()"
+        )
     return x
 
 
@@ -102,7 +107,7 @@ def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
     if isinstance(dim, bool):  # the form var(input, unbiased)
         dim, unbiased = None, dim
     if unbiased is not None and correction is not None:
-        raise TypeError("var: found unbiased and correction, expected one of the two")
+        raise refusal("var", TypeError, "found unbiased and correction, expected one of the two")
     if _floating(input, "var").dtype == dtypes.float16:
         return by_float32(var, input, dim, unbiased, keepdim, correction=correction)
     dims = normalize_dims(dim, input.ndim, "var")
@@ -188,8 +193,10 @@ def amin(input, dim=None, keepdim=False):
 def _not_empty(x, dim, operation: str):
     if builtins.any(x.shape[d] == 0 for d in normalize_dims(dim, x.ndim, operation)):
         whole = dim in (None, ()) and not operation.startswith("arg")
-        raise (RuntimeError if whole else IndexError)(
-            f"{operation}: found no elements in shape {x.shape} along dim {dim}, expected at least one"
+        raise refusal(
+            operation,
+            RuntimeError if whole else IndexError,
+            f"found no elements in shape {x.shape} along dim {dim}, expected at least one",
         )
     return x
 
@@ -239,7 +246,7 @@ def _arg(name: str, extreme: str):
     @named(name, f"The index of the {extreme} element, the first of ties")
     def arg(input, dim=None, keepdim=False):
         if input.dtype == np.bool_:
-            raise DtypeError(f"{name}: found dtype bool, expected numbers")
+            raise refusal(name, DtypeError, "found dtype bool, expected numbers")
         _not_empty(input, dim, name)
         axis = None if dim is None else normalize_dims(dim, input.ndim, name)
         if axis == ():
@@ -316,9 +323,11 @@ def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
     """(sum |x|^p)^(1/p); "fro" is p=2, inf the largest |x|, 0 counts what is not zero.  The derivative at 0 is 0."""
     input = _floating(input if dtype is None else cast(input, dtype=np.dtype(dtype)), "norm")
     if isinstance(p, str) and p not in ("fro", "nuc"):
-        raise RuntimeError(f"norm: found p {p!r}, expected 'fro' or a number")
+        raise refusal("norm", RuntimeError, f"found p {p!r}, expected 'fro' or a number")
     if p == "nuc":
-        raise NotImplementedError("norm: p 'nuc' needs singular values; supported are 'fro' and numbers")
+        raise refusal(
+            "norm", NotImplementedError, "p 'nuc' needs singular values; supported are 'fro' and numbers"
+        )
     if input.dtype == dtypes.float16:
         return by_float32(norm, input, p, dim, keepdim)
     dims = normalize_dims(dim, input.ndim, "norm")
@@ -330,8 +339,10 @@ def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
         return sum(abs(input), dims, keepdim)
     p = 2 if p in ("fro", None) else p
     if p < 0 and 0 in [input.shape[d] for d in dims]:
-        raise RuntimeError(
-            f"norm: found no elements in shape {input.shape} along dim {dim}, expected some for p {p}"
+        raise refusal(
+            "norm",
+            RuntimeError,
+            f"found no elements in shape {input.shape} along dim {dim}, expected some for p {p}",
         )
     powers = sum(square(input) if p == 2 else _power_of_size(input, p), dims, keepdim)
     zero = powers == 0

@@ -7,6 +7,7 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.grad_mode import is_grad_enabled
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.creation import draw, finish, randn, stream
@@ -18,13 +19,15 @@ def normal(mean=0.0, std=1.0, size=None, *, dtype=None, device=None, requires_gr
     """Normal with the given mean and deviation: numbers with a `size`, or Tensors that broadcast"""
     tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
     if is_grad_enabled() and any(x.requires_grad for x in tensors):
-        raise NotImplementedError("normal: no gradient flows to mean or std; use mean + std * randn(size)")
+        raise refusal(
+            "normal", NotImplementedError, "no gradient flows to mean or std; use mean + std * randn(size)"
+        )
     if not tensors and size is None:
-        raise TypeError("normal: found numbers without a size, expected a size or a Tensor")
+        raise refusal("normal", TypeError, "found numbers without a size, expected a size or a Tensor")
     if tensors and size is not None:
-        raise TypeError("normal: found a size beside Tensors, expected it with numbers alone")
+        raise refusal("normal", TypeError, "found a size beside Tensors, expected it with numbers alone")
     if any((x._data < 0).any() if isinstance(x, Tensor) else not x >= 0 for x in [std]):
-        raise RuntimeError(f"normal: found std {std}, expected none below 0")
+        raise refusal("normal", RuntimeError, f"found std {std}, expected none below 0")
     shape = np.broadcast_shapes(*[x.shape for x in tensors]) if tensors else size
     dtype = dtype or (tensors[0].dtype if tensors else None)
     place = tensors[0].device if tensors and device is None else device
@@ -38,9 +41,9 @@ def bernoulli(input, p=None) -> Tensor:
     xp = kernels.array_module(input._data)
     chance = input._data if p is None else xp.full(input.shape, p, dtypes.float64)
     if chance.dtype.kind != "f":
-        raise DtypeError(f"bernoulli: found dtype {chance.dtype}, expected a floating dtype")
+        raise refusal("bernoulli", DtypeError, f"found dtype {chance.dtype}, expected a floating dtype")
     if chance.size and not (0 <= chance.min() and chance.max() <= 1):
-        raise RuntimeError("bernoulli: found an element that is no probability, expected 0 to 1")
+        raise refusal("bernoulli", RuntimeError, "found an element that is no probability, expected 0 to 1")
     wide = np.result_type(chance.dtype, np.float32)  # float16 has too few uniforms for a small probability
     return finish((draw("uniform", input.shape, wide, input.device) < chance).astype(input.dtype), False)
 
@@ -68,18 +71,24 @@ def multinomial(input, num_samples, replacement=False) -> Tensor:
 def _check_weights(input, num_samples: int, replacement: bool) -> None:
     weights = input._data
     if weights.dtype.kind != "f":
-        raise DtypeError(f"multinomial: found dtype {weights.dtype}, expected a floating dtype")
+        raise refusal("multinomial", DtypeError, f"found dtype {weights.dtype}, expected a floating dtype")
     if weights.ndim not in (1, 2) or not weights.shape[-1]:
-        raise ShapeError(f"multinomial: found input {weights.shape}, expected (C,) or (N, C) with C > 0")
+        raise refusal(
+            "multinomial", ShapeError, f"found input {weights.shape}, expected (C,) or (N, C) with C > 0"
+        )
     if num_samples < 1 or (not replacement and num_samples > weights.shape[-1]):
         most = "" if replacement else f" and at most {weights.shape[-1]} without replacement"
-        raise RuntimeError(f"multinomial: found num_samples {num_samples}, expected at least 1{most}")
+        raise refusal(
+            "multinomial", RuntimeError, f"found num_samples {num_samples}, expected at least 1{most}"
+        )
     if not np.isfinite(weights).all() or (weights < 0).any():
-        raise RuntimeError("multinomial: found a weight that is inf, nan or below 0")
+        raise refusal("multinomial", RuntimeError, "found a weight that is inf, nan or below 0")
     counts = (weights > 0).sum(-1)
     fewest = int(counts.min()) if counts.size else weights.shape[-1]
     needed = 1 if replacement else num_samples
     if fewest < needed:
-        raise RuntimeError(
-            f"multinomial: found {fewest} weights above 0 in a row, expected at least {needed}"
+        raise refusal(
+            "multinomial",
+            RuntimeError,
+            f"found {fewest} weights above 0 in a row, expected at least {needed}",
         )

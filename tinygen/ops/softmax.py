@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygen import kernels, random
 from tinygen.engine.dtypes import DtypeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.own import cast
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
@@ -45,11 +46,11 @@ _log_softmax.fused(lambda g, y, dim: (kernels.log_softmax_grad(g, y, dim),))
 def _along(operation, name: str, x, dim, dtype):
     """operation along dim, once dim and dtype are checked; a 0-d x counts as one element"""
     if not isinstance(dim, int):
-        raise TypeError(f"{name}: found dim {dim!r}, expected a number")
+        raise refusal(name, TypeError, f"found dim {dim!r}, expected a number")
     if dtype is not None:
         x = cast(x, dtype=np.dtype(dtype))
     if not x.is_floating_point():
-        raise DtypeError(f"{name}: found dtype {x.dtype}, expected a floating dtype; pass dtype=")
+        raise refusal(name, DtypeError, f"found dtype {x.dtype}, expected a floating dtype; pass dtype=")
     dims = normalize_dims(dim, x.ndim, name)
     if not dims:
         return reshape(operation(reshape(x, 1), dim=0), ())
@@ -93,7 +94,7 @@ def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
     gradient (straight-through).  eps has no effect.  U comes from `tinygen.random`'s default generator.
     """
     if not logits.is_floating_point():
-        raise DtypeError(f"gumbel_softmax: found dtype {logits.dtype}, expected a floating dtype")
+        raise refusal("gumbel_softmax", DtypeError, f"found dtype {logits.dtype}, expected a floating dtype")
     dtype = logits.dtype if logits.dtype == np.float64 else np.float32
     u = np.maximum(random.default_stream(logits.device).uniform(logits.shape, dtype), np.finfo(dtype).tiny)
     gumbels = Tensor._wrap((-np.log(-np.log(u))).astype(logits.dtype))

@@ -9,6 +9,7 @@ import numpy as np
 from tinygen.engine import devices, grad_mode
 from tinygen.engine.devices import move
 from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.creation import full_like
 
@@ -30,12 +31,14 @@ class Optimizer:
     def __init__(self, params, defaults: dict) -> None:
         self.defaults, self.state, self.param_groups = defaults, defaultdict(dict), []
         if isinstance(params, (Tensor, dict, set)):
-            raise TypeError(
-                f"{type(self).__name__}: found a {type(params).__name__}, expected a list of Tensors or dicts"
+            raise refusal(
+                type(self).__name__,
+                TypeError,
+                f"found a {type(params).__name__}, expected a list of Tensors or dicts",
             )
         params = list(params)
         if not params:
-            raise ValueError(f"{type(self).__name__}: found no parameters")
+            raise refusal(type(self).__name__, ValueError, "found no parameters")
         for group in params if isinstance(params[0], dict) else [{"params": params}]:
             self.add_param_group(group)
 
@@ -46,10 +49,10 @@ class Optimizer:
         """
         name = type(self).__name__
         if not isinstance(param_group, dict):
-            raise TypeError(f"{name}: found a {type(param_group).__name__}, expected a dict as group")
+            raise refusal(name, TypeError, f"found a {type(param_group).__name__}, expected a dict as group")
         params = param_group["params"]
         if isinstance(params, set):
-            raise TypeError(f"{name}: found a set, expected an ordered collection of parameters")
+            raise refusal(name, TypeError, "found a set, expected an ordered collection of parameters")
         params = [params] if isinstance(params, Tensor) else list(params)
         group = {**self.defaults, **param_group}
         names = [p[0] for p in params if isinstance(p, tuple)]
@@ -64,23 +67,27 @@ class Optimizer:
         name, params = type(self).__name__, group["params"]
         unknown = [option for option in group if option not in self.defaults and option not in _BESIDE]
         if unknown:
-            raise ValueError(
-                f"{name}: found option {unknown[0]!r} in a group, expected one of {', '.join(self.defaults)}"
+            raise refusal(
+                name,
+                ValueError,
+                f"found option {unknown[0]!r} in a group, expected one of {', '.join(self.defaults)}",
             )
         _check(name, group)
         names = group.get("param_names")
         if any(("param_names" in g) != (names is not None) for g in self.param_groups) or (
             names is not None and len(names) != len(params)
         ):
-            raise ValueError(f"{name}: found names for some of the parameters, expected all or none")
+            raise refusal(name, ValueError, "found names for some of the parameters, expected all or none")
         known = {p for g in self.param_groups for p in g["params"]}
         for p in params:
             if not isinstance(p, Tensor):
-                raise TypeError(f"{name}: found a {type(p).__name__}, expected Tensors")
+                raise refusal(name, TypeError, f"found a {type(p).__name__}, expected Tensors")
             if not p.is_leaf:
-                raise ValueError(f"{name}: cannot optimize a Tensor that is not a leaf; shape {p.shape}")
+                raise refusal(
+                    name, ValueError, f"cannot optimize a Tensor that is not a leaf; shape {p.shape}"
+                )
             if p in known:
-                raise ValueError(f"{name}: a parameter of shape {p.shape} occurs twice")
+                raise refusal(name, ValueError, f"a parameter of shape {p.shape} occurs twice")
             known.add(p)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -110,7 +117,7 @@ class Optimizer:
         """Update parameters that are all on one device."""
         for p in params:
             if p.grad._data.shape != p._data.shape:
-                raise ShapeError(f"step: found a gradient {p.grad.shape} of a parameter {p.shape}")
+                raise refusal("step", ShapeError, f"found a gradient {p.grad.shape} of a parameter {p.shape}")
             p._touch()
         gradients = [-p.grad._data if group["maximize"] else p.grad._data for p in params]
         if params:
@@ -138,7 +145,9 @@ class Optimizer:
         groups = state_dict["param_groups"]
         found, expected = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
         if found != expected:
-            raise ValueError(f"load_state_dict: found groups of {found} parameters, expected {expected}")
+            raise refusal(
+                "load_state_dict", ValueError, f"found groups of {found} parameters, expected {expected}"
+            )
         params = [p for g in self.param_groups for p in g["params"]]
         numbers = [n for g in groups for n in g["params"]]
         state = {}
@@ -187,7 +196,7 @@ def _copied(name: str, value, p: Tensor):
     if name == "step":
         return int(array)
     if array.shape != p.shape:
-        raise ValueError(f"load_state_dict: {name}: found {array.shape}, expected {p.shape}")
+        raise refusal("load_state_dict", ValueError, f"{name}: found {array.shape}, expected {p.shape}")
     return Tensor._wrap(move(array.astype(p.dtype), p.device))
 
 
@@ -195,13 +204,15 @@ def _check(name: str, options: dict) -> None:
     """Reject negative rates and factors, and PyTorch's choices of implementation that do not exist here."""
     for option in _WAYS:
         if options.get(option):
-            raise NotImplementedError(
-                f"{name}: {option}={options[option]!r} is not supported; leave it out: a step is one pass over each "
-                "parameter, outside the graph"
+            raise refusal(
+                name,
+                NotImplementedError,
+                f"{option}={options[option]!r} is not supported; leave it out: a step is one pass over each "
+                "parameter, outside the graph",
             )
     for option in options.keys() - {*_WAYS, *_BESIDE, "betas", "dampening"}:
         value = options[option]
         if isinstance(value, Tensor):
-            raise NotImplementedError(f"{name}: {option} as a Tensor is not supported; use .item()")
+            raise refusal(name, NotImplementedError, f"{option} as a Tensor is not supported; use .item()")
         if not value >= 0:
-            raise ValueError(f"{name}: found {option}={value}, expected at least 0")
+            raise refusal(name, ValueError, f"found {option}={value}, expected at least 0")

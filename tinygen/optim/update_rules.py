@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tinygen import kernels
+from tinygen.engine.errors import refusal
 from tinygen.optim.optimizer import Optimizer, moment
 
 
@@ -32,7 +33,7 @@ class SGD(Optimizer):
     def _check_group(self, group) -> None:
         super()._check_group(group)
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
-            raise ValueError("SGD: nesterov needs a momentum above 0 and no dampening")
+            raise refusal("SGD", ValueError, "nesterov needs a momentum above 0 and no dampening")
 
     def _update(self, group, p, g, state) -> None:
         options = {k: group[k] for k in ("lr", "momentum", "dampening", "weight_decay", "nesterov")}
@@ -74,8 +75,8 @@ class Adam(Optimizer):
     def _check_group(self, group) -> None:
         super()._check_group(group)
         if not all(0 <= beta < 1 for beta in group["betas"]):
-            raise ValueError(
-                f"{type(self).__name__}: found betas {group['betas']}, expected numbers in [0, 1)"
+            raise refusal(
+                type(self).__name__, ValueError, f"found betas {group['betas']}, expected numbers in [0, 1)"
             )
 
     def _update_all(self, group, params, gradients) -> None:
@@ -229,7 +230,7 @@ class Adadelta(Optimizer):
     def _check_group(self, group) -> None:
         super()._check_group(group)
         if group["rho"] > 1:
-            raise ValueError(f"Adadelta: found rho={group['rho']}, expected at most 1")
+            raise refusal("Adadelta", ValueError, f"found rho={group['rho']}, expected at most 1")
 
     def _update(self, group, p, g, state) -> None:
         state["step"] = state.get("step", 0) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygen.engine.errors import refusal
 from tinygen.engine.tensor import Tensor
 
 
@@ -12,10 +13,14 @@ def save(obj: dict, f) -> None:
     from tinygen.run import checkpoint
 
     if not isinstance(obj, dict):
-        raise TypeError(f"save: found a {type(obj).__name__}, expected a dict such as net.state_dict()")
+        raise refusal(
+            "save", TypeError, f"found a {type(obj).__name__}, expected a dict such as net.state_dict()"
+        )
     for name, value in obj.items():
         if not isinstance(value, Tensor | np.ndarray):
-            raise TypeError(f"save: {name} is a {type(value).__name__}, expected a Tensor or an array")
+            raise refusal(
+                "save", TypeError, f"{name} is a {type(value).__name__}, expected a Tensor or an array"
+            )
     checkpoint.save_state(obj, f)
 
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from tinygen.engine.errors import refusal
 from tinygen.engine.grad_mode import no_grad
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.tensor.conversion import tensor
@@ -17,7 +18,7 @@ def _as_list(tensors) -> list:
 
 def _gradients(operation: str, parameters, foreach) -> list:
     if foreach:
-        raise NotImplementedError(f"{operation}: foreach=True is not supported; leave it out")
+        raise refusal(operation, NotImplementedError, "foreach=True is not supported; leave it out")
     return [p.grad for p in _as_list(parameters) if p.grad is not None]
 
 
@@ -26,14 +27,16 @@ def get_total_norm(
 ) -> Tensor:
     """The norm of all elements of the Tensors, taken as one vector.  -> a 0-d Tensor"""
     if foreach:
-        raise NotImplementedError("get_total_norm: foreach=True is not supported; leave it out")
+        raise refusal("get_total_norm", NotImplementedError, "foreach=True is not supported; leave it out")
     tensors = _as_list(tensors)
     dtype = np.result_type(*(t.dtype for t in tensors)) if tensors else None
     with no_grad():
         norms = [t.norm(float(norm_type)).item() for t in tensors]
     total = float(np.linalg.norm(norms, float(norm_type))) if norms else 0.0
     if error_if_nonfinite and not math.isfinite(total):
-        raise RuntimeError(f"clip_grad_norm_: the norm of the gradients is {total}, expected a finite number")
+        raise refusal(
+            "clip_grad_norm_", RuntimeError, f"the norm of the gradients is {total}, expected a finite number"
+        )
     return tensor(total, dtype, tensors[0].device if tensors else None)
 
 

@@ -6,6 +6,7 @@ and stored, under PyTorch's names.
 
 from __future__ import annotations
 
+from tinygen.engine.errors import refusal
 from tinygen.engine.grad_mode import no_grad
 from tinygen.engine.tensor import Tensor
 from tinygen.nn.module import Module
@@ -69,10 +70,12 @@ def _found(kind: type, module, name: str):
 
 def _parameter(kind: type, module, name: str) -> Parameter:
     if _found(kind, module, name):
-        raise RuntimeError(f"{kind.title}: found one on {name} already, expected a plain parameter")
+        raise refusal(kind.title, RuntimeError, f"found one on {name} already, expected a plain parameter")
     weight = module._parameters[name]
     if weight is None:
-        raise ValueError(f"{kind.title}: found no parameter {name} but None in {type(module).__name__}")
+        raise refusal(
+            kind.title, ValueError, f"found no parameter {name} but None in {type(module).__name__}"
+        )
     return weight
 
 
@@ -124,7 +127,9 @@ def spectral_norm(
     dim   the dimension of the outputs: by default 1 for transposed convolutions, else 0
     """
     if n_power_iterations < 1:
-        raise ValueError(f"spectral_norm: found n_power_iterations {n_power_iterations}, expected at least 1")
+        raise refusal(
+            "spectral_norm", ValueError, f"found n_power_iterations {n_power_iterations}, expected at least 1"
+        )
     weight = _parameter(SpectralNorm, module, name)
     hook = SpectralNorm(name, n_power_iterations, eps, int(is_transposed(module)) if dim is None else dim)
     with no_grad():

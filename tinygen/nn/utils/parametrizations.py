@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinygen.engine.errors import refusal
 from tinygen.engine.grad_mode import no_grad
 from tinygen.engine.tensor import Tensor
 from tinygen.nn.module import Module
@@ -40,12 +41,16 @@ class _SpectralNorm(Module):
     def __init__(self, weight, n_power_iterations: int = 1, dim: int = 0, eps: float = 1e-12) -> None:
         super().__init__()
         if not -weight.ndim <= dim < weight.ndim:
-            raise IndexError(
-                f"spectral_norm: found dim {dim}, expected {-weight.ndim} to {weight.ndim - 1} for {weight.shape}"
+            raise refusal(
+                "spectral_norm",
+                IndexError,
+                f"found dim {dim}, expected {-weight.ndim} to {weight.ndim - 1} for {weight.shape}",
             )
         if n_power_iterations < 1:
-            raise ValueError(
-                f"spectral_norm: found n_power_iterations {n_power_iterations}, expected at least 1"
+            raise refusal(
+                "spectral_norm",
+                ValueError,
+                f"found n_power_iterations {n_power_iterations}, expected at least 1",
             )
         self.dim, self.eps, self.n_power_iterations = dim % weight.ndim, eps, n_power_iterations
         if weight.ndim > 1:
@@ -99,6 +104,8 @@ def spectral_norm(
     """
     weight = getattr(module, name, None)
     if not isinstance(weight, Tensor):
-        raise ValueError(f"spectral_norm: found no parameter or buffer {name!r} in {type(module).__name__}")
+        raise refusal(
+            "spectral_norm", ValueError, f"found no parameter or buffer {name!r} in {type(module).__name__}"
+        )
     dim = int(is_transposed(module)) if dim is None else dim
     return register_parametrization(module, name, _SpectralNorm(weight, n_power_iterations, dim, eps))

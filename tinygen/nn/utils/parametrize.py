@@ -9,6 +9,7 @@ or `original0`, `original1` … if the parametrization's `right_inverse` returns
 from __future__ import annotations
 
 from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.grad_mode import no_grad
 from tinygen.engine.tensor import Tensor
 from tinygen.nn.containers import ModuleDict, ModuleList
@@ -95,8 +96,10 @@ def register_parametrization(
         return module
     before = module._parameters.get(tensor_name, module._buffers.get(tensor_name))
     if before is None:
-        raise ValueError(
-            f"register_parametrization: found no parameter or buffer {tensor_name!r} in {type(module).__name__}"
+        raise refusal(
+            "register_parametrization",
+            ValueError,
+            f"found no parameter or buffer {tensor_name!r} in {type(module).__name__}",
         )
     shape, dtype = before.shape, before.dtype
     parts = ParametrizationList([parametrization], before, unsafe)
@@ -113,23 +116,29 @@ def register_parametrization(
 def _expect_alike(result, before, shape=None, dtype=None) -> None:
     shape, dtype = shape or before.shape, dtype or before.dtype
     if not isinstance(result, Tensor):
-        raise ValueError(f"register_parametrization: found a {type(result).__name__}, expected a Tensor")
+        raise refusal(
+            "register_parametrization", ValueError, f"found a {type(result).__name__}, expected a Tensor"
+        )
     if result.shape != shape or result.dtype != dtype:
-        raise ShapeError(
-            f"register_parametrization: found {result.dtype} {result.shape}, expected {dtype} {shape} as before; "
-            "pass unsafe=True"
+        raise refusal(
+            "register_parametrization",
+            ShapeError,
+            f"found {result.dtype} {result.shape}, expected {dtype} {shape} as before; pass unsafe=True",
         )
 
 
 def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized: bool = True) -> Module:
     """Make the attribute a plain parameter again, with its computed value, or else with its original one."""
     if not is_parametrized(module, tensor_name):
-        raise ValueError(f"remove_parametrizations: found none of {tensor_name!r} in {type(module).__name__}")
+        raise refusal(
+            "remove_parametrizations", ValueError, f"found none of {tensor_name!r} in {type(module).__name__}"
+        )
     parts = module.parametrizations[tensor_name]
     if not parts.is_tensor and not leave_parametrized:
-        raise ValueError(
-            f"remove_parametrizations: {tensor_name!r} has {parts.ntensors} originals, expected one for "
-            "leave_parametrized=False"
+        raise refusal(
+            "remove_parametrizations",
+            ValueError,
+            f"{tensor_name!r} has {parts.ntensors} originals, expected one for leave_parametrized=False",
         )
     value = getattr(module, tensor_name) if leave_parametrized else None
     if parts.is_tensor:

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.engine import dtypes
+from tinygen.engine.errors import refusal
 from tinygen.engine.own import flat
 from tinygen.engine.primitive import primitive
 from tinygen.ops.arguments import INT, TENSOR, WORD
@@ -168,7 +169,7 @@ def gelu(input, *, approximate="none"):
     if approximate == "tanh":
         return _gelu_tanh(input)
     if approximate != "none":
-        raise RuntimeError(f"gelu: found approximate={approximate!r}, expected 'none' or 'tanh'")
+        raise refusal("gelu", RuntimeError, f"found approximate={approximate!r}, expected 'none' or 'tanh'")
     return _gelu(input)
 
 
@@ -187,8 +188,10 @@ def prelu(input, weight):
     expect_one_dtype("prelu", input=input, weight=weight)
     if weight.numel() != 1:
         if input.ndim < 2 or weight.shape != (input.shape[1],):
-            raise dtypes.ShapeError(
-                f"prelu: found {weight.shape} weights, expected 1 or one per channel of input {input.shape}"
+            raise refusal(
+                "prelu",
+                dtypes.ShapeError,
+                f"found {weight.shape} weights, expected 1 or one per channel of input {input.shape}",
             )
         weight = weight.reshape(-1, *[1] * (input.ndim - 2))
     return _prelu(input, weight)
@@ -207,9 +210,11 @@ _hardtanh.vjp(lambda g, x, least, most: flat(keep(g, mask=~((x <= least) | (x >=
 def hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
     """x limited to [min_val, max_val]; its derivative at both ends is 0.  inplace writes it into input."""
     if min_val > max_val:
-        raise ValueError(f"hardtanh: found min_val {min_val} above max_val {max_val}")
+        raise refusal("hardtanh", ValueError, f"found min_val {min_val} above max_val {max_val}")
     if input.dtype == np.uint8 and min_val < 0:
-        raise dtypes.DtypeError(f"hardtanh: found dtype uint8 and min_val {min_val}, expected a signed dtype")
+        raise refusal(
+            "hardtanh", dtypes.DtypeError, f"found dtype uint8 and min_val {min_val}, expected a signed dtype"
+        )
     bounds = {"least": min_val, "most": max_val}
     return in_place("hardtanh", _hardtanh, input, **bounds) if inplace else _hardtanh(input, **bounds)
 
@@ -251,10 +256,12 @@ def glu(input, dim=-1):
     """a sigmoid(b), a and b the halves of input along dim  (Dauphin et al. 2016, arXiv 1612.08083)"""
     expect_floating("glu", input=input)
     if input.ndim == 0:
-        raise RuntimeError("glu: found input (), expected at least one dimension")
+        raise refusal("glu", RuntimeError, "found input (), expected at least one dimension")
     if input.shape[dim] % 2:
-        raise dtypes.ShapeError(
-            f"glu: found size {input.shape[dim]} of dim {dim}, expected an even one; input {input.shape}"
+        raise refusal(
+            "glu",
+            dtypes.ShapeError,
+            f"found size {input.shape[dim]} of dim {dim}, expected an even one; input {input.shape}",
         )
     a, b = chunk(input, 2, dim)
     return a * sigmoid(b)

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.engine import dtypes
+from tinygen.engine.errors import refusal
 from tinygen.engine.own import add as _add
 from tinygen.engine.own import clone, flat
 from tinygen.engine.primitive import primitive
@@ -26,7 +27,7 @@ operation(clone)  # the engine's own
 def add(input, other, *, alpha=1):
     """input + alpha * other"""
     if alpha is True and other.dtype != np.bool_:
-        raise dtypes.DtypeError("add: found alpha True, expected a number: a bool is for bools")
+        raise refusal("add", dtypes.DtypeError, "found alpha True, expected a number: a bool is for bools")
     return _add(input, other if alpha == 1 else mul(other, alpha))
 
 
@@ -44,7 +45,9 @@ def sub(input, other, *, alpha=1):
     if alpha != 1:
         for x in (input, other):
             if isinstance(x, Tensor) and x.dtype == np.bool_:
-                raise dtypes.DtypeError("sub: found a Tensor of bools, expected numbers; use logical_xor")
+                raise refusal(
+                    "sub", dtypes.DtypeError, "found a Tensor of bools, expected numbers; use logical_xor"
+                )
     return _sub(input, other if alpha == 1 else mul(other, alpha))
 
 
@@ -75,7 +78,9 @@ def div(input, other, *, rounding_mode=None):
         return floor_divide(input, other)
     if rounding_mode == "trunc":
         return _truncated(input, other)
-    raise RuntimeError(f"div: found rounding_mode {rounding_mode!r}, expected None, 'floor' or 'trunc'")
+    raise refusal(
+        "div", RuntimeError, f"found rounding_mode {rounding_mode!r}, expected None, 'floor' or 'trunc'"
+    )
 
 
 @primitive(promote="same")
@@ -160,11 +165,13 @@ def pow(input, exponent):
         if input.is_floating_point():
             return _power(input, n=exponent)
         if isinstance(exponent, int) and exponent < 0:
-            raise RuntimeError(
-                f"pow: integers to the negative power {exponent} are not integers; use x.float()"
+            raise refusal(
+                "pow",
+                RuntimeError,
+                f"integers to the negative power {exponent} are not integers; use x.float()",
             )
     elif number and not isinstance(input, Tensor):
-        raise TypeError(f"pow: found numbers {input} and {exponent}, expected a Tensor")
+        raise refusal("pow", TypeError, f"found numbers {input} and {exponent}, expected a Tensor")
     return _pow(input, exponent)
 
 

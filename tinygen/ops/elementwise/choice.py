@@ -6,6 +6,7 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.engine import dtypes
+from tinygen.engine.errors import refusal
 from tinygen.engine.own import cast
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
@@ -87,7 +88,7 @@ _clamp_between.vjp(  # as where x is inside, x for ties; a bound's where it took
 def clamp(input, min=None, max=None):
     """input limited to [min, max], where the gradient passes, ends included; bounds are numbers, Tensors or None"""
     if min is None and max is None:
-        raise dtypes.ShapeError("clamp: found neither min nor max, expected at least one")
+        raise refusal("clamp", dtypes.ShapeError, "found neither min nor max, expected at least one")
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         return _clamp_between(input, min, max)
     min, max = (bound.item() if isinstance(bound, np.generic) else bound for bound in (min, max))
@@ -134,7 +135,9 @@ def where(condition, input=None, other=None):
     if condition.dtype == np.uint8:
         condition = cast(condition, dtype=dtypes.bool_)
     if condition.dtype != np.bool_:
-        raise dtypes.DtypeError(f"where: found a condition of dtype {condition.dtype}, expected bool")
+        raise refusal(
+            "where", dtypes.DtypeError, f"found a condition of dtype {condition.dtype}, expected bool"
+        )
     return _where(input, other, condition=condition)
 
 
@@ -142,6 +145,6 @@ def where(condition, input=None, other=None):
 def masked_fill(input, mask, value):
     """value where mask holds, else input; the result keeps input's dtype"""
     if mask.dtype != np.bool_:
-        raise dtypes.DtypeError(f"masked_fill: found a mask of dtype {mask.dtype}, expected bool")
+        raise refusal("masked_fill", dtypes.DtypeError, f"found a mask of dtype {mask.dtype}, expected bool")
     value = value if isinstance(value, Tensor) else tensor(value, input.dtype)
     return where(mask, cast(value, dtype=input.dtype), input)

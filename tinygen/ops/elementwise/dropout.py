@@ -6,6 +6,7 @@ import numpy as np
 
 from tinygen import random
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.declaration import operation
 from tinygen.ops.elementwise.arithmetic import mul
@@ -29,17 +30,17 @@ def dropout2d(input, p=0.5, training=True, inplace=False):
     inplace writes the result into input.
     """
     if input.ndim < 2:
-        raise ShapeError(f"dropout2d: found input {input.shape}, expected (N, C, …)")
+        raise refusal("dropout2d", ShapeError, f"found input {input.shape}, expected (N, C, …)")
     return _dropout("dropout2d", input, p, training, inplace, input.shape[:2] + (1,) * (input.ndim - 2))
 
 
 def _dropout(operation: str, input, p: float, training: bool, inplace: bool, shape: tuple):
     if not 0 <= p <= 1:
-        raise ValueError(f"{operation}: found p={p}, expected a probability")
+        raise refusal(operation, ValueError, f"found p={p}, expected a probability")
     if not training or p == 0 or input.numel() == 0:
         return input
     if not input.is_floating_point():
-        raise DtypeError(f"{operation}: found dtype {input.dtype}, expected a floating dtype")
+        raise refusal(operation, DtypeError, f"found dtype {input.dtype}, expected a floating dtype")
     if p == 1:
         factor = beside(input, np.zeros(shape, input.dtype))
     else:

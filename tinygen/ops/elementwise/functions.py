@@ -6,6 +6,7 @@ import math
 
 from tinygen import kernels
 from tinygen.engine.dtypes import DtypeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import NUMBER, OPERAND, TENSOR
@@ -263,7 +264,7 @@ def lerp(input, end, weight):
     for name, x in (("input", input), ("end", end), ("weight", weight)):
         if isinstance(x, Tensor) and (x.dtype != input.dtype or not x.is_floating_point()):
             found = f"input {input.dtype}, {name} {x.dtype}"
-            raise DtypeError(f"lerp: expected one floating dtype, found {found}")
+            raise refusal("lerp", DtypeError, f"expected one floating dtype, found {found}")
     return _lerp(input, end, weight)
 
 
@@ -284,7 +285,9 @@ def addcdiv(input, tensor1, tensor2, *, value=1):
     """input + value * tensor1 / tensor2"""
     if not (tensor1.is_floating_point() or tensor2.is_floating_point()):
         found = f"{tensor1.dtype} / {tensor2.dtype}"
-        raise DtypeError(f"addcdiv: found {found}, expected a floating dtype; use addcmul, or x.float()")
+        raise refusal(
+            "addcdiv", DtypeError, f"found {found}, expected a floating dtype; use addcmul, or x.float()"
+        )
     return input + mul(value, tensor1) / tensor2
 
 

@@ -10,6 +10,7 @@ import numbers
 
 from tinygen import kernels
 from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.primitive import primitive
 from tinygen.ops.arguments import INTS_OR_WORD
 from tinygen.ops.checks import expect_floating, expect_one_dtype
@@ -74,12 +75,12 @@ def sizes(value, count: int, name: str, operation: str, least: int = 0) -> tuple
     """A number for all `count` dimensions, or one for each."""
     values = (value,) if isinstance(value, numbers.Integral) else tuple(value)
     if not all(isinstance(n, numbers.Integral) for n in values):
-        raise TypeError(f"{operation}: found {name} {value}, expected whole numbers")
+        raise refusal(operation, TypeError, f"found {name} {value}, expected whole numbers")
     if len(values) == 1:
         values *= count
     if len(values) != count or any(n < least for n in values):
         expected = "a number" if count == 1 else "one or two numbers"
-        raise ShapeError(f"{operation}: found {name} {value}, expected {expected}, at least {least}")
+        raise refusal(operation, ShapeError, f"found {name} {value}, expected {expected}, at least {least}")
     return tuple(int(n) for n in values)
 
 
@@ -94,11 +95,15 @@ def _paddings(operation: str, padding, window, stride, dilation) -> tuple:
         padding = 0
     if padding == "same":
         if any(n != 1 for n in stride):
-            raise ShapeError(f"{operation}: padding 'same' is not defined for stride {stride}, expected 1")
+            raise refusal(
+                operation, ShapeError, f"padding 'same' is not defined for stride {stride}, expected 1"
+            )
         totals = [d * (r - 1) for r, d in zip(window, dilation)]
         return tuple((n // 2, n - n // 2) for n in totals)
     if isinstance(padding, str):
-        raise ShapeError(f"{operation}: found padding {padding!r}, expected numbers, 'same' or 'valid'")
+        raise refusal(
+            operation, ShapeError, f"found padding {padding!r}, expected numbers, 'same' or 'valid'"
+        )
     return tuple((n, n) for n in sizes(padding, len(window), "padding", operation))
 
 
@@ -107,28 +112,34 @@ def _check(operation: str, count: int, input, weight, bias, groups: int, channel
     shapes = f"x {input._data.shape}, w {weight._data.shape}"
     if input.ndim not in (count + 1, count + 2) or weight.ndim != count + 2:
         places = "L" if count == 1 else "H, W"
-        raise ShapeError(
-            f"{operation}: expected x (N, C, {places}) or (C, {places}) and w of {count + 2} dimensions; {shapes}"
+        raise refusal(
+            operation,
+            ShapeError,
+            f"expected x (N, C, {places}) or (C, {places}) and w of {count + 2} dimensions; {shapes}",
         )
     expect_floating(operation, input=input)
     expect_one_dtype(operation, input=input, weight=weight, bias=bias)
     if groups < 1 or weight._data.shape[0] % groups or channels == 0:
-        raise ShapeError(
-            f"{operation}: {groups} groups do not divide the {weight._data.shape[0]} filters of w; {shapes}"
+        raise refusal(
+            operation,
+            ShapeError,
+            f"{groups} groups do not divide the {weight._data.shape[0]} filters of w; {shapes}",
         )
     if outputs == 0 or 0 in weight._data.shape[2:]:
-        raise ShapeError(
-            f"{operation}: found a w without filters or with empty ones, expected some; {shapes}"
+        raise refusal(
+            operation, ShapeError, f"found a w without filters or with empty ones, expected some; {shapes}"
         )
     found = input._data.shape[-count - 1]
     if found != channels:
         plural = "" if found == 1 else "s"
         grouped = f" in {groups} groups" if groups > 1 else ""
-        raise ShapeError(
-            f"{operation}: x has {found} channel{plural}, w expects {channels}{grouped}; {shapes}"
+        raise refusal(
+            operation, ShapeError, f"x has {found} channel{plural}, w expects {channels}{grouped}; {shapes}"
         )
     if bias is not None and bias._data.shape != (outputs,):
-        raise ShapeError(f"{operation}: found bias {bias._data.shape}, expected ({outputs},); {shapes}")
+        raise refusal(
+            operation, ShapeError, f"found bias {bias._data.shape}, expected ({outputs},); {shapes}"
+        )
 
 
 def _lift(count: int, input, weight):
@@ -162,7 +173,7 @@ def _convolve(operation: str, count: int, input, weight, bias, stride, padding, 
     size = kernels.output_size(input._data.shape[-count:], window, stride, padding, dilation)
     if min(size) < 1 or min(window) < 1:
         shapes = f"x {input._data.shape}, w {weight._data.shape}"
-        raise ShapeError(f"{operation}: the filter does not fit the padded input; {shapes}")
+        raise refusal(operation, ShapeError, f"the filter does not fit the padded input; {shapes}")
     x, w = _lift(count, input, weight)
     stride, dilation = _images(count, 1, stride, dilation)
     (padding,) = _images(count, (0, 0), padding)
@@ -214,14 +225,18 @@ def _transpose(
     outputs = groups * weight.shape[1] if weight.ndim == count + 2 else 0
     _check(operation, count, input, weight, bias, groups, weight.shape[0], outputs)
     if any(e >= s and e >= d for e, s, d in zip(extra, stride, dilation)):
-        raise ShapeError(f"{operation}: found output_padding {extra}, expected less than stride or dilation")
+        raise refusal(
+            operation, ShapeError, f"found output_padding {extra}, expected less than stride or dilation"
+        )
     full = [
         (n - 1) * s + d * (r - 1) + 1
         for n, r, s, d in zip(input.shape[-count:], weight.shape[2:], stride, dilation)
     ]
     size = [n - 2 * p + e for n, p, e in zip(full, padding, extra)]
     if min(size) < 1 or min(input.shape[-count - 1 :]) < 1:
-        raise ShapeError(f"{operation}: nothing is left of the output; x {input.shape}, w {weight.shape}")
+        raise refusal(
+            operation, ShapeError, f"nothing is left of the output; x {input.shape}, w {weight.shape}"
+        )
     # output_padding crops less at the end; what exceeds the padding is a border of zeros
     border = [max(e - p, 0) for p, e in zip(padding, extra)]
     cropped = tuple((p, max(p - e, 0)) for p, e in zip(padding, extra))

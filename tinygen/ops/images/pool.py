@@ -7,6 +7,7 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.declaration import distinct, example, operation, real
@@ -21,11 +22,13 @@ def _batched(input, operation: str, places: int = 2):
     """input with a batch dimension; integers and other ranks are refused."""
     if input.ndim not in (places + 1, places + 2) or 0 in input.shape[-places - 1 :]:
         one = "L" if places == 1 else "H, W"
-        raise ShapeError(
-            f"{operation}: found input {input.shape}, expected (N, C, {one}) or (C, {one}), not empty"
+        raise refusal(
+            operation,
+            ShapeError,
+            f"found input {input.shape}, expected (N, C, {one}) or (C, {one}), not empty",
         )
     if not input.is_floating_point():
-        raise DtypeError(f"{operation}: found dtype {input.dtype}, expected a floating dtype")
+        raise refusal(operation, DtypeError, f"found dtype {input.dtype}, expected a floating dtype")
     return input if input.ndim == places + 2 else unsqueeze(input, 0)
 
 
@@ -60,8 +63,8 @@ def _windows(operation: str, input, kernel_size, stride, padding, dilation, ceil
     size = []
     for n, k, s, p, d in zip(input.shape[-2:], kernel, stride, padding, dilation):
         if p > (d * (k - 1) + 1) // 2:
-            raise ShapeError(
-                f"{operation}: found padding {padding}, expected at most half of kernel {kernel}"
+            raise refusal(
+                operation, ShapeError, f"found padding {padding}, expected at most half of kernel {kernel}"
             )
         free = n + 2 * p - d * (k - 1) - 1
         count = (-(-free // s) if ceil_mode else free // s) + 1
@@ -69,7 +72,9 @@ def _windows(operation: str, input, kernel_size, stride, padding, dilation, ceil
             count -= 1
         size.append(count)
     if min(size) < 1:
-        raise ShapeError(f"{operation}: kernel {kernel} does not fit the padded image; input {input.shape}")
+        raise refusal(
+            operation, ShapeError, f"kernel {kernel} does not fit the padded image; input {input.shape}"
+        )
     return dict(kernel=kernel, stride=stride, padding=padding, dilation=dilation, size=tuple(size))
 
 
@@ -165,7 +170,7 @@ def avg_pool2d(
         rows, columns = (_window_counts(*along, count_include_pad) for along in sizes)
         divisor = beside(x, np.outer(rows, columns).astype(x.dtype))
     elif divisor_override == 0:
-        raise ValueError("avg_pool2d: found divisor_override 0, expected another number")
+        raise refusal("avg_pool2d", ValueError, "found divisor_override 0, expected another number")
     else:
         divisor = divisor_override
     return _like(_sum_pool2d(x, **at) / divisor, input)
@@ -200,7 +205,9 @@ def adaptive_avg_pool2d(input, output_size):
         return by_float32(adaptive_avg_pool2d, input, output_size)
     sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
     if len(sizes) != 2:
-        raise ShapeError(f"adaptive_avg_pool2d: found output_size {output_size}, expected one or two numbers")
+        raise refusal(
+            "adaptive_avg_pool2d", ShapeError, f"found output_size {output_size}, expected one or two numbers"
+        )
     sizes = [n if size is None else size for n, size in zip(x.shape[2:], sizes)]
     down, across = (_parts(n, size, x.dtype) for n, size in zip(x.shape[2:], sizes))
     pixels = beside(x, np.outer(down.sum(1), across.sum(1)))

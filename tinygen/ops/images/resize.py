@@ -9,6 +9,7 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.primitive import primitive
 from tinygen.ops.arguments import NUMBERS, WORD
 from tinygen.ops.declaration import example, operation, real
@@ -47,46 +48,62 @@ INSTEAD = {
 
 def _check_mode(input, mode: str, align_corners, antialias: bool) -> None:
     if mode in INSTEAD:
-        raise NotImplementedError(f"interpolate: mode {mode!r} is not supported; use {INSTEAD[mode]}")
+        raise refusal(
+            "interpolate", NotImplementedError, f"mode {mode!r} is not supported; use {INSTEAD[mode]}"
+        )
     if mode not in NEAREST and mode not in LINEAR and mode != "area":
-        raise NotImplementedError(
-            f"interpolate: found mode {mode!r}, expected 'nearest', 'nearest-exact', 'linear', 'bilinear' or 'area'"
+        raise refusal(
+            "interpolate",
+            NotImplementedError,
+            f"found mode {mode!r}, expected 'nearest', 'nearest-exact', 'linear', 'bilinear' or 'area'",
         )
     if align_corners is not None and mode not in LINEAR:
-        raise ValueError(f"interpolate: align_corners is for 'linear' and 'bilinear', found mode {mode!r}")
+        raise refusal(
+            "interpolate", ValueError, f"align_corners is for 'linear' and 'bilinear', found mode {mode!r}"
+        )
     if antialias:
-        raise NotImplementedError(
-            "interpolate: antialias is not supported; use avg_pool2d before, or size alone"
+        raise refusal(
+            "interpolate",
+            NotImplementedError,
+            "antialias is not supported; use avg_pool2d before, or size alone",
         )
     if input.ndim not in (3, 4) or 0 in input.shape[1:]:
         kind = NotImplementedError if input.ndim not in (3, 4) else ShapeError
-        raise kind(f"interpolate: found input {input.shape}, expected (N, C, L) or (N, C, H, W), not empty")
+        raise refusal(
+            "interpolate", kind, f"found input {input.shape}, expected (N, C, L) or (N, C, H, W), not empty"
+        )
     if input.ndim != LINEAR.get(mode, input.ndim):
-        raise NotImplementedError(
-            f"interpolate: found input {input.shape}; 'linear' is for (N, C, L), 'bilinear' for (N, C, H, W)"
+        raise refusal(
+            "interpolate",
+            NotImplementedError,
+            f"found input {input.shape}; 'linear' is for (N, C, L), 'bilinear' for (N, C, H, W)",
         )
     if not input.is_floating_point() and (mode not in NEAREST or input.dtype != np.uint8):
-        raise DtypeError(f"interpolate: found dtype {input.dtype}, expected a floating dtype; use x.float()")
+        raise refusal(
+            "interpolate", DtypeError, f"found dtype {input.dtype}, expected a floating dtype; use x.float()"
+        )
 
 
 def _targets(input, size, scale_factor, recompute: bool) -> list:
     """(how many outputs, input steps per output step) for every dimension of the image."""
     if (size is None) == (scale_factor is None):
         found = "neither" if size is None else "both"
-        raise ValueError(f"interpolate: found {found} of size and scale_factor, expected one")
+        raise refusal("interpolate", ValueError, f"found {found} of size and scale_factor, expected one")
     if recompute and size is not None:
-        raise ValueError("interpolate: recompute_scale_factor is for scale_factor, found size")
+        raise refusal("interpolate", ValueError, "recompute_scale_factor is for scale_factor, found size")
     given = scale_factor if size is None else size
     given = list(given) if isinstance(given, (tuple, list)) else [given] * (input.ndim - 2)
     if len(given) != input.ndim - 2:
-        raise ShapeError(f"interpolate: found {len(given)} sizes or factors; input {input.shape}")
+        raise refusal("interpolate", ShapeError, f"found {len(given)} sizes or factors; input {input.shape}")
     if size is not None and not all(isinstance(n, numbers.Integral) for n in given):
-        raise TypeError(f"interpolate: found size {size}, expected whole numbers")
+        raise refusal("interpolate", TypeError, f"found size {size}, expected whole numbers")
     targets = []
     for dim, (n, value) in enumerate(zip(input.shape[2:], given), start=2):
         count = int(n * value) if size is None else int(value)
         if count < 1:
-            raise ShapeError(f"interpolate: nothing is left of dimension {dim}; input {input.shape}")
+            raise refusal(
+                "interpolate", ShapeError, f"nothing is left of dimension {dim}; input {input.shape}"
+            )
         targets.append((count, n / count if size is not None or recompute else 1 / value))
     return targets
 
@@ -178,7 +195,7 @@ def pixel_shuffle(input, upscale_factor):
     """Channels to pixels: (…, C r², H, W) -> (…, C, H r, W r)  (Shi et al. 2016, arXiv 1609.05158)"""
     r = upscale_factor
     if input.ndim < 3 or r < 1 or input.shape[-3] % (r * r):
-        raise ShapeError(f"pixel_shuffle: found input {input.shape}, expected (…, C · {r}², H, W)")
+        raise refusal("pixel_shuffle", ShapeError, f"found input {input.shape}, expected (…, C · {r}², H, W)")
     *lead, channels, H, W = input.shape
     n, C = len(lead), channels // (r * r)
     x = reshape(input, *lead, C, r, r, H, W)
@@ -191,7 +208,9 @@ def pixel_unshuffle(input, downscale_factor):
     """Pixels to channels, pixel_shuffle undone: (…, C, H r, W r) -> (…, C r², H, W)"""
     r = downscale_factor
     if input.ndim < 3 or r < 1 or input.shape[-2] % r or input.shape[-1] % r:
-        raise ShapeError(f"pixel_unshuffle: found input {input.shape}, expected (…, C, H · {r}, W · {r})")
+        raise refusal(
+            "pixel_unshuffle", ShapeError, f"found input {input.shape}, expected (…, C, H · {r}, W · {r})"
+        )
     *lead, C, height, width = input.shape
     n, H, W = len(lead), height // r, width // r
     x = reshape(input, *lead, C, H, r, W, r)

@@ -7,6 +7,7 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine import devices, dtypes
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.own import cast
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
@@ -52,18 +53,22 @@ def _check_index(operation: str, input, dim: int, index) -> int:
     dim = dim_of(dim, input.ndim, operation)
     places = index._data
     if places.dtype not in (dtypes.int32, dtypes.int64):
-        raise DtypeError(f"{operation}: found an index of dtype {places.dtype}, expected int32 or int64")
+        raise refusal(
+            operation, DtypeError, f"found an index of dtype {places.dtype}, expected int32 or int64"
+        )
     size = input.shape[dim]
     fits = places.ndim == input.ndim and all(
         places.shape[i] <= input.shape[i] for i in range(input.ndim) if i != dim
     )
     if not fits and places.size:
-        raise ShapeError(
-            f"{operation}: index {places.shape} does not fit input {input.shape} outside dim {dim}"
+        raise refusal(
+            operation, ShapeError, f"index {places.shape} does not fit input {input.shape} outside dim {dim}"
         )
     if places.size and not (0 <= places.min() and places.max() < size):
-        raise RuntimeError(
-            f"{operation}: an index is outside 0..{size - 1}, dimension {dim} of input {input.shape}"
+        raise refusal(
+            operation,
+            RuntimeError,
+            f"an index is outside 0..{size - 1}, dimension {dim} of input {input.shape}",
         )
     return dim
 
@@ -82,11 +87,13 @@ def gather(input, dim, index):
 def _at_index(operation: str, input, dim, index, src):
     """(input, dim, index, the part of src that the index reaches), all with at least one dimension."""
     if src.dtype != input.dtype:
-        raise DtypeError(f"{operation}: found src {src.dtype}, input {input.dtype}, expected one dtype")
+        raise refusal(
+            operation, DtypeError, f"found src {src.dtype}, input {input.dtype}, expected one dtype"
+        )
     input, index, src = (reshape(x, 1) if x.ndim == 0 else x for x in (input, index, src))
     dim = _check_index(operation, input, dim, index)
     if index.numel() and (src.ndim != index.ndim or any(n > m for n, m in zip(index.shape, src.shape))):
-        raise ShapeError(f"{operation}: index {index.shape} reaches outside src {src.shape}")
+        raise refusal(operation, ShapeError, f"index {index.shape} reaches outside src {src.shape}")
     return input, dim, index, getitem(src, tuple(slice(n) for n in index.shape))
 
 
@@ -127,10 +134,12 @@ def _nothing_like(x):
 def scatter(input, dim, index, src=None, *, value=None, reduce=None):
     """input with src[i][j] (or the number `value`) written to [index[i][j]][j] for dim 0, and so on"""
     if reduce is not None:
-        raise NotImplementedError(f"scatter: reduce={reduce!r} is not supported; use scatter_add for sums")
+        raise refusal(
+            "scatter", NotImplementedError, f"reduce={reduce!r} is not supported; use scatter_add for sums"
+        )
     if (src is None) == (value is None):
         found = "neither src nor value" if src is None else "both src and value"
-        raise TypeError(f"scatter: found {found}, expected one of the two")
+        raise refusal("scatter", TypeError, f"found {found}, expected one of the two")
     if not isinstance(src, Tensor):
         number = value if src is None else src
         src = expand(beside(input, np.full((), number, input.dtype)), index.shape)
@@ -144,14 +153,16 @@ def scatter(input, dim, index, src=None, *, value=None, reduce=None):
 def _slices(operation: str, input, dim, index, source):
     """(input with a dimension, the NumPy index of its slices, source in their shape)."""
     if source.dtype != input.dtype:
-        raise DtypeError(f"{operation}: found source {source.dtype}, input {input.dtype}, expected one dtype")
+        raise refusal(
+            operation, DtypeError, f"found source {source.dtype}, input {input.dtype}, expected one dtype"
+        )
     dim = dim_of(dim, input.ndim, operation)
     flat = reshape(input, 1) if input.ndim == 0 else input
     places = index_1d(index, operation, flat, dim)
     shape = (*flat.shape[:dim], places.size, *flat.shape[dim + 1 :])
     if source.shape != shape and not (source.ndim == input.ndim == 0 and shape == (1,)):
-        raise ShapeError(
-            f"{operation}: found source {source.shape}, expected {shape} for input {input.shape}"
+        raise refusal(
+            operation, ShapeError, f"found source {source.shape}, expected {shape} for input {input.shape}"
         )
     return flat, (slice(None),) * dim + (places.astype(np.int64),), reshape(source, shape)
 
@@ -186,10 +197,14 @@ def index_copy(input, dim, index, source):
 def index_fill(input, dim, index, value):
     """input with `value` (a number or a 0-d Tensor) in the slices at `index` along dim"""
     if index.dtype not in (dtypes.int32, dtypes.int64):
-        raise IndexError(f"index_fill: found an index of dtype {index.dtype}, expected int32 or int64")
+        raise refusal(
+            "index_fill", IndexError, f"found an index of dtype {index.dtype}, expected int32 or int64"
+        )
     value = value if isinstance(value, Tensor) else beside(input, np.full((), value, input.dtype))
     if value.ndim:
-        raise RuntimeError(f"index_fill: found value {value.shape}, expected a number or no dimensions")
+        raise refusal(
+            "index_fill", RuntimeError, f"found value {value.shape}, expected a number or no dimensions"
+        )
     dim = dim_of(dim, input.ndim, "index_fill")
     flat = reshape(input, 1) if input.ndim == 0 else input
     xp = kernels.array_module(input._data)
@@ -218,14 +233,20 @@ def index_put(input, indices, values, accumulate=False):
     indices   a tuple of integer Tensors, or masks, one for each leading dimension; None stands for a whole one
     """
     if not isinstance(indices, (tuple, list)):
-        raise TypeError(f"index_put: indices is a {type(indices).__name__}, expected a tuple of Tensors")
+        raise refusal(
+            "index_put", TypeError, f"indices is a {type(indices).__name__}, expected a tuple of Tensors"
+        )
     if not indices:
-        raise RuntimeError("index_put: found no indices, expected at least one Tensor")
+        raise refusal("index_put", RuntimeError, "found no indices, expected at least one Tensor")
     for index in indices:
         if not isinstance(index, Tensor):
-            raise TypeError(f"index_put: found an index of type {type(index).__name__}, expected Tensors")
+            raise refusal(
+                "index_put", TypeError, f"found an index of type {type(index).__name__}, expected Tensors"
+            )
     if values.dtype != input.dtype:
-        raise DtypeError(f"index_put: found values {values.dtype}, input {input.dtype}, expected one dtype")
+        raise refusal(
+            "index_put", DtypeError, f"found values {values.dtype}, input {input.dtype}, expected one dtype"
+        )
     index = index_arrays(indices, input, "index_put")
     place = input._data[index].shape
     try:
@@ -233,7 +254,7 @@ def index_put(input, indices, values, accumulate=False):
     except ValueError:
         fits = False
     if not fits:
-        raise ShapeError(f"index_put: values {values.shape} do not broadcast to {place}")
+        raise refusal("index_put", ShapeError, f"values {values.shape} do not broadcast to {place}")
     if not accumulate:
         return put_at(input, values, index=index)
     return add(input, putitem(expand(values, place), index=index, shape=input.shape))
@@ -243,24 +264,30 @@ def index_put(input, indices, values, accumulate=False):
 def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     """Each slice along dim (each element without one) several times in a row; of repeats alone, the indices"""
     if repeats is None and input.ndim != 1:
-        raise ShapeError(f"repeat_interleave: found repeats {input.shape}, expected one dimension")
+        raise refusal("repeat_interleave", ShapeError, f"found repeats {input.shape}, expected one dimension")
     if repeats is None:
         input, repeats, dim = beside(input, np.arange(input.numel())), input, 0
     if dim is None:
         input, dim = reshape(input, -1), 0
     if input.ndim == 0:
-        raise IndexError(f"repeat_interleave: found dim {dim} of input (), expected none")
+        raise refusal("repeat_interleave", IndexError, f"found dim {dim} of input (), expected none")
     dim = dim_of(dim, input.ndim, "repeat_interleave")
     counts = devices.on_host(repeats._data) if isinstance(repeats, Tensor) else np.asarray(repeats)
     if counts.dtype not in (dtypes.int32, dtypes.int64):
-        raise DtypeError(f"repeat_interleave: found repeats of dtype {counts.dtype}, expected int32 or int64")
+        raise refusal(
+            "repeat_interleave", DtypeError, f"found repeats of dtype {counts.dtype}, expected int32 or int64"
+        )
     if counts.ndim > 1 or counts.size not in (1, input.shape[dim]):
-        raise ShapeError(
-            f"repeat_interleave: found repeats {counts.shape}, expected one number or ({input.shape[dim]},)"
+        raise refusal(
+            "repeat_interleave",
+            ShapeError,
+            f"found repeats {counts.shape}, expected one number or ({input.shape[dim]},)",
         )
     if (counts < 0).any():
-        raise RuntimeError("repeat_interleave: found repeats below 0")
+        raise refusal("repeat_interleave", RuntimeError, "found repeats below 0")
     places = np.repeat(np.arange(input.shape[dim]), counts)
     if output_size is not None and output_size != places.size:
-        raise RuntimeError(f"repeat_interleave: found output_size {output_size}, expected {places.size}")
+        raise refusal(
+            "repeat_interleave", RuntimeError, f"found output_size {output_size}, expected {places.size}"
+        )
     return index_select(input, dim, beside(input, places))

@@ -7,6 +7,7 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine import devices, dtypes
 from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import INT
@@ -169,12 +170,12 @@ def index_arrays(indices, input, operation: str) -> tuple:
     for item in indices:
         array = _beside(item, input._data) if isinstance(item, Tensor) else item
         if array is not None and getattr(array, "dtype", np.dtype(float)).kind not in "ib":
-            raise IndexError(
-                f"{operation}: found an index of type {_type(item)}, expected integers or a mask"
+            raise refusal(
+                operation, IndexError, f"found an index of type {_type(item)}, expected integers or a mask"
             )
         width = array.ndim if _is_mask(array) else 1
         if axis + width > len(shape):
-            raise IndexError(f"{operation}: found more indices than input {shape} has dimensions")
+            raise refusal(operation, IndexError, f"found more indices than input {shape} has dimensions")
         result += [slice(None)] if array is None else _array_indices(array, shape, axis)
         axis += width
     return tuple(result)
@@ -191,8 +192,10 @@ def index_select(input, dim, index):
     places = index_1d(index, "index_select", input, dim)
     if input.ndim == 0:
         if places.size != 1:
-            raise RuntimeError(
-                f"index_select: found {places.size} indices into a Tensor without dimensions, expected 1"
+            raise refusal(
+                "index_select",
+                RuntimeError,
+                f"found {places.size} indices into a Tensor without dimensions, expected 1",
             )
         return getitem(unsqueeze(input, 0), places)[0]
     return getitem(input, (slice(None),) * dim + (places,))
@@ -202,14 +205,14 @@ def index_1d(index, operation: str, input, dim: int):
     """The numbers of a 1-d (or 0-d) int32 or int64 Tensor, each a place along dim of input."""
     size = input.shape[dim] if input.ndim else 1
     if index.dtype not in (dtypes.int32, dtypes.int64):
-        raise dtypes.DtypeError(
-            f"{operation}: found an index of dtype {index.dtype}, expected int32 or int64"
+        raise refusal(
+            operation, dtypes.DtypeError, f"found an index of dtype {index.dtype}, expected int32 or int64"
         )
     if index.ndim > 1:
-        raise IndexError(f"{operation}: found an index {index.shape}, expected one dimension")
+        raise refusal(operation, IndexError, f"found an index {index.shape}, expected one dimension")
     places = _beside(index, input._data).reshape(-1)
     if places.size and not (0 <= places.min() and places.max() < size):
-        raise IndexError(f"{operation}: an index is outside 0..{size - 1}")
+        raise refusal(operation, IndexError, f"an index is outside 0..{size - 1}")
     return places
 
 
@@ -217,12 +220,14 @@ def index_1d(index, operation: str, input, dim: int):
 def masked_select(input, mask):
     """The elements where the mask holds, 1-d"""
     if mask.dtype != np.bool_:
-        raise dtypes.DtypeError(f"masked_select: found a mask of dtype {mask.dtype}, expected bool")
+        raise refusal(
+            "masked_select", dtypes.DtypeError, f"found a mask of dtype {mask.dtype}, expected bool"
+        )
     try:
         shape = np.broadcast_shapes(input.shape, mask.shape)
     except ValueError:
-        raise ShapeError(
-            f"masked_select: the mask {mask.shape} does not broadcast with x {input.shape}"
+        raise refusal(
+            "masked_select", ShapeError, f"the mask {mask.shape} does not broadcast with x {input.shape}"
         ) from None
     picked, mask = expand(input, shape), expand(mask, shape)
     return getitem(picked, mask) if shape else reshape(getitem(picked, mask), -1)
@@ -241,17 +246,21 @@ def nonzero(input, *, as_tuple=False):
 def embedding(input, weight, padding_idx=None):
     """Row weight[i] for every integer i.  input (...), weight (V, D) -> (..., D); no gradient at padding_idx"""
     if input.dtype not in (dtypes.int32, dtypes.int64):
-        raise dtypes.DtypeError(f"embedding: found indices of dtype {input.dtype}, expected int32 or int64")
+        raise refusal(
+            "embedding", dtypes.DtypeError, f"found indices of dtype {input.dtype}, expected int32 or int64"
+        )
     if weight.ndim != 2:
-        raise dtypes.ShapeError(f"embedding: found weight {weight.shape}, expected 2 dimensions")
+        raise refusal("embedding", dtypes.ShapeError, f"found weight {weight.shape}, expected 2 dimensions")
     indices, rows = _beside(input, weight._data), weight.shape[0]
     if indices.size and not (0 <= indices.min() and indices.max() < rows):
-        raise IndexError(f"embedding: an index is outside 0..{rows - 1}; weight {weight.shape}")
+        raise refusal("embedding", IndexError, f"an index is outside 0..{rows - 1}; weight {weight.shape}")
     out = getitem_at(weight, index=(indices.astype(np.int64),))  # a copy: the tape keeps it
     if padding_idx is None:
         return out
     if not -rows <= padding_idx < rows:
-        raise IndexError(f"embedding: found padding_idx {padding_idx}, expected {-rows} to {rows - 1}")
+        raise refusal(
+            "embedding", IndexError, f"found padding_idx {padding_idx}, expected {-rows} to {rows - 1}"
+        )
     padding_idx = padding_idx % rows
     keep = (indices != padding_idx)[..., None]
     from tinygen.ops.elementwise.choice import where

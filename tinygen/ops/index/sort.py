@@ -8,6 +8,7 @@ from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.devices import DeviceError
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.own import clone
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import INT
@@ -39,12 +40,14 @@ def sort(input, dim=-1, descending=False, stable=False):
 def topk(input, k, dim=-1, largest=True, sorted=True):
     """(values, indices) of the k largest (or smallest) along dim, in order whatever `sorted` says"""
     if input.dtype == np.bool_:
-        raise DtypeError("topk: found dtype bool, expected numbers")
+        raise refusal("topk", DtypeError, "found dtype bool, expected numbers")
     dim = dim_of(dim, input.ndim, "topk")
     size = input.shape[dim] if input.ndim else 1
     if not 0 <= k <= size:
-        raise RuntimeError(
-            f"topk: found k {k}, expected 0 to {size}, the size of dimension {dim}; x {input.shape}"
+        raise refusal(
+            "topk",
+            RuntimeError,
+            f"found k {k}, expected 0 to {size}, the size of dimension {dim}; x {input.shape}",
         )
     if input.ndim == 0:
         return ValuesIndices((clone(input), argsort(input)))
@@ -76,19 +79,21 @@ def bincount(input, weights=None, minlength=0):
     """How often 0, 1, 2 … occur among whole numbers, or the sum of their weights; no gradient.  (N,) -> (max + 1,)"""
     x = input._data
     if x.dtype.kind not in "iu":
-        raise DtypeError(f"bincount: found dtype {x.dtype}, expected an integer dtype")
+        raise refusal("bincount", DtypeError, f"found dtype {x.dtype}, expected an integer dtype")
     if x.ndim != 1 or (x.size and x.min() < 0):
-        raise ShapeError(f"bincount: found x {x.shape}, expected one dimension and no numbers below 0")
+        raise refusal(
+            "bincount", ShapeError, f"found x {x.shape}, expected one dimension and no numbers below 0"
+        )
     if minlength < 0:
-        raise RuntimeError(f"bincount: found minlength {minlength}, expected none below 0")
+        raise refusal("bincount", RuntimeError, f"found minlength {minlength}, expected none below 0")
     xp = kernels.array_module(x)
     if weights is None or not x.size:
         return Tensor._wrap(xp.bincount(x, minlength=minlength).astype(np.int64, copy=False))
     if weights.is_cuda != input.is_cuda:
         places = f"input on {input.device}, weights on {weights.device}"
-        raise DeviceError(f"bincount: found {places}, expected one device; use x.to(device)")
+        raise refusal("bincount", DeviceError, f"found {places}, expected one device; use x.to(device)")
     if weights.shape != input.shape:
-        raise ShapeError(f"bincount: found weights {weights.shape}, expected {input.shape}")
+        raise refusal("bincount", ShapeError, f"found weights {weights.shape}, expected {input.shape}")
     dtype = weights.dtype if weights.dtype == dtypes.float32 else dtypes.float64
     if weights.is_cuda:  # cupy's would add in any order
         count = max(int(x.max()) + 1, minlength)

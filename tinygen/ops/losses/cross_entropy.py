@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.checks import expect_floating, expect_one_dtype
@@ -65,7 +66,9 @@ def _class_weights(operation: str, weight, input):
         return None
     classes = input.shape[1] if input.ndim > 1 else input.shape[0]
     if weight.shape != (classes,):
-        raise ShapeError(f"{operation}: found weight {weight.shape}, expected ({classes},), one per class")
+        raise refusal(
+            operation, ShapeError, f"found weight {weight.shape}, expected ({classes},), one per class"
+        )
     expect_one_dtype(operation, input=input, weight=weight)
     return weight._data.copy()  # the tape keeps it, and the caller may write to the original
 
@@ -74,11 +77,15 @@ def _labels(operation: str, input, target, ignore_index: int):
     """input as (N, C, D), the class of each place and whether it counts as (N, D), target's shape checked."""
     shapes = f"input {input.shape}, target {target.shape}"
     if input.ndim == 0 or target.shape != ((*input.shape[:1], *input.shape[2:]) if input.ndim > 1 else ()):
-        raise ShapeError(
-            f"{operation}: found {shapes}, expected input (N, C, …) and target (N, …), or (C,) and ()"
+        raise refusal(
+            operation,
+            ShapeError,
+            f"found {shapes}, expected input (N, C, …) and target (N, …), or (C,) and ()",
         )
     if target.dtype != np.int64 and not (target.dtype == np.uint8 and input.ndim == 2):
-        raise DtypeError(f"{operation}: found target dtype {target.dtype}, expected int64; use target.long()")
+        raise refusal(
+            operation, DtypeError, f"found target dtype {target.dtype}, expected int64; use target.long()"
+        )
     expect_floating(operation, input=input)
     N, C = input.shape[:2] if input.ndim > 1 else (1, *input.shape)
     D = math.prod(input.shape[2:])
@@ -87,7 +94,7 @@ def _labels(operation: str, input, target, ignore_index: int):
     index = kernels.array_module(labels).where(counts, labels, 0)
     if index.size and not (0 <= index.min() and index.max() < C):
         wrong = index.min() if index.min() < 0 else index.max()
-        raise IndexError(f"{operation}: found class {wrong}, expected 0 to {C - 1}; {shapes}")
+        raise refusal(operation, IndexError, f"found class {wrong}, expected 0 to {C - 1}; {shapes}")
     return reshape(input, N, C, D), index, counts
 
 
@@ -129,9 +136,11 @@ def cross_entropy(
     """
     check_reduction("cross_entropy", reduction, size_average, reduce)
     if not 0 <= label_smoothing <= 1:
-        raise RuntimeError(f"cross_entropy: found label_smoothing {label_smoothing}, expected 0 to 1")
+        raise refusal(
+            "cross_entropy", RuntimeError, f"found label_smoothing {label_smoothing}, expected 0 to 1"
+        )
     if input.ndim == 0:
-        raise ShapeError("cross_entropy: found input (), expected (N, C, …) or (C,)")
+        raise refusal("cross_entropy", ShapeError, "found input (), expected (N, C, …) or (C,)")
     by_class = _class_weights("cross_entropy", weight, input)
     if target.is_floating_point():
         rest = by_class, ignore_index, reduction, label_smoothing
@@ -160,7 +169,9 @@ def _soft_cross_entropy(x, target, by_class, ignore_index, reduction, label_smoo
     """Against probabilities; the mean is over places, whatever the weights."""
     expect_same_shape("cross_entropy", x, target)
     if ignore_index >= 0:
-        raise RuntimeError("cross_entropy: ignore_index is for class numbers, found target probabilities")
+        raise refusal(
+            "cross_entropy", RuntimeError, "ignore_index is for class numbers, found target probabilities"
+        )
     dim = 1 if x.ndim > 1 else 0
     classes = x.shape[dim]
     if label_smoothing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygen.engine.errors import refusal
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import INT, NUMBER_OR_WORD
 from tinygen.ops.declaration import distinct, example, operation, real
@@ -34,7 +35,7 @@ def _over_norm(x, p, dim, eps):
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """x1 · x2 / (‖x1‖ ‖x2‖) along dim, the norms at least eps; x1 and x2 broadcast.  (…, D, …) -> (…)"""
     if not eps >= 0:
-        raise RuntimeError(f"cosine_similarity: found eps {eps}, expected 0 or more")
+        raise refusal("cosine_similarity", RuntimeError, f"found eps {eps}, expected 0 or more")
     x1, x2 = x1 * 1.0, x2 * 1.0  # integers to the default dtype
     shape = np.broadcast_shapes(x1.shape, x2.shape)
     x1, x2 = expand(x1, shape), expand(x2, shape)

@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.own import cast
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
@@ -67,7 +68,7 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     """d² / (2 beta) where |d| < beta, else |d| - beta / 2; d = input - target  (Girshick 2015, arXiv 1504.08083)"""
     check_reduction("smooth_l1_loss", reduction, size_average, reduce)
     if not beta >= 0:
-        raise RuntimeError(f"smooth_l1_loss: found beta {beta}, expected 0 or more")
+        raise refusal("smooth_l1_loss", RuntimeError, f"found beta {beta}, expected 0 or more")
     d = difference("smooth_l1_loss", input, target)
     losses = _huber(d, beta) / beta if beta > 0 else abs(d)
     return reduced("smooth_l1_loss", losses, reduction)
@@ -80,7 +81,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     check_weight("huber_loss", weight, input)
     expect_floating("huber_loss", input=input)
     if not delta > 0:
-        raise RuntimeError(f"huber_loss: found delta {delta}, expected a positive number")
+        raise refusal("huber_loss", RuntimeError, f"found delta {delta}, expected a positive number")
     d = difference("huber_loss", input, target)
     losses = _huber(d, delta)
     losses = losses if weight is None else losses * weight
@@ -108,10 +109,12 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
     elif var.shape != input.shape:
         var = unsqueeze(var, -1) if var.shape == input.shape[:-1] else var
         if var.shape != (*input.shape[:-1], 1):
-            raise ShapeError(f"gaussian_nll_loss: var {var.shape} does not fit input {input.shape}")
+            raise refusal(
+                "gaussian_nll_loss", ShapeError, f"var {var.shape} does not fit input {input.shape}"
+            )
     expect_floating("gaussian_nll_loss", var=var)
     if (var._data < 0).any():
-        raise ValueError("gaussian_nll_loss: found a negative element of var, expected 0 or more")
+        raise refusal("gaussian_nll_loss", ValueError, "found a negative element of var, expected 0 or more")
     var = var + Tensor._wrap(np.maximum(var._data.dtype.type(eps) - var._data, 0))
     losses = 0.5 * (log(var) + square(input - target) / var)
     return reduced("gaussian_nll_loss", losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction)
@@ -145,7 +148,9 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
     p = input._data
     if p.size and not (p.min() >= 0 and p.max() <= 1):
         found = f"{p.min():g} to {p.max():g}"
-        raise RuntimeError(f"binary_cross_entropy: found input from {found}, expected probabilities, 0 to 1")
+        raise refusal(
+            "binary_cross_entropy", RuntimeError, f"found input from {found}, expected probabilities, 0 to 1"
+        )
     return reduced("binary_cross_entropy", _weighted(_bce(input, target), weight), reduction)
 
 

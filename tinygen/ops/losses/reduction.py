@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 
 from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.ops.reduce import mean, sum
 from tinygen.ops.wide import by_float32
 
@@ -18,24 +19,26 @@ def reduced(operation: str, losses, reduction: str):
         return sum(losses)
     if reduction == "none":
         return losses
-    raise ValueError(f"{operation}: found reduction {reduction!r}, expected 'mean', 'sum' or 'none'")
+    raise refusal(operation, ValueError, f"found reduction {reduction!r}, expected 'mean', 'sum' or 'none'")
 
 
 def check_reduction(operation: str, reduction: str, size_average=None, reduce=None, more=()) -> None:
     """Before anything is computed; `more`: names beside "mean", "sum" and "none"."""
     for name, value in (("size_average", size_average), ("reduce", reduce)):
         if value is not None:
-            raise NotImplementedError(f"{operation}: {name} is not supported; use reduction")
+            raise refusal(operation, NotImplementedError, f"{name} is not supported; use reduction")
     known = ("mean", "sum", "none", *more)
     if reduction not in known:
         expected = ", ".join(map(repr, known))
-        raise ValueError(f"{operation}: found reduction {reduction!r}, expected one of {expected}")
+        raise refusal(operation, ValueError, f"found reduction {reduction!r}, expected one of {expected}")
 
 
 def expect_same_shape(operation: str, input, target) -> None:
     if input.shape != target.shape:
-        raise ShapeError(
-            f"{operation}: input and target differ in shape; input {input.shape}, target {target.shape}"
+        raise refusal(
+            operation,
+            ShapeError,
+            f"input and target differ in shape; input {input.shape}, target {target.shape}",
         )
 
 
@@ -46,7 +49,7 @@ def difference(operation: str, input, target):
         try:
             np.broadcast_shapes(input.shape, target.shape)
         except ValueError:
-            raise ShapeError(f"{operation}: input and target do not broadcast; {shapes}") from None
+            raise refusal(operation, ShapeError, f"input and target do not broadcast; {shapes}") from None
         warnings.warn(
             f"{operation}: the shapes differ, {shapes}: they are broadcast, which is seldom what a loss should do",
             stacklevel=4,  # past the loss and what exports it
@@ -56,8 +59,8 @@ def difference(operation: str, input, target):
 
 def check_weight(operation: str, weight, input) -> None:
     if weight is not None and weight.shape != input.shape:
-        raise ShapeError(
-            f"{operation}: found weight {weight.shape}, expected the shape of input {input.shape}"
+        raise refusal(
+            operation, ShapeError, f"found weight {weight.shape}, expected the shape of input {input.shape}"
         )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.declaration import example, operation, real
@@ -68,21 +69,27 @@ def _check(query, key, value, attn_mask, is_causal: bool) -> None:
     name = "scaled_dot_product_attention"
     shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
     if min(query.ndim, key.ndim, value.ndim) < 2:
-        raise ShapeError(f"{name}: expected (…, L, D), (…, T, D) and (…, T, E); {shapes}")
+        raise refusal(name, ShapeError, f"expected (…, L, D), (…, T, D) and (…, T, E); {shapes}")
     if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
-        raise ShapeError(
-            f"{name}: query and key must have one size D, key and value one length T; expected (…, L, D), "
-            f"(…, T, D) and (…, T, E); {shapes}"
+        raise refusal(
+            name,
+            ShapeError,
+            f"query and key must have one size D, key and value one length T; expected (…, L, D), "
+            f"(…, T, D) and (…, T, E); {shapes}",
         )
     if not query.dtype == key.dtype == value.dtype or not query.is_floating_point():
         found = f"query {query.dtype}, key {key.dtype}, value {value.dtype}"
-        raise DtypeError(f"{name}: expected one floating dtype; {found}")
+        raise refusal(name, DtypeError, f"expected one floating dtype; {found}")
     if attn_mask is None:
         return
     if is_causal:
-        raise RuntimeError(f"{name}: found both attn_mask and is_causal=True, expected at most one of them")
+        raise refusal(
+            name, RuntimeError, "found both attn_mask and is_causal=True, expected at most one of them"
+        )
     if attn_mask.dtype not in (np.bool_, query.dtype):
-        raise DtypeError(f"{name}: found attn_mask {attn_mask.dtype}, expected bool or query's {query.dtype}")
+        raise refusal(
+            name, DtypeError, f"found attn_mask {attn_mask.dtype}, expected bool or query's {query.dtype}"
+        )
     try:
         lead = np.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
         full = (*lead, query.shape[-2], key.shape[-2])
@@ -90,7 +97,9 @@ def _check(query, key, value, attn_mask, is_causal: bool) -> None:
     except ValueError:
         fits = False
     if not fits:
-        raise ShapeError(f"{name}: attn_mask {attn_mask.shape} does not broadcast to (…, L, T); {shapes}")
+        raise refusal(
+            name, ShapeError, f"attn_mask {attn_mask.shape} does not broadcast to (…, L, T); {shapes}"
+        )
 
 
 @operation(
@@ -113,12 +122,16 @@ def scaled_dot_product_attention(
     dropped with this probability, by `tinygen.random`'s default generator.
     """
     if enable_gqa:
-        raise NotImplementedError(
-            "scaled_dot_product_attention: enable_gqa is not supported; repeat the heads of key and value"
+        raise refusal(
+            "scaled_dot_product_attention",
+            NotImplementedError,
+            "enable_gqa is not supported; repeat the heads of key and value",
         )
     if not 0 <= dropout_p <= 1:
-        raise RuntimeError(
-            f"scaled_dot_product_attention: found dropout_p {dropout_p}, expected a probability"
+        raise refusal(
+            "scaled_dot_product_attention",
+            RuntimeError,
+            f"found dropout_p {dropout_p}, expected a probability",
         )
     _check(query, key, value, attn_mask, is_causal)
     scale = 1 / math.sqrt(max(query.shape[-1], 1)) if scale is None else scale

@@ -6,6 +6,7 @@ import math
 import string
 
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.declaration import example, operation, real
 from tinygen.ops.elementwise.arithmetic import mul
@@ -31,7 +32,9 @@ def einsum(equation, *operands):
         operands = operands[0]
     terms, output = _parse(equation, [x.shape if isinstance(x, Tensor) else None for x in operands])
     if len({x.dtype for x in operands}) > 1:
-        raise DtypeError(f"einsum: found {', '.join(str(x.dtype) for x in operands)}, expected one dtype")
+        raise refusal(
+            "einsum", DtypeError, f"found {', '.join(str(x.dtype) for x in operands)}, expected one dtype"
+        )
     operands, terms = list(operands), [list(term) for term in terms]
     for i, (x, term) in enumerate(zip(operands, terms)):
         operands[i], terms[i] = _distinct(equation, x, term)
@@ -52,12 +55,16 @@ def _from_lists(arguments):
     pairs = len(arguments) // 2
     terms = [arguments[2 * i + 1] for i in range(pairs)] + list(arguments[2 * pairs :])
     if not pairs or not all(isinstance(term, (list, tuple)) for term in terms):
-        raise TypeError(
-            f"einsum: found a {type(arguments[0]).__name__} first, expected an equation and operands, or operands "
-            "each followed by a list of numbers"
+        raise refusal(
+            "einsum",
+            TypeError,
+            f"found a {type(arguments[0]).__name__} first, expected an equation and operands, or operands "
+            "each followed by a list of numbers",
         )
     if any(n is not Ellipsis and not 0 <= n < len(LETTERS) for term in terms for n in term):
-        raise ShapeError(f"einsum: found subscripts {terms}, expected numbers from 0 to {len(LETTERS) - 1}")
+        raise refusal(
+            "einsum", ShapeError, f"found subscripts {terms}, expected numbers from 0 to {len(LETTERS) - 1}"
+        )
     names = ["".join("..." if n is Ellipsis else LETTERS[n] for n in term) for term in terms]
     arrow = "->" + names[pairs] if len(names) > pairs else ""
     return ",".join(names[:pairs]) + arrow, arguments[0 : 2 * pairs : 2]
@@ -68,7 +75,9 @@ def _parse(equation: str, shapes: list):
     left, arrow, right = equation.replace(" ", "").partition("->")
     written = left.split(",")
     if len(written) != len(shapes):
-        raise ShapeError(f"einsum: found {len(shapes)} operands for {len(written)} in {equation!r}")
+        raise refusal(
+            "einsum", ShapeError, f"found {len(shapes)} operands for {len(written)} in {equation!r}"
+        )
     terms = [_term(equation, text, shape) for text, shape in zip(written, shapes)]
     unnamed = sorted({n for term in terms for n in term if isinstance(n, int)})
     counts = "".join(written)
@@ -78,7 +87,9 @@ def _parse(equation: str, shapes: list):
         output = unnamed + [n for n in LETTERS if counts.count(n) == 1]
     for name in output:
         if output.count(name) > 1 or not any(name in term for term in terms):
-            raise ShapeError(f"einsum: the output of {equation!r} names {name} twice, or no operand does")
+            raise refusal(
+                "einsum", ShapeError, f"the output of {equation!r} names {name} twice, or no operand does"
+            )
     return terms, output
 
 
@@ -86,14 +97,18 @@ def _term(equation: str, text: str, shape, unnamed=None) -> list:
     before, dots, after = text.partition("...")
     bad = [c for c in before + after if c not in LETTERS]
     if bad:
-        raise ShapeError(
-            f"einsum: found {bad[0]!r} in {equation!r}, expected letters, one ... an operand, commas and ->"
+        raise refusal(
+            "einsum",
+            ShapeError,
+            f"found {bad[0]!r} in {equation!r}, expected letters, one ... an operand, commas and ->",
         )
     if shape is not None:
         extra = len(shape) - len(before) - len(after)
         if extra < 0 or (extra and not dots):
-            raise ShapeError(
-                f"einsum: {text!r} in {equation!r} was found for an operand of shape {shape}, which does not fit"
+            raise refusal(
+                "einsum",
+                ShapeError,
+                f"{text!r} in {equation!r} was found for an operand of shape {shape}, which does not fit",
             )
         unnamed = list(range(-extra, 0))
     return [*before, *(unnamed if dots else []), *after]
@@ -106,8 +121,10 @@ def _distinct(equation: str, x, term: list):
             first = term.index(name)
             second = term.index(name, first + 1)
             if x.shape[first] != x.shape[second]:
-                raise ShapeError(
-                    f"einsum: {name} in {equation!r} is both {x.shape[first]} and {x.shape[second]}"
+                raise refusal(
+                    "einsum",
+                    ShapeError,
+                    f"{name} in {equation!r} is both {x.shape[first]} and {x.shape[second]}",
                 )
             x = diagonal(x, 0, first, second)
             term = [n for d, n in enumerate(term) if d not in (first, second)] + [name]
@@ -121,8 +138,10 @@ def _sizes(equation: str, operands, terms) -> dict:
             known = sizes.get(name, 1)
             if known != size and 1 not in (known, size):
                 shapes = ", ".join(str(x.shape) for x in operands)
-                raise ShapeError(
-                    f"einsum: {name} in {equation!r} is both {known} and {size}; operands {shapes}"
+                raise refusal(
+                    "einsum",
+                    ShapeError,
+                    f"{name} in {equation!r} is both {known} and {size}; operands {shapes}",
                 )
             sizes[name] = size if known == 1 else known
     return sizes
@@ -162,17 +181,21 @@ def tensordot(a, b, dims=2):
     """Products summed over the last `dims` dimensions of a and the first of b, or over dims = (of a, of b)"""
     if isinstance(dims, int):
         if not 0 <= dims <= min(a.ndim, b.ndim):
-            raise ShapeError(f"tensordot: found dims {dims} for a {a.shape}, b {b.shape}")
+            raise refusal("tensordot", ShapeError, f"found dims {dims} for a {a.shape}, b {b.shape}")
         dims = range(a.ndim - dims, a.ndim), range(dims)
     over_a, over_b = ([d] if isinstance(d, int) else list(d) for d in dims)
     if len(over_a) != len(over_b):
-        raise ShapeError(f"tensordot: found {len(over_a)} dims of a and {len(over_b)} of b, expected as many")
+        raise refusal(
+            "tensordot", ShapeError, f"found {len(over_a)} dims of a and {len(over_b)} of b, expected as many"
+        )
     names_a, names_b = list(range(a.ndim)), list(range(a.ndim, a.ndim + b.ndim))
     for i, j in zip(over_a, over_b):
         if not (-a.ndim <= i < a.ndim and -b.ndim <= j < b.ndim):
-            raise IndexError(f"tensordot: found dims {i}, {j}, outside a {a.shape} or b {b.shape}")
+            raise refusal("tensordot", IndexError, f"found dims {i}, {j}, outside a {a.shape} or b {b.shape}")
         if a.shape[i] != b.shape[j] and 1 not in (a.shape[i], b.shape[j]):
-            raise ShapeError(f"tensordot: dim {i} of a {a.shape} and dim {j} of b {b.shape} differ")
+            raise refusal(
+                "tensordot", ShapeError, f"dim {i} of a {a.shape} and dim {j} of b {b.shape} differ"
+            )
         names_b[j] = names_a[i]
     output = [n for n in names_a if n not in names_b] + [n for n in names_b if n not in names_a]
     return einsum(a, names_a, b, names_b, output)

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.own import sum_to
 from tinygen.engine.primitive import primitive
 from tinygen.ops.arguments import TENSOR
@@ -42,13 +43,17 @@ _matmul.vjp(
 def matmul(input, other):
     """Matrix product; vectors count as one row (left) or one column (right), leading dimensions broadcast"""
     if input.ndim == 0 or other.ndim == 0:
-        raise ShapeError(
-            f"matmul: found x {input.shape}, other {other.shape}, expected at least one dimension each"
+        raise refusal(
+            "matmul",
+            ShapeError,
+            f"found x {input.shape}, other {other.shape}, expected at least one dimension each",
         )
     inner = other.shape[-2] if other.ndim > 1 else other.shape[0]
     if input.shape[-1] != inner:
-        raise ShapeError(
-            f"matmul: x has {input.shape[-1]} columns, other has {inner} rows; x {input.shape}, other {other.shape}"
+        raise refusal(
+            "matmul",
+            ShapeError,
+            f"x has {input.shape[-1]} columns, other has {inner} rows; x {input.shape}, other {other.shape}",
         )
     left, right = input.ndim == 1, other.ndim == 1
     a = reshape(input, 1, input.shape[0]) if left else input
@@ -67,7 +72,7 @@ def matmul(input, other):
 def mm(input, mat2):
     """Product of two matrices"""
     if input.ndim != 2 or mat2.ndim != 2:
-        raise ShapeError(f"mm: found x {input.shape}, mat2 {mat2.shape}, expected two matrices")
+        raise refusal("mm", ShapeError, f"found x {input.shape}, mat2 {mat2.shape}, expected two matrices")
     return matmul(input, mat2)
 
 
@@ -75,8 +80,10 @@ def mm(input, mat2):
 def bmm(input, mat2):
     """Products of two batches of matrices: (B, M, K), (B, K, N) -> (B, M, N)"""
     if input.ndim != 3 or mat2.ndim != 3 or input.shape[0] != mat2.shape[0]:
-        raise ShapeError(
-            f"bmm: found x {input.shape}, mat2 {mat2.shape}, expected two batches of equally many matrices"
+        raise refusal(
+            "bmm",
+            ShapeError,
+            f"found x {input.shape}, mat2 {mat2.shape}, expected two batches of equally many matrices",
         )
     return matmul(input, mat2)
 
@@ -85,7 +92,9 @@ def bmm(input, mat2):
 def dot(input, tensor):
     """Inner product of two vectors"""
     if input.ndim != 1 or tensor.ndim != 1:
-        raise ShapeError(f"dot: found x {input.shape}, tensor {tensor.shape}, expected two vectors")
+        raise refusal(
+            "dot", ShapeError, f"found x {input.shape}, tensor {tensor.shape}, expected two vectors"
+        )
     return matmul(input, tensor)
 
 
@@ -93,7 +102,9 @@ def dot(input, tensor):
 def outer(input, vec2):
     """All products of the elements of two vectors: (M,), (N,) -> (M, N)"""
     if input.ndim != 1 or vec2.ndim != 1:
-        raise ShapeError(f"outer: found input {input.shape}, vec2 {vec2.shape}, expected two vectors")
+        raise refusal(
+            "outer", ShapeError, f"found input {input.shape}, vec2 {vec2.shape}, expected two vectors"
+        )
     return reshape(input, -1, 1) * reshape(vec2, 1, -1)
 
 
@@ -101,7 +112,9 @@ def outer(input, vec2):
 def mv(input, vec):
     """Product of a matrix and a vector: (M, K), (K,) -> (M,)"""
     if input.ndim != 2 or vec.ndim != 1:
-        raise ShapeError(f"mv: found input {input.shape}, vec {vec.shape}, expected a matrix and a vector")
+        raise refusal(
+            "mv", ShapeError, f"found input {input.shape}, vec {vec.shape}, expected a matrix and a vector"
+        )
     return matmul(input, vec)
 
 
@@ -113,7 +126,7 @@ def _plus(operation: str, input, product, beta, alpha):
     except ValueError:
         fits = False
     if not fits:
-        raise ShapeError(f"{operation}: input {input.shape} does not broadcast to {product.shape}")
+        raise refusal(operation, ShapeError, f"input {input.shape} does not broadcast to {product.shape}")
     product = product if alpha == 1 else product * alpha
     if beta == 0:
         return product
@@ -165,10 +178,12 @@ def linear(input, weight, bias=None):
     shape, weights = input._data.shape, weight._data.shape
     if len(weights) != 2 or not shape or shape[-1] != weights[1]:
         found = f"input {input.shape}, weight {weight.shape}"
-        raise ShapeError(f"linear: the last dimension of input must be weight's second; {found}")
+        raise refusal("linear", ShapeError, f"the last dimension of input must be weight's second; {found}")
     if bias is not None and bias._data.shape != weights[:1]:
-        raise ShapeError(
-            f"linear: found bias {bias.shape}, expected {weight.shape[:1]} for weight {weight.shape}"
+        raise refusal(
+            "linear",
+            ShapeError,
+            f"found bias {bias.shape}, expected {weight.shape[:1]} for weight {weight.shape}",
         )
     if len(shape) == 2:
         return _linear(input, weight, bias)

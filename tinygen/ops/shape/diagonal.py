@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.own import clone
 from tinygen.engine.primitive import primitive
 from tinygen.ops.declaration import operation
@@ -77,7 +78,7 @@ _embed.vjp(lambda g, offset, dim1, dim2: _diagonal(g, offset=offset, dim1=dim1, 
 def _two_dims(dim1: int, dim2: int, ndim: int, operation: str):
     dim1, dim2 = dim_of(dim1, ndim, operation), dim_of(dim2, ndim, operation)
     if dim1 == dim2:
-        raise RuntimeError(f"{operation}: found dim1 and dim2 both {dim1}, expected two dimensions")
+        raise refusal(operation, RuntimeError, f"found dim1 and dim2 both {dim1}, expected two dimensions")
     return dim1, dim2
 
 
@@ -104,7 +105,7 @@ def diag(input, diagonal=0):
     if input.ndim == 1:
         return diag_embed(input, diagonal)
     if input.ndim != 2:
-        raise ShapeError(f"diag: found input {input.shape}, expected one or two dimensions")
+        raise refusal("diag", ShapeError, f"found input {input.shape}, expected one or two dimensions")
     return clone(_diagonal(input, offset=diagonal, dim1=0, dim2=1))
 
 
@@ -112,7 +113,7 @@ def diag(input, diagonal=0):
 def trace(input):
     """The sum over the diagonal of a matrix"""
     if input.dtype == np.bool_:
-        raise DtypeError("trace: found dtype bool, expected numbers")
+        raise refusal("trace", DtypeError, "found dtype bool, expected numbers")
     if input.ndim != 2:
-        raise ShapeError(f"trace: found input {input.shape}, expected a matrix")
+        raise refusal("trace", ShapeError, f"found input {input.shape}, expected a matrix")
     return sum(_diagonal(input, offset=0, dim1=0, dim2=1))

@@ -9,6 +9,7 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.own import cast
 from tinygen.engine.primitive import primitive
 from tinygen.ops.arguments import INT
@@ -35,15 +36,19 @@ def cat(tensors, dim=0):
     """Tensors joined along an existing dimension"""
     tensors = list(tensors)
     if not tensors:
-        raise ValueError("cat: found no Tensors, expected at least one")
+        raise refusal("cat", ValueError, "found no Tensors, expected at least one")
     full = [x for x in tensors if x.shape != (0,)] or tensors[:1]  # PyTorch lets a (0,) Tensor join anything
     dim = dim_of(dim, full[0].ndim, "cat")
     first = full[0].shape
     if not first:
-        raise ShapeError("cat: found a Tensor without dimensions, expected at least one; use stack")
+        raise refusal(
+            "cat", ShapeError, "found a Tensor without dimensions, expected at least one; use stack"
+        )
     for i, x in enumerate(full):
         if x.ndim != len(first) or x.shape[:dim] + x.shape[dim + 1 :] != first[:dim] + first[dim + 1 :]:
-            raise ShapeError(f"cat: xs[{i}] {x.shape} does not fit xs[0] {first} outside dim {dim}")
+            raise refusal(
+                "cat", ShapeError, f"xs[{i}] {x.shape} does not fit xs[0] {first} outside dim {dim}"
+            )
     result = _cat(*full, dim=dim)
     if len(full) < len(tensors):  # the empty ones still count for the dtype
         dtype = dtypes.result_type([x.dtype for x in tensors], [], [])
@@ -56,10 +61,12 @@ def stack(tensors, dim=0):
     """Tensors of one shape joined along a new dimension"""
     tensors = list(tensors)
     if not tensors:
-        raise ShapeError("stack: found no Tensors, expected at least one")
+        raise refusal("stack", ShapeError, "found no Tensors, expected at least one")
     for i, x in enumerate(tensors):
         if x.shape != tensors[0].shape:
-            raise ShapeError(f"stack: xs[{i}] is {x.shape}, expected the shape of xs[0] {tensors[0].shape}")
+            raise refusal(
+                "stack", ShapeError, f"xs[{i}] is {x.shape}, expected the shape of xs[0] {tensors[0].shape}"
+            )
     dim = dim_of(dim, tensors[0].ndim + 1, "stack")
     return _cat(*[unsqueeze(x, dim) for x in tensors], dim=dim)
 
@@ -94,13 +101,17 @@ def narrow(input, dim, start, length):
     """Elements start..start+length-1 along `dim`, a view"""
     dim = dim_of(dim, input.ndim, "narrow")
     if input.ndim == 0:
-        raise ShapeError("narrow: found input (), expected at least one dimension")
+        raise refusal("narrow", ShapeError, "found input (), expected at least one dimension")
     size = input.shape[dim]
     if not -size <= start <= size:
-        raise IndexError(f"narrow: found start {start}, expected {-size} to {size}; x {input.shape}")
+        raise refusal(
+            "narrow", IndexError, f"found start {start}, expected {-size} to {size}; x {input.shape}"
+        )
     start = start + size if start < 0 else start
     if not 0 <= start <= start + length <= input.shape[dim]:
-        raise ShapeError(f"narrow: {start}..{start + length} is outside dimension {dim} of x {input.shape}")
+        raise refusal(
+            "narrow", ShapeError, f"{start}..{start + length} is outside dimension {dim} of x {input.shape}"
+        )
     return _narrow(input, dim=dim, start=start, length=length)
 
 
@@ -111,22 +122,26 @@ def split(tensor, split_size_or_sections=None, dim=0, *, split_size=None):
     split_size   the name that PyTorch's method has for the sizes
     """
     if (split_size is None) == (split_size_or_sections is None):
-        raise TypeError("split: found no sizes, or sizes under two names, expected split_size_or_sections")
+        raise refusal(
+            "split", TypeError, "found no sizes, or sizes under two names, expected split_size_or_sections"
+        )
     split_size_or_sections = split_size if split_size_or_sections is None else split_size_or_sections
     dim = dim_of(dim, tensor.ndim, "split")
     n = tensor.shape[dim]
     if isinstance(split_size_or_sections, int):
         step = split_size_or_sections
         if step < 0 or (step == 0 and n):
-            raise ShapeError(f"split: found split_size {step}, expected a positive number")
+            raise refusal("split", ShapeError, f"found split_size {step}, expected a positive number")
         sizes = [min(step, n - start) for start in range(0, n, max(step, 1))] or [0]
     else:
         sizes = list(sizes_of((split_size_or_sections,), None, "split"))
         if any(size < 0 for size in sizes):
-            raise ShapeError(f"split: found sizes {sizes}, expected none below 0")
+            raise refusal("split", ShapeError, f"found sizes {sizes}, expected none below 0")
     if sum(sizes) != n:
-        raise ShapeError(
-            f"split: sizes {sizes} sum to {sum(sizes)}, expected {n}, dimension {dim} of x {tensor.shape}"
+        raise refusal(
+            "split",
+            ShapeError,
+            f"sizes {sizes} sum to {sum(sizes)}, expected {n}, dimension {dim} of x {tensor.shape}",
         )
     starts = np.cumsum([0, *sizes])
     return tuple(
@@ -138,7 +153,7 @@ def split(tensor, split_size_or_sections=None, dim=0, *, split_size=None):
 def chunk(input, chunks, dim=0):
     """`chunks` pieces along `dim`, fewer where it does not divide, as a tuple of views"""
     if chunks < 1:
-        raise ShapeError(f"chunk: found {chunks} chunks, expected at least one")
+        raise refusal("chunk", ShapeError, f"found {chunks} chunks, expected at least one")
     n = input.shape[dim_of(dim, input.ndim, "chunk")]
     return split(input, max(1, math.ceil(n / chunks)), dim) if n else split(input, [0] * chunks, dim)
 
@@ -147,11 +162,13 @@ def chunk(input, chunks, dim=0):
 def select(input, dim, index):
     """The slice at `index` along `dim`, a view without that dimension"""
     if input.ndim == 0:
-        raise IndexError("select: found no dimensions, expected at least one")
+        raise refusal("select", IndexError, "found no dimensions, expected at least one")
     dim = dim_of(dim, input.ndim, "select")
     size = input.shape[dim]
     if not -size <= index < size:
-        raise IndexError(f"select: found index {index}, expected {-size} to {size - 1}; input {input.shape}")
+        raise refusal(
+            "select", IndexError, f"found index {index}, expected {-size} to {size - 1}; input {input.shape}"
+        )
     return squeeze(_narrow(input, dim=dim, start=index % size, length=1), dim)
 
 

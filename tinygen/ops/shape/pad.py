@@ -6,6 +6,7 @@ import numpy as np
 
 from tinygen import kernels
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.primitive import primitive
 from tinygen.ops.arguments import NUMBER, WORD
 from tinygen.ops.declaration import example, operation, real
@@ -36,19 +37,23 @@ def pad(input, pad, mode="constant", value=None):
     """
     pad = tuple(pad)
     if mode != "constant" and input.dtype == np.bool_:
-        raise DtypeError(f"pad: found dtype bool in mode {mode!r}, expected numbers")
+        raise refusal("pad", DtypeError, f"found dtype bool in mode {mode!r}, expected numbers")
     if len(pad) % 2 or len(pad) > 2 * input.ndim:
-        raise ShapeError(
-            f"pad: found {len(pad)} widths, expected an even number of at most {2 * input.ndim} for x {input.shape}"
+        raise refusal(
+            "pad",
+            ShapeError,
+            f"found {len(pad)} widths, expected an even number of at most {2 * input.ndim} for x {input.shape}",
         )
     unpadded = input.ndim - len(pad) // 2
     widths = [(0, 0)] * unpadded + [(pad[i], pad[i + 1]) for i in range(len(pad) - 2, -1, -2)]
     added = tuple((max(a, 0), max(b, 0)) for a, b in widths)
     taken = tuple((max(-a, 0), max(-b, 0)) for a, b in widths)
     if any(a + b > n for (a, b), n in zip(taken, input.shape)):
-        raise RuntimeError(f"pad: widths {pad} take away more than there is; x {input.shape}")
+        raise refusal("pad", RuntimeError, f"widths {pad} take away more than there is; x {input.shape}")
     if mode != "constant" and value not in (None, 0):
-        raise ValueError(f"pad: found value {value} with mode {mode!r}, expected it with 'constant' only")
+        raise refusal(
+            "pad", ValueError, f"found value {value} with mode {mode!r}, expected it with 'constant' only"
+        )
     crops, whole = any(map(any, taken)), input
     if crops and mode in ("constant", "circular"):  # PyTorch crops before these, and after the others
         input = _unpad(input, widths=taken)
@@ -64,12 +69,16 @@ def pad(input, pad, mode="constant", value=None):
 def _continued(x, widths, mode: str):
     """Padded with x's own elements, one dimension after the other."""
     if mode not in _SIDES:
-        raise NotImplementedError(f"pad: found mode {mode!r}, expected 'constant', {str(list(_SIDES))[1:-1]}")
+        raise refusal(
+            "pad", NotImplementedError, f"found mode {mode!r}, expected 'constant', {str(list(_SIDES))[1:-1]}"
+        )
     padded = sum(1 for pair in widths if any(pair))
     if x.ndim not in (2, 3, 4, 5) or padded > min(3, x.ndim - 1):
-        raise NotImplementedError(
-            f"pad: found x {x.shape} and widths {widths} with mode {mode!r}, expected 2 to 5 dimensions and widths for "
-            "the last 1 to 3 but not for all; use 'constant'"
+        raise refusal(
+            "pad",
+            NotImplementedError,
+            f"found x {x.shape} and widths {widths} with mode {mode!r}, expected 2 to 5 dimensions and widths for "
+            "the last 1 to 3 but not for all; use 'constant'",
         )
     side, short = _SIDES[mode]
     for dim, (before, after) in enumerate(widths):
@@ -77,8 +86,10 @@ def _continued(x, widths, mode: str):
         if not (before or after):
             continue
         if max(before, after) > n - short or not n:
-            raise RuntimeError(
-                f"pad: mode {mode!r} with widths {(before, after)}, more than dimension {dim} has; x {x.shape}"
+            raise refusal(
+                "pad",
+                RuntimeError,
+                f"mode {mode!r} with widths {(before, after)}, more than dimension {dim} has; x {x.shape}",
             )
         pieces = (
             [side(x, dim, before, True)] * (before > 0) + [x] + [side(x, dim, after, False)] * (after > 0)

@@ -10,6 +10,7 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.dtypes import ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.memory import shares
 from tinygen.engine.own import clone
 from tinygen.engine.own import expand as _expand
@@ -22,8 +23,8 @@ def dim_of(dim: int, ndim: int, operation: str) -> int:
     """One dimension number in 0..ndim-1."""
     bound = max(ndim, 1)
     if not -bound <= dim < bound:
-        raise IndexError(
-            f"{operation}: found dim {dim}, expected {-bound} to {bound - 1} for {ndim} dimensions"
+        raise refusal(
+            operation, IndexError, f"found dim {dim}, expected {-bound} to {bound - 1} for {ndim} dimensions"
         )
     return dim % bound
 
@@ -32,17 +33,19 @@ def sizes_of(given: tuple, named, operation: str) -> tuple[int, ...]:
     """Sizes (or dimensions) given one by one, as one list or tuple, or by name."""
     if named is not None:
         if given:
-            raise TypeError(f"{operation}: found sizes by position and by name, expected one of the two")
+            raise refusal(
+                operation, TypeError, "found sizes by position and by name, expected one of the two"
+            )
         given = (named,)
     if not given:
-        raise TypeError(f"{operation}: found no sizes, expected whole numbers")
+        raise refusal(operation, TypeError, "found no sizes, expected whole numbers")
     if len(given) == 1 and isinstance(given[0], (tuple, list)):
         given = given[0]
     try:
         return tuple(operator.index(n) for n in given)
     except TypeError:
         found = ", ".join(type(n).__name__ for n in given)
-        raise TypeError(f"{operation}: found sizes of type {found}, expected whole numbers") from None
+        raise refusal(operation, TypeError, f"found sizes of type {found}, expected whole numbers") from None
 
 
 @primitive
@@ -61,8 +64,10 @@ def reshape(input, *sizes, shape=None):
     known = math.prod(n for n in shape if n != -1)
     fits = input.numel() == known if -1 not in shape else (known and input.numel() % known == 0)
     if not fits or shape.count(-1) > 1 or any(n < -1 for n in shape):
-        raise ShapeError(
-            f"reshape: x {input.shape} has {input.numel()} elements, which do not fill shape {shape}"
+        raise refusal(
+            "reshape",
+            ShapeError,
+            f"x {input.shape} has {input.numel()} elements, which do not fill shape {shape}",
         )
     return _reshape(input, shape=shape)
 
@@ -71,8 +76,10 @@ def reshape(input, *sizes, shape=None):
 def view(input, *sizes, size=None):
     """`reshape`.  Unlike PyTorch's it copies where the memory layout does not allow a view; a dtype casts nothing."""
     if len(sizes) == 1 and isinstance(sizes[0], (type, np.dtype)):
-        raise NotImplementedError(
-            "view: reinterpreting memory as another dtype is not supported; use x.to(dtype)"
+        raise refusal(
+            "view",
+            NotImplementedError,
+            "reinterpreting memory as another dtype is not supported; use x.to(dtype)",
         )
     return reshape(input, sizes_of(sizes, size, "view"))
 
@@ -84,7 +91,7 @@ def flatten(input, start_dim=0, end_dim=-1):
     if input.ndim == 0:
         return reshape(input, 1)
     if start > end:
-        raise RuntimeError(f"flatten: found start_dim {start_dim} after end_dim {end_dim}")
+        raise refusal("flatten", RuntimeError, f"found start_dim {start_dim} after end_dim {end_dim}")
     return _reshape(
         input, shape=(*input.shape[:start], math.prod(input.shape[start : end + 1]), *input.shape[end + 1 :])
     )
@@ -95,14 +102,16 @@ def unflatten(input, dim, sizes):
     """Dimension `dim` as several; one of the sizes may be -1"""
     dim = dim_of(dim, input.ndim, "unflatten")
     if sizes in ((), []):
-        raise ShapeError(f"unflatten: found sizes {sizes}, expected at least one; x {input.shape}")
+        raise refusal("unflatten", ShapeError, f"found sizes {sizes}, expected at least one; x {input.shape}")
     sizes = sizes_of((sizes,), None, "unflatten")
     known = math.prod(n for n in sizes if n != -1)
     if list(sizes).count(-1) > 1:
-        raise ShapeError(f"unflatten: found sizes {tuple(sizes)}, expected at most one -1")
+        raise refusal("unflatten", ShapeError, f"found sizes {tuple(sizes)}, expected at most one -1")
     sizes = tuple(input.shape[dim] // known if n == -1 and known else n for n in sizes)
     if math.prod(sizes) != input.shape[dim]:
-        raise ShapeError(f"unflatten: sizes {sizes} do not fill dimension {dim} of x {input.shape}")
+        raise refusal(
+            "unflatten", ShapeError, f"sizes {sizes} do not fill dimension {dim} of x {input.shape}"
+        )
     return _reshape(input, shape=(*input.shape[:dim], *sizes, *input.shape[dim + 1 :]))
 
 
@@ -138,8 +147,10 @@ def permute(input, *order, dims=None):
     """Dimensions in another order: (N, C, H, W), (0, 2, 3, 1) -> (N, H, W, C)"""
     dims = tuple(dim_of(d, input.ndim, "permute") for d in sizes_of(order, dims, "permute"))
     if sorted(dims) != list(range(input.ndim)):
-        raise ShapeError(
-            f"permute: found dims {dims}, expected each of 0 to {input.ndim - 1} once; x {input.shape}"
+        raise refusal(
+            "permute",
+            ShapeError,
+            f"found dims {dims}, expected each of 0 to {input.ndim - 1} once; x {input.shape}",
         )
     return _permute(input, dims=dims)
 
@@ -158,7 +169,7 @@ def transpose(input, dim0, dim1):
 def t(input):
     """A matrix transposed; fewer dimensions as they are"""
     if input.ndim > 2:
-        raise RuntimeError(f"t: found {input.ndim} dimensions, expected at most 2")
+        raise refusal("t", RuntimeError, f"found {input.ndim} dimensions, expected at most 2")
     return transpose(input, 0, 1) if input.ndim == 2 else input
 
 
@@ -170,7 +181,7 @@ def expand(input, *sizes, size=None):
     old = (None,) * lead + input.shape
     shape = tuple(o if n == -1 else n for n, o in zip(sizes, old))
     if lead < 0 or any(n is None or (o not in (None, 1) and o != n) for n, o in zip(shape, old)):
-        raise ShapeError(f"expand: x {input.shape} cannot be expanded to {sizes}")
+        raise refusal("expand", ShapeError, f"x {input.shape} cannot be expanded to {sizes}")
     return _expand(input, shape=shape)
 
 
@@ -202,8 +213,10 @@ def repeat(input, *sizes, repeats=None):
     sizes = sizes_of(sizes, repeats, "repeat")
     lead = len(sizes) - input.ndim
     if lead < 0:
-        raise ShapeError(
-            f"repeat: found {len(sizes)} sizes, expected at least {input.ndim} for x {input.shape}"
+        raise refusal(
+            "repeat",
+            ShapeError,
+            f"found {len(sizes)} sizes, expected at least {input.ndim} for x {input.shape}",
         )
     shape = (1,) * lead + input.shape
     spread = [n for size, old in zip(sizes, shape) for n in (size, old)]
@@ -244,7 +257,7 @@ def flip(input, *order, dims=None):
     """The order of elements reversed along `dims`"""
     dims = [dim_of(d, input.ndim, "flip") for d in sizes_of(order, dims, "flip")]
     if len(set(dims)) < len(dims):
-        raise RuntimeError(f"flip: found dims {dims}, expected none twice")
+        raise refusal("flip", RuntimeError, f"found dims {dims}, expected none twice")
     return _flip(input, dims=tuple(dims) if input.ndim else ())
 
 
@@ -262,13 +275,15 @@ def roll(input, shifts, dims=None):
     shifts = sizes_of((shifts,), None, "roll")
     if dims is None or dims in ((), []):
         if len(shifts) != 1:
-            raise RuntimeError(f"roll: found {len(shifts)} shifts without dims, expected one")
+            raise refusal("roll", RuntimeError, f"found {len(shifts)} shifts without dims, expected one")
         return reshape(_roll(reshape(input, -1), shifts=shifts, dims=(0,)), input.shape)
     dims = (dims,) if isinstance(dims, int) else tuple(dims)
     if len(shifts) != len(dims):
-        raise RuntimeError(f"roll: found {len(shifts)} shifts for {len(dims)} dims, expected as many")
+        raise refusal(
+            "roll", RuntimeError, f"found {len(shifts)} shifts for {len(dims)} dims, expected as many"
+        )
     if input.ndim == 0:
-        raise IndexError(f"roll: found dims {dims} of input (), expected at least one dimension")
+        raise refusal("roll", IndexError, f"found dims {dims} of input (), expected at least one dimension")
     dims = tuple(dim_of(d, input.ndim, "roll") for d in dims)
     return _roll(input, shifts=shifts, dims=dims) if input.ndim else clone(input)
 
@@ -277,12 +292,16 @@ def roll(input, shifts, dims=None):
 def movedim(input, source, destination):
     """Dimensions `source` (a number or several) moved to the places `destination`, the others in their order"""
     if isinstance(source, (tuple, list)) != isinstance(destination, (tuple, list)):
-        raise TypeError(f"movedim: found source {source}, destination {destination}, expected two of a kind")
+        raise refusal(
+            "movedim", TypeError, f"found source {source}, destination {destination}, expected two of a kind"
+        )
     source, destination = (sizes_of((dims,), None, "movedim") for dims in (source, destination))
     source, destination = ([dim_of(d, input.ndim, "movedim") for d in dims] for dims in (source, destination))
     if len(source) != len(destination) or len({*source}) < len(source) or len({*destination}) < len(source):
-        raise ShapeError(
-            f"movedim: found source {source}, destination {destination}, expected as many, none of them twice"
+        raise refusal(
+            "movedim",
+            ShapeError,
+            f"found source {source}, destination {destination}, expected as many, none of them twice",
         )
     rest = iter(d for d in range(input.ndim) if d not in source)
     given = dict(zip(destination, source))
@@ -299,11 +318,15 @@ def meshgrid(*tensors, indexing="ij"):
     """The coordinates of a grid over 1-d Tensors, each expanded to the grid's shape; "xy" swaps the first two"""
     tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
     if indexing not in ("ij", "xy"):
-        raise RuntimeError(f"meshgrid: found indexing {indexing!r}, expected 'ij' or 'xy'")
+        raise refusal("meshgrid", RuntimeError, f"found indexing {indexing!r}, expected 'ij' or 'xy'")
     if not tensors or any(x.ndim > 1 for x in tensors):
-        raise ShapeError(f"meshgrid: found {[x.shape for x in tensors]}, expected Tensors of one dimension")
+        raise refusal(
+            "meshgrid", ShapeError, f"found {[x.shape for x in tensors]}, expected Tensors of one dimension"
+        )
     if len({x.dtype for x in tensors}) > 1:
-        raise dtypes.DtypeError(f"meshgrid: found {[str(x.dtype) for x in tensors]}, expected one dtype")
+        raise refusal(
+            "meshgrid", dtypes.DtypeError, f"found {[str(x.dtype) for x in tensors]}, expected one dtype"
+        )
     shape = [x.numel() for x in tensors]
     grids = [
         expand(reshape(x, [-1 if k == i else 1 for k in range(len(shape))]), shape)

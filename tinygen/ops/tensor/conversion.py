@@ -7,6 +7,7 @@ import numpy as np
 from tinygen.engine import devices, dtypes
 from tinygen.engine.devices import CPU, CUDA, device
 from tinygen.engine.dtypes import DtypeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.tensor import Tensor
 
 
@@ -33,7 +34,7 @@ def as_tensor(data, dtype=None, device=None) -> Tensor:
 def from_numpy(array: np.ndarray) -> Tensor:
     """A Tensor that shares the array's memory."""
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"from_numpy: found a {type(array).__name__}, expected a NumPy array")
+        raise refusal("from_numpy", TypeError, f"found a {type(array).__name__}, expected a NumPy array")
     return Tensor._from_outside(array)
 
 
@@ -60,8 +61,11 @@ def to_array(data, dtype=None):
 def _no_numbers(data) -> Exception:
     """The error for what NumPy makes an array of objects or strings of."""
     if isinstance(data, (list, tuple)):
-        return ValueError(f"tensor: found a {type(data).__name__} of other things than numbers: {data!r:.80}")
-    return DtypeError(f"tensor: found a {type(data).__name__}, expected numbers, lists or an array")
+        found = f"found a {type(data).__name__} of other things than numbers: {data!r:.80}"
+        return refusal("tensor", ValueError, found)
+    return refusal(
+        "tensor", DtypeError, f"found a {type(data).__name__}, expected numbers, lists or an array"
+    )
 
 
 def _has_float64(data) -> bool:

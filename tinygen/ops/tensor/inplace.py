@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygen import random
 from tinygen.engine.dtypes import DtypeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.own import cast
 from tinygen.engine.tensor import Tensor
 from tinygen.ops import creation, sampling
@@ -66,14 +67,16 @@ def fill_(input, value):
     """One number everywhere"""
     if isinstance(value, Tensor):
         if value.ndim:
-            raise RuntimeError(
-                f"fill_: found value {value.shape}, expected a number or a Tensor without dimensions"
+            raise refusal(
+                "fill_",
+                RuntimeError,
+                f"found value {value.shape}, expected a number or a Tensor without dimensions",
             )
         return take_over(input, "fill_", expand(cast(value, dtype=input.dtype), input.shape))
     if input.dtype.kind in "iu":
         limits = np.iinfo(input.dtype)
         if not limits.min <= value <= limits.max:
-            raise RuntimeError(f"fill_: the value {value} does not fit into {input.dtype}")
+            raise refusal("fill_", RuntimeError, f"the value {value} does not fit into {input.dtype}")
     return take_over(
         input, "fill_", creation.full(input.shape, value, dtype=input.dtype, device=input.device)
     )
@@ -89,11 +92,13 @@ def zero_(input):
 def uniform_(input, a=0.0, b=1.0):
     """Fill with U(a, b): numbers of [a, b)"""
     if not input.is_floating_point():
-        raise DtypeError(f"uniform_: found dtype {input.dtype}, expected a floating dtype")
+        raise refusal("uniform_", DtypeError, f"found dtype {input.dtype}, expected a floating dtype")
     largest = float(np.finfo(input.dtype).max)
     if not -largest <= a <= b <= largest:
-        raise RuntimeError(
-            f"uniform_: found bounds a={a} and b={b}, expected a <= b, both finite in {input.dtype}"
+        raise refusal(
+            "uniform_",
+            RuntimeError,
+            f"found bounds a={a} and b={b}, expected a <= b, both finite in {input.dtype}",
         )
     u = creation.rand_like(input)._data
     return take_over(input, "uniform_", Tensor._wrap(random.between(a, b, u, input.dtype)))
@@ -116,8 +121,10 @@ def bernoulli_(input, p=0.5):
 def _refused(name: str):
     @named(f"{name}_", f"Refused: use `{name}`")
     def refused(input, *args, **named):
-        raise NotImplementedError(
-            f"{name}_: a Tensor does not change its shape in place; use x = x.{name}(…)"
+        raise refusal(
+            f"{name}_",
+            NotImplementedError,
+            f"a Tensor does not change its shape in place; use x = x.{name}(…)",
         )
 
     return refused

@@ -6,6 +6,7 @@ import numpy as np
 
 from tinygen.engine import devices, dtypes
 from tinygen.engine.devices import CPU, CUDA
+from tinygen.engine.errors import refusal
 from tinygen.engine.own import cast
 from tinygen.engine.tensor import Tensor, attach
 from tinygen.ops.elementwise.choice import where
@@ -91,7 +92,7 @@ class Methods:
     def item(self):
         """The only element as a Python number."""
         if self._data.size != 1:
-            raise RuntimeError(f"item: found shape {self.shape}, expected one element")
+            raise refusal("item", RuntimeError, f"found shape {self.shape}, expected one element")
         return self._data.item()
 
     def tolist(self):
@@ -105,7 +106,7 @@ class Methods:
 
     def __len__(self) -> int:
         if not self.ndim:
-            raise TypeError("len: found a 0-d Tensor, expected at least one dimension")
+            raise refusal("len", TypeError, "found a 0-d Tensor, expected at least one dimension")
         return len(self._data)
 
     def __iter__(self):
@@ -116,7 +117,9 @@ class Methods:
 
     def __bool__(self) -> bool:
         if self._data.size != 1:
-            raise RuntimeError(f"bool: found shape {self.shape}, expected one element; use .any() or .all()")
+            raise refusal(
+                "bool", RuntimeError, f"found shape {self.shape}, expected one element; use .any() or .all()"
+            )
         return bool(self._data.item())
 
     def __float__(self) -> float:
@@ -127,5 +130,5 @@ class Methods:
 
     def __index__(self) -> int:
         if self._data.dtype.kind not in "iub":
-            raise TypeError(f"index: found dtype {self.dtype}, expected an integer dtype")
+            raise refusal("index", TypeError, f"found dtype {self.dtype}, expected an integer dtype")
         return int(self.item())

@@ -15,6 +15,7 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.dtypes import DtypeError, ShapeError
+from tinygen.engine.errors import refusal
 from tinygen.engine.grad_mode import is_grad_enabled
 from tinygen.engine.memory import is_shared, other_views
 from tinygen.engine.own import cast, clone
@@ -72,9 +73,11 @@ def is_recorded(operation: str, x, *others) -> bool:
     if not is_grad_enabled():
         return False
     if x._family is not None and x._family.unrecorded:
-        raise RuntimeError(
-            f"{operation}: x {x.shape} is a view, made under no_grad, of a Tensor that requires a gradient, which "
-            "would miss the write; write under no_grad, or take the view outside of it"
+        raise refusal(
+            operation,
+            RuntimeError,
+            f"x {x.shape} is a view, made under no_grad, of a Tensor that requires a gradient, which "
+            "would miss the write; write under no_grad, or take the view outside of it",
         )
     return any(isinstance(t, Tensor) and t._requires_grad for t in (x, *others, *other_views(x)))
 
@@ -92,16 +95,20 @@ def in_place(name: str, operation, input, *args, **named):
 def take_over(x, operation: str, result):
     """Give x the values of `result`, which is `operation` on x computed out of place, and its place in the graph."""
     if result.shape != x.shape:
-        raise ShapeError(f"{operation}: the result {result.shape} does not fit into x {x.shape}")
+        raise refusal(operation, ShapeError, f"the result {result.shape} does not fit into x {x.shape}")
     if dtypes.category(result.dtype) > dtypes.category(x.dtype):
-        raise DtypeError(f"{operation}: a result of dtype {result.dtype} cannot be stored in x {x.dtype}")
+        raise refusal(
+            operation, DtypeError, f"a result of dtype {result.dtype} cannot be stored in x {x.dtype}"
+        )
     if not is_recorded(operation, x, result):
         return x._write(result._data)
     views = [(view, kernels.common_layout(view._data, x._data)) for view in other_views(x)]
     views = [(view, places) for view, places in views if places is not None]
     if any(t._edge is None and t._requires_grad for t in (x, *(view for view, _ in views))):
-        raise RuntimeError(
-            f"{operation}: a leaf that requires a gradient, or a view of it, cannot be changed in place; use no_grad()"
+        raise refusal(
+            operation,
+            RuntimeError,
+            "a leaf that requires a gradient, or a view of it, cannot be changed in place; use no_grad()",
         )
     if result.dtype != x.dtype:
         result = cast(result, dtype=x.dtype)

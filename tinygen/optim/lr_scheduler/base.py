@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 
+from tinygen.engine.errors import refusal
 from tinygen.optim.optimizer import Optimizer
 
 _resumed = weakref.WeakKeyDictionary()  # optimizer -> the schedules last resumed on it, by weak reference
@@ -28,12 +29,14 @@ class LRScheduler:
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         name = type(self).__name__
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"{name}: found a {type(optimizer).__name__}, expected an Optimizer")
+            raise refusal(name, TypeError, f"found a {type(optimizer).__name__}, expected an Optimizer")
         self.optimizer = optimizer
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch >= 0 and "initial_lr" not in group:
-                raise KeyError(
-                    f"{name}: last_epoch {last_epoch} needs initial_lr in group {i}: load the optimizer's state before"
+                raise refusal(
+                    name,
+                    KeyError,
+                    f"last_epoch {last_epoch} needs initial_lr in group {i}: load the optimizer's state before",
                 )
             group.setdefault("initial_lr", group["lr"])
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
@@ -75,7 +78,7 @@ class LRScheduler:
 
     def scale(self, epoch: int) -> float:
         """The factor on the initial rate at an epoch."""
-        raise NotImplementedError(f"{type(self).__name__}: define scale(epoch) or get_lr()")
+        raise refusal(type(self).__name__, NotImplementedError, "define scale(epoch) or get_lr()")
 
     def get_lr(self) -> list[float]:
         """The groups' rates at `last_epoch`, computed from those of the epoch before."""
@@ -92,8 +95,10 @@ class LRScheduler:
     def step(self, epoch: int | None = None) -> None:
         """Set the rates of the next epoch."""
         if epoch is not None:
-            raise NotImplementedError(
-                f"{type(self).__name__}: step(epoch) is not supported; call step() once an epoch"
+            raise refusal(
+                type(self).__name__,
+                NotImplementedError,
+                "step(epoch) is not supported; call step() once an epoch",
             )
         self.last_epoch += 1
         self._set(self.get_lr())
@@ -106,9 +111,11 @@ class LRScheduler:
     def _set(self, rates: list[float]) -> None:
         groups = self.optimizer.param_groups
         if len(groups) != len(rates):
-            raise ValueError(
-                f"{type(self).__name__}: found {len(groups)} parameter groups, expected {len(rates)}; "
-                "create the schedule after the last add_param_group"
+            raise refusal(
+                type(self).__name__,
+                ValueError,
+                f"found {len(groups)} parameter groups, expected {len(rates)}; "
+                "create the schedule after the last add_param_group",
             )
         for group, rate in zip(groups, rates):
             group["lr"] = rate

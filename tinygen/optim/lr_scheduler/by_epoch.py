@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+from tinygen.engine.errors import refusal
 from tinygen.optim.lr_scheduler.base import LRScheduler
 
 
@@ -15,8 +16,10 @@ class LambdaLR(LRScheduler):
         groups = len(optimizer.param_groups)
         self.lr_lambdas = list(lr_lambda) if isinstance(lr_lambda, (list, tuple)) else [lr_lambda] * groups
         if len(self.lr_lambdas) != groups:
-            raise ValueError(
-                f"{type(self).__name__}: found {len(self.lr_lambdas)} functions, expected {groups}: one per group"
+            raise refusal(
+                type(self).__name__,
+                ValueError,
+                f"found {len(self.lr_lambdas)} functions, expected {groups}: one per group",
             )
         super().__init__(optimizer, last_epoch)
 
@@ -83,7 +86,7 @@ class ConstantLR(LRScheduler):
         self, optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
     ) -> None:
         if not 0 <= factor <= 1:
-            raise ValueError(f"ConstantLR: found factor {factor}, expected one in [0, 1]")
+            raise refusal("ConstantLR", ValueError, f"found factor {factor}, expected one in [0, 1]")
         _expect_epochs(self, total_iters=total_iters)
         self.factor, self.total_iters = factor, total_iters
         super().__init__(optimizer, last_epoch)
@@ -104,8 +107,10 @@ class LinearLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         if not (0 < start_factor <= 1 and 0 <= end_factor <= 1):
-            raise ValueError(
-                f"LinearLR: found factors {start_factor} and {end_factor}, expected at most 1, the first above 0"
+            raise refusal(
+                "LinearLR",
+                ValueError,
+                f"found factors {start_factor} and {end_factor}, expected at most 1, the first above 0",
             )
         _expect_epochs(self, total_iters=total_iters)
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
@@ -159,8 +164,10 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     ) -> None:
         for name, count in (("T_0", T_0), ("T_mult", T_mult)):
             if not isinstance(count, int) or count < 1:
-                raise ValueError(
-                    f"CosineAnnealingWarmRestarts: found {name}={count!r}, expected a whole number of at least 1"
+                raise refusal(
+                    "CosineAnnealingWarmRestarts",
+                    ValueError,
+                    f"found {name}={count!r}, expected a whole number of at least 1",
                 )
         self.T_0, self.T_i, self.T_mult, self.eta_min, self.T_cur = T_0, T_0, T_mult, eta_min, -1
         super().__init__(optimizer, last_epoch)
@@ -182,7 +189,9 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     def _place(self, epoch: float) -> None:
         """Find the last restart before `epoch`: the epochs since then, and the length of the current cycle."""
         if epoch < 0:
-            raise ValueError(f"CosineAnnealingWarmRestarts: found epoch {epoch}, expected at least 0")
+            raise refusal(
+                "CosineAnnealingWarmRestarts", ValueError, f"found epoch {epoch}, expected at least 0"
+            )
         self.last_epoch, self.T_cur, self.T_i = math.floor(epoch), epoch, self.T_0
         if self.T_mult == 1:
             self.T_cur = epoch % self.T_0
@@ -197,4 +206,6 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 def _expect_epochs(schedule: LRScheduler, **counts: int) -> None:
     for name, count in counts.items():
         if not count > 0:
-            raise ValueError(f"{type(schedule).__name__}: found {name}={count}, expected at least one epoch")
+            raise refusal(
+                type(schedule).__name__, ValueError, f"found {name}={count}, expected at least one epoch"
+            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
+from tinygen.engine.errors import refusal
 from tinygen.optim.lr_scheduler.base import LRScheduler
 from tinygen.optim.optimizer import Optimizer
 
@@ -14,19 +15,21 @@ class _Several(LRScheduler):
     def __init__(self, optimizer, schedulers, nested: bool) -> None:
         name = type(self).__name__
         if not schedulers:
-            raise ValueError(f"{name}: found no schedules, expected at least one")
+            raise refusal(name, ValueError, "found no schedules, expected at least one")
         for i, schedule in enumerate(schedulers):
             if not isinstance(schedule, LRScheduler):
-                raise TypeError(f"{name}: found a {type(schedule).__name__} at {i}, expected a schedule")
+                raise refusal(
+                    name, TypeError, f"found a {type(schedule).__name__} at {i}, expected a schedule"
+                )
             if schedule.takes_metric or (isinstance(schedule, _Several) and not nested):
-                raise ValueError(
-                    f"{name}: found a {type(schedule).__name__} at {i}, which cannot be part of it"
+                raise refusal(
+                    name, ValueError, f"found a {type(schedule).__name__} at {i}, which cannot be part of it"
                 )
         self.optimizer = schedulers[0].optimizer if optimizer is None else optimizer
         for i, schedule in enumerate(schedulers):
             if schedule.optimizer is not self.optimizer:
-                raise ValueError(
-                    f"{name}: found a schedule of another optimizer at {i}, expected one optimizer"
+                raise refusal(
+                    name, ValueError, f"found a schedule of another optimizer at {i}, expected one optimizer"
                 )
         self._schedulers = list(schedulers)
 
@@ -70,9 +73,11 @@ class SequentialLR(_Several):
     def __init__(self, optimizer, schedulers, milestones, last_epoch: int = -1) -> None:
         super().__init__(optimizer, schedulers, nested=False)
         if len(milestones) != len(schedulers) - 1:
-            raise ValueError(
-                f"SequentialLR: found {len(milestones)} milestones, expected {len(schedulers) - 1}: "
-                f"one between each two of the {len(schedulers)} schedules"
+            raise refusal(
+                "SequentialLR",
+                ValueError,
+                f"found {len(milestones)} milestones, expected {len(schedulers) - 1}: "
+                f"one between each two of the {len(schedulers)} schedules",
             )
         self._milestones = list(milestones)
         self._begin(last_epoch)

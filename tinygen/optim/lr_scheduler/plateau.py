@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from tinygen.engine.errors import refusal
 from tinygen.optim.lr_scheduler.base import LRScheduler
 from tinygen.optim.optimizer import Optimizer
 
@@ -31,22 +32,28 @@ class ReduceLROnPlateau(LRScheduler):
         eps: float = 1e-8,
     ) -> None:
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"ReduceLROnPlateau: found a {type(optimizer).__name__}, expected an Optimizer")
+            raise refusal(
+                "ReduceLROnPlateau", TypeError, f"found a {type(optimizer).__name__}, expected an Optimizer"
+            )
         if not factor < 1:
-            raise ValueError(f"ReduceLROnPlateau: found factor {factor}, expected one below 1")
+            raise refusal("ReduceLROnPlateau", ValueError, f"found factor {factor}, expected one below 1")
         for name, value, known in (
             ("mode", mode, ("min", "max")),
             ("threshold_mode", threshold_mode, ("rel", "abs")),
         ):
             if value not in known:
-                raise ValueError(
-                    f"ReduceLROnPlateau: found {name} {value!r}, expected {known[0]!r} or {known[1]!r}"
+                raise refusal(
+                    "ReduceLROnPlateau",
+                    ValueError,
+                    f"found {name} {value!r}, expected {known[0]!r} or {known[1]!r}",
                 )
         rates = [group["lr"] for group in optimizer.param_groups]
         self.min_lrs = list(min_lr) if isinstance(min_lr, (list, tuple)) else [min_lr] * len(rates)
         if len(self.min_lrs) != len(rates):
-            raise ValueError(
-                f"ReduceLROnPlateau: found {len(self.min_lrs)} min_lr, expected {len(rates)}: one per group"
+            raise refusal(
+                "ReduceLROnPlateau",
+                ValueError,
+                f"found {len(self.min_lrs)} min_lr, expected {len(rates)}: one per group",
             )
         self.default_min_lr = None if isinstance(min_lr, (list, tuple)) else min_lr
         self.optimizer, self.mode, self.factor, self.patience = optimizer, mode, factor, patience
@@ -63,8 +70,10 @@ class ReduceLROnPlateau(LRScheduler):
     def step(self, metrics, epoch: int | None = None) -> None:
         """Compare this epoch's metric (a number or a one-element Tensor) with the best so far."""
         if epoch is not None:
-            raise NotImplementedError(
-                "ReduceLROnPlateau: step(metrics, epoch) is not supported; leave epoch out"
+            raise refusal(
+                "ReduceLROnPlateau",
+                NotImplementedError,
+                "step(metrics, epoch) is not supported; leave epoch out",
             )
         current = float(metrics)
         self.last_epoch += 1
@@ -97,8 +106,10 @@ class ReduceLROnPlateau(LRScheduler):
         groups = self.optimizer.param_groups
         if len(groups) != len(self.min_lrs):
             if self.default_min_lr is None:
-                raise RuntimeError(
-                    f"ReduceLROnPlateau: found {len(groups)} parameter groups, expected {len(self.min_lrs)} as min_lr"
+                raise refusal(
+                    "ReduceLROnPlateau",
+                    RuntimeError,
+                    f"found {len(groups)} parameter groups, expected {len(self.min_lrs)} as min_lr",
                 )
             self.min_lrs = [self.default_min_lr] * len(groups)
         for group, least in zip(groups, self.min_lrs):

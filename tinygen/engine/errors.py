@@ -1,0 +1,14 @@
+"""Errors that name the operation which raised them."""
+
+from __future__ import annotations
+
+
+def refusal(operation: str, kind: type[Exception], message: str) -> Exception:
+    """The error "operation: message" of that type."""
+    return said_by(operation, kind(f"{operation}: {message}"))
+
+
+def said_by(operation: str, error: Exception) -> Exception:
+    """The error, which now knows its operation: callers see by `error.operation` that nothing is left to explain."""
+    error.operation = operation
+    return error
