@@ -24,9 +24,10 @@ ROOMS = """
     run
     data
     metrics
+    autograd
     face
     profile
-    cuda autograd
+    cuda
     accelerator
     tinygen
     explain
