@@ -1,9 +1,9 @@
-"""Run a CUDA C++ file on the CPU: the same source, compiled by g++, each CUDA thread a fiber.
+"""Run a CUDA C++ file on the CPU: g++ compiles the same source, and each CUDA thread is a fiber.
 
     module = hostcuda.compile("matmul/matmul.cu")
     module.launch("matmul_naive", grid, block, (a, b, c, m, n, k))           # numpy arrays, numpy or Python numbers
 
-What goes wrong in a kernel is a `KernelError` that names kernel, block and thread.  README.md is the guide.
+A mistake in a kernel raises a `KernelError` that names kernel, block and thread.  README.md is the guide.
 """
 
 from tinygen.kernels.hostcuda.build import CompileError

@@ -1,8 +1,8 @@
-"""From a .cu file to a library for this CPU: preprocess, read the signatures, replace three words, compile, keep.
+"""From a .cu file to a library for this CPU: preprocess, read the signatures, replace three words, compile, cache.
 
     source.cu --g++ -E--> text --rewrite--> text --g++ -c--> object --with the machine's object--> library.so
 
-What is compiled lies in the user's cache folder under a hash of everything that went into it.
+The library is kept in the user's cache folder under a hash of everything that went into it.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ WARNINGS = (
 BUILDS = {
     "fast": ("-O2", "-march=native", "-g1"),
     "debug": ("-O0", "-g"),
-    # every load and store calls the machine, and so does a check that fails: memory_checks.cpp answers the calls
+    # every load and store, and every failing check, calls the machine: memory_checks.cpp answers
     "checked": ("-O1", "-march=native", "-g", "-DHOSTCUDA_CHECKED"),
-    # a program of its own under the compiler's sanitizers: sanitize.py
+    # a separate program under the compiler's sanitizers: sanitize.py
     "sanitized": ("-O1", "-g", "-DHOSTCUDA_SANITIZED"),
 }
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -59,12 +59,12 @@ LINK = {"sanitized": SANITIZERS}
 
 
 class CompileError(RuntimeError):
-    """g++ did not accept the source, or is not there."""
+    """g++ did not accept the source, or is not installed."""
 
 
 @dataclass(frozen=True)
 class Signature:
-    """A kernel as its source declares it: its parameters' names; the types come from the compiled library."""
+    """A kernel as the source declares it.  The types of its parameters come from the compiled library."""
 
     name: str
     parameters: tuple[str, ...]
@@ -143,7 +143,7 @@ def _closing(text: str, opening: int) -> int:
 
 
 def _split(text: str) -> list[str]:
-    """Split at the commas that stand in no brackets."""
+    """Split at the commas outside of brackets."""
     parts, depth, start = [], 0, 0
     for index, character in enumerate(text):
         depth += (character in "([{<") - (character in ")]}>")
@@ -155,7 +155,7 @@ def _split(text: str) -> list[str]:
 
 
 def signatures(text: str) -> list[Signature]:
-    """Every kernel of the preprocessed text (templates aside: only what is made of them can be launched)."""
+    """Every kernel of the preprocessed text, without templates: only their instances can be launched."""
     text = re.sub(r"^#.*$", "", text, flags=re.MULTILINE)
     found = {}
     for match in re.finditer(r"\b__global__\b", text):
@@ -252,7 +252,7 @@ def preprocess(source: Path, flags) -> str:
 
 
 def library(source: Path, flags=(), build: str = "fast") -> tuple[Path, dict[str, list[str]]]:
-    """Compile `source` unless that has been done: the library, and the parameters of its kernels."""
+    """Compile `source` unless it is cached.  -> the library, the parameters of its kernels"""
     where = disk_cache.writable_folder("hostcuda")
     ending = "" if build == "sanitized" else ".so"
     stem = f"{source.stem}-{build}-{key(str(source), _with_headers(source), repr(tuple(flags)), build)}"
@@ -296,7 +296,7 @@ def source_key(source: Path) -> str:
 
 
 def source_line(library: Path, offset: int) -> str:
-    """ " (kernel.cu:12)" for an instruction of a library; empty where addr2line is missing or does not know."""
+    """ " (kernel.cu:12)" for an instruction of a library; empty if addr2line is missing or does not know."""
     tool = shutil.which("addr2line")
     if tool is None:
         return ""
@@ -309,7 +309,7 @@ def source_line(library: Path, offset: int) -> str:
 
 @functools.cache
 def symbols(library: Path) -> dict[str, int]:
-    """The sizes of the variables that a library shows: name -> bytes."""
+    """The sizes of the variables that a library exports: name -> bytes."""
     tool = shutil.which("nm")
     if tool is None:
         raise CompileError("nm, which comes with g++ (binutils), is not on the PATH")

@@ -1,5 +1,5 @@
-// What stops a wild access: copies of the arguments between pages that may not be touched, and the signal handlers that turn
-// the processor's refusal into an error with the thread's name.
+// Stops wild accesses: copies of the arguments between forbidden pages, and signal handlers that turn the processor's
+// refusal into an error that names the thread.
 #include "machine.h"
 
 #include <pthread.h>
@@ -14,10 +14,10 @@ extern "C" __attribute__((visibility("hidden"))) const char __ehdr_start[], _end
 size_t code_offset(const void *code) { return uintptr_t(code) - uintptr_t(__ehdr_start); }
 bool in_this_library(uintptr_t address) { return address >= uintptr_t(__ehdr_start) && address < uintptr_t(_end); }
 
-// Which argument lies at an address, or nearest to it?  For messages.
+// Which argument is at an address, or nearest to it?  For error messages.
 void describe_address(char *text, size_t room, uintptr_t address, size_t bytes) {
     const Region *nearest = nullptr;
-    uintptr_t distance = uintptr_t(1) << 36;                  // an index that wrapped around 32 bits is still told
+    uintptr_t distance = uintptr_t(1) << 36;                  // an index that wrapped around 32 bits is still reported
     for (int i = 0; i < launch->region_count; i++) {
         const Region &region = launch->regions[i];
         uintptr_t start = uintptr_t(region.start), end = start + region.bytes;
@@ -40,7 +40,7 @@ static pthread_t launching_thread;      // of the operating system: Python has o
 static struct sigaction signals_before[SIGNAL_COUNT];
 
 static void on_signal(int signal, siginfo_t *info, void *context) {
-    if (!pthread_equal(pthread_self(), launching_thread)) {   // not ours: to whoever had the signal before
+    if (!pthread_equal(pthread_self(), launching_thread)) {   // not ours: pass it to the previous handler
         for (int i = 0; i < SIGNAL_COUNT; i++)
             if (SIGNALS[i] == signal) sigaction(signal, &signals_before[i], nullptr);
         if (signal == SIGINT) raise(signal);
@@ -64,7 +64,7 @@ static void on_signal(int signal, siginfo_t *info, void *context) {
     if (stack && address < uintptr_t(stack->low) && address >= uintptr_t(stack->low) - page)
         fail_at(code, "stack overflow", "stack overflow: the thread's local variables need more than %zu KiB", STACK >> 10);
 #if defined(__x86_64__)
-    if (signal == SIGSEGV && info->si_code == SI_KERNEL)       // how x86-64 tells it: without an address
+    if (signal == SIGSEGV && info->si_code == SI_KERNEL)       // x86-64 reports it without an address
         fail_at(code, "misaligned", "a misaligned vector access (float2, float4, ...), or a wild pointer");
 #endif
     if (signal == SIGBUS) fail_at(code, "misaligned", "a misaligned access");
@@ -72,7 +72,7 @@ static void on_signal(int signal, siginfo_t *info, void *context) {
     fail_at(code, "out of bounds", "out of bounds: access to %s", where);
 }
 
-// The handlers are in place during a launch only; they run on a stack of their own, as the fiber's may be full.
+// The handlers are installed only during a launch.  They run on their own stack, as the fiber's may be full.
 static stack_t stack_before;
 
 void catch_signals() {
@@ -95,9 +95,9 @@ void leave_signals() {
 // ---- copies with a guard page --------------------------------------------------------------------------------------
 // The kernel does not get the caller's array but a copy that ends where forbidden pages begin:
 //     | forbidden | ones, less than a page | the array | ones, up to 15 bytes | forbidden |
-// An access past the end stops the kernel at once.  The margins that remain are looked at after the launch.
+// An access past the end stops the kernel at once.  The remaining margins are checked after the launch.
 // Arguments that overlap (a kernel that works in place, views of one array) share one copy.
-constexpr size_t KEPT = 16 << 20;       // a larger copy's memory goes back after the launch
+constexpr size_t KEPT = 16 << 20;       // the memory of a larger copy is released after the launch
 constexpr size_t FORBIDDEN = 64 << 20;  // on either side; address space only, no memory
 struct GuardedCopy {
     char *area;                         // of `pages` pages between the two forbidden parts; kept for the next launch
@@ -118,7 +118,7 @@ static void group_overlapping_regions() {
         if (!region.pointer) continue;                        // reached through an address that we do not know
         char *start = region.start, *end = region.start + region.bytes;
         bool writable = region.writable;
-        for (int j = 0; j < copy_count;) {                    // swallow every group that this one touches
+        for (int j = 0; j < copy_count;) {                    // merge every group that this one overlaps
             GuardedCopy &other = copies[j];
             if (start >= other.original + other.bytes || other.original >= end) { j++; continue; }
             if (other.original < start) start = other.original;
@@ -179,7 +179,7 @@ static bool all_ones(const char *start, const char *end) {
     return true;
 }
 
-// After the launch: look at the margins, hand the results back.
+// After the launch: check the margins and copy the results back.
 void return_arguments() {
     for (int j = 0; j < copy_count; j++) {
         const GuardedCopy &group = copies[j];

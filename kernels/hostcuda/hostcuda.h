@@ -1,11 +1,11 @@
-// CUDA C++ on a CPU: what a kernel file may use, for g++ instead of NVRTC.
+// CUDA C++ on a CPU: everything a kernel file may use, for g++ instead of NVRTC.
 //
 //     g++ -include hostcuda.h kernel.cu machine.cpp          (kernels/hostcuda/__init__.py does it)
 //
-// The source stays as it is.  A CUDA thread becomes a fiber: a function with a stack of its own, of which one runs at
-// a time.  A block is up to 1024 fibers; they take turns, and a fiber gives up its turn only where CUDA makes a thread
-// wait: at a barrier, or at an instruction that the lanes of a warp execute together.  Blocks run one after another.
-// This file holds the language; machine.cpp holds the machine that runs it.
+// The source is not changed.  A CUDA thread becomes a fiber: a function with its own stack.  One fiber runs at a time.
+// A block is up to 1024 fibers; they take turns, and a fiber gives up its turn only where CUDA makes a thread wait: at a
+// barrier, or at an instruction that the lanes of a warp execute together.  Blocks run one after another.
+// This file defines the language; machine.cpp is the machine that runs it.
 //
 // Contents:  1 keywords · 2 vector types and built-in variables · 3 what the machine offers · 4 barriers
 //            5 warps: shuffles, votes, reductions · 6 atomics · 7 arithmetic · 8 half and bfloat16
@@ -23,9 +23,9 @@
 #include <utility>
 
 // ---- 1 keywords ----------------------------------------------------------------------------------------------------
-// Three words carry meaning that no macro can: __global__ (a signature to read), __launch_bounds__ (a limit to check)
-// and __shared__ (memory of the block, not of the thread).  The loader in __init__.py reads them in the preprocessed
-// text and replaces them; `__shared__ float tile[16][17];` becomes
+// Three words mean more than a macro can express: __global__ (a signature to read), __launch_bounds__ (a limit to check)
+// and __shared__ (memory of the block, not of the thread).  build.py finds them in the preprocessed text and replaces
+// them; `__shared__ float tile[16][17];` becomes
 //     struct shared_1 { float tile[16][17]; };  auto &tile = hostcuda::shared_variable<shared_1>(...).tile;
 #define __device__
 #define __host__
@@ -35,14 +35,14 @@
 #define __grid_constant__
 #define __constant__ __attribute__((visibility("default"), used))  // Module.constant(name) finds it by its name
 
-// Code of the machine itself: a checked build (memory_checks.cpp) looks at each load and store of the kernel, not at these.
+// Code of the machine itself: a checked build (memory_checks.cpp) checks the loads and stores of the kernel, not these.
 #define HOSTCUDA_UNCHECKED __attribute__((no_sanitize("thread", "undefined")))
 
 // ---- 2 vector types and built-in variables -------------------------------------------------------------------------
 namespace hostcuda {
 template <class T> struct Vector { using scalar = T; static constexpr int lanes = 1; };  // float4: float, 4
 }
-// Two and four elements are loaded and stored as one: their address must be a multiple of their whole size.
+// Two or four elements are loaded and stored as one: their address must be a multiple of their total size.
 #define HOSTCUDA_VECTORS(T, NAME)                                                                    \
     struct NAME##1 { T x; };                                                                         \
     struct alignas(2 * sizeof(T)) NAME##2 { T x, y; };                                               \
@@ -72,7 +72,7 @@ struct dim3 {
     constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
 };
 
-extern uint3 threadIdx, blockIdx;  // of the fiber whose turn it is: the machine sets them at each switch
+extern uint3 threadIdx, blockIdx;  // of the running fiber: the machine sets them at each switch
 extern dim3 blockDim, gridDim;
 constexpr int warpSize = 32;
 
@@ -84,15 +84,15 @@ using Place = std::source_location;   // where in the kernel's source: as a defa
 
 const char *base_name(Place place);   // of its file, without the folders
 
-// Stop the launch: this thread did what no GPU promises to survive, or asked to stop.  Becomes a Python KernelError.
+// Stop the launch: this thread made a mistake that a GPU may not survive, or asked to stop.  Becomes a KernelError in Python.
 [[noreturn]] void fail(const char *kind, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-// Wait until every thread of the block that has not returned is here; how many came, and how many with a true predicate.
+// Wait for every thread of the block that has not returned.  Returns how many came, and how many with a true predicate.
 struct Votes { int count, present; };
 Votes block_barrier(const char *instruction, bool predicate, Place where);
 
 // One instruction of a whole warp.  Each lane brings its operands; when the last of `mask` has arrived, `execute` runs
-// once for all of them, as the warp does, and each lane takes its result home.
+// once for all of them, as in a warp, and each lane receives its result.
 struct Warp {
     struct alignas(16) Bytes { unsigned char data[32]; };
     uint32_t lanes;                   // the lanes that take part: those of the mask that have not returned
@@ -114,8 +114,8 @@ HOSTCUDA_UNCHECKED static inline Result together(const char *instruction, uint32
     return result;
 }
 
-// Shared memory.  A SharedVariable stands for one declaration in the source; the first thread that comes by gives it a
-// place in the block's memory, for all threads of the launch.
+// Shared memory.  A SharedVariable stands for one declaration in the source; the first thread that reaches it gives it a
+// place in the block's memory, which holds for all threads of the launch.
 struct SharedVariable {
     const char *names;                // "tile_a, tile_b"
     size_t size, alignment;
@@ -131,7 +131,7 @@ HOSTCUDA_UNCHECKED static inline S &shared_variable(SharedVariable &variable) {
 }
 char *dynamic_shared_memory();        // `extern __shared__`: the bytes that the launch asked for
 
-// For accesses that the compiler does not see as loads and stores of the kernel (atomics, cp.async, ldmatrix).
+// For accesses that the compiler does not see as loads and stores of the kernel: atomics, cp.async, ldmatrix.
 enum Access { READ = 0, WRITE = 1, ATOMIC = 2 };
 #ifdef HOSTCUDA_CHECKED
 void check_access(const void *address, size_t bytes, Access access);
@@ -158,7 +158,7 @@ static inline int __syncthreads_and(int predicate, HOSTCUDA_HERE) {
 static inline void __syncwarp(uint32_t mask = 0xffffffffu, HOSTCUDA_HERE) {
     hostcuda::warp_instruction("__syncwarp", mask, [](hostcuda::Warp &) {}, nullptr, 0, here);
 }
-// One fiber runs at a time and memory is coherent: fences have nothing to do.
+// One fiber runs at a time and memory is coherent, so fences have nothing to do.
 static inline void __threadfence() { hostcuda::fence(); }
 static inline void __threadfence_system() { hostcuda::fence(); }
 static inline void __threadfence_block() {}
@@ -168,7 +168,7 @@ namespace hostcuda {
 
 struct Shuffle { uint64_t value; int source; };
 
-// Each lane gets the value of its source lane; a lane that is not there has no value, and the result is all ones (NaN).
+// Each lane gets the value of its source lane.  If that lane does not take part, the result is all ones (NaN).
 HOSTCUDA_UNCHECKED static inline void shuffle_lanes(Warp &warp) {
     for (int lane = 0; lane < 32; lane++) {
         int source = warp.in<Shuffle>(lane).source;
@@ -185,7 +185,7 @@ HOSTCUDA_UNCHECKED static inline T shuffle(const char *instruction, uint32_t mas
     return together<T>(instruction, mask, shuffle_lanes, operand, where);
 }
 
-// A warp is cut into segments of `width` lanes (a power of two), and a lane reads only inside its own segment.
+// A warp is split into segments of `width` lanes (a power of two), and a lane reads only within its own segment.
 static inline int segment(int width) {
     if (width < 1 || width > 32 || (width & (width - 1))) fail("bad shuffle", "width %d is not 1, 2, 4, 8, 16 or 32", width);
     return lane_id() & ~(width - 1);
@@ -228,7 +228,7 @@ static inline int __all_sync(uint32_t mask, int predicate, HOSTCUDA_HERE) {
     uint2 votes = hostcuda::together<uint2>("__all_sync", mask, hostcuda::ballot_lanes, predicate, here);
     return votes.x == votes.y;
 }
-// On a GPU: the lanes that happen to run together.  Here that is one lane at a time, so it answers with all that live.
+// On a GPU: the lanes that happen to run together.  Here one lane runs at a time, so the result is all live lanes.
 static inline uint32_t __activemask() { return hostcuda::live_lanes(); }
 
 namespace hostcuda {
@@ -283,8 +283,8 @@ template <class T> static inline uint32_t __match_all_sync(uint32_t mask, T valu
 }
 
 // ---- 6 atomics -----------------------------------------------------------------------------------------------------
-// No thread runs between the load and the store, so plain code is atomic.  Each returns the value that was there.
-// For the types that CUDA has them for: additions and exchanges of floats too, everything else of integers.
+// No thread runs between the load and the store, so plain code is atomic.  Each returns the old value.
+// They exist for the types that CUDA supports: addition and exchange also for floats, the others for integers only.
 namespace hostcuda {
 template <class T> constexpr bool integer = std::is_integral<T>::value && (sizeof(T) == 4 || sizeof(T) == 8);
 template <class T> constexpr bool number = integer<T> || std::is_same<T, float>::value || std::is_same<T, double>::value;
@@ -330,7 +330,7 @@ template <class To, class From> HOSTCUDA_UNCHECKED static inline To bits_as(From
     memcpy(&result, &value, sizeof value);
     return result;
 }
-// The compiler may not look through this value: __fmul_rn(a, b) + c is never made one fused multiply-add.
+// Hide the value from the compiler, so that __fmul_rn(a, b) + c never becomes a fused multiply-add.
 static inline float rounded(float value) {
 #if defined(__x86_64__)
     asm("" : "+x"(value));
@@ -355,7 +355,7 @@ template <class T> static inline T __ldcs(const T *address) { return *address; }
 template <class T> static inline void __stcg(T *address, T value) { *address = value; }
 template <class T> static inline void __stcs(T *address, T value) { *address = value; }
 
-// Fast-math intrinsics: the accurate function stands in, so a result may differ from a GPU's in its last bits.
+// Fast-math intrinsics are the accurate functions here, so a result may differ from a GPU's in its last bits.
 // (Macros: glibc's own header declares functions of these names.)
 #define __expf(x) expf(x)
 #define __exp10f(x) powf(10.f, x)
@@ -394,7 +394,7 @@ static inline float __uint_as_float(unsigned x) { return hostcuda::bits_as<float
 static inline long long __double_as_longlong(double x) { return hostcuda::bits_as<long long>(x); }
 static inline double __longlong_as_double(long long x) { return hostcuda::bits_as<double>(x); }
 
-// Conversions with a rounding mode; out of range they go to the nearest end, as on a GPU (NaN to 0).
+// Conversions with a rounding mode; a value out of range becomes the nearest limit, as on a GPU (NaN becomes 0).
 namespace hostcuda {
 template <class I> static inline I to_integer(double x, double low, double high) {
     return x != x ? I(0) : x <= low ? I(low) : x >= high ? I(high) : I(x);
@@ -446,7 +446,7 @@ static inline unsigned __byte_perm(unsigned x, unsigned y, unsigned selector) {
     }
     return result;
 }
-static inline long long clock64() { return 0; }  // no time passes here: a CPU's would say nothing about a GPU
+static inline long long clock64() { return 0; }  // time is not modelled: a CPU's says nothing about a GPU's
 static inline void __nanosleep(unsigned) {}
 
 // ---- 8 half and bfloat16 -------------------------------------------------------------------------------------------
@@ -507,7 +507,7 @@ static inline __half __float2half_rn(float x) { return __half(x); }
 static inline __half2 __floats2half2_rn(float x, float y) { return {__half(x), __half(y)}; }
 
 // ---- 9 wrapped instructions: cp.async, ldmatrix, mma ---------------------------------------------------------------
-// Their GPU side is PTX in kernels/runtime/include/tensor_core.cuh, with the same names.
+// The GPU's versions are PTX, in kernels/runtime/include/tensor_core.cuh, under the same names.
 
 namespace hostcuda {
 void copy_later(void *shared, const void *global, size_t bytes);
@@ -517,7 +517,7 @@ void finish_copies(int groups_that_may_stay_open);
 // operands of one lane in mma.m16n8k16 (PTX ISA, "Matrix fragments for mma.m16n8k16"): lane = 4 * group + member
 struct MmaOperand { uint32_t a[4], b[2]; };
 
-// d += a b for a (16, 16) and b (16, 8): gathers both matrices from the lanes' registers, multiplies, spreads the result
+// d += a b for a (16, 16) and b (16, 8): gather both matrices from the lanes' registers, multiply, scatter the result
 template <class T> HOSTCUDA_UNCHECKED static void mma_lanes(Warp &warp) {
     static float a[16][16], b[16][8];
     if (warp.lanes != 0xffffffffu) fail("bad mma", "mma needs all 32 lanes of the warp");
@@ -551,7 +551,7 @@ HOSTCUDA_UNCHECKED static inline void mma(const char *name, float d[4], const ui
     d[0] += sum.x, d[1] += sum.y, d[2] += sum.z, d[3] += sum.w;
 }
 
-// Lane l brings the address of a row of 16 bytes: rows 0-7 of matrix l / 8.  Result i of a lane is its pair of matrix i.
+// Lane l passes the address of a 16-byte row, one of rows 0-7 of matrix l / 8.  Result i of a lane is its pair from matrix i.
 template <bool TRANSPOSED> HOSTCUDA_UNCHECKED static void ldmatrix_lanes(Warp &warp) {
     if (warp.lanes != 0xffffffffu) fail("bad ldmatrix", "ldmatrix needs all 32 lanes of the warp");
     for (int lane = 0; lane < 32; lane++)
@@ -581,7 +581,7 @@ template <bool TRANSPOSED> static inline void ldmatrix_x4(uint32_t r[4], const v
     uint4 pairs = hostcuda::together<uint4>("ldmatrix_x4", 0xffffffffu, hostcuda::ldmatrix_lanes<TRANSPOSED>, row, here);
     r[0] = pairs.x, r[1] = pairs.y, r[2] = pairs.z, r[3] = pairs.w;
 }
-// cp.async: the bytes arrive no earlier than the matching wait, so that a forgotten wait shows.
+// cp.async: the bytes arrive only at the matching wait, so that a missing wait shows.
 static inline void cp_async16(void *shared, const void *global) {
     if ((reinterpret_cast<uintptr_t>(shared) | reinterpret_cast<uintptr_t>(global)) % 16)
         hostcuda::fail("misaligned", "cp_async16: an address is no multiple of 16");
@@ -605,7 +605,7 @@ namespace hostcuda {
 // ---- 11 how a kernel is called -------------------------------------------------------------------------------------
 namespace hostcuda {
 
-// What a parameter is, for Python: it checks the arguments before anything runs.
+// The type of a parameter, for Python, which checks the arguments before anything runs.
 struct Parameter {
     char kind;                        // f float, i signed, u unsigned, b bool, B bfloat16, V a struct or void
     unsigned char pointer, is_const;
@@ -644,7 +644,7 @@ template <class... A, void (*kernel)(A...)> struct Entry<kernel> {
     HOSTCUDA_UNCHECKED static void call(void **arguments) { apply(arguments, std::make_integer_sequence<size_t, sizeof...(A)>()); }
 };
 
-// The loader appends `extern "C" const hostcuda::Kernel hostcuda_kernel_NAME = hostcuda::describe<&NAME>("NAME", BOUND);`
+// build.py appends `extern "C" const hostcuda::Kernel hostcuda_kernel_NAME = hostcuda::describe<&NAME>("NAME", BOUND);`
 template <auto kernel> constexpr Kernel describe(const char *name, int launch_bound) {
     return {name, Entry<kernel>::call, launch_bound, Entry<kernel>::count, Entry<kernel>::parameters};
 }

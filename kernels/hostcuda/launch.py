@@ -1,4 +1,4 @@
-"""A compiled file of kernels and the launch of one of them on numpy arrays.  See the package's docstring."""
+"""A compiled file of kernels, and the launch of one of them on numpy arrays.  See the package's docstring."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tinygen.kernels.hostcuda import build
 
 ORDERS = {"forward": 0, "reverse": 1, "random": 2}
 MAX_THREADS = 1024
-SHARED_LIMIT = 227 << 10  # bytes of dynamic shared memory a block may have (sm_90)
+SHARED_LIMIT = 227 << 10  # bytes of dynamic shared memory that a block may have (sm_90)
 
 
 class KernelError(RuntimeError):
-    """A kernel did what a GPU would not survive or not show: `kernel`, `block`, `thread`, and the `kind` of mistake."""
+    """A mistake that a GPU would not survive or not show, with `kernel`, `block`, `thread` and its `kind`"""
 
     def __init__(self, kernel: str, block: tuple, thread: tuple, kind: str, what: str) -> None:
         super().__init__(f"{kernel}: block {block}, thread {thread}: {what}")
@@ -83,7 +83,7 @@ class _Launch(ctypes.Structure):
 
 
 class Parameter:
-    """One parameter of a kernel: its C type, and the argument that fits it."""
+    """One parameter of a kernel: its C type, and how an argument is passed for it."""
 
     def __init__(self, name: str, raw: _Parameter) -> None:
         self.name, self.pointer, self.is_const, self.lanes, self.size = (
@@ -107,7 +107,7 @@ class Parameter:
         return dtype == self.dtype
 
     def convert(self, value):
-        """The argument as an array whose bytes, or address, the kernel gets."""
+        """The argument as an array; the kernel gets its bytes or its address."""
         if self.pointer:
             return self._array(value)
         if isinstance(value, (int, float)) and not isinstance(value, np.generic):
@@ -146,7 +146,7 @@ class Parameter:
 
 
 def _aligned(array: np.ndarray) -> np.ndarray:
-    """A copy at a multiple of 64 bytes: a struct that is passed by value may hold vectors."""
+    """A copy on a 64-byte boundary: a struct passed by value may hold vectors."""
     room = np.zeros(array.nbytes + 64, np.uint8)
     start = -room.ctypes.data % 64
     place = room[start : start + array.nbytes]
@@ -185,7 +185,7 @@ class Module:
         return f"<hostcuda module {self.source.name} ({self.build}): {', '.join(self.kernels)}>"
 
     def constant(self, name: str, dtype=np.float32) -> np.ndarray:
-        """The bytes of the `__constant__` variable `name` as an array, to be read and written between launches."""
+        """The bytes of the `__constant__` variable `name` as an array, to read and write between launches."""
         symbol = build.symbols(self.path).get(name)
         if symbol is None:
             raise ValueError(f"{self.source.name} has no __constant__ variable {name!r}")
@@ -197,11 +197,13 @@ class Module:
     ) -> None:
         """Run kernel `name` with `grid` blocks of `block` threads on numpy arrays and numbers.
 
-        `shared`: bytes of dynamic shared memory.  `order`: which thread and block goes first, "forward", "reverse" or
-        "random" (by `seed`); results that depend on it come from a race.  `guard`: the kernel works on copies that end
-        at a page nobody may touch, and they are copied back if all went well.  `reachable`: further arrays that the
-        kernel finds through addresses in its arguments (a checked build would take them for strangers).  Raises
-        KernelError.
+        `shared`: bytes of dynamic shared memory.
+        `order`: the order of threads and blocks, "forward", "reverse" or "random" (by `seed`).  A result that depends
+        on it comes from a race.
+        `guard`: let the kernel work on copies that end at a forbidden page; they are copied back if all went well.
+        `reachable`: further arrays that the kernel finds through addresses in its arguments.  A checked build would
+        otherwise report accesses to them.
+        Raises KernelError.
         """
         entry = self.kernels.get(name)
         if entry is None:
@@ -241,7 +243,7 @@ class Module:
 
 
 def _described(entry: _Entry, values: list, reachable) -> tuple[_Launch, tuple]:
-    """A launch with the arguments in it, and what must stay alive while it runs."""
+    """A launch with its arguments, and the objects that must stay alive while it runs."""
     count = len(values) + len(reachable)
     pointers, addresses = (ctypes.c_void_p * (count + 1))(), (ctypes.c_void_p * (count + 1))()
     regions = (_Region * (count + 1))()
@@ -267,7 +269,7 @@ def _described(entry: _Entry, values: list, reachable) -> tuple[_Launch, tuple]:
 
 
 def convert(entry: _Entry, arguments) -> list:
-    """The arguments checked against the kernel's parameters, before anything runs."""
+    """Check the arguments against the kernel's parameters, before anything runs."""
     parameters = entry.parameters
     if len(arguments) != len(parameters):
         names = ", ".join(p.name for p in parameters)
@@ -283,7 +285,7 @@ def convert(entry: _Entry, arguments) -> list:
 
 
 def checked_shape(entry: _Entry, grid, block, shared: int) -> tuple[tuple, tuple]:
-    """grid and block as three numbers each, within a GPU's limits."""
+    """grid and block as three numbers each, checked against a GPU's limits."""
     shapes = []
     for what, shape in (("grid", grid), ("block", block)):
         shape = tuple(int(n) for n in shape)
@@ -309,9 +311,9 @@ _modules: dict = {}
 
 
 def compile(source: str | Path, flags=(), *, debug: bool = False, checked: bool = False) -> Module:
-    """The kernels of the file `source`.  `flags`: further ones for g++, as "-DTILE=8".
+    """The kernels of the file `source`.  `flags`: more flags for g++, such as "-DTILE=8".
 
-    `debug`: without optimization, for a debugger.  `checked`: every load and store is looked at (slower).
+    `debug`: without optimization, for a debugger.  `checked`: check every load and store (slower).
     """
     source = Path(source).resolve()
     kind = "checked" if checked else "debug" if debug else "fast"
@@ -322,11 +324,11 @@ def compile(source: str | Path, flags=(), *, debug: bool = False, checked: bool 
 
 
 def check_orders(module: Module, name, grid, block, arguments, *, shared=0, seeds=(1, 2), rtol=0.0) -> None:
-    """Launch with threads and blocks in forward, reverse and random order (one for each seed): all must give the same.
+    """Launch with threads and blocks in forward, reverse and random order (one per seed) and compare the results.
 
-    The same bits, or within `rtol` (for sums that atomics make).  The arrays end as the forward order leaves them.  A
-    difference is a race: KernelError names the first element that differs and, where the checked build finds them,
-    the two threads.
+    They must have the same bits, or agree within `rtol` (for sums made by atomics).  The arrays end as the forward
+    order leaves them.  A difference is a race: the KernelError names the first element that differs and, if the
+    checked build finds them, the two threads.
     """
     entry = module.kernels[name]
     outputs = {

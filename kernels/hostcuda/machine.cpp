@@ -1,9 +1,9 @@
-// The machine that runs a kernel on a CPU: fibers, the turns they take, barriers, warps, and a launch.
-// hostcuda.h is what a kernel sees of it.
+// The machine that runs a kernel on a CPU: fibers and their turns, barriers, warps, and a launch.
+// hostcuda.h is the part that a kernel sees.
 //
-// A block runs like this.  All its threads are put into a queue.  The first one gets a stack and runs, until it returns
-// or must wait.  Then the next one in the queue goes on.  Who waits stands in no queue: the last thread to arrive at a
-// barrier puts all of them back.  If the queue is empty while threads still wait, nobody is left to wake them: deadlock.
+// A block runs like this.  All its threads are put into a queue.  The first one gets a stack and runs until it returns or
+// must wait.  Then the next one in the queue continues.  A waiting thread is in no queue: the last thread to arrive at a
+// barrier puts all of them back.  If the queue is empty while threads still wait, nobody can wake them: a deadlock.
 #include "machine.h"
 
 #include <setjmp.h>
@@ -15,8 +15,8 @@ uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
 // ---- switching from one fiber to another ---------------------------------------------------------------------------
-// A function call already saves what the caller wants to keep.  What is left are the registers that a callee must
-// preserve: push them, remember the stack pointer, take the other fiber's stack pointer, pop its registers, return into it.
+// A function call already saves what the caller wants to keep.  That leaves the registers that a callee must preserve:
+// push them, save the stack pointer, load the other fiber's stack pointer, pop its registers, return into it.
 extern "C" void hostcuda_switch(void **save_here, void *go_there);
 #if defined(__x86_64__)
 constexpr int SAVED_WORDS = 6;          // below the return address
@@ -54,13 +54,13 @@ unsigned interval, warp_meetings[MAX_WARPS];
 unsigned long launch_number;
 
 static const Kernel *kernel;
-static void *launcher_stack_pointer;    // where run_block() goes on when no fiber can run
+static void *launcher_stack_pointer;    // where run_block() continues when no fiber can run
 static sigjmp_buf launch_failed;
 
 static int order[MAX_THREADS];          // the threads in the order in which they take their first turn
 static int queue[MAX_THREADS], queue_head, queue_length;   // a ring
 static int living, at_barrier, true_predicates;            // threads that have not returned; at the barrier; ...
-static Votes votes;                     // the answer of the last barrier: the next one cannot change it before all have read it
+static Votes votes;                     // the result of the last barrier: the next one cannot change it before all have read it
 
 struct WarpState {
     uint32_t arrived;                   // lanes that wait at a warp instruction
@@ -88,7 +88,7 @@ static void copy3(unsigned to[3], uint3 from) { to[0] = from.x, to[1] = from.y, 
     snprintf(launch->kind, sizeof launch->kind, "%s", kind);
     vsnprintf(launch->message, sizeof launch->message, format, arguments);
     launch->code_offset = code;
-    siglongjmp(launch_failed, 1);       // to hostcuda_launch: the fibers' stacks are simply used again
+    siglongjmp(launch_failed, 1);       // to hostcuda_launch: the stacks of the fibers are simply reused
 }
 void fail(const char *kind, const char *format, ...) {
     va_list arguments;
@@ -102,8 +102,8 @@ void fail_at(size_t code, const char *kind, const char *format, ...) {
 }
 
 // ---- stacks --------------------------------------------------------------------------------------------------------
-// A thread that returns hands its stack to the next one that starts, so a kernel without barriers needs a single stack.
-// Below each lies a page that may not be touched: an overflow stops there.
+// A thread that returns passes its stack to the next one that starts, so a kernel without barriers needs only one stack.
+// Below each stack is a forbidden page, where an overflow stops.
 size_t page;
 static char *stack_area;
 static Stack stacks[MAX_THREADS];
@@ -117,7 +117,7 @@ static Stack *take_stack() {
     Stack &stack = stacks[stacks_made];
     char *base = stack_area + stacks_made * (STACK + page);
     if (mprotect(base + page, STACK, PROT_READ | PROT_WRITE)) fail("out of memory", "no memory for a fiber's stack");
-    // Stacks that begin at the same offset of a page fall into the same few cache lines: shift each a little.
+    // Stacks that start at the same offset in a page share the same few cache lines: shift each a little.
     size_t shift = size_t(stacks_made) * 320 % 4096;
     stack = {base + page, base + page + STACK - shift};
     stacks_made++;
@@ -154,7 +154,7 @@ static void switch_to(int next, void **save_here) {
         thread.stack = take_stack();
         void **top = reinterpret_cast<void **>(thread.stack->high);
 #if defined(__x86_64__)
-        *--top = nullptr;                                     // nobody called fiber_main: a debugger's backtrace ends
+        *--top = nullptr;                                     // fiber_main has no caller: a debugger's backtrace ends
         *--top = reinterpret_cast<void *>(fiber_main);        // `ret` goes there
 #endif
         for (int i = 0; i < SAVED_WORDS; i++) *--top = nullptr;
@@ -167,7 +167,7 @@ static void switch_to(int next, void **save_here) {
     hostcuda_switch(save_here, thread.stack_pointer);
 }
 
-// This thread cannot go on: someone else's turn, until it is put back into the queue.  (It may stand there already.)
+// This thread has to wait: others run until it is put back into the queue.  (It may already be there.)
 static void wait() {
     Thread &me = threads[current];
     int next = dequeue();
@@ -178,7 +178,7 @@ static void wait() {
 static void thread_returns();
 
 // The life of a fiber: run the kernel's body for one thread after another.  Each thread that starts here finds an empty
-// stack; only when the next in the queue already has a stack of its own must the fiber switch.
+// stack; only if the next thread in the queue already has its own stack must the fiber switch.
 static void fiber_main() {
     Stack *stack = threads[current].stack;
     for (;;) {
@@ -203,7 +203,7 @@ static bool elsewhere(Place a, Place b) { return a.line() != b.line() || a.colum
 
 static void release_barrier_if_complete() {
     if (!at_barrier || at_barrier != living) return;
-#ifdef HOSTCUDA_CHECKED                 // sm_70 and newer forgive it; CUDA's rule does not: all threads or none
+#ifdef HOSTCUDA_CHECKED                 // sm_70 and newer tolerate it, but CUDA's rule is: all threads or none
     for (int t = 0; living < thread_count && t < thread_count; t++)
         if (threads[t].state == RETURNED) {
             make_current(t);
@@ -237,14 +237,14 @@ Votes block_barrier(const char *instruction, bool predicate, Place place) {
     me.place = place;
     at_barrier++;
     true_predicates += predicate;
-    release_barrier_if_complete();      // puts this thread into the queue, too
+    release_barrier_if_complete();      // also puts this thread into the queue
     wait();
     return votes;
 }
 
 // ---- instructions of a warp ----------------------------------------------------------------------------------------
-// The instruction happens once for all lanes of `mask`, when the last of them arrives.  Lanes that have returned are
-// not waited for (as on sm_70 and newer).
+// The instruction is executed once for all lanes of `mask`, when the last of them arrives.  It does not wait for lanes
+// that have returned (as on sm_70 and newer).
 static void complete_warp_instruction(int w, int arriving) {
     WarpState &warp = warps[w];
     const Thread &last = threads[32 * w + arriving];
@@ -267,7 +267,7 @@ static void complete_warp_instruction(int w, int arriving) {
         int lane = launch->order == 1 ? 31 - i : launch->order == 2 ? (i * 13 + int(launch->seed)) & 31 : i;
         if (!(lanes >> lane & 1)) continue;
         threads[32 * w + lane].state = READY;
-        if (32 * w + lane != current) enqueue(32 * w + lane);  // the lane that came last goes on at once
+        if (32 * w + lane != current) enqueue(32 * w + lane);  // the lane that came last continues at once
     }
 }
 
@@ -317,12 +317,12 @@ void finish_copies(int groups_that_may_stay_open) {
 }
 
 // ---- shared memory -------------------------------------------------------------------------------------------------
-// Before each block all of it is filled with ones: NaN as a float of any size, -1 as an int.
+// Before each block all of it is filled with one bits: NaN as a float of any size, -1 as an int.
 alignas(1024) char static_shared[STATIC_AREA];
 alignas(1024) char dynamic_shared[SHARED_LIMIT + 4096];
 PlacedVariable placed[256];
 int placed_count;
-#ifdef HOSTCUDA_SANITIZED               // AddressSanitizer is told what of the two areas is in use
+#ifdef HOSTCUDA_SANITIZED               // tell AddressSanitizer which part of the two areas is in use
 extern "C" void __asan_poison_memory_region(const void *start, size_t bytes);
 extern "C" void __asan_unpoison_memory_region(const void *start, size_t bytes);
 static void forbid(const void *start, size_t bytes) { __asan_poison_memory_region(start, bytes); }
@@ -334,7 +334,7 @@ static void allow(const void *, size_t) {}
 static size_t static_end;               // end of the variables placed so far, with the gaps between them
 
 char *place_shared_variable(SharedVariable &variable) {
-    constexpr size_t GAP = 64;          // between two variables: an index that leaves one does not fall into the next
+    constexpr size_t GAP = 64;          // between two variables, so that an index past the end of one does not land in the next
     size_t alignment = variable.alignment < 16 ? 16 : variable.alignment;
     size_t start = (static_end + GAP + alignment - 1) / alignment * alignment;
     if (placed_count == 256 || start + variable.size > STATIC_AREA)
@@ -373,7 +373,7 @@ static void thread_returns() {
     threads[current].state = RETURNED;
     living--;
     warps[w].living &= ~(1u << current % 32);
-    // Others may have waited for this thread only.
+    // Others may have waited only for this thread.
     for (uint32_t waiting = warps[w].arrived; waiting; waiting &= waiting - 1) {
         int lane = __builtin_ctz(waiting);
         if (warps[w].arrived >> lane & 1) complete_warp_instruction(w, lane);
@@ -418,12 +418,12 @@ static void run_block() {
 #ifdef HOSTCUDA_CHECKED
     start_block_checks();
 #endif
-    switch_to(dequeue(), &launcher_stack_pointer);            // comes back when no fiber can run
+    switch_to(dequeue(), &launcher_stack_pointer);            // returns when no fiber can run
     if (living) report_deadlock();
 }
 
 // ---- one launch ----------------------------------------------------------------------------------------------------
-// Blocks in the order of the launch; at random: steps of a stride that shares no divisor with their number.
+// Blocks in the order of the launch.  In random order: steps of a stride that is coprime to their number.
 static uint64_t gcd(uint64_t a, uint64_t b) { return b ? gcd(b, a % b) : a; }
 
 static void run_grid() {
@@ -453,7 +453,7 @@ extern "C" __attribute__((visibility("default"))) int hostcuda_launch(const Kern
     static_end = 0;
     random_state = how->seed * 2654435761u + 88172645u;
     if (!random_state) random_state = 1;
-    stacks_free = 0;                    // whoever held one in a launch that failed: all are free
+    stacks_free = 0;                    // also those that were in use when an earlier launch failed
     for (int i = stacks_made - 1; i >= 0; i--) free_stacks[stacks_free++] = &stacks[i];
     if (!stack_area) {
         page = size_t(sysconf(_SC_PAGESIZE));

@@ -1,5 +1,5 @@
-// What machine.cpp (fibers, barriers, launch), guards.cpp (arguments, signals) and memory_checks.cpp (every load and store)
-// know together.
+// Shared by machine.cpp (fibers, barriers, launch), guards.cpp (arguments, signals) and memory_checks.cpp (loads and
+// stores).
 #pragma once
 #include "hostcuda.h"
 
@@ -15,7 +15,7 @@ struct Region {
     int writable;
 };
 
-// The launch as Python asks for it, and its answer.  __init__.py mirrors this struct field by field.
+// The launch that Python asks for, and its result.  launch.py mirrors this struct field by field.
 struct Launch {
     unsigned grid[3], block[3];
     size_t shared;                      // bytes of dynamic shared memory
@@ -24,13 +24,13 @@ struct Launch {
     void **arguments;
     Region *regions;                    // the arrays among them
     int region_count;
-    int guard;                          // let the kernel work on copies that end at a page that may not be touched
-    // the answer
+    int guard;                          // let the kernel work on copies that end at a forbidden page
+    // the result
     int failed;
     unsigned fail_block[3], fail_thread[3];
     char kind[40], message[600];
     size_t code_offset;                 // of the failing instruction in this library, 0 if unknown: Python finds its line
-    size_t static_shared;               // bytes of __shared__ variables that the launch met
+    size_t static_shared;               // bytes of __shared__ variables that the launch reached
     unsigned long switches;
 };
 
@@ -43,7 +43,7 @@ enum State : unsigned char { NOT_STARTED, READY, AT_BARRIER, IN_WARP, RETURNED }
 struct Stack { char *low, *high; };
 
 struct alignas(64) Thread {             // one cache line: a switch touches no more
-    void *stack_pointer;                // where it goes on; its registers lie there
+    void *stack_pointer;                // where it continues; its registers are saved there
     Stack *stack;
     const char *waits_for;              // the instruction
     Place place;
@@ -53,12 +53,12 @@ struct alignas(64) Thread {             // one cache line: a switch touches no m
 };
 
 extern Thread threads[MAX_THREADS];
-extern int current, thread_count;       // the fiber whose turn it is
+extern int current, thread_count;       // the running fiber
 extern Launch *launch;                  // the running launch, or null
 extern unsigned interval;               // counts barriers and blocks: see memory_checks.cpp
 extern unsigned warp_meetings[MAX_WARPS];   // __syncwarps completed by each warp
 
-// Shared memory of the block: static variables from the start of one area, dynamic memory in one of its own.
+// Shared memory of the block: static variables from the start of one area, dynamic memory in another.
 constexpr size_t STATIC_AREA = 512 << 10;
 extern char static_shared[], dynamic_shared[];
 struct PlacedVariable { const SharedVariable *variable; size_t start, size; };

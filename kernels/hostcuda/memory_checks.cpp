@@ -1,9 +1,9 @@
-// The checked build: every load and store of a kernel, looked at.
+// The checked build: every load and store of a kernel is checked.
 //
-// The compiler puts the calls there.  -fsanitize=thread makes it call __tsan_read4(address) before each load of 4 bytes
-// and so on; -fsanitize=alignment,bounds makes it call __ubsan_handle_...() where a pointer is misaligned or an index
-// leaves an array.  Usually a sanitizer's library answers these calls.  Here we do, as we know what it cannot know: which
-// CUDA thread runs, which arrays the launch passed, and when the block met at a barrier.
+// The compiler inserts the calls.  -fsanitize=thread makes it call __tsan_read4(address) before each load of 4 bytes, and so
+// on; -fsanitize=alignment,bounds makes it call __ubsan_handle_...() if a pointer is misaligned or an index leaves an
+// array.  Usually a sanitizer's library answers these calls.  Here we do, because we know what it cannot know: which CUDA
+// thread runs, which arrays the launch passed, and when the block met at a barrier.
 #include "machine.h"
 
 #include <stdarg.h>
@@ -12,9 +12,9 @@
 namespace hostcuda {
 
 // ---- one cell for each 4 bytes of shared and global memory: who touched it last ------------------------------------
-// Time is counted in intervals: a new one begins with each barrier and each block, and `interval` never goes back.
+// Time is counted in intervals: each barrier and each block starts a new one, and `interval` never decreases.
 // Two accesses to the same bytes by different threads, at least one of them a write, are ordered by a barrier if their
-// intervals differ, and by __syncwarp if the threads are of one warp that has met in between.  Otherwise: a race.
+// intervals differ, and by __syncwarp if the threads belong to one warp that has met in between.  Otherwise it is a race.
 struct Touch {
     unsigned interval = 0;              // 0: never
     unsigned meeting = 0;               // __syncwarps of the warp before it
@@ -32,7 +32,7 @@ struct Cell {
 };
 
 static unsigned first_of_block, first_of_launch;              // intervals
-static bool fence_seen;                 // __threadfence: blocks talk to one another, which only atomics order
+static bool fence_seen;                 // __threadfence: blocks communicate, and only atomics order that
 static Cell *static_cells, *dynamic_cells;
 static Cell *region_cells[64];
 static size_t region_cell_count[64];
@@ -48,7 +48,7 @@ void start_launch_checks() {
     if (!static_cells) static_cells = new_cells(STATIC_AREA), dynamic_cells = new_cells(SHARED_LIMIT);
     for (int i = 0; i < launch->region_count; i++) {
         size_t cells = launch->regions[i].bytes / 4 + 2;
-        if (cells > region_cell_count[i]) {                   // old entries belong to launches that are over
+        if (cells > region_cell_count[i]) {                   // old entries belong to earlier launches
             free(region_cells[i]);
             region_cells[i] = new_cells(launch->regions[i].bytes);
             region_cell_count[i] = cells;
@@ -76,7 +76,7 @@ static bool unordered(const Touch &before, unsigned char bytes, bool only_atomic
     return !(warp_of(before.thread) == unsigned(current) / 32 && before.meeting != warp_meetings[current / 32]);
 }
 
-// What was touched, for a message; put into words only when there is one.
+// What was accessed, for an error message; put into words only when there is an error.
 struct Memory {
     enum { STATIC, DYNAMIC, ARRAY } kind;
     const char *name;
@@ -141,7 +141,7 @@ static void check_static(size_t offset, size_t bytes, Access access, size_t code
         const PlacedVariable &v = placed[i];
         if (offset >= v.start && offset + bytes <= v.start + v.size)
             return note_range(static_cells, offset, bytes, access, {Memory::STATIC, v.variable->names, offset - v.start}, code);
-        if (!near || offset >= v.start) near = &v;            // they lie in rising order
+        if (!near || offset >= v.start) near = &v;            // sorted by address
     }
     long away = long(offset) - long(near->start);
     fail_at(code, "out of bounds", "out of bounds: this thread %s %zu bytes at byte %ld of __shared__ %s, which has %zu bytes",

@@ -1,8 +1,8 @@
-"""One launch under g++'s sanitizers, in a process of its own.
+"""One launch under g++'s sanitizers, in a separate process.
 
-AddressSanitizer must be there before anything else of a process, so it cannot come into this one: the kernel, the
-machine and sanitized_main.cpp become a program.  The arguments go to it in a file, its report comes back as a
-KernelError.  It sees what the checked build also sees, and more of what a thread does to its own local arrays.
+AddressSanitizer must be loaded before anything else in a process, so it cannot be loaded into this one: the kernel, the
+machine and sanitized_main.cpp become a program.  The program gets the arguments in a file, and its report becomes a
+KernelError.  It finds most of what the checked build finds, and more of what a thread does to its own local arrays.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from tinygen.kernels.hostcuda import build
 from tinygen.kernels.hostcuda.launch import ORDERS, KernelError, Module, checked_shape, convert
 
-PIECES = 64  # of memory, that sanitized_main.cpp has room for
+PIECES = 64  # of memory: sanitized_main.cpp has room for that many
 OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0:handle_segv=0:color=never",
     "UBSAN_OPTIONS": "print_stacktrace=0:color=never",
@@ -68,7 +68,7 @@ def launch_sanitized(
 
 
 def _pieces(arrays) -> list[tuple[int, int]]:
-    """The memory under the arrays as (start, end), pieces that overlap made one."""
+    """The memory of the arrays as (start, end), with overlapping pieces merged."""
     pieces: list[tuple[int, int]] = []
     for start, size in sorted((_address(a), a.nbytes) for a in arrays):
         if pieces and start < pieces[-1][1]:
@@ -79,13 +79,13 @@ def _pieces(arrays) -> list[tuple[int, int]]:
 
 
 def _place(array: np.ndarray, pieces) -> tuple[int, int]:
-    """(the number of its piece, where it begins there)"""
+    """(the number of its piece, its offset in that piece)"""
     which = max(i for i, (start, _) in enumerate(pieces) if start <= _address(array))
     return which, _address(array) - pieces[which][0]
 
 
 def _addresses(arrays, reachable, pieces) -> list[tuple[int, int, int, int]]:
-    """(place, what it means) of each address of a reachable array that stands in one of the arrays."""
+    """(place, target) of each address of a reachable array that is stored in one of the arrays."""
     places = {_address(array): _place(array, pieces) for array in reachable}
     found = []
     for array in arrays if places else ():
@@ -107,7 +107,7 @@ def _memory(start: int, end: int) -> memoryview:
 
 
 def _job(entry, numbers, pieces, values, addresses) -> bytes:
-    """What sanitized_main.cpp reads; every number has 8 bytes."""
+    """The file that sanitized_main.cpp reads; every number has 8 bytes."""
 
     def number(*values) -> bytes:
         return struct.pack(f"={len(values)}Q", *values)
@@ -141,7 +141,7 @@ def _write_back(arrays, pieces, content: bytes) -> None:
 
 
 def _error(name: str, report: str) -> KernelError:
-    """The report of a sanitizer, or of the machine, as a KernelError."""
+    """The report of a sanitizer, or of the machine, as a KernelError"""
     numbers = re.search(r"hostcuda-thread (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)", report)
     place = tuple(map(int, numbers.groups())) if numbers else ()
     own = re.search(r"hostcuda-error ([^:]*): (.*)", report)

@@ -15,7 +15,7 @@ using hostcuda::Region;
 extern "C" const Kernel *const hostcuda_kernels[];            // ends with a null; build.py appends it to the kernels
 extern "C" int hostcuda_launch(const Kernel *what, Launch *how);
 
-// Whatever a sanitizer reports, it was this thread.
+// The thread that is running when a sanitizer reports.
 static void name_the_thread() {
     static bool told;
     if (told || !hostcuda::launch) return;
@@ -52,7 +52,7 @@ int main(int count, char **words) {
     launch.order = int(number(job));
     launch.seed = unsigned(number(job));
 
-    // Memory first (arrays that overlap share one piece), then the arguments: values, or places in that memory.
+    // First the memory (overlapping arrays share one piece), then the arguments: values, or places in that memory.
     static char *memory[64];
     static size_t size[64];
     size_t pieces = number(job);
@@ -69,7 +69,7 @@ int main(int count, char **words) {
         if (piece < pieces) pointers[i] = memory[piece] + offset;
         if (piece == pieces) arguments[i] = aligned_alloc(64, (offset + 63) / 64 * 64), read(arguments[i], offset, job);
     }
-    for (size_t left = number(job); left; left--) {            // addresses that stand in the memory
+    for (size_t left = number(job); left; left--) {            // addresses stored in the memory
         size_t piece = number(job), offset = number(job), target = number(job);
         char *address = memory[target] + number(job);
         memcpy(memory[piece] + offset, &address, sizeof address);

@@ -1,4 +1,4 @@
-"""No cupy, no driver, an old one, an old card, no memory: one sentence each, which says what to install or change."""
+"""No cupy, no driver, an old driver, an old GPU, no memory: each gives one sentence with what to install or change."""
 
 import sys
 from types import SimpleNamespace
@@ -21,11 +21,11 @@ class OutOfMemoryError(MemoryError):
 
 
 class Array:
-    """cupy.ndarray, as far as a launch looks at it."""
+    """The parts of cupy.ndarray that a launch uses."""
 
 
 class RawModule:
-    """cupy.RawModule: loads a cubin, gives kernels that record how they were launched."""
+    """Stands in for cupy.RawModule: loads a cubin and gives kernels that record how they were launched."""
 
     launches: ClassVar[list] = []
 
@@ -59,7 +59,7 @@ def raises(error):
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """A stand-in for cupy with one H100; a test spoils what it needs spoiled."""
+    """A stand-in for cupy with one H100; a test breaks the part that it is about."""
     runtime = SimpleNamespace(
         driverGetVersion=lambda: 13000,
         runtimeGetVersion=lambda: 13000,

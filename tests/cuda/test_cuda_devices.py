@@ -1,6 +1,6 @@
-"""Devices: names, moving, mixing, memory shared with other libraries, randomness, training; what is said without a GPU.
+"""Devices: names, moving, mixing, memory shared with other libraries, randomness, training, and messages without a GPU.
 
-Without a GPU these tests run on the stand-in for cupy (tests/standins), with one on cupy.
+Without a GPU these tests run on the stand-in for cupy (tests/support/standins), with a GPU on cupy.
 """
 
 import copy
@@ -68,7 +68,7 @@ def test_to_and_back(cupy):
 
 
 def test_a_result_without_dimensions_is_on_the_cpu():
-    """NumPy's results without dimensions are scalars, no arrays."""
+    """NumPy's results without dimensions are scalars, not arrays."""
     x = tg.Tensor._wrap(np.float64(2))
     assert x.device == "cpu" and not x.is_cuda and x.cpu() is x and x.get_device() == -1
     assert F.cosine_similarity(tg.ones(3), tg.ones(3), dim=0).device == "cpu"
@@ -166,7 +166,7 @@ def test_streams_on_the_gpu(cupy):
 # mixing
 
 
-# their inputs do not meet, or one counts nothing (beta=0)
+# their inputs are not combined, or one does not count (beta=0)
 ALONE = "meshgrid meshgrid-2 Tensor.__invert__ addmm-2 baddbmm-2 nn.MultiheadAttention-12"
 BOTH_ARRAYS = sorted(
     key
@@ -184,10 +184,10 @@ def test_two_devices_are_named_where_they_meet(cupy, key):
     case = CASES[key]
     arrays = case.arrays(np.float32)
     if any(not a.size for a in arrays):
-        return  # nothing meets nothing
+        return  # nothing to combine
     for at in range(len(arrays)):
         if not arrays[at].ndim and arrays[at].dtype.kind == "f":
-            continue  # one number goes along
+            continue  # one number may be on another device
         inputs = [on_cpu(a) if i == at else on_gpu(a) for i, a in enumerate(arrays)]
         try:
             case.call(tg, F, *inputs)
@@ -199,7 +199,7 @@ def test_two_devices_are_named_where_they_meet(cupy, key):
 
 
 def _meet(case, inputs) -> bool:
-    """Whether an input's values count at all: cases that look only at dtypes or shapes mix nothing."""
+    """Whether the values of an input count at all: a case that looks only at dtypes or shapes mixes nothing."""
     return len(inputs) > 1 and not {"numbers", "ndim", "result_type"} & {*case.call.__code__.co_names}
 
 
@@ -212,7 +212,7 @@ def test_a_number_on_the_cpu_goes_along(cupy):
     with pytest.raises(
         DeviceError, match=r"mul: found x \(3,\) on cuda:0, other \(\) on cpu, expected one device"
     ):
-        x * tg.tensor(0.5, requires_grad=True)  # its gradient would have to come back
+        x * tg.tensor(0.5, requires_grad=True)  # its gradient would have to go back
     with pytest.raises(
         DeviceError, match=r"cat: found tensors\[0\] \(3,\) on cuda:0, tensors\[1\] \(3,\) on cpu"
     ):
@@ -241,7 +241,7 @@ def test_an_index_on_the_cpu_goes_along(cupy):
 
 
 def test_what_is_written_after_it_was_saved_is_noticed(cupy):
-    """cupy's arrays cannot be made read-only: the version tells."""
+    """cupy's arrays cannot be made read-only, so the version tells."""
     x = tg.ones(3, device="cuda", requires_grad=True)
     y = x * 1
     z = y * y
@@ -284,7 +284,7 @@ def test_memory_that_was_handed_out_is_copied_by_the_tape(cupy):
 
 
 class Foreign:
-    """An array on a GPU of a library that shares its memory by one of the two protocols."""
+    """An array on a GPU, from a library that shares its memory by one of the two protocols."""
 
     def __init__(self, array, protocol: str) -> None:
         self.array = array
@@ -456,7 +456,7 @@ def test_parameters_of_one_optimizer_may_be_on_two_devices(cupy):
     "n, rows, width", [(1, 1, 1), (7, 3, 1), (513, 5, 3), (64, 64, 2), (40, 1, 1), (0, 3, 2)]
 )
 def test_rows_are_added_in_order(cupy, n, rows, width):
-    """The gradient of an embedding: the sum that the definition gives, the same bits every time."""
+    """The gradient of an embedding is the sum in its definition, with the same bits every time."""
     random = np.random.default_rng(n)
     index, x = random.integers(0, rows, n), random.standard_normal((n, width))
     expected = np.ones((rows, width))
@@ -469,7 +469,7 @@ def test_rows_are_added_in_order(cupy, n, rows, width):
 
 
 def test_the_vae_trains_alike_for_100_steps(tmp_path):
-    """tinygen train on both devices from one seed; then the runs are sampled and measured on the other device."""
+    """Train on both devices from one seed; then sample and evaluate each run on the other device."""
     losses = {}
     for device in ("cpu", "cuda"):
         done = _command(tmp_path, "train", "vae", *"--steps 100 --batch 32 --pictures-every 100".split(),
@@ -515,7 +515,7 @@ def _command(folder, *argv):
     return done.stdout
 
 
-# tinygen.cuda, and what is said where something is missing
+# tinygen.cuda, and the messages if something is missing
 
 
 def test_what_programs_ask_of_a_gpu(cupy):
@@ -540,7 +540,7 @@ def standin():
 
 
 def broken(monkeypatch, cupy, **replaced):
-    """The stand-in with other answers of CUDA's runtime; nothing was asked yet."""
+    """The stand-in with other answers from CUDA's runtime, and nothing cached."""
     cuda_device.driver.cache_clear()
     cuda_device._architecture.cache_clear()
     devices.in_use = False
@@ -610,7 +610,7 @@ def test_out_of_memory_names_the_operation(standin, monkeypatch):
 
 
 def test_out_of_memory_anywhere_in_a_training_step(standin, monkeypatch):
-    """Every third allocation is the one that fails: each time one sentence says what to do, and never cupy's alone."""
+    """Let every third allocation fail in turn: each time one sentence of ours says what to do, not only cupy's."""
     allocated, failing = 0, None
     of = standin.ndarray._of
 
@@ -641,7 +641,7 @@ def test_out_of_memory_anywhere_in_a_training_step(standin, monkeypatch):
 
 @pytest.mark.skipif(real(), reason="a GPU is here; this is said where there is none")
 def test_the_command_says_what_is_missing(tmp_path):
-    """With the cupy that is installed, or without one."""
+    """With or without cupy installed"""
     done = subprocess.run([sys.executable, "-m", "tinygen", *"train vae --steps 1 --device cuda".split()], cwd=tmp_path,
                           env={**__import__("os").environ, "PYTHONPATH": str(Path(tg.__file__).resolve().parents[1])},
                           capture_output=True, text=True)  # fmt: skip
@@ -653,7 +653,7 @@ def test_the_command_says_what_is_missing(tmp_path):
 
 @pytest.mark.gpu
 def test_a_real_gpu_was_tested():
-    """Where there is one, the tests above ran on it and not on the stand-in."""
+    """If there is a GPU, the tests above ran on it and not on the stand-in."""
     import cupy
 
     assert real() and "standin" not in cupy.__version__ and dispatch.device_of(cupy.ones(1)) == "cuda"

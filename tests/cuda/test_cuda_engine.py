@@ -1,6 +1,6 @@
-"""Every operation on a GPU: the values and derivatives that it has on the CPU, and results that stay on the GPU.
+"""Every operation on a GPU has the values and derivatives that it has on the CPU, and its results stay on the GPU.
 
-Without a GPU these tests run on the stand-in for cupy (tests/standins), with one on cupy.
+Without a GPU these tests run on the stand-in for cupy (tests/support/standins), with a GPU on cupy.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ def on_cpu(array, requires_grad=False):
 
 
 def on_gpu(array, requires_grad=False):
-    """The array on the GPU, with the strides it has here."""
+    """The array on the GPU, with the strides that it has here."""
     import cupy
 
     order = sorted(range(array.ndim), key=lambda d: -array.strides[d])
@@ -39,7 +39,7 @@ def on_gpu(array, requires_grad=False):
 
 
 def derived(case, make, arrays):
-    """Outputs, gradients and second gradients of a case, weighted alike on every device."""
+    """Outputs, gradients and second gradients of a case, with the same weights on every device."""
     tinygen.manual_seed(7)
     random = np.random.default_rng(0)
     inputs, outputs = run(case, case.call, make, tinygen, functional, arrays, case.grad)
@@ -57,7 +57,7 @@ def derived(case, make, arrays):
 
 
 def assert_equal(found, expected, tolerance, what):
-    """The same to rounding; only the first is on the GPU."""
+    """Equal up to rounding; only the first is on the GPU."""
     assert (found is None) == (expected is None), what
     if found is None:
         return
@@ -73,7 +73,7 @@ def assert_equal(found, expected, tolerance, what):
         assert np.abs(a[finite] - b[finite]).max() <= limit, (what, a, b)
 
 
-# the case itself makes its result of numbers, or asks for the CPU
+# the case makes its result from numbers, or asks for the CPU
 _BY_ITSELF = "numbers recorded_under tensor tolist equal allclose cpu to as_tensor zeros".split()
 MADE_ON_THE_CPU = {key for key, case in CASES.items() if {*_BY_ITSELF} & {*case.call.__code__.co_names}}
 NOT_FOR_A_GPU = (

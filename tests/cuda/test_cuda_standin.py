@@ -1,4 +1,4 @@
-"""The stand-in for cupy promises nothing that cupy does not have, and refuses what cupy refuses."""
+"""The stand-in for cupy offers nothing that cupy does not have, and refuses what cupy refuses."""
 
 import copy
 import inspect
@@ -12,7 +12,7 @@ from support.gpu import gpu, stand_in
 
 @pytest.fixture(scope="module")
 def both():
-    """cupy as it is installed (it imports without a driver) and the stand-in."""
+    """The installed cupy (it can be imported without a driver) and the stand-in."""
     real = pytest.importorskip("cupy", reason="cupy is not installed")
     import cupyx.scipy.special
 
@@ -26,7 +26,7 @@ def both():
 
 
 def parameters(function) -> list[str]:
-    """Names of the parameters, without self: of a function, or of a method in Cython from its first line."""
+    """The parameter names of a function, without self; for a Cython method from the first line of its docstring."""
     try:
         found = list(inspect.signature(function).parameters)
     except (ValueError, TypeError):
@@ -44,7 +44,7 @@ def test_every_function_is_one_of_cupys(both):
     assert len(functions) > 50
     for name in functions:
         theirs = getattr(real, name)
-        if name == "from_dlpack":  # no signature: its documentation's
+        if name == "from_dlpack":  # no signature: take it from the documentation
             continue
         assert parameters(getattr(ours, name)) == parameters(theirs), name
     theirs = real.lib.stride_tricks.as_strided
@@ -109,9 +109,9 @@ def cupy():
 
 
 def test_numpy_arrays_do_not_mix(cupy):
-    """Of the stand-in here, of cupy where there is a GPU: these are the refusals that the engine counts on."""
+    """The engine relies on these refusals: the stand-in's here, cupy's if there is a GPU."""
     x, host = cupy.ones((2, 3)), np.ones((2, 3))
-    one = np.asarray(1.0)  # an array without dimensions is no number
+    one = np.asarray(1.0)  # an array without dimensions is not a number
     refused = [
         lambda: x + host, lambda: host + x, lambda: x * one, lambda: np.add(x, host), lambda: cupy.add(x, one),
         lambda: x.__iadd__(host), lambda: cupy.add(x, x, out=host), lambda: cupy.where(x > 0, x, host),
@@ -159,6 +159,6 @@ def test_views_and_indices(cupy):
     wide = cupy.broadcast_to(cupy.ones(3), (2, 3))
     assert wide.strides[0] == 0 and wide.base is not None
     assert x[cupy.asarray([0, 5])].tolist() == x[[0, 2]].tolist()  # numbers past the end wrap around
-    assert x[np.asarray([1])].shape == (1, 4)  # an index may be NumPy's
+    assert x[np.asarray([1])].shape == (1, 4)  # an index may be a NumPy array
     with pytest.raises((ValueError, IndexError, NotImplementedError)):
         x[cupy.ones(3, bool), cupy.ones(4, bool)]

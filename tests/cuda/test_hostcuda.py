@@ -38,13 +38,13 @@ def ints(*shape):
 
 @pytest.fixture(params=["fast", "checked"])
 def semantics(request):
-    """The kernels of semantics.cu: each must do the same, and be found free of mistakes, in a checked build."""
+    """The kernels of semantics.cu: in a checked build they give the same results, and nothing is reported."""
     return hostcuda.compile(SOURCES / "semantics.cu", checked=request.param == "checked")
 
 
 @pytest.fixture
 def compiled(tmp_path, tmp_path_factory, monkeypatch):
-    """compiled(text, ...) -> the module of a source given as text, with a cache that is not the user's"""
+    """compiled(text, ...) -> the module of a source given as text, with a cache other than the user's"""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "hostcuda-cache"))
 
     def compile(text, **options):
@@ -192,7 +192,7 @@ def test_bits(semantics):
     n = 64
     x, y = (ints(n).view(np.uint32) for _ in range(2))
     x[:4] = [0, 1, 0xFFFFFFFF, 0x80000000]
-    x[4:] &= ~np.uint32(0x40000000)  # no NaN: its bits need not survive a float register
+    x[4:] &= ~np.uint32(0x40000000)  # not NaN: its bits may not survive a float register
     out = np.zeros((12, n), np.uint32)
     semantics.launch("bits", (1,), (n,), (x, y, out, n))
     for a, b, found in zip(x.tolist(), y.tolist(), out.T.tolist()):
@@ -281,7 +281,7 @@ def test_kernels_made_by_macros_and_structs_by_value(semantics):
 
 
 def test_views_of_one_array_share_their_memory(semantics):
-    """Arguments that overlap: what is written through one is read through the other."""
+    """Overlapping arguments: a write through one is read through the other."""
     x = np.arange(200, dtype=np.float32)
     expected = x.copy()
     expected[:100] = expected[100:] * 2
@@ -297,7 +297,7 @@ def test_printf(semantics, capfd):
 
 @pytest.mark.parametrize("file", ["semantics.cu", "tensor_core.cu", "bugs.cu"])
 def test_nvrtc_takes_the_same_sources(file):
-    """What runs here is CUDA: the compiler for the GPU accepts it as it is."""
+    """What runs here is CUDA: the GPU's compiler accepts the same text."""
     try:
         compiler = nvrtc.load()
     except nvrtc.NvrtcMissing as missing:
@@ -343,7 +343,7 @@ CRASHES = [  # found by every build
     ("traps", 4, lambda: (np.zeros(4, I),), "trap", 2, "__trap() (bugs.cu:"),
     ("too_deep", 4, lambda: (np.zeros(4, I),), "stack overflow", 0, "128 KiB"),
     ("too_much_shared", 4, lambda: (np.zeros(4, F),), "shared memory", 0, "65536 bytes"),
-    # not at the end of a page: seen after the launch, and named by a second one in the checked build
+    # not at the end of a page: found after the launch; a second launch in the checked build names it
     (
         "writes_past_the_end",
         64,
@@ -354,7 +354,7 @@ CRASHES = [  # found by every build
     ),
     ("writes_before_the_start", 32, lambda: (np.zeros(32, F), 32), "out of bounds", 0, "y[-1]"),
 ]
-CHECKED = [  # found by looking at every load and store
+CHECKED = [  # found by checking every load and store
     ("barrier_in_a_branch", 32, lambda: (np.zeros(32, F),), "divergent barrier", 16, "has returned"),
     (
         "misaligned_global",
@@ -523,7 +523,7 @@ def test_a_failed_launch_leaves_the_arrays_as_they_were():
 
 
 def test_a_broken_launch_shows_as_nan_without_any_check():
-    """Shared memory starts as NaN, so that reading it too early shows in the result of the fast build, too."""
+    """Shared memory starts as NaN, so that reading it too early shows in the result, even in the fast build."""
     y = np.zeros(32, F)
     bugs().launch("uninitialised", (1,), (32,), (y,))
     assert np.isnan(y[31]) and (y[:31] == 1).all()
@@ -630,7 +630,7 @@ def test_sanitized_results_are_those_of_a_launch(semantics):
     np.testing.assert_array_equal(y, np.arange(7) * 3)
 
 
-# -- arguments: a mistake is told before anything runs
+# -- arguments: a mistake is reported before anything runs
 
 
 @pytest.mark.parametrize(
@@ -789,7 +789,7 @@ def test_the_guides_kernel_prints_what_the_guide_says(guide, tmp_path):
 
 @pytest.mark.skipif(shutil.which("gdb") is None, reason="no gdb")
 def test_the_guides_session_with_gdb(guide, tmp_path):
-    (debug,) = in_the_guide(r"^With `(hostcuda\.compile\(.*?\))`")
+    (debug,) = in_the_guide(r"^`(hostcuda\.compile\(.*?\))` compiles")
     text = (tmp_path / "smooth.py").read_text(encoding="utf-8")
     (tmp_path / "smooth.py").write_text(
         text.replace('hostcuda.compile("smooth.cu")', debug), encoding="utf-8"

@@ -1,4 +1,4 @@
-"""The compile report: every kernel for every architecture within its budget, and one that is not."""
+"""The compile report: every kernel is within its budget on every architecture, and one that is not is reported."""
 
 import json
 import subprocess
@@ -56,7 +56,7 @@ def test_matmul_reads_and_computes_as_its_header_says(compiler):
     assert list(rows) == sorted(rows) and len(rows) == 7
     assert rows["matmul_naive"].shared == 0 and rows["matmul_tiled"].shared == 2 * 32 * 33 * 4
     assert rows["matmul_naive"].instructions["BAR"] == 0 and rows["matmul_tiled"].instructions["BAR"] == 2
-    for layout in "nn", "nt", "tn", "tt":  # four of the eight steps along k are written out
+    for layout in "nn", "nt", "tn", "tt":  # four of the eight steps along k are unrolled
         row = rows[f"matmul_vectorized_{layout}"]
         assert row.shared == 2 * 2 * 8 * 132 * 4
         assert (
@@ -100,7 +100,7 @@ def test_what_is_past_a_budget(budget, message):
     assert row.overspent(budget) == [f"k, sm_80: {message}"]
     assert row.overspent(budgets.Budget()) == []
     row.instructions = None
-    assert len(row.overspent(budget)) == (not budget.at_least)  # not counted: not held against it
+    assert len(row.overspent(budget)) == (not budget.at_least)  # not counted, so not over budget
 
 
 def test_a_source_that_does_not_compile(compiler, tmp_path, capsys):

@@ -256,7 +256,7 @@ def test_matmul_takes_large_tiles_where_there_are_enough(monkeypatch):
 
 @pytest.mark.parametrize("size", [5, 4100])
 def test_layer_norm_gradient_of_more_rows_than_blocks(host, monkeypatch, size):
-    """A block takes rows 0, 2 and 4: its sums for the weights go on, in registers and, at 4100, in memory."""
+    """A block takes rows 0, 2 and 4 and carries on its sums for the weights: in registers or, for 4100, in memory."""
     monkeypatch.setattr("tinygen.kernels.norm.cuda.FEWEST_STRIPES", 2)
     a = cuda_cases.Arrays()
     x = a(5, size)
@@ -280,7 +280,7 @@ def test_launch_arguments(arguments, error, message):
 
 
 def test_philox_draws_of_a_gpu_are_the_cpus(host):
-    """One launch a draw; uniforms, Bernoulli draws and what integers are made of to the bit, normals within 4 ulp."""
+    """One launch per draw.  Words, uniforms and Bernoulli draws have the same bits, normals are within 4 ulp."""
     with stand_in(launches=True), dispatch.trace() as called:
         here, there = (Generator(5).at("draws", 2**33 + 1, device) for device in ("cpu", "cuda"))
         for draw in (

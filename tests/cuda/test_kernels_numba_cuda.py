@@ -1,8 +1,8 @@
 """The numba.cuda rungs: in numba's simulator against the reference, compiled to PTX, and on a GPU where there is one.
 
-The simulator has to be chosen before numba is imported, so it runs in subprocesses, one for each kernel.  There tiles
-and blocks are made small (`SMALL`): a few numbers then need several of them, and their edges are what can go wrong.
-Fresh memory, shared memory included, is filled with NaN, so that what nobody wrote is seen.
+The simulator must be chosen before numba is imported, so it runs in subprocesses, one per kernel.  There, tiles
+and blocks are made small (`SMALL`), so that a few numbers need several of them: mistakes are most likely at edges.
+Fresh memory, also shared memory, is filled with NaN, so that a missing write shows.
 """
 
 import ast
@@ -34,13 +34,16 @@ RUNGS = {
 }
 MODULES = ("attention", "conv2d", "matmul", "norm", "optimizers", "softmax")
 SMALL = {"TILE": 4, "THREADS": 4, "LARGEST_E": 12, "SUMS": 3}
-TOLERANCE = {"float32": 3e-6, "float64": 1e-13}  # of the largest magnitude of the reference's result, or of 1
+TOLERANCE = {
+    "float32": 3e-6,
+    "float64": 1e-13,
+}  # relative to the largest magnitude in the reference's result, or to 1
 
 compiles = pytest.mark.skipif(find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
 
 
 class Arrays:
-    """Makes random arrays of one dtype, in memory as asked."""
+    """Makes random arrays of one dtype with a given memory layout."""
 
     def __init__(self, dtype, xp=np) -> None:
         self.xp, self.dtype, self.rng = xp, dtype, np.random.default_rng(0)
@@ -57,7 +60,7 @@ class Arrays:
         return self(*shape[:-1], 2 * shape[-1] + 1)[::-1, ..., 1::2]
 
     def fixed(self, *shape):
-        """Not to be written to, as the arrays that a graph keeps (numpy only)"""
+        """Read-only, like the arrays that a graph keeps (numpy only)"""
         x = self(*shape)
         if self.xp is np:
             x.flags.writeable = False
@@ -130,7 +133,7 @@ def attention(a, big):
                 yield (q, k, v, bias), {"scale": 0.3, "causal": causal}
     yield (a(2, 1, 5, 4), a(3, 6, 4), a.turned(2, 3, 6, 5), a(3, 1, 6)), {"scale": 1.0, "causal": False}
     hidden = np.full((5, 6), -np.inf, a.dtype)
-    hidden[0, 5] = 0  # one query sees the last key alone, the others none
+    hidden[0, 5] = 0  # one query sees only the last key, the others none
     yield (a(5, 4), a(6, 4), a(6, 2), a.xp.asarray(hidden)), {"scale": 1.0, "causal": False}
     nan = a(5, 4)
     nan[2, 1] = np.nan
@@ -176,7 +179,7 @@ def adam(a, big):
 
 
 def results(name, args, attrs, **use) -> list:
-    """What a kernel returns, or the arrays that adam has written to, as numpy arrays"""
+    """The results of a kernel, or the arrays that adam has updated, as numpy arrays"""
     if name == "adam":
         args = p, _, m, v = [[x.copy() if writable(x) else x for x in arrays] for arrays in args]
     with kernels.use(**use), np.errstate(all="ignore"):
@@ -186,18 +189,18 @@ def results(name, args, attrs, **use) -> list:
 
 
 def writable(x) -> bool:
-    return getattr(x.flags, "writeable", True)  # cupy's arrays all are
+    return getattr(x.flags, "writeable", True)  # all of cupy's arrays are
 
 
 def wide(x):
-    """As numpy's float64, if it is an array or a list of them"""
+    """As numpy arrays of float64, if it is an array or a list of arrays"""
     if isinstance(x, list):
         return [wide(each) for each in x]
     return (x.get() if hasattr(x, "get") else x).astype(np.float64) if hasattr(x, "dtype") else x
 
 
 def check(name, variant, args, attrs, **use) -> None:
-    """A variant against the definition in float64, and (in float32) against itself: the same bits twice"""
+    """Compare a variant with the definition in float64, and in float32 with itself: the same bits twice."""
     expected = results(name, [wide(x) for x in args], attrs, **{name: "reference"})
     found = results(name, args, attrs, **{name: variant}, **use)
     dtype = (args[0][0] if name == "adam" else args[0]).dtype
@@ -214,7 +217,7 @@ def check(name, variant, args, attrs, **use) -> None:
 
 
 def poisoned(shape, dtype=float, empty=np.empty, **more):
-    """np.empty, with NaN wherever that can be"""
+    """np.empty, filled with NaN if the dtype has it"""
     x = empty(shape, dtype, **more)
     if x.dtype.kind == "f":
         x.fill(np.nan)
@@ -233,7 +236,7 @@ def resize(sizes: dict) -> None:
 
 
 def make_shared_arrays_one_at_a_time() -> None:
-    """The simulator looks for a block's shared array and makes it in two steps: two threads could each make one."""
+    """Work around a race in the simulator: it looks up a block's shared array and creates it in two steps."""
     from numba.cuda.simulator import kernelapi
 
     lock = threading.Lock()
@@ -270,7 +273,7 @@ def all_cases(name: str) -> None:
 
 
 def simulated(code: str) -> str:
-    """What a program prints that runs with the simulator on"""
+    """The output of a program that runs with the simulator on"""
     if find_spec("numba.cuda") is None:
         pytest.skip("this numba comes without numba.cuda, and numba-cuda is not installed")
     here = os.path.dirname(__file__)
@@ -307,7 +310,7 @@ def test_in_the_simulator_as_the_reference(name):
 
 
 def real_sizes() -> None:
-    """One call of each with the tiles and blocks that a GPU gets"""
+    """One call of each with the tiles and blocks of a GPU"""
     make_shared_arrays_one_at_a_time()
     np.empty = poisoned
     a = Arrays(np.float32)
@@ -325,7 +328,7 @@ def test_with_the_sizes_of_a_gpu():
 
 
 def equal_numbers() -> None:
-    """Normalised they are 0: mean and variance are exact, as in test_constants.py"""
+    """Equal numbers are normalized to 0: mean and variance are exact, as in test_constants.py"""
     small_and_poisoned()
     for variant, dtype, n in itertools.product(
         RUNGS["normalize"], (np.float32, np.float64), (1, 3, 7, 41, 61)
@@ -341,7 +344,7 @@ def test_equal_numbers():
 
 
 def a_training_step(**use) -> list:
-    """Parameters after one step of a small network that calls all the rungs"""
+    """The parameters after one step of a small network that calls all the rungs"""
     tinygen.manual_seed(0)
     conv, norm, out = tinygen.nn.Conv2d(1, 2, 3, padding=1), tinygen.nn.LayerNorm(4), tinygen.nn.Linear(4, 3)
     parameters = [p for module in (conv, norm, out) for p in module.parameters()]
@@ -368,7 +371,7 @@ def test_a_training_step_in_the_simulator():
     simulated("a_training_step_is_the_references()")
 
 
-PLANTED = {  # file and function: the line that is there, what takes its place
+PLANTED = {  # file and function: a line, and its replacement
     "matmul naive: no guard": ("if i >= y.shape[1] or j >= y.shape[2]:", "if False:"),
     "matmul tiled: no guard": ("if i < y.shape[1] and j < y.shape[2]:", "if True:"),
     "matmul tiled: tile beyond the edge": ("if k < w.shape[1] and j < w.shape[2] else zero", ""),
@@ -395,7 +398,7 @@ BARRIERS = {
     "reduce block_max": 3,
     "reduce block_sum": 3,
 }
-RUNS = {  # file or function: the kernel and the variant that run it, where they are called otherwise
+RUNS = {  # file or function: the kernel and the variant that run it, if their names differ
     "input_grad": ("conv2d_input_grad", "numba_naive"),
     "norm": ("normalize", "numba_naive"),
     "optimizers": ("adam", "numba_one_pass"),
@@ -405,7 +408,7 @@ RUNS = {  # file or function: the kernel and the variant that run it, where they
 
 
 def with_bug(where: str, old: str, new: str, which: int = 0) -> None:
-    """Run a kernel's cases with one place of a function changed: the `which`-th at which `old` stands."""
+    """Run a kernel's cases with a planted bug: the `which`-th `old` in a function is replaced."""
     stem, function = where.split()
     home = importlib.import_module(f"tinygen.kernels.{stem}.numba_cuda")
     parts = inspect.getsource(getattr(home, function).__wrapped__).split(old)
@@ -414,7 +417,7 @@ def with_bug(where: str, old: str, new: str, which: int = 0) -> None:
     namespace = {**vars(home), "cuda": numba_cuda.cuda}
     exec(source, namespace)
     broken, sound, users = namespace[function], getattr(home, function), [home]
-    if stem == "reduce":  # a device function: its callers were given what it is compiled to
+    if stem == "reduce":  # a device function: its callers hold the compiled one
         users = [module for module in modules() if hasattr(module, function)]
         broken, sound = broken.compiled, sound.compiled
     for module in users:
@@ -453,7 +456,7 @@ def is_noticed(where: str, which: int) -> bool:
 
 
 def every_barrier_is_missed() -> None:
-    """The simulator lets a thread run until it waits, so one that should have waited is most likely far ahead."""
+    """The simulator lets a thread run until it waits, so a thread that misses a barrier is most likely far ahead."""
     small_and_poisoned()
     for where, count in BARRIERS.items():
         stem, function = where.split()
@@ -485,7 +488,7 @@ def jitted_functions():
 
 @pytest.mark.parametrize("function", [*jitted_functions()])
 def test_what_the_simulator_does_not_notice(function):
-    """A barrier that some threads skip, shared arrays that it takes for one, operations of a warp that it lacks"""
+    """A barrier that some threads skip, two shared arrays on one line, and warp functions, which it lacks"""
     text = ast.unparse(function)
     if "syncthreads" in text:
         assert not any(
@@ -537,7 +540,7 @@ def test_only_floats_of_one_kind_and_grids_that_fit():
 
 @pytest.mark.parametrize("pointer", [0, 77])
 def test_on_arrays_of_a_gpu_it_is_launched_on_cupys_current_stream(pointer, monkeypatch):
-    class Module:  # cupy, and numba.cuda, as far as a launch knows them
+    class Module:  # the parts of cupy and numba.cuda that a launch uses
         cuda = types.SimpleNamespace(get_current_stream=lambda: types.SimpleNamespace(ptr=pointer))
 
         def external_stream(self, pointer):
@@ -566,7 +569,7 @@ def test_on_arrays_of_a_gpu_it_is_launched_on_cupys_current_stream(pointer, monk
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name, variant", [(name, variant) for name in RUNGS for variant in RUNGS[name]])
 def test_compiles_without_a_gpu(name, variant, dtype, monkeypatch):
-    """To PTX for two cards; in float32 nothing is computed in float64; shared memory is what every card has."""
+    """To PTX for two architectures.  Nothing in float32 is computed in float64; shared memory fits every GPU."""
     launches = []
     monkeypatch.setattr(
         numba_cuda.Jitted, "launch", lambda self, grid, block, *args: launches.append((self, args))

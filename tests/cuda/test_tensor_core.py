@@ -1,6 +1,6 @@
-"""include/tensor_core.cuh: which number lies in which register of which lane, by hostcuda and, if there is one, a GPU.
+"""include/tensor_core.cuh: which number is in which register of which lane, in hostcuda and, if there is one, on a GPU.
 
-The sources (hostcuda/tensor_core.cu) are the same; what the GPU answers is the truth that hostcuda has to copy.
+Both run the same source (hostcuda/tensor_core.cu); the GPU's results are the truth that hostcuda has to reproduce.
 Expected values come from the PTX ISA 8.x: "Matrix Fragments for mma.m16n8k16", "ldmatrix".
 """
 
@@ -72,7 +72,7 @@ def test_mma_of_float16(launch):
 
 
 def test_ldmatrix_by_its_lanes(launch):
-    """Lane l has row l / 4 of each matrix, elements 2 (l % 4) and the next; transposed: of column l / 4."""
+    """Lane l holds elements 2 (l % 4) and the next of row l / 4 of each matrix; transposed: of column l / 4."""
     x = np.arange(1, 257, dtype=np.uint16).reshape(4, 8, 8)
     lanes = launch("loaded_matrices", x, np.zeros((2, 32, 4), np.uint32))
     for turned, found in zip((x, x.swapaxes(1, 2)), lanes):

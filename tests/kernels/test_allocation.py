@@ -1,4 +1,4 @@
-"""Freed memory stays with the process: the next step has no pages to ask for."""
+"""Freed memory stays in the process: the next step asks the system for no pages."""
 
 import os
 import platform

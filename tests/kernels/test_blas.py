@@ -1,4 +1,4 @@
-"""The kernels of the matrix product are named, and what holds them back."""
+"""The kernels of the matrix product are named, and so is a setting that slows them down."""
 
 import os
 import subprocess

@@ -10,12 +10,12 @@ from tinygen.kernels.matmul.for_blas import column_block_count
 from tinygen.kernels.runtime.dispatch import trace
 
 BOTH = ["float32", "float64"]
-PAIRS = [  # shapes of two operands that the loops take whatever their size
+PAIRS = [  # shapes of two operands that the loops can take
     ((7,), (7,)), ((1, 1), (1, 1)), ((3, 5, 17), (3, 5, 17)), ((5, 17), (17,)), ((5, 17), (1, 17)),
     ((3, 5, 17), (3, 1, 17)), ((3, 1, 17), (3, 5, 17)), ((3, 5, 17), (5, 17)), ((2, 3, 5, 31), (2, 1, 1, 31)),
     ((17,), (5, 17)), ((2, 3, 4, 16), (2, 3, 1, 16)), ((1009, 97), (97,)), ((2, 3, 5, 4), (2, 1, 5, 4)),
 ]  # fmt: skip
-OTHERS = [  # and those that they do not
+OTHERS = [  # and that they cannot
     ((5, 17), (5, 1)), ((3, 5, 7), (3, 1, 7)), ((5, 1), (1, 17)), ((3, 1, 5, 17), (1, 3, 5, 17)), ((5, 17), ()),
     ((2, 3, 5, 17), (1, 3, 1, 17)),
 ]  # fmt: skip

@@ -30,8 +30,8 @@ def results(name, variant, args, attrs):
 
 
 def compare(name, *args, limit=1.0, **attrs):
-    """Every variant that takes these arguments within `limit` times LIMIT of the reference, and of the same bits when
-    it runs again; below the size from which a variant pays, too
+    """Check that every variant is within `limit` times LIMIT of the reference, and has the same bits when
+    it runs again, also for arrays below the size from which it pays
     """
     for variant in every_variant(name):
         if variant == "rows" and name.startswith("cross_entropy") and args[-1].shape[1] > 1:
@@ -89,7 +89,7 @@ def test_activations_of_odd_numbers(name, dtype, options):
 
 @pytest.mark.parametrize("name, dtype, options", list(activations()))
 def test_activations_choose_by_layout(name, dtype, options):
-    """Long and contiguous: compiled.  Across memory: the reference.  One number seen many times as g: compiled."""
+    """Long and contiguous: compiled, also if g is one broadcast number.  Strided or short: the reference."""
     from tinygen.kernels.runtime.dispatch import trace
 
     x = numbers(0, 101, 67, dtype=dtype)
@@ -141,7 +141,7 @@ def usable(name, variant, *args):
 @pytest.mark.parametrize("dtype", BOTH)
 @pytest.mark.parametrize("shape, dims, vector", NORMS, ids=str)
 def test_norms(shape, dims, vector, dtype):
-    """Every variant that takes the arguments; at least one does where there are many"""
+    """Every variant that takes the arguments; for large arrays at least one does."""
     x, g = 3 * numbers(0, *shape, dtype=dtype) + 5, numbers(1, *shape, dtype=dtype)
     w = None if vector is None else numbers(2, *vector, dtype=dtype)
     for weight, bias in ((w, w), (w, None), (None, w)):
@@ -164,7 +164,7 @@ def test_norms(shape, dims, vector, dtype):
 
 
 def test_silu_after_a_norm_is_compiled_where_groups_are():
-    """Over the channels and places of a group; of nothing and elsewhere the reference answers"""
+    """Compiled over the channels and pixels of a group; the reference for empty arrays and everything else."""
     from tinygen.kernels.runtime.dispatch import trace
 
     cases = [
@@ -249,7 +249,7 @@ def test_softmax_chooses_by_layout():
 
 
 def test_softmax_down_long_columns():
-    """Where NumPy would add one after the other"""
+    """Where NumPy would add one number after the other"""
     x = numbers(0, 300_001, 2)
     wide = x.astype(np.float64)
     for kernel in kernels.softmax, kernels.log_softmax:
@@ -405,7 +405,7 @@ def test_with_bounds_checked(tmp_path):
 
 
 def test_a_numpy_scalar_is_computed_on_the_cpu():
-    """By the reference: numbers have nothing to be fast about, and are not a GPU's."""
+    """By the reference: a single number need not be fast, and is not on a GPU."""
     assert kernels.device_of(np.float32(1)) == "cpu"
     for name in "sigmoid", "silu", "gelu":
         kernel, number = getattr(kernels, name), np.float32(0.5)

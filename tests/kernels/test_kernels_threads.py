@@ -1,4 +1,4 @@
-"""One pool of threads for compiled loops and for the BLAS: products keep their bits, whoever calls and wherever."""
+"""One pool of threads for compiled loops and the BLAS: products have the same bits wherever they are called from."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ def test_products_have_the_same_bits():
 
 
 def test_the_number_of_threads_for_loops_stays():
-    """The pool takes its last number of threads for numba's: of 2 for a product, 1 is left as it was for loops"""
+    """The pool would keep a product's number of threads as numba's: after a product on 2, loops still use 1."""
     code = "numba.set_num_threads(1); x @ w; print(numba.get_num_threads())"
     assert run(code, NUMBA_NUM_THREADS="3") == ["1"]
 
@@ -53,7 +53,7 @@ print(len(same), all(same))
 
 
 def test_products_inside_a_parallel_loop_of_another_thread():
-    """OpenMP gives a loop inside a loop one thread only, unless told; a product's jobs wait for each other"""
+    """By default OpenMP gives a loop inside a loop only one thread, but the jobs of a product wait for each other."""
     code = """
 @numba.njit(parallel=True)
 def multiply(x, w, out):
@@ -70,7 +70,7 @@ print(shared, (out == before[0, 0]).all())
 
 
 def test_products_where_openmp_has_no_active_loops():
-    """OMP_MAX_ACTIVE_LEVELS=0 leaves every loop one thread, of threads that numba has not told otherwise"""
+    """OMP_MAX_ACTIVE_LEVELS=0 leaves every loop one thread, in threads where numba has not set another number."""
     code = """
 thread = threading.Thread(target=lambda: print((x @ w).tobytes() == before.tobytes()))
 thread.start(), thread.join()
@@ -92,7 +92,7 @@ print(os.waitpid(child, 0)[1])
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_forks_during_products_of_other_threads():
-    """OpenBLAS alone hangs: in the fork, or in the child on a lock that is held by no thread of its own."""
+    """OpenBLAS by itself hangs: in the fork, or in the child on a lock that none of the child's threads holds."""
     code = """
 statuses, done = [], threading.Event()
 def multiply():

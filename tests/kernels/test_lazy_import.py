@@ -1,4 +1,4 @@
-"""Ctrl-C while a heavy package is imported: it is answered when the import is done, and the next use works."""
+"""Ctrl-C during the import of a heavy package takes effect when the import is done, and the next use works."""
 
 import os
 import signal

@@ -1,5 +1,5 @@
-// Planted bugs.  Compiled with -DFIXED the same kernels are right; tests/cuda/test_hostcuda.py tells what is reported.
-#include "../../kernels/runtime/include/tensor_core.cuh"
+// Planted bugs.  With -DFIXED the same kernels are correct; tests/cuda/test_hostcuda.py lists what is reported.
+#include "tensor_core.cuh"
 
 #ifdef FIXED
 #define BUG(wrong, right) right

@@ -1,4 +1,4 @@
-// What a kernel may rely on, one kernel for each; tests/cuda/test_hostcuda.py knows what must come out.
+// What a kernel may rely on, one kernel for each; tests/cuda/test_hostcuda.py has the expected results.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
@@ -21,7 +21,7 @@ extern "C" __global__ void shuffles(const float *x, float *out, int amount, int 
     out[3 * n + t] = __shfl_xor_sync(FULL, x[t], amount, width);
 }
 
-// a shuffle among a part of the warp, twice as often as in the other part
+// one part of the warp shuffles twice as often as the other
 extern "C" __global__ void partial_masks(const long long *x, long long *out) {
     int t = threadIdx.x;
     long long v = x[t];
@@ -97,7 +97,7 @@ extern "C" __global__ void atomics(int *i, unsigned *u, float *f) {
     atomicAdd(&calls, 1);
 }
 
-// Threads past n leave before the barrier: those that remain are not held up (sm_70 and newer).
+// Threads past n return before the barrier, which does not wait for them (sm_70 and newer).
 extern "C" __global__ void early_exit(const float *x, float *out, int n) {
     __shared__ float s[128];
     int t = threadIdx.x;

@@ -1,9 +1,9 @@
 // Matrix products by cp.async, ldmatrix and mma, for a GPU and for hostcuda; bfloat16 as its 16 bits.
-#include "../../kernels/runtime/include/tensor_core.cuh"
+#include "tensor_core.cuh"
 
 typedef unsigned short bf16;
 
-// d (16, 8) = a (16, 16) b (16, 8): the fragments as the PTX ISA lays them out, loaded by hand
+// d (16, 8) = a (16, 16) b (16, 8): fragments as the PTX ISA defines them, loaded by hand
 extern "C" __global__ void one_mma(const bf16 *a, const bf16 *b, float *d) {
     int group = threadIdx.x / 4, member = threadIdx.x % 4;
     unsigned fa[4], fb[2];
@@ -20,7 +20,7 @@ extern "C" __global__ void one_mma(const bf16 *a, const bf16 *b, float *d) {
     for (int i = 0; i < 4; i++) d[(group + (i / 2) * 8) * 8 + member * 2 + i % 2] = sum[i];
 }
 
-// The same of float16, whose fragments lie alike.
+// The same for float16, whose fragments have the same layout.
 extern "C" __global__ void one_mma_f16(const bf16 *a, const bf16 *b, float *d) {
     int group = threadIdx.x / 4, member = threadIdx.x % 4;
     unsigned fa[4], fb[2];
@@ -37,7 +37,7 @@ extern "C" __global__ void one_mma_f16(const bf16 *a, const bf16 *b, float *d) {
     for (int i = 0; i < 4; i++) d[(group + (i / 2) * 8) * 8 + member * 2 + i % 2] = sum[i];
 }
 
-// Four 8 x 8 matrices, x (4, 8, 8), as each lane gets them by cp.async and ldmatrix: rows, then columns, (2, 32, 4).
+// Four 8 x 8 matrices x (4, 8, 8) as each lane gets them through cp.async and ldmatrix: rows, then columns, (2, 32, 4).
 extern "C" __global__ void loaded_matrices(const bf16 *x, unsigned *lanes) {
     __shared__ __align__(16) bf16 rows[32][8];
     int lane = threadIdx.x;
@@ -52,7 +52,7 @@ extern "C" __global__ void loaded_matrices(const bf16 *x, unsigned *lanes) {
     for (int i = 0; i < 4; i++) lanes[(32 + lane) * 4 + i] = r[i];
 }
 
-// d (16, 16) = a (16, k) b (k, 16), two stages: the next tiles are on their way while these are multiplied.
+// d (16, 16) = a (16, k) b (k, 16) in two stages: the next tiles are in flight while these are multiplied.
 extern "C" __global__ void mma_loop(const bf16 *a, const bf16 *b, float *d, int k) {
     __shared__ __align__(16) bf16 sa[2][16][24], sb[2][16][24];
     int lane = threadIdx.x;
