@@ -15,7 +15,6 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-import tinygen
 from tinygen import autograd
 from tinygen.engine.primitive import Primitive
 from tinygen.engine.tensor import Tensor
@@ -40,6 +39,7 @@ from tinygen.ops.arguments import (
     WORD,
 )
 
+PACKAGE = sys.modules["tinygen"]  # loaded before anything inside of it
 HEAD = '''"""Written by `python -m tinygen.face.stubs`: change the source and run it again."""
 
 from builtins import bool as _bool, dict as _dict, float as _float, int as _int, list as _list, str as _str
@@ -117,7 +117,7 @@ IN_PLACE = "iadd isub imul itruediv ipow"
 
 def stubs() -> dict[Path, str]:
     """The text of every .pyi file of the package."""
-    package = Path(tinygen.__file__).parent
+    package = Path(PACKAGE.__file__).parent
     return {
         package / "engine" / "tensor.pyi": tensor_stub(),
         package / "__init__.pyi": package_stub(),
@@ -198,7 +198,7 @@ PROPERTIES = {"grad_fn": "Any", "dtype": "np.dtype[Any]", "device": "_device"}
 def package_stub() -> str:
     """tinygen/__init__.pyi: everything the package exports, under the name it has there."""
     imports, lines = [], []
-    for name, value in sorted(vars(tinygen).items()):
+    for name, value in sorted(vars(PACKAGE).items()):
         if name[0] == "_" or name in ("annotations",):
             continue
         if isinstance(value, ModuleType):

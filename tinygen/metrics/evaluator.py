@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen import nn, no_grad, tensor
+from tinygen import nn
+from tinygen.engine.grad_mode import no_grad
 from tinygen.metrics.metric_error import MetricError
+from tinygen.ops.tensor.conversion import tensor
 from tinygen.run import checkpoint
 from tinygen.run.progress import progress
 
