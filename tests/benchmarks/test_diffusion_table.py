@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_ddpm import small_data  # noqa: F401
+from support.small_ddpm import load
 
 from tinygen.benchmarks.tables import diffusion as table
 from tinygen.metrics.frechet import expect_enough
@@ -44,7 +44,8 @@ def test_every_command_and_every_sampler_can_be(name):
     assert len(set(keys)) == len(keys)
 
 
-def test_measuring_goes_on_where_it_stopped(tmp_path, monkeypatch, small_data):  # noqa: F811
+def test_measuring_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(ddpm, "load", load)
     command = "ddpm --data mnist --steps 2 --batch 4 --width 8 --conditional --noise-levels 30 --net dit"
     values = dict(steps=2, batch=4, width=8, conditional=True, noise_levels=30, net="dit")
     config = ddpm.Config(data="mnist", **values)
@@ -62,7 +63,7 @@ def test_measuring_goes_on_where_it_stopped(tmp_path, monkeypatch, small_data): 
         return {"fd": 1.0, "fd_floor": 0.2, "labels": len(labels)}
 
     monkeypatch.setattr(measures, "measured", images_only)
-    monkeypatch.setattr("tinygen.data.load", ddpm.load)
+    monkeypatch.setattr("tinygen.data.load", load)
     assert table.main(["measure", "conditional", "--runs", str(tmp_path), "--only", "default"]) == 0
     assert table.main(["measure", "conditional", "--runs", str(tmp_path)]) == 0
     assert table.main(["measure", "conditional", "--runs", str(tmp_path)]) == 0

@@ -1,4 +1,4 @@
-"""PacGAN: its data, measures, networks and step against the authors' definitions; and that it resumes."""
+"""PacGAN: data, measures, networks and training step as the authors define them; runs that resume."""
 
 import contextlib
 import json
@@ -37,7 +37,7 @@ def test_the_toys_are_pacgans():
 
 
 def test_modes_of_real_data():
-    """A Gaussian of the plane lies within 3 standard deviations with probability 1 - exp(-9/2)."""
+    """A sample of a 2-D Gaussian is within 3 standard deviations with probability 1 - exp(-9/2)."""
     for name in "ring8", "grid25":
         found = mode_measures(toy(name, 2500, Random(1).at("x")), toy_centers(name), STD[name])
         assert found["modes"] == len(toy_centers(name))
@@ -48,15 +48,15 @@ def test_modes_of_real_data():
 def test_modes_by_hand():
     centers = np.array([[0.0, 0], [10, 0], [0, 10], [10, 10]])
     points = np.repeat(centers[[0, 0, 0, 1]], 25, axis=0)
-    points[:50, 0] += 2.9  # within 3 of the first
-    points[50:75, 0] += 3.1  # of nobody
+    points[:50, 0] += 2.9  # within 3 of the first center
+    points[50:75, 0] += 3.1  # of no center
     found = mode_measures(points, centers, 1.0)
     assert found["modes"] == 2 and found["high_quality"] == 0.75
     p = np.array([50, 25]) / 75
     assert found["reverse_kl"] == pytest.approx((p * np.log(p / 0.25)).sum(), rel=1e-12)
 
 
-def test_modes_at_the_ends():
+def test_modes_in_extreme_cases():
     centers = toy_centers("ring8")
     assert mode_measures(np.repeat(centers, 20, axis=0), centers, 0.01) == {
         "modes": 8,
@@ -69,7 +69,7 @@ def test_modes_at_the_ends():
     assert none["modes"] == 0 and none["high_quality"] == 0 and math.isnan(none["reverse_kl"])
 
 
-def test_modes_of_what_cannot_be_measured():
+def test_modes_of_bad_input():
     with pytest.raises(MetricError, match=r"modes: found 79 samples, expected 80 or more"):
         mode_measures(np.zeros((79, 2)), toy_centers("ring8"), 0.01)
     with pytest.raises(MetricError, match=r"found points \(80, 3\), expected \(N, 2\)"):
@@ -96,7 +96,7 @@ def test_sizes_and_initial_weights(packing):
     generator, discriminator = pacgan.initial_networks(Config(packing=packing))
     sizes = [sum(p.numel() for p in net.parameters()) for net in (generator, discriminator)]
     assert sizes == [
-        2 * 400 + 3 * 400 * 400 + 4 * 2 * 400 + 400 * 2 + 2,  # no bias before a batch norm
+        2 * 400 + 3 * 400 * 400 + 4 * 2 * 400 + 400 * 2 + 2,  # no bias before BatchNorm
         (2 * packing + 1) * 1000 + 2 * 201 * 1000 + 201,
     ]
     for name, p in [*generator.named_parameters(), *discriminator.named_parameters()]:
@@ -117,7 +117,7 @@ def test_packs_are_independent_draws_of_the_training_set():
 
 @pytest.mark.parametrize("packing", [1, 2])
 def test_three_steps_are_those_of_pytorch(packing, tmp_path):
-    """The authors' step: softplus losses, both gradients at the same parameters, Adam with beta1 = 0.8."""
+    """The authors' step: softplus losses, both gradients at the same parameters, Adam with beta1 0.8."""
     torch = pytest.importorskip("torch")
     config = Config(packing=packing, steps=3, batch=20, lr=0.01)
     run = pacgan.train(config, Run.create("pacgan", config, tmp_path / "run"))
@@ -171,7 +171,7 @@ def whole(tmp_path_factory):
     return pacgan.train(config, Run.create("pacgan", config, folder))
 
 
-def test_resumed_for_more_steps_to_the_same_bits(whole, tmp_path):
+def test_resuming_for_more_steps_gives_the_same_bits(whole, tmp_path):
     for steps in 2, 4:
         config = Config(steps=steps, batch=10, pictures_every=2)
         free = pacgan.resumable_changes(config)
@@ -187,14 +187,14 @@ def test_resumed_for_more_steps_to_the_same_bits(whole, tmp_path):
 def test_sample_and_evaluate(whole):
     points = pacgan.sample(whole, 100)
     assert points.shape == (100, 2)
-    # each point is a function of its z alone: running statistics
+    # each point depends on its z alone, because BatchNorm uses its running statistics
     np.testing.assert_allclose(points[:7], pacgan.sample(whole, 7), rtol=1e-5, atol=1e-7)
     assert not np.array_equal(points, pacgan.sample(whole, 100, seed=1))
     found = pacgan.evaluate(whole, samples=500)
     assert found.keys() == {"images", "modes", "high_quality", "reverse_kl"} and found["images"] == 500
 
 
-def test_the_surface_shows_where_the_judge_says_real():
+def test_the_surface_shows_where_the_discriminator_says_real():
     discriminator = pacgan.Discriminator(2)
     discriminator.forward = lambda packs: packs[:, 0] * 3 + packs[:, 1]
     shown = pacgan.discriminator_surface(discriminator, Config(packing=2), 1.0, n=5)

@@ -23,7 +23,7 @@ D, L, NOISE = 6, 2, 0.3  # pixels, latent dimensions, standard deviation of the 
 
 
 def linear_gaussian(seed=0):
-    """p(z) = N(0, 1), p(x|z) = N(W z, NOISE²) with orthogonal columns, so that the posterior is diagonal."""
+    """p(z) = N(0, 1), p(x|z) = N(W z, NOISE²); the columns of W are orthogonal, so the posterior is diagonal."""
     rng = np.random.default_rng(seed)
     q, _ = np.linalg.qr(rng.normal(size=(D, L)))
     w = q * np.array([1.5, 0.7])
@@ -43,7 +43,7 @@ def gaussian_log_likelihood(x, mean):
 
 
 def elbo(w, x, mu, logvar, eps, sampler=vae.reparameterize):
-    """Mean over eps of log p(x|z), less the model's own KL.  eps (S, N, L) -> (N,)"""
+    """The mean over eps of log p(x|z), minus the KL of vae.py.  eps (S, N, L) -> (N,)"""
     z = sampler(mu, logvar, eps)
     return gaussian_log_likelihood(x, z @ w.T).mean(0) - vae.kl_divergence(mu, logvar)
 
@@ -53,7 +53,7 @@ def tensors(*arrays):
 
 
 def antithetic(shape, seed=1):
-    """Standard normals (S, N, L) with mean 0 and covariance 1 exactly over S: means of quadratics have no noise."""
+    """Standard normals (S, N, L) with mean exactly 0 and covariance exactly 1 over S: means of quadratics are exact."""
     eps = np.random.default_rng(seed).normal(size=shape)
     eps = np.concatenate([eps, -eps])
     covariance = np.einsum("snl,snm->nlm", eps, eps) / len(eps)
@@ -68,7 +68,7 @@ def test_elbo_at_the_exact_posterior_is_the_log_likelihood():
 
 
 def test_elbo_notices_a_sampler_and_a_kl_that_disagree_about_sigma():
-    """The defect of DeZero's and an old Keras example: sampling with the variance instead of its root."""
+    """The bug in an example of DeZero and in an old one of Keras: sampling with the variance instead of its root."""
     w, x, log_px, mu, logvar = linear_gaussian()
 
     def with_the_variance(mu, logvar, eps):
@@ -125,10 +125,10 @@ def small_vae(seed=0):
 
 
 def test_importance_sampled_nll_agrees_with_quadrature():
-    """p(x) = integral of p(x|z) p(z) over a fine grid of the two latent dimensions."""
+    """p(x), the integral of p(x|z) p(z), on a fine grid over the two latent dimensions."""
     net = small_vae()
     for p in net.decoder.parameters():
-        p.data.mul_(1.5)  # so that z matters: the ELBO is nats away
+        p.data.mul_(1.5)  # so that z matters: the ELBO is whole nats away
     x = (np.random.default_rng(0).uniform(size=(6, 784)) < 0.5).astype(np.float32)
     axis = np.linspace(-6, 6, 121)
     z = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
@@ -170,7 +170,7 @@ def test_bernoulli_log_likelihood_variants(variant, shape):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
 
 
-def test_seed_and_iwae_networks_have_the_papers_sizes():
+def test_sizes_of_the_seed_and_iwae_networks():
     def count(net):
         return sum(p.numel() for p in net.parameters())
 
@@ -193,7 +193,7 @@ def test_kl_weight_grows_to_one_and_is_one_without_a_warmup():
 
 def test_training_starts_at_the_mean_image():
     images = np.random.default_rng(0).integers(0, 256, (50, 784)).astype(np.uint8)
-    images[:, 0], images[:, 1] = 0, 255  # pixels that never change keep finite logits
+    images[:, 0], images[:, 1] = 0, 255  # constant pixels need finite logits
     net = vae.initial_network(vae.Config(), images)
     found = net.decoder[-1].bias.sigmoid().detach().numpy()
     np.testing.assert_allclose(found[2:], images.mean(0)[2:] / 255, rtol=1e-5)
@@ -295,8 +295,8 @@ def test_twenty_kills_and_resumes_give_the_same_bits(tmp_path):
 
 
 @pytest.mark.slow
-def test_mnist_is_learnt(tmp_path):
-    """A sixth of the default run on 2,000 test images."""
+def test_mnist_is_learned(tmp_path):
+    """After a sixth of the default run, on 2,000 test images."""
     data = os.environ.get("TINYGEN_DATA")
     if not data:
         pytest.skip("no MNIST here: set TINYGEN_DATA")
