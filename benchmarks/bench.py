@@ -93,23 +93,25 @@ def run(cases: list[Case], settings: Settings, keep: Callable[[dict], None] = la
         if settings.device == "cuda":
             sides = [*cupy_sides(case), *sides]
             card.free_memory(torch)
-        for attempt in (
-            settings,
-            replace(settings, ladder=False),
-        ):  # if a variant fails, time the case without them
-            try:
-                result["cases"].append(run_case(case, sides, attempt, result["roofline"]))
-                say(f"    {summary(result['cases'][-1])}")
-                break
-            except Exception as error:
-                say(f"    {_message(error)}")
-                result["failed"].append({"name": case.name, "shape": case.shape, "error": _message(error)})
-            if not settings.ladder:
-                break
+        _add_case(result, case, sides, settings)
         result["seconds"] = round(time.perf_counter() - started, 1)
         result["load"]["after"] = machine.load()
         keep(result)
     return result
+
+
+def _add_case(result: dict, case: Case, sides: list[Side], settings: Settings) -> None:
+    """Add a case to the result, or why it failed.  If a variant fails, the case is timed again without variants."""
+    for attempt in (settings, replace(settings, ladder=False))[: 1 + settings.ladder]:
+        try:
+            row = run_case(case, sides, attempt, result["roofline"])
+        except Exception as error:
+            say(f"    {_message(error)}")
+            result["failed"].append({"name": case.name, "shape": case.shape, "error": _message(error)})
+        else:
+            say(f"    {summary(row)}")
+            result["cases"].append(row)
+            return
 
 
 def _missing(torch, settings: Settings) -> dict[str, str]:
@@ -161,22 +163,24 @@ def run_case(case: Case, sides: list[Side], settings: Settings, roof: dict) -> d
     times = {name: timing.as_json() for name, timing in timings.items()}
     row = {"name": case.name, "group": case.group, "shape": case.shape, "step": case.step}
     row |= {"flops": case.flops, "bytes": case.bytes, "kernels": _taken(seen), "errors": errors}
-    row |= (
-        {"sides": times}
-        | _ratios(times)
-        | {"rates": {n: rates(case, t["ms"], roof) for n, t in times.items()}}
-    )
+    row |= {"sides": times} | _ratios(times)
+    row["rates"] = {name: rates(case, time["ms"], roof) for name, time in times.items()}
     if refused:
         row["rungs_failed"] = refused
-    if on_gpu:
-        row["memory"] = on_gpu
-    if case.memory and settings.memory and memory.available() and settings.device == "cpu":
-        row["memory"] = {
-            name: memory.measure(case.memory, torch=name == "torch", threads=settings.threads)
-            for name in ("tinygen", "torch")
-            if name in times
-        }
+    if peaks := on_gpu or _peaks(case, times, settings):
+        row["memory"] = peaks
     return row
+
+
+def _peaks(case: Case, times: dict, settings: Settings) -> dict:
+    """The peak memory of the case on the CPU, for tinygen and for PyTorch if it was timed."""
+    if not (case.memory and settings.memory and memory.available() and settings.device == "cpu"):
+        return {}
+    return {
+        name: memory.measure(case.memory, torch=name == "torch", threads=settings.threads)
+        for name in ("tinygen", "torch")
+        if name in times
+    }
 
 
 def _measured(case: Case, sides: list[Side], settings: Settings) -> list[tuple[str, Side]]:

@@ -253,18 +253,22 @@ def images_table(results: dict) -> str:
                 evaluated = f", `{row['eval']}`" if row["eval"] != "tinygen eval RUN" else ""
                 add(data, f"`{row['command']}`{evaluated}", [r["measures"] for r in runs], about)
         add(data, "noise: the ceiling", [ceiling])
+    note = (
+        "10,000 images against 10,000 training images, on the features of our own classifier: compare them only with "
+        "each other; FD is not the FID. Mean ± standard deviation over the seeds."
+    )
+    asides = " ".join(dict.fromkeys(said for row in models.values() for said in _asides(row)))  # each once
+    return "\n".join([*lines, "", note + _classifiers(results), *(["", asides] if asides else [])])
+
+
+def _classifiers(results: dict) -> str:
+    """A sentence about the classifiers whose features are used."""
     judges = [
         f"`{row['command']}` ({row['minutes']:.1f} minutes, test accuracy {100 * row['measures']['accuracy']:.2f} %)"
         for row in results.values()
         if "accuracy" in row["measures"] and "fd" not in row["measures"]
     ]
-    note = (
-        "10,000 images against 10,000 training images, on the features of our own classifier: compare them only with "
-        "each other; FD is not the FID. Mean ± standard deviation over the seeds."
-    )
-    judged = f" The classifiers: {'; '.join(judges)}." if judges else ""
-    asides = " ".join(dict.fromkeys(said for row in models.values() for said in _asides(row)))  # each once
-    return "\n".join([*lines, "", note + judged, *(["", asides] if asides else [])])
+    return f" The classifiers: {'; '.join(judges)}." if judges else ""
 
 
 def _asides(row: dict) -> list[str]:

@@ -2,11 +2,22 @@
 
 import copy
 import json
-import math
 
 import numpy as np
 import pytest
 from optimizers import parameters, two_groups
+from schedules import (
+    COMBINED,
+    COSINE,
+    EXPONENTIAL,
+    SCHEDULES,
+    STEP,
+    pair,
+    rates,
+    same_rates,
+    scheduled,
+    torch_warns,
+)
 
 import tinygen as tg
 from tinygen import optim
@@ -15,89 +26,9 @@ from tinygen.run import checkpoint
 
 torch = pytest.importorskip("torch")
 
-SCHEDULES = [
-    ("StepLR", (7,), {}),
-    ("StepLR", (1, 0.9), {}),
-    ("MultiStepLR", ([3, 11, 11, 20],), {}),
-    ("MultiStepLR", ([20, 5, 1], 1.5), {}),
-    ("ConstantLR", (), {}),
-    ("ConstantLR", (0.7, 13), {}),
-    ("ExponentialLR", (0.9,), {}),
-    ("ExponentialLR", (1.05,), {}),
-    ("PolynomialLR", (), {}),
-    ("PolynomialLR", (22, 2.5), {}),
-    ("CosineAnnealingLR", (30,), {}),
-    ("CosineAnnealingLR", (8, 0.01), {}),  # past T_max it rises again
-    ("CosineAnnealingLR", (1, 0.01), {}),
-    ("CosineAnnealingWarmRestarts", (4,), {}),
-    ("CosineAnnealingWarmRestarts", (3, 2, 0.001), {}),
-    ("LinearLR", (), {}),
-    ("LinearLR", (0.01, 0.5), {"total_iters": 12}),
-    ("LinearLR", (1.0, 0.0, 6), {}),
-    ("LambdaLR", (lambda epoch: 1 / (1 + epoch),), {}),
-    ("LambdaLR", ([lambda epoch: 0.9**epoch, lambda epoch: min(1, epoch / 10)],), {}),
-    ("MultiplicativeLR", (lambda epoch: 1 - 1 / (2 + epoch),), {}),
-]
-
-
-def pair(*cases):
-    """Several schedules on one optimizer, from their cases."""
-    return lambda L, o: [getattr(L, name)(o, *args, **options) for name, args, options in cases]
-
-
-def linear_then(*rest):
-    return pair(("LinearLR", (0.1,), {"total_iters": 4}), *rest)
-
-
-COSINE, EXPONENTIAL, STEP = (
-    ("CosineAnnealingLR", (6, 0.001), {}),
-    ("ExponentialLR", (0.9,), {}),
-    ("StepLR", (5, 0.3), {}),
-)
-COMBINED = {  # name -> a function of lr_scheduler module and optimizer
-    "chained": lambda L, o: L.ChainedScheduler(pair(COSINE, EXPONENTIAL, STEP)(L, o)),
-    "chained, the other way": lambda L, o: L.ChainedScheduler(pair(EXPONENTIAL, COSINE)(L, o), optimizer=o),
-    "chained, ends at zero": lambda L, o: L.ChainedScheduler(
-        pair(("PolynomialLR", (9,), {}), EXPONENTIAL)(L, o)
-    ),
-    "chained, sets the rate": lambda L, o: L.ChainedScheduler(
-        pair(STEP, ("LambdaLR", (lambda e: 1 / (1 + e),), {}), ("ConstantLR", (0.5, 8), {}))(L, o)
-    ),
-    "sequential": lambda L, o: L.SequentialLR(o, linear_then(COSINE)(L, o), [4]),
-    "sequential of three": lambda L, o: L.SequentialLR(
-        o, linear_then(("ConstantLR", (0.5, 3), {}), EXPONENTIAL)(L, o), milestones=[5, 12]
-    ),
-    "sequential, restarts": lambda L, o: L.SequentialLR(
-        o, linear_then(("CosineAnnealingWarmRestarts", (3, 2), {}))(L, o), [4]
-    ),
-    "sequential, a function": lambda L, o: L.SequentialLR(
-        o, pair(("LambdaLR", (lambda e: 0.5**e,), {}), ("MultiStepLR", ([2, 9],), {}))(L, o), [6]
-    ),
-    "sequential, from zero": lambda L, o: L.SequentialLR(o, linear_then(STEP)(L, o), [0]),
-    "chained sequential": lambda L, o: L.ChainedScheduler(
-        [L.SequentialLR(o, linear_then(COSINE)(L, o), [4]), L.ExponentialLR(o, 0.95)]
-    ),
-}
-
-
-def scheduled(T, O, case):
-    optimizer = two_groups(T, O)
-    if isinstance(case, str):
-        return optimizer, COMBINED[case](O.lr_scheduler, optimizer)
-    return optimizer, getattr(O.lr_scheduler, case[0])(optimizer, *case[1], **case[2])
-
-
-def rates(optimizer):
-    return [group["lr"] for group in optimizer.param_groups]
-
-
-def same_rates(ours, theirs):
-    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-16)
-
 
 schedule_id = lambda case: case if isinstance(case, str) else f"{case[0]}{len(case[1])}"
 ALL_SCHEDULES = pytest.mark.parametrize("case", [*SCHEDULES, *COMBINED], ids=schedule_id)
-torch_warns = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
 def test_every_public_schedule_has_a_case():
@@ -106,7 +37,12 @@ def test_every_public_schedule_has_a_case():
         for n, k in vars(lr_scheduler).items()
         if isinstance(k, type) and issubclass(k, lr_scheduler.LRScheduler)
     }
-    elsewhere = {"LRScheduler", "ChainedScheduler", "SequentialLR", "ReduceLROnPlateau"}  # COMBINED; below
+    elsewhere = {
+        "LRScheduler",
+        "ChainedScheduler",
+        "SequentialLR",
+        "ReduceLROnPlateau",
+    }  # COMBINED; test_plateau.py
     assert kinds - elsewhere == {case[0] for case in SCHEDULES}
 
 
@@ -294,64 +230,6 @@ def test_restarts_at_any_epoch():
         assert ours.last_epoch == theirs.last_epoch and ours.T_i == theirs.T_i
     with pytest.raises(ValueError, match="found epoch -1"):
         ours.step(-1)
-
-
-PLATEAUS = [
-    dict(patience=2),
-    dict(patience=0, factor=0.5, cooldown=2),
-    dict(patience=1, threshold=0.3, mode="max"),
-    dict(patience=1, threshold=0.3, mode="max", threshold_mode="abs", factor=0.9),
-    dict(patience=1, threshold=0.3, threshold_mode="abs", min_lr=[0.1, 0.02]),
-    dict(patience=0, min_lr=0.02, eps=0.005, factor=0.7),
-]
-
-
-@torch_warns
-@pytest.mark.parametrize("options", PLATEAUS, ids=str)
-def test_reduce_on_plateau(options):
-    case = ("ReduceLROnPlateau", (), options)
-    (a, ours), (_, theirs) = scheduled(tg, optim, case), scheduled(torch, torch.optim, case)
-    rng, distinct = np.random.default_rng(3), set()
-    for epoch in range(40):
-        metric = math.nan if epoch == 9 else 3 / (1 + epoch // 6) + rng.normal() * 0.1
-        (
-            ours.step(tg.tensor(metric) if epoch % 2 else metric),
-            theirs.step(torch.tensor(metric) if epoch % 2 else metric),
-        )
-        same_rates(ours.get_last_lr(), theirs.get_last_lr())
-        assert rates(a) == ours.get_last_lr() and ours.last_epoch == theirs.last_epoch
-        distinct.add(tuple(rates(a)))
-        if epoch == 20:  # resume
-            states = json.loads(json.dumps(ours.state_dict())), a.state_dict()
-            a, ours = scheduled(tg, optim, ("ReduceLROnPlateau", (), {**options, "patience": 50}))
-            ours.load_state_dict(states[0]), a.load_state_dict(states[1])
-    assert len(distinct) > 1
-
-
-@pytest.mark.parametrize("mode", ["min", "max"])
-@pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
-@pytest.mark.parametrize("shift", [-5.0, -0.01, 0.0, 3.0])
-def test_a_metric_improves_by_the_threshold_whatever_its_sign(mode, threshold_mode, shift):
-    """Relative to |best|: for a negative best, PyTorch gives the threshold the wrong sign."""
-    best = [shift, shift + 1, shift - 2][mode == "max"]
-    least = 0.01 * (abs(best) if threshold_mode == "rel" else 1)
-    towards = 1 if mode == "max" else -1
-    for by, better in ((0.99, False), (1.01, True), (-0.5, False)):
-        schedule = lr_scheduler.ReduceLROnPlateau(
-            two_groups(tg, optim), mode, threshold=0.01, threshold_mode=threshold_mode
-        )
-        schedule.step(best), schedule.step(best + towards * by * least)
-        assert (schedule.num_bad_epochs == 0) == (better and least > 0)
-    if best == 0 and threshold_mode == "rel":
-        schedule.step(towards * 1e-9)
-        assert schedule.num_bad_epochs == 0
-
-
-def test_a_first_metric_improves_whatever_the_threshold():
-    for mode in ("min", "max"):
-        schedule = lr_scheduler.ReduceLROnPlateau(two_groups(tg, optim), mode, threshold=1.0)
-        schedule.step(-3.0)
-        assert schedule.best == -3 and schedule.num_bad_epochs == 0
 
 
 def test_what_schedules_refuse():
