@@ -1,11 +1,13 @@
 """Datasets by name, checked before use; batches and binarization as functions of (seed, step).
 
-toys         points in the plane
-glyphs       digits drawn from fonts
-idx, cifar   file formats
-fetch        where datasets are stored and downloaded from
-datasets     load: images and labels by name
-batches      which images a step sees
+    toys         points in the plane
+    glyphs       digits drawn from fonts
+    idx, cifar   file formats
+    fetch        where datasets are stored and downloaded from
+    datasets     load: images and labels by name
+    batches      which images a step sees
+
+This room is above run and random, and below metrics.
 """
 
 from tinygen.data.batches import batch_indices, binarize, epoch_order

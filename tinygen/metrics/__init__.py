@@ -1,10 +1,12 @@
 """Measures of how good a generative model is.
 
-evaluator                            a classifier whose features and classes images are measured by
-frechet, kid, neighbours, classes    measures of features and classes
-images, limits                       all of them at once, with their floors and ceilings
-attributes                           slant and stroke width of a digit
-likelihood, modes                    nats and bits; modes of a mixture
+    evaluator                            a classifier whose features and classes images are measured by
+    frechet, kid, neighbours, classes    measures of features and classes
+    images, limits                       all of them at once, with their floors and ceilings
+    attributes                           slant and stroke width of a digit
+    likelihood, modes                    nats and bits; modes of a mixture
+
+This room is above nn, run and data, and below models.
 """
 
 from tinygen.metrics.evaluator import features_and_logits, load_evaluator

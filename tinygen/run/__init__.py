@@ -11,5 +11,6 @@
     training        Run: one run from its first step to its last
 
 Beside them: `serialization`, tinygen.save and tinygen.load; `imports`, slow packages imported on first use.
+This room is below data, metrics, profile and explain: it imports only engine, kernels and random.
 `import tinygen` loads `serialization` and what it needs, so this file imports nothing.
 """
