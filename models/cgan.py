@@ -124,7 +124,7 @@ def labels_of(dataset) -> np.ndarray:
     """The training labels; an error if there are none.  -> (n,) int64"""
     labels = dataset.train_labels
     if labels is None or len(labels) != len(dataset.train_images):
-        raise DataError(f"{dataset.name}: has no labels, which cgan learns from; choose other data, or gan")
+        raise DataError(f"{dataset.name}: has no labels, which cgan needs; choose other data, or gan")
     return labels
 
 

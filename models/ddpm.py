@@ -187,7 +187,7 @@ def trained(run: Run, weights: str = "ema") -> nn.Module:
 def denoiser_of(net, config: Config, sampling: Sampling) -> Denoiser:
     """The network in the form that samplers use."""
     if sampling.guidance != 1 and not config.conditional:
-        raise FlagError("--guidance: this run learned without labels; train one with --conditional")
+        raise FlagError("--guidance: this run was trained without labels; train one with --conditional")
     schedule, device = schedule_of(config), device_of(net)
 
     def predict(x, t: int, label) -> Prediction:

@@ -25,7 +25,7 @@ def load_images(config, grey: bool = False) -> tuple[data.Dataset, np.ndarray]:
     """
     if config.batch < 2:
         raise FlagError(
-            f"--batch: found {config.batch}, expected 2 or more: BatchNorm compares the images of a batch"
+            f"--batch: found {config.batch}, expected 2 or more: BatchNorm normalizes over the batch"
         )
     if config.measure_every:
         load_evaluator(config.data)  # raises an error before the first step if there is none

@@ -21,5 +21,5 @@ def classes_asked(config, n: int, label: int | None) -> np.ndarray | None:
     if config.conditional:
         return wanted(n, label)
     if label is not None:
-        raise FlagError("--label: this run learned without labels; train one with --conditional")
+        raise FlagError("--label: this run was trained without labels; train one with --conditional")
     return None

@@ -261,8 +261,8 @@ def test_the_commands(tmp_path, small_data, monkeypatch, capsys):
         )
         == 0
     )
-    assert "--label: this run learned without labels" in told("sample", "c", "--label", "1")
-    assert "--guidance: this run learned without labels" in told("sample", "c", "--guidance", "2")
+    assert "--label: this run was trained without labels" in told("sample", "c", "--label", "1")
+    assert "--guidance: this run was trained without labels" in told("sample", "c", "--guidance", "2")
     config = json.loads((tmp_path / "c" / "config.json").read_text())
     config["config"]["net"] = "dit"
     (tmp_path / "c" / "config.json").write_text(json.dumps(config))

@@ -290,7 +290,7 @@ def test_bad_input(tmp_path, monkeypatch, capsys, small_data):
         assert "images of cifar10 are 3 x 32 x 32, this network takes 28 x 28 in grey" in line
     assert "no dataset of images 'ring8'" in told("train", "dcgan", "--data", "ring8")
     monkeypatch.setattr(data, "load", lambda name, d=None, grey=False: blobs(name, labels=False))
-    assert "mnist: has no labels, which cgan learns from" in told("train", "cgan", "--data", "mnist")
+    assert "mnist: has no labels, which cgan needs" in told("train", "cgan", "--data", "mnist")
     monkeypatch.setattr(data, "load", lambda name, d=None, grey=False: blobs(name))
     flags = ["--batch", "8", "--steps", "1", "--latent", "4"]
     assert cli.main(["train", "gan", "--out", "a", *flags]) == 0
