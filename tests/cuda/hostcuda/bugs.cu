@@ -1,4 +1,4 @@
-// Planted bugs.  With -DFIXED the same kernels are correct; tests/cuda/test_hostcuda.py lists what is reported.
+// Planted bugs.  With -DFIXED the same kernels are correct; tests/cuda/test_hostcuda_bugs.py lists what is reported.
 #include "tensor_core.cuh"
 
 #ifdef FIXED
