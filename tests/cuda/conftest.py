@@ -1,5 +1,6 @@
-"""Fixtures of the tests of kernels/hostcuda."""
+"""Fixtures for CUDA C++ on the CPU (kernels/hostcuda)."""
 
+import shutil
 import textwrap
 
 import pytest
@@ -25,3 +26,11 @@ def compiled(tmp_path, tmp_path_factory, monkeypatch):
         return hostcuda.compile(path, **options)
 
     return compile
+
+
+@pytest.fixture
+def host():
+    """Skip if the sources cannot be compiled for this CPU."""
+    if shutil.which("g++") is None:
+        pytest.skip("no g++")
+    return pytest.importorskip("tinygen.kernels.hostcuda")

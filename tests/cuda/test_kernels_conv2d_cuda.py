@@ -1,14 +1,14 @@
 """conv2d.cu beyond the cases of `cuda_cases.py`: sums in many parts, which variant is chosen, a training step."""
 
+import importlib
 import math
 
 import numpy as np
 import pytest
 import support.cuda_cases as cuda_cases
-from test_kernels_cuda import compare, host, run  # noqa: F401
+from test_kernels_cuda import compare, run
 
 from tinygen import kernels, nn, ops, tensor
-from tinygen.kernels.conv2d import cuda as conv2d_cuda
 from tinygen.kernels.runtime import compile_report, cuda_source, dispatch, nvrtc
 
 NAMES = "conv2d", "conv2d_input_grad", "conv2d_weight_grad"
@@ -16,7 +16,8 @@ AT = dict(stride=(1, 1), padding=((1, 1), (1, 1)), dilation=(1, 1), groups=1)
 
 
 @pytest.mark.parametrize("variant", kernels.conv2d_weight_grad.variants_on("host"))
-def test_the_weight_gradient_in_many_parts(host, monkeypatch, variant):  # noqa: F811
+def test_the_weight_gradient_in_many_parts(host, monkeypatch, variant):
+    conv2d_cuda = importlib.import_module("tinygen.kernels.conv2d.cuda")
     monkeypatch.setattr(conv2d_cuda, "LONG", 1)
     counts = []
     launch = conv2d_cuda.source.launch
@@ -69,7 +70,7 @@ def test_few_rows_and_large_arrays_use_another_variant():
 
 
 @pytest.mark.parametrize("variant", ["naive", "implicit_gemm"])
-def test_errors_for_arguments_that_do_not_match(host, variant):  # noqa: F811
+def test_errors_for_arguments_that_do_not_match(host, variant):
     x, w = np.ones((2, 4, 5, 5), np.float32), np.ones((4, 2, 3, 3), np.float32)
     grouped = AT | {"groups": 2}
     with kernels.use(on="host", **dict.fromkeys(NAMES, variant)):
@@ -105,7 +106,7 @@ class Network(nn.Module):
 
 
 @pytest.mark.parametrize("variant", ["naive", "implicit_gemm"])
-def test_a_training_step_has_the_same_gradients_as_on_the_cpu(host, variant):  # noqa: F811
+def test_a_training_step_has_the_same_gradients_as_on_the_cpu(host, variant):
     a = cuda_cases.Arrays()
     shapes = dict(stem=(8, 3, 2, 3), down=(10, 8, 3, 3), depthwise=(10, 1, 3, 3), up=(10, 3, 3, 3))
     weights = {name: a(*shape) / math.sqrt(math.prod(shape[1:])) for name, shape in shapes.items()}
@@ -144,7 +145,7 @@ def test_implicit_gemm_compiles_to_what_its_header_says():
 
 
 @pytest.mark.parametrize("variant", ["naive", "implicit_gemm"])
-def test_padding_of_the_last_tile_meets_no_infinity(host, variant):  # noqa: F811
+def test_padding_of_the_last_tile_meets_no_infinity(host, variant):
     """0 times infinity would be NaN: terms past the end of a sum are 0 in both factors."""
     x, w = np.ones((2, 3, 5, 5), np.float32), np.ones((8, 3, 3, 3), np.float32)
     gy, at = np.ones((2, 8, 3, 3), np.float32), AT | {"padding": ((0, 0), (0, 0))}
