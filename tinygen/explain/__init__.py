@@ -4,7 +4,7 @@
 
     names          what can be explained, under which names
     operation      the explanation of an operation, put together from
-    source           source text with its place
+    source           source text with its location
     derivatives      the derivative rows
     examples, demo   an example, run and checked
     page             plain text in 100 columns

@@ -12,9 +12,8 @@ from tinygen.run.progress import progress
 
 ELEMENTS = 5_000_000  # in a block of the distance matrix: 40 MB
 NEAR = 1e-4  # squared distances below this share of |x|² are computed from differences, as the expanded form cancels
-ROUNDING = (
-    1 + 1e-9
-)  # tolerance when a distance is compared with a radius, since the two come from different products
+# tolerance when a distance is compared with a radius, since the two come from different products
+ROUNDING = 1 + 1e-9
 
 
 def precision_recall_density_coverage(real: np.ndarray, fake: np.ndarray, k: int = 5) -> dict[str, float]:

@@ -99,9 +99,7 @@ class profile:
         self.show, self.by_shape = show, by_shape
         self.seconds, self._started = 0.0, None
         self._rows: dict[tuple, Row] = {}
-        self._nested: list[
-            float
-        ] = []  # for each running measured call, the seconds in measured calls inside it
+        self._nested: list[float] = []  # per running measured call, the seconds in those inside it
         self._backward: Row | None = None  # the row whose derivative is running
         self._thread, self._watching = None, contextlib.ExitStack()
         self._memory = Memory(self._rows)

@@ -1,6 +1,6 @@
 """Training runs: their folder, steps, checkpoints, flags and pictures.  To be read in this order:
 
-    terminal        text on stdout and stderr that cannot steer a terminal or fail
+    terminal        text on stdout and stderr that cannot control the terminal, on streams that may fail
     files           files written atomically; only regular files are read
     flags           a dataclass or a function's parameters as command-line flags and as checked JSON
     progress        progress bars, and signals that are handled between steps

@@ -271,9 +271,8 @@ def _read_header(path, f, size) -> bytes:
     length = int.from_bytes(start[:8], "little")
     if len(start) == 9 and start[8:] == b"{" and length <= min(LONGEST_HEADER, size - 8):
         return start + f.read(length - 1)
-    if (
-        start[8:] == b"{" and length <= LONGEST_HEADER
-    ):  # before NOT_SAFETENSORS: a length may start like a pickle
+    # before NOT_SAFETENSORS: a length may start like a pickle
+    if start[8:] == b"{" and length <= LONGEST_HEADER:
         raise CheckpointError(
             f"{path}: cut short: found {size} bytes, expected a header of {length} and data"
         )

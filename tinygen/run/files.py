@@ -7,9 +7,8 @@ import re
 import stat
 from pathlib import Path
 
-TEMPORARY = re.compile(
-    r"\..+\.(\d+)\.tinygen-tmp"
-)  # a temporary file of replace_file, with the id of the process
+# a temporary file of replace_file, with the id of its process
+TEMPORARY = re.compile(r"\..+\.(\d+)\.tinygen-tmp")
 
 
 def opened(path, flags: int = os.O_RDONLY):

@@ -131,10 +131,8 @@ def points(frames, reach: float | None = None, titles=None, centers=None) -> byt
             axes.set_title(titles[i], fontsize=8)
         if centers is not None:
             axes.plot(*np.asarray(centers).T, "+", color="tab:red", markersize=5, markeredgewidth=0.7)
-        size, alpha = (
-            max(2, 0.8 * side),
-            min(1, max(0.3, 300 / len(frame))),
-        )  # a few points must be visible too
+        # a few points must be visible too
+        size, alpha = max(2, 0.8 * side), min(1, max(0.3, 300 / len(frame)))
         axes.plot(*frame.T, ".", color="black", markersize=size, alpha=alpha, markeredgewidth=0)
     return save()
 

@@ -1,4 +1,4 @@
-"""What a run must have in common with its checkpoint to go on from it: model, flags, and the objects to fill."""
+"""What a run must have in common with its checkpoint to continue from it: model, flags, and the objects to fill."""
 
 import dataclasses
 import os
