@@ -29,7 +29,7 @@ from tinygen.engine.dtypes import float16 as half
 from tinygen.engine.dtypes import float32 as float
 from tinygen.engine.dtypes import float64 as double
 from tinygen.engine.dtypes import int64 as long
-from tinygen.engine.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from tinygen.engine.grad_mode import enable_grad, is_grad_enabled, no_grad
 from tinygen.engine.tensor import Tensor
 from tinygen.kernels.runtime.blas import get_num_threads, set_num_threads
 from tinygen.ops import FUNCTIONS as _FUNCTIONS

@@ -36,7 +36,7 @@ from tinygen import nn as nn
 from tinygen import optim as optim
 from tinygen.profile.profiler import profile as profile
 from tinygen import random as random
-from tinygen.engine.grad_mode import set_grad_enabled as set_grad_enabled
+from tinygen.face.recording import set_grad_enabled as set_grad_enabled
 
 _F = TypeVar("_F")
 _Number: TypeAlias = _int | _float | _bool | np.number[Any] | np.bool_

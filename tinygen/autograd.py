@@ -1,8 +1,8 @@
 """torch.autograd's names: `backward`, `grad` and the switches of recording.
 
-`tinygen.face` adds `gradcheck`, `gradgradcheck` and `Variable`.
+`tinygen.face` adds `gradcheck`, `gradgradcheck`, `inference_mode`, `set_grad_enabled` and `Variable`.
 """
 # ruff: noqa: F401  (what is imported here is what this module offers)
 
 from tinygen.engine.backward import backward, grad
-from tinygen.engine.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from tinygen.engine.grad_mode import enable_grad, is_grad_enabled, no_grad

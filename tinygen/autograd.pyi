@@ -16,7 +16,7 @@ from tinygen.face.size import Size as Size
 from tinygen.engine.tensor import Tensor
 from tinygen.face.gradcheck import GradcheckError as GradcheckError
 from tinygen.face.legacy import Variable as Variable
-from tinygen.engine.grad_mode import set_grad_enabled as set_grad_enabled
+from tinygen.face.recording import set_grad_enabled as set_grad_enabled
 
 _F = TypeVar("_F")
 _Number: TypeAlias = _int | _float | _bool | np.number[Any] | np.bool_

@@ -16,7 +16,8 @@ from tinygen.run.training import Run, RunError
 CLASSES = {  # of what is handed out, by module
     "tinygen": "Tensor device profile",
     "tinygen.nn.forward_hooks": "RemovableHandle",
-    "tinygen.engine.grad_mode": "SetRecording set_grad_enabled",
+    "tinygen.engine.grad_mode": "SetRecording",
+    "tinygen.face.recording": "set_grad_enabled",
     "tinygen.kernels.runtime.dispatch": "Kernel",
     "tinygen.random": "Generator Stream",
     "tinygen.run.training": "Run",

@@ -43,8 +43,11 @@ def sweep(roots: list, seeds: list, targets, keep_graph: bool, record: bool) -> 
         wanted = node.parents if reach is None else [p if p in reach else None for p in node.parents]
         if reach is not None and all(p is None for p in wanted):
             continue
-        if node.op.adding is not None and not record and _add_part(gradients, node, wanted[0], g):
-            continue
+        if node.op.adding is not None and not record:
+            whole, ours = gradients.get(wanted[0], _NOTHING)
+            if ours:  # g is the gradient of a part of it
+                node.op.adding(whole._data, g._data, **node.attrs)
+                continue
         _pass_on(node, g, owned, wanted, gradients, record)
         if node.saved and not keep_graph:
             node.saved = None
@@ -86,9 +89,6 @@ def _fit(node: Node, i: int, g):
     return g if g._data.dtype == dtype else own.cast(g, dtype=dtype)
 
 
-# the order of the nodes
-
-
 def topological(roots) -> list[Node]:
     """Every node reachable from `roots`, consumers before producers, without recursion: a node's serial number is
     larger than those of all its ancestors."""
@@ -115,9 +115,6 @@ def edge_of(tensor):
     return tensor if tensor._edge is None else tensor._edge
 
 
-# adding, in place where the memory is ours
-
-
 def _add(gradients: dict, edge, g, owned: bool, record: bool) -> None:
     """Add to the gradient of `edge`."""
     before, before_owned = gradients.get(edge, _NOTHING)
@@ -132,23 +129,13 @@ def _add(gradients: dict, edge, g, owned: bool, record: bool) -> None:
         gradients[edge] = (own.add(before, g), True)
 
 
-def _add_part(gradients: dict, node: Node, edge, g) -> bool:
-    """Add the gradient of a part to the gradient of the whole where that is there and ours; whether it was."""
-    before, owned = gradients.get(edge, _NOTHING)
-    if owned:
-        node.op.adding(before._data, g._data, **node.attrs)
-    return owned
-
-
 def _is_new(gi, i: int, g, results) -> bool:
     """Whether a row's result is in new memory: not a view, not shared, not handed on from g."""
     array = gi._data
     if array.base is not None or gi._guard is not None or array is g._data:
         return False
-    for j, other in enumerate(results):
-        if j != i and other is not None and other._data is array:
-            return False
-    return True
+    others = (r for j, r in enumerate(results) if j != i and r is not None)
+    return len(results) == 1 or all(other._data is not array for other in others)
 
 
 def _is_reshaped(gi, g) -> bool:
@@ -210,6 +197,10 @@ def _accumulate(tensor, g, owned: bool, record: bool) -> None:
 # what callers use
 
 
+def _as_list(x) -> list:
+    return [x] if isinstance(x, Tensor) else list(x)
+
+
 def backward(
     tensors,
     grad_tensors=None,
@@ -221,7 +212,7 @@ def backward(
     """Add to `.grad` of every leaf the derivative of `tensors`, weighted by `grad_tensors` (ones for one element)."""
     if grad_variables is not None:
         raise refusal("backward", NotImplementedError, "grad_variables is not supported; use grad_tensors")
-    tensors = _as_list(tensors)
+    tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     seeds = _seeds(tensors, grad_tensors, "backward")
     inputs = None if inputs is None else _inputs(inputs, "backward")
     _run(_add_to_leaves, tensors, seeds, inputs, retain_graph, create_graph)
@@ -268,13 +259,10 @@ def _run(function, tensors: list, seeds: list, inputs, retain_graph, record: boo
 
 
 def _add_to_leaves(roots: list, seeds: list, inputs, keep_graph: bool, record: bool) -> None:
-    if inputs is None:
-        found = sweep(roots, seeds, None, keep_graph, record)
-        receivers = [(leaf, leaf) for leaf in found]
-    else:
-        receivers = [(x, edge_of(x)) for x in inputs]
-        found = sweep(roots, seeds, {edge for _, edge in receivers}, keep_graph, record)
-    for tensor, edge in receivers:
+    targets = None if inputs is None else {edge_of(x) for x in inputs}
+    found = sweep(roots, seeds, targets, keep_graph, record)
+    for tensor in found if inputs is None else inputs:
+        edge = tensor if inputs is None else edge_of(tensor)
         if edge in found:
             _accumulate(tensor, *found[edge], record)
 
@@ -335,10 +323,6 @@ def _inputs(inputs, operation: str) -> list:
                 operation, RuntimeError, f"input {i} of shape {x.shape} does not require a gradient"
             )
     return inputs
-
-
-def _as_list(x) -> list:
-    return [x] if isinstance(x, Tensor) else list(x)
 
 
 @attach

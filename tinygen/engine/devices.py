@@ -102,20 +102,6 @@ def adopted(x):
     return _cupy().asarray(x)
 
 
-def from_dlpack(x):
-    """The array of NumPy or cupy over the memory of another library's"""
-    kind, number = x.__dlpack_device__()
-    if int(kind) == 1:
-        return np.from_dlpack(x)
-    if int(kind) == 2 and number == 0:
-        return _cupy().from_dlpack(x)
-    raise refusal(
-        "from_dlpack",
-        DeviceError,
-        f"found an array on DLPack's device ({int(kind)}, {number}), expected (1, 0) or (2, 0)",
-    )
-
-
 def writeable(array) -> bool:
     """Whether no two elements of a GPU's array are one in memory, as in an expanded Tensor; cupy has no such flag"""
     return all(stride or n < 2 for n, stride in zip(array.shape, array.strides))

@@ -87,13 +87,7 @@ class Family:
     unrecorded   they are views, made under no_grad, of a Tensor that requires a gradient: the graph does not know them
     """
 
-    __slots__ = ()
     unrecorded = False
-
-
-class UnrecordedFamily(Family):
-    __slots__ = ()
-    unrecorded = True
 
 
 def _family(tensor) -> Family:
@@ -114,7 +108,8 @@ def join(view, tensor) -> None:
     """Make the result of a view operation on `tensor` one of its family."""
     family = tensor._family or _family(tensor)
     if tensor._requires_grad and not this_thread.recording:
-        family = UnrecordedFamily()
+        family = Family()
+        family.unrecorded = True
     tensor._guard.hold(view, family)
 
 

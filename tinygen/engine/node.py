@@ -6,9 +6,10 @@ the tape is freed with it.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 
-from tinygen.engine.errors import said_by
+from tinygen.engine.errors import refusal, said_by
 from tinygen.engine.memory import Guard, alias
 from tinygen.engine.tensor import Tensor
 
@@ -115,7 +116,8 @@ class RowArguments(dict):
     def __missing__(self, name: str):
         node, op = self.node, self.node.op
         if name.endswith("_shape") and name in op.shape_names:
-            value = _shape_of(node, name)
+            shapes = [entry and entry[0] for entry in node.inputs]  # None for an input that was not given
+            value = shapes if op.variadic else shapes[op.input_names.index(name.removesuffix("_shape"))]
         elif op.variadic == name:
             value = [node.restore(f"{name}{i}", self.record) for i in range(len(node.inputs))]
         elif name in op.keeps:
@@ -128,9 +130,30 @@ class RowArguments(dict):
         return value
 
 
-def _shape_of(node: Node, name: str):
-    """The value of `x_shape`: None for an optional input that was not given; of `*xs` a list of shapes"""
-    if node.op.variadic:
-        return [shape for shape, _ in node.inputs]
-    entry = node.inputs[node.op.input_names.index(name.removesuffix("_shape"))]
-    return entry and entry[0]
+def bind_row(op, row):
+    """A row as a function of RowArguments and the index of its input; and the names of the arrays it needs saved."""
+    parameters = inspect.signature(row).parameters.values()
+    names = tuple(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
+    takes_rest = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    check_names(op, names, f"{op.name}.vjp")
+    rest = tuple(n for n in op.attr_names if n not in names) if takes_rest else ()
+
+    def call(known, i):
+        known["i"] = i
+        if rest:
+            return row(**{name: known[name] for name in names + rest})
+        return row(*[known[name] for name in names])  # by position is quicker
+
+    return call, tuple(n for n in names if op.is_array_name(n))
+
+
+def check_names(op, names, where: str) -> None:
+    known = {"g", "y", "i", "needs", *op.input_names, *op.attr_names, *op.shape_names, *op.keeps}
+    known.add(op.variadic)
+    unknown = [n for n in names if n not in known]
+    if unknown:
+        raise refusal(
+            where,
+            TypeError,
+            f"no value is called {unknown[0]!r}; known: {', '.join(sorted(filter(None, known)))}",
+        )

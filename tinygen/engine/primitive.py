@@ -24,7 +24,7 @@ from tinygen.engine.dtypes import DtypeError
 from tinygen.engine.errors import refusal
 from tinygen.engine.grad_mode import this_thread
 from tinygen.engine.memory import join, shares
-from tinygen.engine.node import Node, Saved
+from tinygen.engine.node import Node, Saved, bind_row, check_names
 from tinygen.engine.tensor import Tensor
 
 _quiet = np.errstate(all="ignore")  # overflow and 0/0 give inf and nan without a warning, as in PyTorch
@@ -78,7 +78,7 @@ class Primitive:
             raise TypeError(
                 f"{self.name}.vjp: found {len(rows)} rows, expected {expected}: one per array input"
             )
-        bound = [(None, ()) if row is None else _bind(self, row) for row in rows]
+        bound = [(None, ()) if row is None else bind_row(self, row) for row in rows]
         self.rows, self.needed = zip(*bound)
         self.sources, self.differentiable = rows, True
 
@@ -91,7 +91,7 @@ class Primitive:
         """
         parameters = inspect.signature(rule).parameters
         self.fused_rule, self.fused_names = _quiet(rule), tuple(parameters)
-        _check_names(self, self.fused_names, f"{self.name}.fused")
+        check_names(self, self.fused_names, f"{self.name}.fused")
         required = (n for n, p in parameters.items() if p.default is p.empty)
         self.fused_needed = tuple(n for n in required if self.is_array_name(n))
         return rule
@@ -291,32 +291,3 @@ def primitive(forward=None, *, promote=None, keeps=(), name=None, tensors=(), bo
     if forward is None:
         return lambda function: Primitive(function, promote, keeps, name, tensors, bools)
     return Primitive(forward, promote, keeps, name, tensors, bools)
-
-
-def _bind(op: Primitive, row):
-    """Compile a row: a function of the known values, and the arrays it needs saved."""
-    parameters = inspect.signature(row).parameters.values()
-    names = tuple(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
-    takes_rest = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    _check_names(op, names, f"{op.name}.vjp")
-    rest = tuple(n for n in op.attr_names if n not in names) if takes_rest else ()
-
-    def call(known, i):
-        known["i"] = i
-        if rest:
-            return row(**{name: known[name] for name in names + rest})
-        return row(*[known[name] for name in names])  # by position is quicker
-
-    return call, tuple(n for n in names if op.is_array_name(n))
-
-
-def _check_names(op: Primitive, names, where: str) -> None:
-    known = {"g", "y", "i", "needs", *op.input_names, *op.attr_names, *op.shape_names, *op.keeps}
-    known.add(op.variadic)
-    unknown = [n for n in names if n not in known]
-    if unknown:
-        raise refusal(
-            where,
-            TypeError,
-            f"no value is called {unknown[0]!r}; known: {', '.join(sorted(filter(None, known)))}",
-        )

@@ -11,6 +11,7 @@ legacy           FloatTensor and its kin, Variable
 primitive_calls  calls of a Primitive: binding, and errors
 tensor_methods   methods of Tensor that only callers use; size, a Tensor's shape
 gradient_hooks   Tensor.register_hook
+recording        inference_mode, set_grad_enabled
 printing         how a Tensor is printed
 gradcheck        derivatives against finite differences
 stubs            writes the .pyi files: a tool for developers, which nothing here imports
@@ -20,7 +21,16 @@ from __future__ import annotations
 
 from tinygen import autograd, nn, ops, optim
 from tinygen.engine.tensor import Tensor
-from tinygen.face import gradcheck, gradient_hooks, legacy, primitive_calls, printing, size, tensor_methods
+from tinygen.face import (
+    gradcheck,
+    gradient_hooks,
+    legacy,
+    primitive_calls,
+    printing,
+    recording,
+    size,
+    tensor_methods,
+)
 from tinygen.face.absent import explain_absent_names
 from tinygen.face.calls import (
     public,
@@ -66,6 +76,9 @@ def _add_names(namespace: dict) -> None:
     namespace["Size"] = size.Size
     for name in ("is_tensor", "from_dlpack"):
         namespace[name] = getattr(tensor_methods, name)
+    for name in ("inference_mode", "set_grad_enabled"):
+        namespace[name] = getattr(recording, name)
+        setattr(autograd, name, namespace[name])
     namespace.update({cls.__name__: cls for cls in legacy.TENSOR_TYPES})
     namespace["set_printoptions"] = printing.set_printoptions
     namespace["get_printoptions"] = printing.get_printoptions

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from tinygen.engine import devices, dtypes
+from tinygen.engine.devices import CPU, CUDA
 from tinygen.engine.errors import refusal
 from tinygen.engine.memory import Guard
 from tinygen.engine.tensor import Tensor, attach
@@ -143,5 +144,12 @@ def from_dlpack(ext_tensor, *, device=None, copy=None) -> Tensor:
             TypeError,
             f"found a {type(ext_tensor).__name__}, expected an array with __dlpack__",
         )
-    result = Tensor._from_outside(devices.from_dlpack(ext_tensor))
-    return result.to(device=device, copy=copy is True)
+    kind, number = ext_tensor.__dlpack_device__()
+    if int(kind) not in (1, 2) or (int(kind) == 2 and number != 0):
+        raise refusal(
+            "from_dlpack",
+            devices.DeviceError,
+            f"found an array on DLPack's device ({int(kind)}, {number}), expected (1, 0) or (2, 0)",
+        )
+    xp = devices.module(CPU if int(kind) == 1 else CUDA)
+    return Tensor._from_outside(xp.from_dlpack(ext_tensor)).to(device=device, copy=copy is True)

@@ -13,6 +13,7 @@ from tinygen.engine import dtypes
 from tinygen.engine.dtypes import DtypeError
 from tinygen.engine.errors import refusal
 from tinygen.engine.own import cast
+from tinygen.engine.own import expand as expand_to
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import INT, INT_OR_TENSOR, INTS_OR_BOOL, NUMBER_OR_WORD
@@ -21,7 +22,7 @@ from tinygen.ops.elementwise.arithmetic import abs, exp, pow, sign, sqrt, square
 from tinygen.ops.elementwise.choice import maximum, minimum, where
 from tinygen.ops.elementwise.compare import ne
 from tinygen.ops.index.gather import gather
-from tinygen.ops.shape.reshape import expand, reshape, squeeze
+from tinygen.ops.shape.reshape import reshape, squeeze
 from tinygen.ops.tensor.device import beside
 from tinygen.ops.wide import by_float32
 
@@ -56,7 +57,9 @@ def kept_shape(shape: tuple, dims: tuple) -> tuple:
 
 def _spread(g, x_shape: tuple, dims: tuple):
     """A reduction's gradient in the shape its input had: (reduced) -> x_shape, without copying."""
-    return expand(reshape(g, kept_shape(x_shape, dims)), x_shape)
+    if g.ndim:  # a single number needs no place among the dimensions
+        g = reshape(g, kept_shape(x_shape, dims))
+    return expand_to(g, shape=x_shape)
 
 
 def _floating(x, operation: str):
@@ -73,7 +76,7 @@ def sum_over(x, *, dims, keepdim):
 
 
 # every x enters its sum with weight 1: g laid out over the summed dimensions again
-sum_over.vjp(lambda g, x_shape, dims: _spread(g, x_shape, dims))
+sum_over.vjp(_spread)
 
 
 @operation(example("tinygen.sum(x, dim=1)", x=real(2, 3)))

@@ -31,12 +31,12 @@ def add(input, other, *, alpha=1):
     return _add(input, other if alpha == 1 else mul(other, alpha))
 
 
-@primitive(promote="same", bools=False)
-def _sub(x, other):
+@primitive(promote="same", bools=False, name="sub")
+def minus(x, other):
     return kernels.subtract(x, other)
 
 
-_sub.vjp(lambda g: g, lambda g: -g)
+minus.vjp(lambda g: g, lambda g: -g)
 
 
 @operation(aliases="subtract", input=OPERAND)
@@ -48,7 +48,7 @@ def sub(input, other, *, alpha=1):
                 raise refusal(
                     "sub", dtypes.DtypeError, "found a Tensor of bools, expected numbers; use logical_xor"
                 )
-    return _sub(input, other if alpha == 1 else mul(other, alpha))
+    return minus(input, other if alpha == 1 else mul(other, alpha))
 
 
 @operation(aliases="multiply", input=OPERAND)
@@ -61,19 +61,19 @@ def mul(x, other):
 mul.vjp(lambda g, other: g * other, lambda g, x: g * x)
 
 
-@primitive(promote="float")
-def _div(x, other):
+@primitive(promote="float", name="div")
+def divided(x, other):
     return kernels.divide(x, other)
 
 
-_div.vjp(lambda g, other: g / other, lambda g, y, other: -(g * y / other))
+divided.vjp(lambda g, other: g / other, lambda g, y, other: -(g * y / other))
 
 
 @operation(aliases="divide true_divide", input=OPERAND, rounding_mode=WORD)
 def div(input, other, *, rounding_mode=None):
     """input / other; integers give the default dtype.  rounding_mode: None, "floor" or "trunc"."""
     if rounding_mode is None:
-        return _div(input, other)
+        return divided(input, other)
     if rounding_mode == "floor":
         return floor_divide(input, other)
     if rounding_mode == "trunc":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen.engine import dtypes
+from tinygen.engine import dtypes, own
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.elementwise import arithmetic, compare
 from tinygen.ops.products.matmul import matmul
@@ -33,6 +33,8 @@ def _right(operation):
     """other + self, where other is no Tensor"""
 
     def operator(self, other):
+        if isinstance(other, (float, int)):
+            return operation(other, self)
         return operation(_operand(other), self) if isinstance(other, _OPERANDS) else NotImplemented
 
     return operator
@@ -44,10 +46,10 @@ def _invert(self):
 
 
 _ARITHMETIC = {
-    "add": arithmetic.add,
-    "sub": arithmetic.sub,
+    "add": own.add,
+    "sub": arithmetic.minus,
     "mul": arithmetic.mul,
-    "truediv": arithmetic.div,
+    "truediv": arithmetic.divided,
     "floordiv": arithmetic.floor_divide,
     "mod": arithmetic.remainder,
     "pow": arithmetic.pow,
