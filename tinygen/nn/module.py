@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from textwrap import indent
 
 import numpy as np
@@ -12,9 +11,8 @@ from tinygen.engine.devices import CPU, CUDA, checked, move
 from tinygen.engine.errors import refusal
 from tinygen.engine.tensor import Tensor
 from tinygen.nn.forward_hooks import RemovableHandle, call_with_hooks, register
-from tinygen.nn.loading import IncompatibleKeys, misfits
+from tinygen.nn.loading import IncompatibleKeys, load
 from tinygen.nn.parameter import Parameter
-from tinygen.ops.tensor.conversion import as_tensor
 
 
 class Module:
@@ -357,26 +355,7 @@ class Module:
             raise refusal(
                 "load_state_dict", NotImplementedError, "assign=True is not supported; call to(dtype) first"
             )
-        if not isinstance(state_dict, Mapping):
-            raise refusal(
-                "load_state_dict", TypeError, f"found a {type(state_dict).__name__}, expected a dict by name"
-            )
-        own = dict(self._state())
-        missing = [name for name in own if name not in state_dict]
-        unexpected = [name for name in state_dict if name not in own]
-        given = {name: as_tensor(value) for name, value in state_dict.items() if name in own}
-        wrong = misfits(given, own)
-        if strict:
-            wrong = [
-                *(f"missing {name}" for name in missing),
-                *(f"unexpected {name}" for name in unexpected),
-                *wrong,
-            ]
-        if wrong:
-            raise RuntimeError(f"load_state_dict of {type(self).__name__}: " + "; ".join(wrong))
-        for name, value in given.items():
-            own[name]._write(move(value._data, own[name].device))
-        return IncompatibleKeys(missing, unexpected)
+        return load(f"load_state_dict of {type(self).__name__}", dict(self._state()), state_dict, strict)
 
     def __getstate__(self) -> dict:
         """The state for `copy` and `pickle`: of a weight that a hook computes, the numbers without their graph."""
