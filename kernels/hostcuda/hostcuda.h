@@ -1,6 +1,6 @@
 // CUDA C++ on a CPU: everything a kernel file may use, for g++ instead of NVRTC.
 //
-//     g++ -include hostcuda.h kernel.cu machine.cpp          (kernels/hostcuda/__init__.py does it)
+//     g++ -include hostcuda.h kernel.cu machine.cpp          (kernels/hostcuda/build.py does it)
 //
 // The source is not changed.  A CUDA thread becomes a fiber: a function with its own stack.  One fiber runs at a time.
 // A block is up to 1024 fibers; they take turns, and a fiber gives up its turn only where CUDA makes a thread wait: at a

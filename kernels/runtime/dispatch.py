@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import pkgutil
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,14 +71,10 @@ def load_gpu_variants() -> None:
 
     numba's variants come first in the ladder: they are there to be read.
     """
-    folder = Path(__file__).parents[1]
-    operations = [
-        m.name for m in pkgutil.iter_modules([str(folder)]) if m.name not in ("runtime", "hostcuda")
-    ]
     for file in ("numba_cuda", "cuda"):
-        for operation in operations:
-            if (folder / operation / f"{file}.py").exists():
-                importlib.import_module(f"tinygen.kernels.{operation}.{file}")
+        for path in sorted(Path(__file__).parents[1].glob(f"*/{file}.py")):
+            if path.parent.name != "runtime":
+                importlib.import_module(f"tinygen.kernels.{path.parent.name}.{file}")
 
 
 class Kernel:
