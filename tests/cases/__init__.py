@@ -1,4 +1,4 @@
-"""The case table (`table.py` says how to read it), a file for each file of `tinygen/ops`."""
+"""The case table (`table.py` says how to read it), in files by kind of operation."""
 
 from cases import (
     activation,

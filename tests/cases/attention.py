@@ -1,4 +1,4 @@
-"""Scaled dot-product attention: masks of both kinds, queries that see nothing, broadcasting, empty lengths."""
+"""Scaled dot-product attention: both kinds of masks, queries that see no key, broadcasting, empty lengths."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ case(NAME, lambda T, F, q, k, v: sdpa(F, q, k, v, scale=0.3), Q, K, V, **LAYER)
 case(NAME, lambda T, F, q, k, v: sdpa(F, q, k, v, is_causal=True), Q, K, V, **LAYER)
 case(
     NAME, lambda T, F, q, k, v: sdpa(F, k, q, v, is_causal=True), Q, K, U(2, 2, 3, 6), **LAYER
-)  # more queries
+)  # more queries than keys
 case(NAME, lambda T, F, x: sdpa(F, x, x, x, is_causal=True), U(3, 4), **LAYER)
 for shape in ((3, 5), (2, 1, 3, 5), (2, 2, 1, 5), (1, 5)):
     case(NAME, lambda T, F, q, k, v, m: sdpa(F, q, k, v, m), Q, K, V, B(*shape), **LAYER)

@@ -91,7 +91,7 @@ case(
     other_dtypes=False,
 )
 
-# where a derivative is a convention: at nan, at a tie, at a bound
+# derivatives that are a convention: at nan, at a tie, at a bound
 
 KINK = dict(second=False, other_dtypes=False)
 AT_NAN = C([np.nan, 1.0, 2.0, -2.0, np.inf, -np.inf, 0.0])
@@ -110,7 +110,7 @@ case("clamp", lambda T, F, x, y: (x.clamp(y), x.clamp(max=y), x.clamp(y, y + 1))
 case("clamp", lambda T, F, x, y: T.clamp(x, y, y - 1), AT_NAN, OTHER, **KINK)
 case("clamp", lambda T, F, x, a, b: T.clamp(x, a, b), U(3, 4), U(4), U(), other_dtypes=False)
 case(
-    "clamp",  # PyTorch takes no number beside a Tensor
+    "clamp",  # PyTorch does not accept a number beside a Tensor
     lambda T, F, x, y: (x.clamp(-1, y), x.clamp(y, 1.5), x.clamp(max=1, min=y), T.clamp(x, y, -2)),
     U(3, 4),
     U(4),
@@ -120,6 +120,8 @@ case(
     ),
     other_dtypes=False,
 )
-case("relu", lambda T, F, x: T.sqrt(T.relu(x)), C([-1.0, 0.0, 4.0]), **KINK)  # inf comes back to what is flat
+case(
+    "relu", lambda T, F, x: T.sqrt(T.relu(x)), C([-1.0, 0.0, 4.0]), **KINK
+)  # an infinite gradient reaches a flat function
 case("pow", lambda T, F, x, y: T.pow(x, y), C([0.0, 0.0, 2.0, 0.0]), C([0.0, 2.0, 0.0, -1.0]), **KINK)
 case("pow", lambda T, F, x: (x**0.5, x**-0.5), C([4.0, np.inf]), **KINK)

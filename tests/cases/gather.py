@@ -1,4 +1,4 @@
-"""Picking and adding at an index along one dimension."""
+"""Reading and adding at an index along one dimension."""
 
 import numpy as np
 

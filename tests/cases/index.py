@@ -1,4 +1,4 @@
-"""Indexing (test_indexing.py has the rest) and what is spelled as an attribute."""
+"""Indexing (test_indexing.py has the rest), and operations written as attributes."""
 
 from cases.table import LAYER, B, C, N, U, case
 

@@ -1,4 +1,4 @@
-"""Methods that overwrite their Tensor: on a result, so that the graph records them, and what they return."""
+"""In-place methods, on results, so that the graph records them; and what they return."""
 
 from cases.table import FIXED, RANDOM, B, P, U, V, case
 

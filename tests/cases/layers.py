@@ -1,6 +1,6 @@
-"""Layers, in training and then in evaluation, with the given inputs in the place of their parameters.
+"""Layers in training, then in evaluation, with inputs of the case in place of their parameters.
 
-So that gradients with respect to parameters are compared as well, to second order.  Constructor arguments, state and
+So gradients with respect to parameters are compared as well, to second order.  Constructor arguments, state and
 printing are compared in tests/nn.
 """
 
@@ -12,11 +12,11 @@ def layer(
 ):
     """A case for nn.`name`(*args, **options).
 
-    inputs      makers of what it is called with
-    parameters  shapes, in the order of the layer's own
-    call        how it is called, where that is not net(*inputs)
-    modes       in training (True) or evaluation, one after the other; running statistics carry x from one to the
-                other outside the graph, and are not for finite differences then
+    inputs      makers of the arguments
+    parameters  their shapes, in the layer's order
+    call        how it is called, if not as net(*inputs)
+    modes       training (True) or evaluation, one after the other; running statistics carry x from one to the
+                other outside the graph, so finite differences do not apply
     """
     call = call or (lambda net, *arrays: net(*arrays))
 
@@ -36,7 +36,7 @@ def layer(
 
 
 def put(net, arrays):
-    """Plain attributes, so that the graph goes through them, where the parameters were."""
+    """Plain attributes in place of the parameters, so that the graph goes through them."""
     names = [name for name, _ in net.named_parameters()]
     assert len(names) == len(arrays), names
     for name, array in zip(names, arrays):
@@ -158,7 +158,7 @@ layer("CrossEntropyLoss", label_smoothing=0.1, inputs=[ROWS, N(4)])
 
 
 def network(T, F, x, w, b):
-    """Containers: what they hold is found and called in order."""
+    """Containers: their modules are found and called in order."""
     inner = T.nn.Linear(6, 6)
     net = T.nn.ModuleList([T.nn.Sequential(inner, T.nn.Tanh()), T.nn.ReLU()]).to(x.dtype)
     put(net, [w, b])
@@ -170,7 +170,7 @@ for name in "ModuleList Sequential Module".split():
 
 
 def dictionaries(T, F, x, w, b):
-    """Containers by name, and of parameters."""
+    """Containers with names, and containers of parameters."""
     inner = T.nn.ModuleDict({"linear": T.nn.Linear(6, 6)}).to(x)
     put(inner, [w, b])
     weights = T.nn.ParameterList([T.ones(6)]).to(x)

@@ -60,7 +60,7 @@ case("F.binary_cross_entropy_with_logits", lambda T, F, x, y, p: F.binary_cross_
 case("F.binary_cross_entropy_with_logits", lambda T, F, x, y, w: F.binary_cross_entropy_with_logits(
     x, y, w, reduction="sum"), C([-900.0, 900.0, 0.0]), C([0.0, 1.0, 0.5]), constant(P(3)), **LAYER)  # fmt: skip
 
-# losses of single numbers: what has no dimensions is where NumPy 1.26 slips to float64
+# losses of single numbers: NumPy 1.26 turns arrays without dimensions into float64
 
 for name in "mse_loss l1_loss smooth_l1_loss".split():
     case(f"F.{name}", lambda T, F, x, y, f=name: getattr(F, f)(x, y * 1.3), U(), U(), **LAYER)
@@ -119,7 +119,9 @@ case("F.smooth_l1_loss", lambda T, F, x, y: F.smooth_l1_loss(x, y), U(3, 1), U(4
 case("F.smooth_l1_loss", lambda T, F, x, y: F.smooth_l1_loss(x, y, beta=0.0), U(3), U(3), **LAYER)
 SAME = C([1.0, 2.0, 3.0, -1.0])
 SHIFTED = C([1.0, 3.0, 2.0, 4.0])
-for name in "mse_loss smooth_l1_loss huber_loss".split():  # no difference, and one at the change of formula
+for (
+    name
+) in "mse_loss smooth_l1_loss huber_loss".split():  # a difference of 0, and one where the formula changes
     case(f"F.{name}", lambda T, F, x, y, f=name: getattr(F, f)(x, y), SAME, SAME, **LAYER)
     case(f"F.{name}", lambda T, F, x, y, f=name: getattr(F, f)(x, y), SAME, SHIFTED, second=False, **LAYER)
 case("F.l1_loss", lambda T, F, x, y: F.l1_loss(x, y), SAME, SAME, second=False, **LAYER)

@@ -1,4 +1,4 @@
-"""Normalisation, softmax, dropout."""
+"""Normalization, softmax, dropout."""
 
 import numpy as np
 
@@ -55,7 +55,7 @@ case(
     **LAYER,
 )
 
-# the functions of nn.functional guess a dim, and warn (test_functional.py)
+# the functions of nn.functional choose a dim with a warning (test_functional.py)
 
 for shape in ((3, 4), (3,), (), (2, 3, 2), (1, 2, 3, 2)):
     for name in "softmax log_softmax softmin".split():

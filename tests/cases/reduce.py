@@ -1,4 +1,4 @@
-"""Reductions: everything, one dimension, several, kept or not; 0-d, size one, empty."""
+"""Reductions over all dimensions, one or several, kept or not; 0-d, size one, empty."""
 
 import numpy as np
 
@@ -90,7 +90,7 @@ LARGE = C(np.linspace(300, 1000, 400).reshape(20, 20))  # the sum and the square
 for name in "mean std norm".split():
     case(name, lambda T, F, x, f=name: getattr(T, f)(x), LARGE, other_dtypes=name != "norm", second=False)
 case("var", lambda T, F, x: T.var(x, 0), C(np.linspace(300, 700, 400).reshape(20, 20)), second=False)
-for p in (0.5, -1, -2, -0.5):  # nan or inf where a derivative at 0 is not taken out
+for p in (0.5, -1, -2, -0.5):  # nan or inf unless the derivative at 0 is treated separately
     case(
         "norm",
         lambda T, F, x, p=p: (T.norm(x, p), x.norm(p, 1), x.norm(p, (0, 1), True)),

@@ -65,8 +65,6 @@ case(
 )
 case("bincount", lambda T, F, x, w: T.bincount(x, w), N(6), U(6), grad=False)
 case("bincount", lambda T, F, x: (T.bincount(input=x), x.bincount(minlength=3)), N(0), grad=False)
-LONG = C(
-    np.arange(600).reshape(2, 300) % 7.0
-)  # NumPy's unstable sort keeps ties in order where there are few
+LONG = C(np.arange(600).reshape(2, 300) % 7.0)  # NumPy's unstable sort keeps ties in order for few elements
 for at in ({}, {"descending": True}):
     case("argsort", lambda T, F, x, at=at: T.argsort(x, stable=True, **at), LONG, grad=False)

@@ -4,10 +4,10 @@
 
 name     the public name that the line covers: `add` for tinygen.add (and Tensor.add, the same function), `F.relu`,
          `Tensor.view`
-call     takes a namespace with PyTorch's names (tinygen, or torch), its nn.functional, and the inputs
-inputs   makers of arrays: a shape and a range, kept off the kinks that lie at multiples of a half
+call     a function of a namespace with PyTorch's names (tinygen or torch), its nn.functional, and the inputs
+inputs   makers of arrays: a shape and a range, away from kinks, which lie at multiples of a half
 
-A new operation is covered by adding its line; a public name without one fails test_ops.py::test_every_name_has_a_case.
+A new operation needs a line here; a public name without one fails test_ops.py::test_every_name_has_a_case.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Case:
 
     @property
     def leaves(self) -> list[bool]:
-        """Which inputs ask for a gradient, if they are floating."""
+        """Which inputs require a gradient, if they are floating."""
         return [not getattr(make, "constant", False) for make in self.inputs]
 
     def arrays(self, dtype=np.float64) -> list:
@@ -63,11 +63,11 @@ def case(
 ):
     """Add a case.
 
-    torch         another call for PyTorch, where its spelling differs
+    torch         the call for PyTorch, if it is written differently
     grad          whether the result is differentiable
-    second        check the derivatives against finite differences, and the second ones against PyTorch: not at kinks
+    second        compare derivatives with finite differences, and second ones with PyTorch: not at kinks
                   (a tie, a padding index), where the derivative is a convention
-    parity        compare with PyTorch (not for what is random)
+    parity        compare with PyTorch (not for random results)
     other_dtypes  also call it on integers, bools and float16 and compare dtype and values with PyTorch's
     """
     key, n = name, 2
@@ -80,7 +80,7 @@ def case(
 
 
 def sized(maker):
-    """Makers know the shape they were given, and make the same in another: make.shape, make.sized(*shape)."""
+    """A maker knows its shape and can make the same in another: make.shape, make.sized(*shape)."""
 
     @functools.wraps(maker)
     def make_maker(*shape, **options):
@@ -135,12 +135,12 @@ def N(*shape, low=0, high=3):
 
 @sized
 def B(*shape):
-    """Bools, both kinds."""
+    """Bools, both true and false."""
     return lambda random: np.asarray(np.resize(random.permutation([True, False, True, False, True]), shape))
 
 
 def C(values, dtype=None):
-    """These numbers, exactly: they may lie at a kink or a border."""
+    """Exactly these numbers; they may lie at a kink or a bound."""
 
     def make(random):
         return np.array(values, dtype)
@@ -150,7 +150,7 @@ def C(values, dtype=None):
 
 
 def constant(make):
-    """An input that asks for no gradient: class weights, running statistics, a target."""
+    """An input that does not require a gradient: class weights, running statistics, a target."""
 
     def make_constant(random):
         return make(random)

@@ -1,4 +1,4 @@
-"""What is an attribute, an operator or a method of Tensor itself, and the package's other names."""
+"""Attributes, operators and methods of Tensor itself, and the package's other names."""
 
 import copy
 
@@ -195,7 +195,7 @@ case(
 
 
 def refused(call):
-    """Whether it is refused; where there is no GPU, PyTorch has an error of its own for it."""
+    """Whether it is refused; without a GPU, PyTorch raises a special error."""
     try:
         call()
     except (RuntimeError, AssertionError):
@@ -209,7 +209,7 @@ def started(x):
 
 
 def after_backward(x, **options):
-    """The gradients a backward leaves on a leaf and on an intermediate result that asked to keep it."""
+    """The gradients that backward leaves on a leaf and on an intermediate result with retain_grad."""
     leaf = started(x)
     middle = leaf * leaf
     middle.retain_grad()
@@ -252,7 +252,7 @@ def backward_of_two(T, x):
 
 
 def recorded_under(T, x, *contexts):
-    """Whether a product is recorded under each of the contexts, and what is_grad_enabled says."""
+    """Whether a product is recorded in each of the contexts, and what is_grad_enabled returns."""
     found = []
     for context in contexts:
         with context:
@@ -304,7 +304,7 @@ case("tinygen.set_default_dtype", lambda T, F: zeros_by_default(T), **FIXED)
 
 
 def drawn_again(T):
-    """What changes between two draws from one seed: nothing."""
+    """The difference between two draws from one seed: none."""
     first = (T.manual_seed(3), T.rand(5))[1]
     return first - (T.manual_seed(3), T.rand(5))[1]
 

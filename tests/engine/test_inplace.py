@@ -41,7 +41,7 @@ def test_a_shape_does_not_change_in_place(name):
         (lambda: T.zeros(2).add_(T.zeros(3, 2)), RuntimeError, r"add_: the result \(3, 2\) does not fit"),
         (lambda: T.zeros(2).fill_(T.zeros(2)), RuntimeError, r"fill_: found value \(2,\)"),
         (lambda: T.zeros(2, dtype=T.uint8).fill_(300), RuntimeError, "fill_: the value 300 does not fit into uint8"),
-        (lambda: T.zeros(2).bernoulli_(1.5), RuntimeError, "bernoulli: found an element that is no probability"),
+        (lambda: T.zeros(2).bernoulli_(1.5), RuntimeError, "bernoulli: found an element that is not a probability"),
         (lambda: T.zeros(2).copy_(T.zeros(3)), RuntimeError, r"\(3,\) cannot be expanded to \(2,\)"),
         (lambda: T.zeros(2, requires_grad=True).relu_(), RuntimeError, "relu_: a leaf that requires a gradient"),
     ],

@@ -1,4 +1,4 @@
-"""What operations say of themselves where they are written is what callers find."""
+"""Callers find what operations declare."""
 
 import inspect
 

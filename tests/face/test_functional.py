@@ -1,4 +1,4 @@
-"""Odd options of nn.functional: what PyTorch refuses or warns about is refused or warned about here."""
+"""Unusual options of nn.functional are refused, or warned about, as in PyTorch."""
 
 import itertools
 import warnings
@@ -17,14 +17,14 @@ X = rng.uniform(0.1, 0.9, (3, 4))
 
 
 def both(call):
-    """What the call gives or raises, and its UserWarnings, on both sides."""
+    """What the call returns or raises, and its UserWarnings, on both sides."""
     sides = []
     for T, N in ((tg, F), (torch, TF)):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
                 result = call(T, N, T.tensor(X))
-            except Exception as error:  # compared with the other side's
+            except Exception as error:  # compared with that of the other side
                 result = error
         sides.append((result, [w for w in caught if w.category is UserWarning]))
     return sides
@@ -178,7 +178,7 @@ def test_gumbel_softmax_draws_classes_by_their_probability(hard):
     if hard:
         assert set(np.unique(np.asarray(y.detach()).round(12))) == {0.0, 1.0}
     (y * tg.tensor([1.0, 2.0, 3.0], dtype=tg.float64)).sum().backward()
-    assert np.abs(np.asarray(logits.grad)).max() > 0.01  # the soft draw's, also of the hard one
+    assert np.abs(np.asarray(logits.grad)).max() > 0.01  # the soft draw's gradient, for the hard one as well
 
 
 def test_dropped_attention_weights_keep_their_mean():

@@ -1,4 +1,4 @@
-"""Names of older programs: tensor types, Variable, and what is asked of devices; against PyTorch where it has them."""
+"""Names of older programs: tensor types, Variable, device queries; compared with PyTorch where it has them."""
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def test_wrong_arguments_of_a_tensor_type(arguments, error, message):
 
 @pytest.mark.parametrize("kind", [tg.Tensor, tg.FloatTensor])
 def test_sizes_in_a_tuple_are_refused(kind):
-    """PyTorch takes a torch.Size for sizes and any other tuple for values; here x.shape is a tuple."""
+    """PyTorch reads a torch.Size as sizes and any other tuple as values; here x.shape is a tuple."""
     with pytest.raises(NotImplementedError, match=r"use (Float)?Tensor\(\*size\), or tensor\(values\)"):
         kind(tg.zeros(2, 3).shape)
     assert kind((1.0, 2.0)).tolist() == [1, 2]

@@ -1,4 +1,4 @@
-"""Creating, moving, picking, reducing, multiplying: wrong calls fail as PyTorch's do and name the operation."""
+"""Bad calls of creation, shape, index, reduction and product operations fail as in PyTorch and name the operation."""
 
 import re
 import warnings
@@ -206,7 +206,7 @@ def test_what_is_not_supported_names_what_is(call, instead):
 
 @pytest.mark.parametrize("replacement", [False, True])
 def test_multinomial_draws_in_proportion(replacement):
-    """Within five standard errors, rows apart, weights not normalised; of a weight of zero never."""
+    """Within five standard errors, row by row, for unnormalized weights; a weight of zero is never drawn."""
     tinygen.manual_seed(0)
     weights = tinygen.tensor([[1.0, 0.0, 3.0, 4.0], [5.0, 5.0, 0.0, 0.0]])
     n = 4000
@@ -227,14 +227,14 @@ def test_multinomial_without_replacement_draws_none_twice():
     ):
         tinygen.multinomial(
             tinygen.tensor([1.0, 0.0]), 2
-        )  # PyTorch's CPU draws the second, of weight zero, as well
+        )  # PyTorch's CPU also draws the second, which has weight zero
     first = tinygen.multinomial(weights[0], 4)
     assert first.shape == (4,) and first.dtype == tinygen.int64 and len(set(first.tolist())) == 4
     assert not (tinygen.multinomial(weights, 1) == tinygen.multinomial(weights, 1)).all()
 
 
 def test_multinomial_at_the_ends_of_an_interval():
-    """A uniform number of 0, and one that rounds up to the total, draw no weight of zero."""
+    """A uniform number of 0, or one that rounds up to the total, never draws a weight of zero."""
     weights, uniform = (
         np.array([[0.0, 1.0, 0.0, 3.0, 0.0]]),
         np.array([[0.0, 0.25, 0.2499, 1 - 2.0**-53, 1.0]]),

@@ -1,4 +1,4 @@
-"""Tensors print as PyTorch's, under the options of set_printoptions; sizes count."""
+"""Tensors print as in PyTorch, with all options of set_printoptions; sizes know their product."""
 
 import json
 import pickle
@@ -62,7 +62,7 @@ def arrays():
 
 
 def shown(x) -> str:
-    """Lines end elsewhere where a dtype's name is longer by PyTorch's "torch."."""
+    """PyTorch's "torch." before a dtype may break the line elsewhere."""
     return re.sub(r",\s+(dtype|size|requires_grad)=", r", \1=", repr(x).replace("torch.", ""))
 
 

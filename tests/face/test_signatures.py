@@ -1,4 +1,4 @@
-"""Parameters are PyTorch's: names, positions and defaults, read from torch's own signatures and docstrings."""
+"""Parameters have PyTorch's names, positions and defaults, as read from torch's signatures and docstrings."""
 
 import inspect
 import re
@@ -24,7 +24,7 @@ ONLY_DOCUMENTED = """Tensor.bmm:batch2 Tensor.broadcast_to:shape broadcast_to:sh
     Tensor.prod:dtype Tensor.remainder:divisor Tensor.sum:dtype Tensor.to:other Tensor.true_divide:value
     Tensor.type_as:tensor true_divide:dividend true_divide:divisor F.one_hot:tensor F.gelu:approximate
     from_numpy:ndarray set_num_threads:int""".split()
-# what: why it differs
+# function and parameter: why it differs
 DIFFERENT = {
     **dict.fromkeys(
         ("std:correction", "var:correction", "std_mean:correction", "var_mean:correction", "Tensor.std:correction",
@@ -58,7 +58,7 @@ def _value(text: str):
 
 
 def _split(text: str) -> list[str]:
-    """At commas that stand in no brackets."""
+    """Split at commas outside brackets."""
     parts, depth = [""], 0
     for c in text:
         depth += (c in "([") - (c in ")]")
@@ -111,7 +111,7 @@ def _inspected(function) -> list[list]:
 
 
 def signatures(function) -> list[list]:
-    """PyTorch's ways to call a function: of Python code its signature, else what the docstring says."""
+    """PyTorch's signatures of a function: of Python code by inspection, else from the docstring."""
     function = getattr(function, "_dispatched", function)  # max_pool2d with and without indices
     if inspect.isclass(function) or inspect.isfunction(function):
         try:
@@ -170,7 +170,9 @@ def mismatches(what: str, ours, theirs, method: bool):
     own = _own(ours, method)
     by_name = {p.name: p for p in own}
     rest = any(p.kind == p.VAR_POSITIONAL for p in own)
-    told = isinstance(ours, Primitive) or hasattr(ours, "__wrapped__")  # what ELSEWHERE says is said there
+    told = isinstance(ours, Primitive) or hasattr(
+        ours, "__wrapped__"
+    )  # wrappers and Primitives handle ELSEWHERE
     for signature in signatures(theirs):
         position = 0
         for name, keyword_only, default in signature:

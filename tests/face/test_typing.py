@@ -1,4 +1,4 @@
-"""What static tools see: the .pyi files are current and true, and an ordinary program runs as it is typed."""
+"""What static tools see: the .pyi files are up to date and correct, and a typed program runs."""
 
 import inspect
 import subprocess
@@ -38,7 +38,7 @@ def test_every_method_and_function_is_declared():
         assert f"    def {name}(self" in tensor.read_text(), name
     text = package.read_text()
     for name, value in vars(tinygen).items():
-        if name[0] != "_" and not inspect.ismodule(value):  # a module is one because somebody imported it
+        if name[0] != "_" and not inspect.ismodule(value):  # modules are there because somebody imported them
             assert any(f in text for f in (f"def {name}(", f" as {name}\n", f"\n{name}: ")), name
 
 

@@ -1,4 +1,4 @@
-"""Wrong calls raise what PyTorch raises and say what was wrong; none passes silently."""
+"""Bad calls raise what PyTorch raises and say what was wrong; none passes silently."""
 
 import re
 import warnings
@@ -16,13 +16,13 @@ try:
 except ImportError:  # TINYGEN_REQUIRE_TORCH=1 makes this an error, in conftest.py
     torch = None
 
-# whose values are drawn, or never set
+# results that are random or uninitialized
 RANDOM = """rand randn randint randperm bernoulli bernoulli_ normal normal_ uniform_ exponential_ multinomial dropout
     dropout2d rand_like randn_like randint_like empty empty_like gumbel_softmax""".split()
-# PyTorch raises one or the other, as its first check happens to be about dims, sizes or indices
+# which of these PyTorch raises depends on whether it checks dims, sizes or indices first
 FITTING = (IndexError, RuntimeError, ValueError)
 SHAPES = ("one dimension more", "without dimensions", "flat", "empty", "one more along", "100 in it")
-# (calls, why they differ on purpose): PyTorch and tinygen disagree about these and both say what they do
+# calls: why they differ on purpose.  PyTorch and tinygen treat these differently, each with a clear message
 DIFFERENT = {
     r"\w*\.?(sum|mean|max|min|prod)\(.*\[(without dim|.*: None for a (number|Tensor))\]": "no dim, or None, is "
     "all of them in every reduction, as in PyTorch's amax and any",
@@ -51,7 +51,7 @@ DIFFERENT = {
     r"(Tensor\.)?unflatten\(.*None\).*": "TypeError; PyTorch's method RuntimeError",
     r"(Tensor\.)?index_put\(.*dtype uint8 in it.*": "IndexError, as for every index that is no integer or mask",
 }  # fmt: skip
-# what PyTorch takes and tinygen refuses, saying why; never the other way round
+# calls that PyTorch accepts and tinygen refuses, saying why; never the other way round
 STRICTER = {
     r"\w*\.?(max|avg)_pool.d\(u?int.*": "integers have no pooling kernel; use x.float()",
     r"F\.max_pool.d\(.*return_indices.*": "return_indices is a bool",
@@ -95,7 +95,7 @@ def theirs(value):
 
 
 def run(call: Call, namespace, F, tensor, make):
-    """(what came out as arrays, None), or (None, the error)."""
+    """(the results as arrays, None), or (None, the error)."""
     prefix, _, name = call.name.rpartition(".")
     place = {"": namespace, "F": F, "Tensor": tensor}[prefix]
     place = place if hasattr(place, name) else F  # one_hot
@@ -115,7 +115,7 @@ def run_ours(call: Call):
 
 
 class Composed:
-    """torch.nn.functional, and what PyTorch has no operation of its own for."""
+    """torch.nn.functional, and replacements for operations that PyTorch does not have."""
 
     def __getattr__(self, name):
         return getattr(torch.nn.functional, name)
@@ -148,13 +148,13 @@ def same(found: list, expected: list, random: bool) -> bool:
 
 
 def verdict(call: Call) -> str | None:
-    """What is wrong with how tinygen takes this call, or None."""
+    """What is wrong with tinygen's reaction to this call, or None."""
     found, error = run_ours(call)
     if expected_of(call, DIFFERENT):
         return error and explained(call, error)
     expected, refused = run_theirs(call)
     if isinstance(error, NotImplementedError) and not isinstance(error, TypeError):
-        return explained(call, error)  # what we do not have
+        return explained(call, error)  # not supported
     if refused is None:
         if error is not None:
             if expected_of(call, STRICTER):
@@ -166,7 +166,7 @@ def verdict(call: Call) -> str | None:
     if error is None:
         return f"passes silently, PyTorch raises {type(refused).__name__}: {str(refused).splitlines()[:1]}"
     kinds = kind = next(k for k in type(refused).__mro__ if k.__module__ == "builtins")
-    if kind is AttributeError:  # what PyTorch's Python code says of a list: it has no attribute 'size'
+    if kind is AttributeError:  # PyTorch's Python code fails on a list: it has no attribute 'size'
         kinds = TypeError
     elif kind in FITTING and any(what in call.what for what in SHAPES):
         kinds = FITTING
@@ -180,7 +180,7 @@ def expected_of(call: Call, table: dict) -> bool:
 
 
 def explained(call: Call, error: Exception) -> str | None:
-    """Whether the message names the operation and something of what was given."""
+    """Whether the message names the operation and mentions an argument."""
     prefix, _, name = call.name.rpartition(".")
     own = getattr({"": tinygen, "F": functional, "Tensor": Tensor}[prefix], name)
     text = str(error)

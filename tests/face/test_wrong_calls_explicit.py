@@ -1,4 +1,4 @@
-"""Wrong calls one by one: layers, optimisers, indexing, the graph.  Mutated calls: test_wrong_calls."""
+"""Bad calls one by one: layers, optimizers, indexing, the graph.  test_wrong_calls.py derives more of them."""
 
 import warnings
 
@@ -15,7 +15,7 @@ except ImportError:  # TINYGEN_REQUIRE_TORCH=1 makes this an error, in conftest.
 
 
 def calls():
-    """What the message must name, and the call."""
+    """The name that the message must contain, and the call."""
     yield "Linear", lambda T: T.nn.Linear(3)
     yield "Linear", lambda T: T.nn.Linear("a", 3)
     yield "Linear", lambda T: T.nn.Linear(3, -1)
@@ -94,7 +94,7 @@ def calls():
 
 
 CALLS = list(calls())
-# the message names the function a layer computes with, or writes the expression out
+# the message names the function that a layer calls, or shows the expression
 ALSO = {
     "Linear": "linear", "Conv2d": "conv2d", "BatchNorm2d": "batch_norm", "BatchNorm1d": "batch_norm",
     "Embedding": "embedding", "LayerNorm": "layer_norm", "Softmax": "softmax", "ReLU": "relu",
@@ -181,7 +181,7 @@ def test_functions_refuse_numpy_arrays_and_operators_take_them():
     ],
 )
 def test_what_is_there_instead(module, name, said):
-    """A name that is not there, where it is, or a name spelt nearly so: never one that only shares letters."""
+    """For a missing name, the hint says where it is or which names are spelled alike; shared letters are not enough."""
     with pytest.raises(AttributeError) as raised:
         getattr(module, name)
     assert str(raised.value) == f"{module.__name__} does not have {name!r}{said}"

@@ -1,7 +1,7 @@
 """Sums of many numbers, over the whole case table: at most twice PyTorch's error, in every layout.
 
-A case is made long by lengthening one of its sizes wherever it stands: a linear layer's 3 rows, its 4 columns.  What
-sums along the way (values, or gradients of what was broadcast) is compared with the same call in float64.
+A case is made long by lengthening one of its sizes wherever it occurs: a linear layer's 3 rows, its 4 columns.  All
+results that sum along it (values, or gradients of broadcast inputs) are compared with the same call in float64.
 """
 
 import zlib
@@ -17,23 +17,23 @@ from tinygen.nn import functional
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings(
     "ignore"
-)  # PyTorch's about float16, shapes that broadcast, a guessed dim
+)  # PyTorch warns about float16, broadcast shapes, a guessed dim
 
 LONG, LONGER = 4097, 1_000_003
 LAYOUTS = ("contiguous", "expanded", "transposed")
 ROUNDOFF = {"float16": 2.0**-11, "float32": 2.0**-24}
-NOTHING = 1e-9  # what is 0 but for rounding, as the gradient of a softmax of equal numbers
+NOTHING = 1e-9  # results that are 0 but for rounding, such as the gradient of a softmax of equal numbers
 SMALLEST = {"float16": 2.0**-24, "float32": 2.0**-149}
 ROUNDINGS = (
-    8  # of the largest result: terms are rounded before they are added, and alike where one is expanded
+    8  # relative to the largest result: terms are rounded before they are added, all alike if expanded
 )
-# Where the terms themselves are several roundings off
+# cases whose terms are already several roundings off
 MORE_ROUNDINGS = {
     "float16": {
-        "F.binary_cross_entropy": 24,  # x (1 - x) and logarithms near 1, each rounded: 12 here
+        "F.binary_cross_entropy": 24,  # x (1 - x) and logarithms near 1, each rounded: 12 roundings here
         "F.binary_cross_entropy_with_logits": 24,
     },
-    "float32": {"F.cross_entropy": 16},  # an exponential and a logarithm a class: 10 here
+    "float32": {"F.cross_entropy": 16},  # an exponential and a logarithm per class: 10 roundings here
 }
 ATTENTION = "F.scaled_dot_product_attention"
 
@@ -66,7 +66,7 @@ OTHERS = {
     "its call says the shape; the expanded layout is expand": "broadcast_to",
     "group_norm, then silu": "F.group_norm_silu",
 }
-ELSEWHERE = ("nn.", "Tensor.", "tinygen.", "autograd.")  # layers and methods, which call the functions above
+ELSEWHERE = ("nn.", "Tensor.", "tinygen.", "autograd.")  # layers and methods call the functions above
 
 
 def test_every_operation_is_said_to_sum_or_not():
@@ -77,9 +77,9 @@ def test_every_operation_is_said_to_sum_or_not():
 
 
 def made_long(case):
-    """(size, the shapes, the dimensions of every input that have this size): those that PyTorch takes LONG.
+    """(size, shapes, dimensions of every input that have this size), for the sizes that PyTorch accepts when LONG.
 
-    What would become a matrix of LONG x LONG is left out.
+    Leaves out what would become a LONG x LONG matrix.
     """
     shapes = [getattr(make, "shape", ()) for make in case.inputs]
     for size in sorted({n for shape in shapes for n in shape if n > 1}):
@@ -96,13 +96,13 @@ def outputs_fit(case, shapes, dims) -> bool:
     try:
         outputs = case.torch(torch, torch.nn.functional, *inputs)
     except (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError):
-        return True  # the values count, or PyTorch takes no such shapes at all
+        return True  # the result depends on the values, or PyTorch does not accept such shapes at all
     outputs = outputs if isinstance(outputs, (tuple, list)) else [outputs]
     return sum(y.numel() for y in outputs) <= 32 * LONG
 
 
 def arrays_of(case, shapes, dims, expanded: bool):
-    """The inputs, LONG in `dims`; of size one there, to be expanded, where they are numbers and not an index"""
+    """The inputs, LONG in `dims`.  Numbers (but no index) have size one there and are expanded"""
     random = np.random.default_rng(zlib.crc32(case.name.encode()))
     for make, shape, long in zip(case.inputs, shapes, dims):
         array = make(random)
@@ -118,7 +118,7 @@ def leaf(array, requires_grad, of):
 
 
 def values_and_gradients(side, call, arrays, leaves, shapes, differentiable):
-    """The outputs of a call, and the gradients of its inputs, which are expanded to `shapes`; as arrays"""
+    """The outputs of a call and the gradients of its inputs, which are expanded to `shapes`, as arrays"""
     namespace, functions, of, grad = side
     inputs = [leaf(a, wanted, of) for a, wanted in zip(arrays, leaves)]
     seen = [x.expand(*shape) if tuple(x.shape) != tuple(shape) else x for x, shape in zip(inputs, shapes)]
@@ -134,7 +134,7 @@ def values_and_gradients(side, call, arrays, leaves, shapes, differentiable):
 
 
 def weights(shape):
-    """What the outputs' gradients are: unequal and positive, so that their sums grow"""
+    """The gradients of the outputs: unequal and positive, so that their sums grow"""
     return np.random.default_rng(7).uniform(0.5, 1, shape).astype(np.float16)
 
 
@@ -145,10 +145,8 @@ THEIRS = torch, torch.nn.functional, torch.from_numpy, torch.autograd.grad
 def compare(
     call, arrays, leaves, shapes, transposed, dtype, differentiable=True, theirs=None, roundings=ROUNDINGS
 ):
-    """None where PyTorch does not take these inputs, else what is further off than twice PyTorch's error"""
-    arrays = [
-        np.abs(a).astype(dtype) if a.dtype.kind == "f" else a for a in arrays
-    ]  # sums that do not stay near 0
+    """None if PyTorch refuses these inputs, else everything whose error is more than twice PyTorch's"""
+    arrays = [np.abs(a).astype(dtype) if a.dtype.kind == "f" else a for a in arrays]  # sums away from 0
     if transposed:
         arrays = [np.asfortranarray(a) for a in arrays]
     exactly = [a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays]
@@ -167,7 +165,7 @@ def compare(
 
 
 def error_beyond(found, theirs, right, dtype, roundings):
-    """What is said of `found`, if its error is larger than twice that of `theirs` and some roundings"""
+    """A message about `found`, if its error is larger than twice that of `theirs` plus some roundings"""
     counts = np.isfinite(right) & (np.abs(right) < np.finfo(dtype).max) & np.isfinite(theirs)
     found, theirs, right = (x[counts].astype(np.float64) for x in (found, theirs, right))
     if not right.size or np.abs(right).max() < NOTHING:
@@ -178,7 +176,7 @@ def error_beyond(found, theirs, right, dtype, roundings):
 
 
 def some(keys: list, most: int = 4) -> list:
-    """At most so many of them, from first to last"""
+    """At most so many of them, spread from first to last"""
     return keys[:: -(-len(keys) // most)]
 
 

@@ -1,4 +1,4 @@
-"""Equal numbers: their mean is the number, their variance 0, and normalised they are 0.  In every dtype and kernel."""
+"""Equal numbers: their mean is that number, their variance 0, normalized they are 0.  In every dtype and kernel."""
 
 import shutil
 
@@ -50,7 +50,7 @@ def test_losses(dtype):
 
 
 def variants(name: str, args: tuple, on: str | None):
-    """The variants of a kernel that take these arguments, the larger ones of the CPU too."""
+    """The variants of a kernel that accept these arguments, including the CPU's for large inputs."""
     if on is None:
         return [v for v, _, usable in dispatch._registry[name].ladder["cpu"] if not usable or usable(*args)]
     dispatch.load_gpu_variants()
@@ -59,7 +59,7 @@ def variants(name: str, args: tuple, on: str | None):
 
 
 def check_norms(dtype, sizes, on=None) -> set:
-    """Every variant over n equal numbers, a constant a row (of a batch norm a channel).  -> those that took part"""
+    """Every variant over n equal numbers, one constant per row (for batch norm, per channel).  -> those that ran"""
     c, seen = constants(dtype), set()
     for n in sizes:
         parts = 3 if n % 3 == 0 else 1
@@ -114,7 +114,7 @@ NORMS = {
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", NORMS)
 def test_norms_and_their_gradients_of_any_order(name, dtype):
-    """Both ways to the gradient, fused and recorded, meet deviations of 0: nothing is infinite or nan."""
+    """Both gradients, fused and recorded, see deviations of 0: nothing is infinite or nan."""
     for c in constants(dtype):
         for n in 2, 41, 600:
             x = tg.full((2, 4, n), c.item(), dtype=getattr(tg, dtype), requires_grad=True)
@@ -129,7 +129,7 @@ def test_norms_and_their_gradients_of_any_order(name, dtype):
 
 
 def test_running_statistics_of_equal_numbers():
-    """They stay what they are when the batch says the same, and evaluation gives the bias."""
+    """They do not change if the batch has the same statistics, and evaluation gives the bias."""
     for c in CONSTANTS:
         x = tg.full((5, 2, 41), c)
         for module, mean, var in (
@@ -146,7 +146,7 @@ def test_running_statistics_of_equal_numbers():
 
 @pytest.mark.parametrize("on", [None, "host"])
 def test_equal_scores(on):
-    """Each of n equal scores has the probability 1/n, rounded once, and equal values have themselves as mean."""
+    """Each of n equal scores has the probability 1/n, rounded once, and the mean of equal values is that value."""
     if on and shutil.which("g++") is None:
         pytest.skip("no g++")
     for n in 1, 3, 41, 47, 49, 61, 97:

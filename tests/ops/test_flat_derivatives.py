@@ -1,4 +1,4 @@
-"""One derivative more than a polynomial has is 0, as in PyTorch; what does not depend on x is still refused."""
+"""A polynomial's derivative beyond its degree is 0, as in PyTorch; what does not depend on x is still refused."""
 
 import pytest
 
@@ -55,7 +55,7 @@ def test_zeros_only_where_the_output_depends_on_the_input():
 
 
 def test_a_penalty_on_the_gradient_of_a_network_is_what_it_was():
-    """The edges that are flat carry nothing: a second backward runs through the weights alone."""
+    """Flat edges carry no gradient: a second backward runs through the weights alone."""
     w, x = (
         tg.tensor([[1.0, -2.0], [3.0, 1.0]], requires_grad=True),
         tg.tensor([[1.0, 2.0]], requires_grad=True),

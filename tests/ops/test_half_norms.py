@@ -1,6 +1,6 @@
 """float16: softmax, losses, attention and norms against float64, to one rounding of the result.
 
-Values, gradients and gradients of gradients; so many terms, and such large ones, that a sum in float16 would stop at
+Values, gradients and gradients of gradients, with so many and so large terms that a sum in float16 would stop at
 2048 or overflow.
 """
 
@@ -74,7 +74,7 @@ CASES = {
 
 
 def run(name, dtype):
-    """Values, gradients and gradients of gradients, each computed from numbers that float16 holds.  -> arrays"""
+    """Values, gradients and gradients of gradients, each computed from numbers that are exact in float16.  -> arrays"""
     function, *inputs = CASES[name]
     xs = [tg.tensor(x.astype(np.float16)).to(dtype).requires_grad_() for x in inputs]
     out = function(*xs)
@@ -102,12 +102,12 @@ def test_against_float64(name):
         whole = np.abs(right.numpy()).max()
         limit = (
             np.spacing(np.maximum(np.abs(expected), np.float16(6e-5))).astype(float) + 3e-6 * whole
-        )  # one unit: half of it by rounding
+        )  # one unit in the last place, half of it from rounding
         assert np.isfinite(found.numpy()).all() and (error <= limit).all(), (name, error.max(), whole)
 
 
 def test_kernels_without_a_tape():
-    """The references take float16 arrays themselves."""
+    """The reference kernels accept float16 arrays directly."""
     from tinygen import kernels
 
     x = np.zeros((4096, 8), np.float16)

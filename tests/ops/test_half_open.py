@@ -1,4 +1,4 @@
-"""Half-open means half-open after rounding too: every draw stays below its upper bound, in every dtype."""
+"""Half-open intervals stay half-open after rounding: every draw is below its upper bound, in every dtype."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ BOUNDS = [(0, 1), (1, 2), (-1, 0), (0.1, 0.2), (-0.3, 0.3), (1, 1.001), (5, 5.01
 
 @pytest.fixture(params=["largest", "smallest"])
 def extreme(request, monkeypatch):
-    """Every stream draws the largest uniform there is, or the smallest, 0."""
+    """Every stream draws the largest possible uniform number, or the smallest, 0."""
 
     def uniform(self, shape=(), dtype=np.float32):
         bits = 24 if dtype == np.float32 else 53
@@ -53,7 +53,7 @@ def test_a_range_wider_than_the_largest_number(extreme):
 
 
 def test_draws_inside_keep_their_bits():
-    """Runs made before resume to the same bits: only what would have reached the bound differs."""
+    """Runs made before this rule resume to the same bits: only draws that would have reached the bound differ."""
     u = random.Generator(3).at("u").uniform(100_000)
     for a, b in BOUNDS:
         plain = np.float32(a) + np.float32(b - a) * u
@@ -76,7 +76,7 @@ def test_a_small_probability_of_float16_is_not_lost_in_rounding():
     p = tg.full((400_000,), 1e-4, dtype=tg.float16)
     assert (
         abs(p.bernoulli().float().sum().item() - 40) < 32
-    )  # five deviations; float16 uniforms round to it more often
+    )  # five standard deviations; float16 uniforms round to the bound more often
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -133,7 +133,7 @@ def test_truncated_normals_keep_their_bounds(dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_a_single_number_is_an_array(dtype):
-    """Of NumPy, whose functions return scalars for arrays without dimensions."""
+    """NumPy's scalars: its functions return them for arrays without dimensions."""
     x = tg.rand((), dtype=dtype)
     for drawn in (
         x,

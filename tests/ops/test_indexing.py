@@ -46,7 +46,7 @@ INDICES = {
 
 
 def as_tensors(index, namespace):
-    """NumPy arrays of an index as tensors, now and then: both are allowed."""
+    """NumPy arrays of an index, some of them as tensors: both are allowed."""
     if isinstance(index, tuple):
         return tuple(as_tensors(i, namespace) for i in index)
     return namespace.tensor(index) if isinstance(index, np.ndarray) else index
@@ -107,7 +107,7 @@ def test_assignment(name):
 
 
 def test_repeated_and_negative_indices_add_up():
-    """Rows -1 and 2 of three are one row: both gradients count."""
+    """Rows -1 and 2 of three rows are the same: both gradients count."""
     for index in ([-1, 2, 2, 0], (slice(None), [-1, 1, 1])):
         x = T.tensor(np.ones((3, 2)), requires_grad=True)
         (g,) = T.autograd.grad(x[index].sum(), x)
@@ -170,7 +170,7 @@ def test_what_is_no_index(index, message):
 
 
 def items(size):
-    """One index for a dimension of this size."""
+    """A random index for a dimension of this size."""
     number = st.integers(-size, size - 1)
     return st.one_of(
         number,
@@ -209,7 +209,7 @@ def test_random_indices(index):
 
 
 def test_memory_of_another_kind_of_array(tmp_path):
-    """A file that is mapped into memory is an array of a class of its own: indexed, shared and guarded like any."""
+    """np.memmap is a class of its own: it is indexed, shared and guarded like other arrays."""
     file = np.memmap(tmp_path / "numbers", np.float32, "w+", shape=(3, 4))
     x = T.from_numpy(file)
     assert x[[0, 2]].shape == (2, 4) and x[x == 0].shape == (12,) and x[T.tensor([1])].shape == (1, 4)

@@ -1,4 +1,4 @@
-"""Every operation, from the case table: as PyTorch's, derivatives as finite differences, dtypes by the rule."""
+"""Every operation of the case table: results as in PyTorch, derivatives by finite differences, dtypes by the rule."""
 
 import inspect
 
@@ -25,7 +25,7 @@ TOLERANCE = {"float64": 1e-8, "float32": 3e-5, "float16": 2e-2}
 
 
 def strided(array):
-    """The same numbers in memory that is neither contiguous nor in order: transposed, every second of a row."""
+    """The same numbers in non-contiguous memory: transposed, every second element of a row."""
     wide = np.full((*array.shape[::-1], 2), -99, array.dtype)
     wide[..., 0] = array.T
     return wide[..., 0].T
@@ -62,7 +62,7 @@ def as_array(x):
 
 
 def assert_same(found, expected, tolerance, what):
-    """|a - b| <= tolerance (1 + max|b|); a missing gradient is one of zeros."""
+    """|a - b| <= tolerance (1 + max|b|); a missing gradient counts as zeros."""
     a, b = as_array(found), as_array(expected)
     if a is None or b is None:
         a = np.zeros_like(b) if a is None else a
@@ -161,7 +161,7 @@ def test_a_dtype_stays(key, dtype):
     """float32 in, float32 out, float32 gradients at every order; the same for float64.  Holds without torch."""
     case = CASES[key]
     if {"float32", "float64"} & set(case.call.__code__.co_names):
-        return  # the case asks for a dtype
+        return  # the case sets a dtype
     xs, ys = run_ours(case, case.arrays(dtype), True)
     ys = differentiable(ys)
     assert {y.dtype.name for y in ys} == {dtype}
@@ -183,7 +183,7 @@ def test_a_dtype_stays(key, dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int64", "int32", "uint8", "bool"])
 @pytest.mark.parametrize("key", [key for key in EVERY if CASES[key].other_dtypes and CASES[key].parity])
 def test_other_dtypes(key, dtype):
-    """The result dtype is PyTorch's; what PyTorch refuses may be refused here, and what we refuse is a TypeError."""
+    """The result dtype is PyTorch's.  What PyTorch refuses may be refused here; refusals are TypeErrors."""
     case = CASES[key]
     arrays = case.arrays(dtype)
     try:
@@ -202,7 +202,7 @@ def test_other_dtypes(key, dtype):
 
 
 def _other(array):
-    """Different values that are valid wherever the old ones were."""
+    """Different values that are valid in the same places."""
     if array.dtype.kind == "b":
         return ~array
     return np.flip(array).copy() if array.dtype.kind == "i" else array * 0.5
@@ -211,7 +211,7 @@ def _other(array):
 @pytest.mark.parametrize("how", ["inputs in place", "source arrays", "outputs in place"])
 @pytest.mark.parametrize("key", DIFFERENTIABLE)
 def test_mutation_before_backward_is_never_silent(key, how):
-    """Whatever an operation keeps of its inputs and outputs: the gradient of what was computed, or an error."""
+    """After changing what an operation saved, the gradient is that of the old values, or there is an error."""
     case, random = CASES[key], np.random.default_rng(0)
     _, ys = run_ours(case, case.arrays(), True)
     weights = [random.standard_normal(y.shape) for y in differentiable(ys)]
@@ -252,7 +252,7 @@ def _shared(array, requires_grad=False):
     return x.requires_grad_() if requires_grad and x.is_floating_point() else x
 
 
-REFUSED: dict = {}  # name: dtypes that PyTorch takes and we refuse with a TypeError
+REFUSED: dict = {}  # name: dtypes that PyTorch accepts and we refuse with a TypeError
 
 PUBLIC_IN_FUNCTIONAL = {
     name
@@ -281,7 +281,7 @@ WITHOUT_A_CASE = {
 
 
 def public_names():
-    """What the package exports, as the names of cases: functions, methods, attributes, operators, dtypes."""
+    """The names that the package exports, as cases are named: functions, methods, attributes, operators, dtypes."""
     yield from set(ops.FUNCTIONS) - set(ops.ALIASES)
     yield from (f"Tensor.{name}" for name in ops.METHODS if name not in ops.FUNCTIONS | ops.ALIASES)
     yield from (f"F.{f}" for f in PUBLIC_IN_FUNCTIONAL if getattr(functional, f) not in _covered_functions())
@@ -320,7 +320,7 @@ def test_methods_are_the_functions(name):
     "shape, dim", [((200_000, 2), 0), ((2, 200_000), 1), ((300, 2, 900), (0, 2)), ((5000, 3), 0)]
 )
 def test_long_sums_stay_accurate(shape, dim):
-    """Also across memory, where NumPy adds one after the other: 0.1 in float32, not a multiple of anything."""
+    """Also along strided dimensions, where NumPy adds one by one.  0.1 is not exact in float32."""
     x = tinygen.full(shape, 0.1)
     for y in (x, x + 0, x.transpose(0, 1).contiguous().transpose(0, 1)):
         expected = np.asarray(y).astype(np.float64).sum(dim)
@@ -353,7 +353,7 @@ def test_filling_at_random_and_new_tensors_of_a_dtype():
 
 @needs_torch
 def test_memory_is_ones_own_or_shared_and_writable_as_pytorchs():
-    """`y.add_(1)` works, or is refused, and changes x, or leaves it alone, wherever it does so in PyTorch."""
+    """`y.add_(1)` works or is refused, and changes x or does not, exactly as in PyTorch."""
     wrong, found = [], 0
     for key in EVERY:
         case, arrays = CASES[key], CASES[key].arrays()

@@ -82,7 +82,7 @@ def test_normals_are_box_muller():
     assert abs(got).max() <= np.sqrt(64 * np.log(2)) + 1e-12
     parts = [
         conversions.normal64_from_words(part) for part in np.split(words, 1001)
-    ]  # numpy, the whole: numba
+    ]  # numpy; the whole: numba
     np.testing.assert_array_equal(np.concatenate(parts), got)
 
 
@@ -98,7 +98,7 @@ DRAWS = {
 
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
 def test_prefix_and_purity(draw):
-    """Large and small n, numba and numpy, now and later: the same first numbers."""
+    """Large and small n, numba and numpy, repeated draws: the same first numbers."""
     at = Generator(4).at
     long = draw(at("a", 1), 3001)
     for n in (1, 2, 7, 200, 2999):

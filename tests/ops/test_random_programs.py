@@ -1,14 +1,14 @@
-"""Random programs: expressions put together from the case table, values and gradients as PyTorch's.
+"""Random programs, built from the case table: values and gradients are PyTorch's.
 
-A program is a list of steps; each step calls one case.  A floating input of the case is its own array, which lies off
-every kink, plus a small periodic function of an earlier result: the call stays valid, and everything computed before
-flows into it.  Between the calls views are taken of earlier results, and results and views are written to: in place,
+A program is a list of steps; each step calls one case.  A floating input of the case is its own array, which avoids
+all kinks, plus a small periodic function of an earlier result: the call stays valid, and all earlier results
+flow into it.  Between the calls, views are taken of earlier results, and results and views are written to: in place,
 item by item, with `inplace=True`, under no_grad and through detach.  All results are summed with random weights and
 differentiated with respect to the first inputs, once or twice.
 
-A write that PyTorch refuses is left out on both sides.  What was changed after it was saved is refused at backward, by
-both sides or by one: they do not always save the same.  Derivatives are compared where both sides give any.
-TINYGEN_RANDOM_PROGRAMS=100000 runs as many (3,000 by default).
+A write that PyTorch refuses is left out on both sides.  If a saved array was changed, backward is refused by
+both sides or by one, as they do not always save the same.  Derivatives are compared if both sides return them.
+TINYGEN_RANDOM_PROGRAMS=100000 runs that many (default: 3,000).
 """
 
 import os
@@ -27,7 +27,7 @@ from tinygen.nn import functional
 
 torch = pytest.importorskip("torch", reason="parity needs torch")
 
-BLOCKS = 20  # tests, so that workers share the programs
+BLOCKS = 20  # number of tests, so that workers share the programs
 PROGRAMS = int(os.environ.get("TINYGEN_RANDOM_PROGRAMS", 3000))
 USABLE = [k for k, c in CASES.items() if c.inputs and c.parity and (c.second or not c.grad)]
 SIDES = {
@@ -45,7 +45,7 @@ roots = st.lists(
 
 
 def fed(T, base, make, source):
-    """`base` + 0.08 sin(7 source), the source's elements in order, over again where they are too few."""
+    """`base` + 0.08 sin(7 source), with the source's elements in order, repeated as needed."""
     count = int(np.prod(base.shape))
     places = make(np.arange(count) % source.numel())
     values = source.reshape(-1)[places].reshape(base.shape)
@@ -71,7 +71,7 @@ def _no_grad(T, write, *args):
         write(*args)
 
 
-# y is written to; x, of y's shape, depends on the leaves
+# writes to y; x has y's shape and depends on the leaves
 WRITES = {
     "add_": lambda T, F, y, x, k: y.add_(x, alpha=0.5),
     "mul_": lambda T, F, y, x, k: y.mul_(0.3 + 0.1 * x),
@@ -106,11 +106,11 @@ WRITES = {
 
 
 class ReadOnly(Exception):
-    """Memory that only PyTorch writes to."""
+    """Memory to which only PyTorch can write."""
 
 
 def rewrite(T, F, make, pool, how, choice) -> None:
-    """One view, which joins the pool, or one write to a result in it."""
+    """Take one view, which joins the pool, or write to one result in the pool."""
     y = pool[choice % len(pool)]
     if isinstance(how, int):
         pool.append(VIEWS[how](T, y, choice))
@@ -122,7 +122,7 @@ def rewrite(T, F, make, pool, how, choice) -> None:
 def execute(side, arrays, program, refused):
     """Run a program on one side.  -> first inputs, results of all steps
 
-    refused   the numbers of the writes and views that PyTorch, which runs first, does not allow; they are left out
+    refused   the numbers of the writes and views that PyTorch, which runs first, refuses; they are left out
     """
     T, F, make, _ = SIDES[side]
     leaves = [make(a, True) for a in arrays]
@@ -155,7 +155,7 @@ def execute(side, arrays, program, refused):
 
 
 def derivatives(side, leaves, results, twice):
-    """The gradient of the results, weighted at random, and the gradient of that."""
+    """The gradient of the randomly weighted results, and the gradient of that gradient."""
     _, _, make, derive = SIDES[side]
     random = np.random.default_rng(0)
     outputs = [y for y in results if y.requires_grad]
@@ -181,7 +181,7 @@ CHANGED = (
 
 
 def compare(ours, theirs) -> None:
-    """The same results; the same derivatives where both sides give any."""
+    """Compare results, and derivatives where both sides return them."""
     for what, found, expected in zip(("result", "gradient"), ours, theirs):
         if found is None or expected is None:
             continue
@@ -224,7 +224,7 @@ def check(keys, number, programs):
 
     outcomes = Counter()
     same()
-    # a row that keeps its output, where PyTorch's keeps its input, or the other way round
+    # a row that saves its output where PyTorch saves the input, or the other way round
     assert max(outcomes["tinygen",], outcomes["read-only"]) <= max(3, programs // 10), outcomes
     assert outcomes[()] >= programs // 2, outcomes
 

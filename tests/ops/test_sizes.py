@@ -1,4 +1,4 @@
-"""Every case with every size replaced by 0 and by 1: what PyTorch computes we compute, what it refuses we refuse."""
+"""Every case with every size replaced by 0 and by 1: tinygen computes and refuses what PyTorch does."""
 
 import pytest
 from cases import CASES
@@ -6,7 +6,7 @@ from test_ops import EVERY, check_parity, needs_torch, run_ours, run_theirs
 
 
 def resized(case) -> list:
-    """The case's inputs with every size, one after the other, cut to 0 and to 1 wherever it occurs."""
+    """The case's inputs with every size in turn replaced by 0 and by 1 wherever it occurs."""
     arrays = case.arrays()
     variants = []
     for n in sorted({n for a in arrays for n in a.shape}):
@@ -16,7 +16,7 @@ def resized(case) -> list:
 
 
 REFUSALS = (AssertionError, RuntimeError, ValueError, IndexError, TypeError)
-LIMITS = (  # what PyTorch says where it did not expect an empty dimension; the result is clear all the same
+LIMITS = (  # PyTorch's messages where it does not handle an empty dimension although the result is well defined
     "select(): index 0 out of range",
     "because the unspecified dimension size -1 can be any value",
     "returned an invalid gradient at index",
@@ -24,7 +24,7 @@ LIMITS = (  # what PyTorch says where it did not expect an empty dimension; the 
     "There are 0 sized dimensions, and they aren't selected",
     "Only zero batch or zero channel inputs are supported",
 )
-DIFFERENT = {  # name: what the failure must say, reason
+DIFFERENT = {  # name: what the message must say, reason
     "Tensor.__repr__": ("output 0", "PyTorch's dtypes are called torch.bool"),
     "pixel_unshuffle": ("output 0", "PyTorch returns an empty image as it is, in the wrong shape"),
     "group_norm": (
@@ -64,7 +64,7 @@ for name in ("nn.AdaptiveAvgPool1d", "adaptive_avg_pool1d", "adaptive_avg_pool2d
 
 
 def _excused(key, error) -> bool:
-    """Whether `error` is one of PyTorch's limits, or what DIFFERENT says of the case or of all cases of its name."""
+    """Whether `error` is one of PyTorch's limits, or listed in DIFFERENT for the case or for all cases of its name."""
     words, name = str(error), key and CASES[key].name
     known = [DIFFERENT[k][0] for k in {key, name} if k in DIFFERENT]
     return any(phrase in words for phrase in [*LIMITS, *known])
@@ -73,7 +73,7 @@ def _excused(key, error) -> bool:
 @needs_torch
 @pytest.mark.parametrize("key", [key for key in EVERY if CASES[key].parity and CASES[key].inputs])
 def test_parity_of_other_sizes(key):
-    """Empty and size-one dimensions: what PyTorch computes we compute, what it refuses we refuse."""
+    """Empty and size-one dimensions: tinygen computes what PyTorch computes and refuses what it refuses."""
     case = CASES[key]
     for arrays in resized(case):
         shapes = ", ".join(str(a.shape) for a in arrays)

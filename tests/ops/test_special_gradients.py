@@ -1,4 +1,4 @@
-"""Derivatives at 0, inf and nan: the limit where there is one, PyTorch's convention elsewhere."""
+"""Derivatives at 0, inf and nan: the limit if it exists, else PyTorch's convention."""
 
 import numpy as np
 import pytest

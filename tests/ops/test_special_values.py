@@ -1,7 +1,7 @@
-"""Zeros, infinities, nan, subnormal, huge and repeated numbers through every operation, beside PyTorch.
+"""Zeros, infinities, nan, subnormal, huge and repeated numbers through every operation, compared with PyTorch.
 
-Every case of the table runs on inputs in which some or all numbers are special: values and gradients are PyTorch's, nan
-and infinite in the same places.  Where they are not, DIFFERENCES says why; an entry that is no longer needed fails.
+Every case of the table runs on inputs in which some or all numbers are special.  Values and gradients are PyTorch's,
+nan and infinite in the same places.  Where they differ, TABLE says why; an entry that is no longer needed fails.
 """
 
 import warnings
@@ -26,7 +26,7 @@ def everywhere(value):
 
 
 def among(*values):
-    """Special numbers at about a third of the places, at least one, among ordinary ones."""
+    """Ordinary numbers with special ones in about a third of the places, at least one."""
 
     def fill(a, random):
         if not a.size:
@@ -52,7 +52,7 @@ FILLS = {
 
 
 def filled(case, fill, dtype):
-    """The case's inputs; floating ones that ask for a gradient are filled."""
+    """The case's inputs; floating ones that require a gradient are filled."""
     random = np.random.default_rng(zlib.crc32(f"{case.name} {fill}".encode()))
     return [
         FILLS[fill](a, random) if a.dtype.kind == "f" and leaf and not getattr(make, "exact", False) else a
@@ -78,7 +78,7 @@ def outcome(run, make, derive, case, arrays):
 
 
 def same(a, b, slack):
-    """Not finite in the same places and alike there; elsewhere within 1e-4 of the largest."""
+    """Nonfinite in the same places with the same values; elsewhere equal within 1e-4 of the largest."""
     if a.shape != b.shape or a.dtype.kind != "f":
         return np.array_equal(a, b)
     finite = np.isfinite(a) & np.isfinite(b)
@@ -96,7 +96,9 @@ def differs(case, fill, dtype) -> bool:
         found, expected = (outcome(*side, case, [a.copy() for a in arrays]) for side in sides)
     if isinstance(found, Exception) or isinstance(expected, Exception):
         return not (isinstance(found, Exception) and isinstance(expected, Exception))
-    slack = {"tiny": 1e-45, "0": 1e-6}.get(fill, 1e-5)  # where all is alike, differences are rounding
+    slack = {"tiny": 1e-45, "0": 1e-6}.get(
+        fill, 1e-5
+    )  # where all numbers are equal, differences are rounding
     return not all(same(a, b, slack) for a, b in zip(found, expected))
 
 

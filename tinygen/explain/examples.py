@@ -1,7 +1,7 @@
-"""One call of every operation, on inputs small enough to print and away from kinks.
+"""An example call of every operation, on inputs that are small enough to print and away from kinks.
 
-`explain` shows it, finds in its graph what the operation is made of, and checks its derivatives.  Examples stand with
-the operations (ops/declaration.py).  A function of one Tensor, or of two the second of which is called `other`, needs
+`explain` shows it, reads from its graph what the operation consists of, and checks its derivatives.  Operations declare
+their examples (ops/declaration.py).  A function of one Tensor, or of two of which the second is called `other`, needs
 none unless it is picky about its values: `name(x)` and `name(x, other)` are the default.
 """
 
@@ -46,7 +46,7 @@ class Example(NamedTuple):
         return {name: np.asarray(DRAWN[x.kind](rng, x.values)) for name, x in self.inputs.items()}
 
     def tensors(self, seed: int) -> dict:
-        """The inputs as Tensors; the floating ones ask for a gradient unless they are `constant`."""
+        """The inputs as Tensors; floating ones require a gradient unless they are `constant`."""
         return {
             name: tensor(array, requires_grad=array.dtype.kind == "f" and not self.inputs[name].constant)
             for name, array in self.arrays(seed).items()
@@ -66,7 +66,7 @@ class Example(NamedTuple):
 
 EXAMPLES = {
     declared.name: Example(*declared.example) for declared in DECLARED if declared.example is not None
-} | {  # what is no operation
+} | {  # not operations
     "Tensor.to": Example("tinygen.ops.cast(x, dtype=tinygen.float64)", {"x": real(2, 3)}),
     "Tensor.__getitem__": Example("x[index, 1:]", {"x": real(3, 3), "index": whole(2)}),
     "nn.MultiheadAttention": Example(

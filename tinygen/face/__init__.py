@@ -1,13 +1,13 @@
-"""What makes the engine PyTorch to its callers: checked arguments, explained errors, old names, printing.
+"""PyTorch's face: checked arguments, error messages, old names, printing.
 
-Everything below runs without it.  `install`, which `tinygen/__init__.py` calls at its end, wraps what is exported:
+The engine, operations, layers and models run without it.  `tinygen/__init__.py` calls `install` at its end.
 
 calls            the wrappers, which check types and explain errors
 argument_types   what each argument may be
 errors           the messages, made of `describe`'s words
 keywords         PyTorch's keywords that are accepted and ignored, or refused
 absent           names of PyTorch that do not exist here
-legacy           FloatTensor and its kin, Variable
+legacy           FloatTensor and the like, Variable
 primitive_calls  calls of a Primitive: binding, and errors
 tensor_methods   methods of Tensor that only callers use; size, a Tensor's shape
 gradient_hooks   Tensor.register_hook
@@ -42,13 +42,13 @@ from tinygen.face.calls import (
 from tinygen.nn import functional
 from tinygen.optim import lr_scheduler
 
-OTHER_FUNCTIONS = "tensor as_tensor load save".split()  # those exported that are no operations
+OTHER_FUNCTIONS = "tensor as_tensor load save".split()  # exported functions that are not operations
 
 
 def install(namespace: dict) -> None:
     """Wrap the functions, methods and constructors that tinygen exports, and add the names that only callers need.
 
-    namespace   that of the package, `globals()` of tinygen/__init__.py
+    namespace   `globals()` of tinygen/__init__.py
     """
     _add_names(namespace)
     for name in (*ops.FUNCTIONS, *OTHER_FUNCTIONS):
@@ -68,7 +68,7 @@ def install(namespace: dict) -> None:
 
 
 def _add_names(namespace: dict) -> None:
-    """Names that only callers need, and how a Tensor is printed."""
+    """Add the names that only callers use, and PyTorch's printing."""
     primitive_calls.install()
     tensor_methods.install()
     gradient_hooks.install()

@@ -39,7 +39,7 @@ INSTEAD = {
 def explain_absent_names(namespaces: dict) -> None:
     """Give modules a `__getattr__` whose AttributeError names what there is instead.
 
-    namespaces   a module's name: its `__dict__`; names of PyTorch are looked for in each of them
+    namespaces   the `__dict__` of each module, by its name; hints are looked up in all of them
     """
     for module, namespace in namespaces.items():
         namespace["__getattr__"] = _getattr(module, namespaces)

@@ -1,6 +1,6 @@
-"""What an argument may be, by the name of its parameter: PyTorch's names mean the same in most functions.
+"""What an argument may be, by the name of its parameter: PyTorch uses most names consistently.
 
-Where one means something else, the operation says so at its definition (ops/declaration.py).
+Where a name means something else, the operation declares it (ops/declaration.py).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BY_KIND = {
     TENSORS: "tensors",
 }
 _KINDS = {name: kind for kind, names in _BY_KIND.items() for name in names.split()}
-_OF_BACKWARD = {"tensors": TENSOR_OR_TENSORS}  # of autograd.backward, which is no operation
+_OF_BACKWARD = {"tensors": TENSOR_OR_TENSORS}  # of autograd.backward, which is not an operation
 
 
 def kind_of(function, name: str) -> Kind | None:

@@ -1,8 +1,8 @@
 """Wrappers around what tinygen exports: they check the types of arguments and explain errors.
 
-While all is well a wrapper adds one Python call.  Types are checked once for each combination of them; later calls
-find theirs in a set.  When the function fails, `errors.explain` raises what the caller should read; keywords that only
-PyTorch needs are then dropped at their defaults, or refused with what to use instead.
+A wrapper costs one Python call.  Each combination of argument types is checked once; later calls
+find it in a set.  If the function fails, `errors.explain` raises the error that the caller should see.  Keywords that
+only PyTorch needs are dropped if they have their default value, or refused with a hint what to use instead.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import inspect
 
 from tinygen.face.errors import check_types, explain
 
-# so cheap, and called so often, that a wrapper would be most of their cost; they have no arguments to get wrong
+# cheap, called often, and without arguments to get wrong: a wrapper would cost more than the method
 UNWRAPPED_METHODS = {"dim", "numel", "is_floating_point", "detach", "to_numpy"}
 
 _exported: dict = {}
@@ -70,7 +70,7 @@ def public_methods(cls) -> None:
 
 
 def public_constructors(namespace: dict) -> None:
-    """Wrap constructors, whose errors then begin with the name of the class that was to be made."""
+    """Wrap constructors; their errors begin with the name of the class."""
     classes = {base for cls in namespace.values() if inspect.isclass(cls) for base in cls.__mro__}
     for cls in classes:
         init = vars(cls).get("__init__")

@@ -10,7 +10,7 @@ from tinygen.engine.tensor import Tensor
 
 
 def described(value) -> str:
-    """An argument in a few words: a Tensor by its dtype and shape, a number by itself."""
+    """An argument in a few words: a Tensor by dtype and shape, a number by its value."""
     if isinstance(value, (Tensor, np.ndarray)):
         place = f" on {value.device}" if isinstance(value, Tensor) and value.is_cuda else ""
         return f"{type(value).__name__} {value.dtype} {tuple(value.shape)}{place}"

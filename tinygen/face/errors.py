@@ -26,7 +26,7 @@ _KINDS = (
 
 
 def check_types(function, name: str, args: tuple, kwargs: dict) -> None:
-    """Refuse arguments of a type that PyTorch refuses: `argument_types` says what each parameter may be."""
+    """Refuse arguments of a wrong type, as PyTorch does; `argument_types` knows what each may be."""
     signature = inspect.signature(function)
     arguments = signature.bind(*args, **kwargs).arguments
     _check_several(name, signature, arguments, args, kwargs)
@@ -49,9 +49,9 @@ def check_types(function, name: str, args: tuple, kwargs: dict) -> None:
 def _check_several(
     name: str, signature: inspect.Signature, arguments: dict, args: tuple, kwargs: dict
 ) -> None:
-    """Refuse a call that gives none of the values that `*sizes` and its kind take."""
+    """Refuse a call without any values for `*sizes` or the like."""
     several = next((p.name for p in signature.parameters.values() if p.kind is p.VAR_POSITIONAL), None)
-    if several in (None, "args") or several in arguments:  # *args is a function's that takes anything
+    if several in (None, "args") or several in arguments:  # *args takes anything
         return
     if {k for k, v in arguments.items() if v is not None} <= {"input"}:
         raise refusal(
@@ -60,10 +60,10 @@ def _check_several(
 
 
 def explain(function, name: str, error: Exception, args: tuple, kwargs: dict):
-    """Raise the error that the caller should read.
+    """Raise the error that the caller should see.
 
-    Returns None where `error` already is that, or the keywords to call again with where it was about one that PyTorch
-    has and tinygen does not need.
+    Returns None if `error` already is that one.  If a keyword was at fault that PyTorch has and tinygen does not need,
+    returns the keywords to call again with.
     """
     signature = inspect.signature(function)
     try:
@@ -79,7 +79,7 @@ def explain(function, name: str, error: Exception, args: tuple, kwargs: dict):
         _explain_devices(name, error, signature.bind(*args, **kwargs).arguments)
     known = type(error).__module__.startswith(("builtins", "numpy", DtypeError.__module__))
     if not isinstance(error, _REWRITTEN) or not known:
-        return None  # an error with a type of its own says what it is
+        return None  # an error of its own type speaks for itself
     told = getattr(error, "operation", None) in (name, "backward")
     if told and not isinstance(error, (AttributeError, KeyError)):
         return None
@@ -108,14 +108,14 @@ def _explain_devices(name: str, error: Exception, arguments: dict) -> None:
 
 
 def _kind(error: Exception) -> type:
-    """The type that PyTorch would raise; NumPy's own types cannot be constructed from a message."""
+    """The type that PyTorch would raise; some of NumPy's types cannot be constructed from a message."""
     if isinstance(error, (AttributeError, KeyError)):
         return TypeError
     return next((kind for kind in _KINDS if isinstance(error, kind)), ShapeError)
 
 
 def _what(error: Exception, signature: inspect.Signature, args: tuple, kwargs: dict) -> str:
-    """What went wrong.  A missing attribute mostly means an argument that is no Tensor."""
+    """What went wrong.  A missing attribute usually means an argument that is not a Tensor."""
     if isinstance(error, AttributeError) and hasattr(error, "obj"):
         for name, value in signature.bind(*args, **kwargs).arguments.items():
             if value is error.obj and name != "self" and not isinstance(value, Tensor):

@@ -1,4 +1,4 @@
-"""Derivatives against finite differences: `gradcheck` for the first, `gradgradcheck` for the second.
+"""Derivatives compared with finite differences: first ones by `gradcheck`, second ones by `gradgradcheck`.
 
 For a function f with Jacobian J, a random direction u of one input and random weights v of an output, the tape's
 (v J)·u has to equal v·(f(x + eps u) - f(x - eps u)) / (2 eps).  One such number sees every entry of J, so large inputs
@@ -22,7 +22,7 @@ SMALL = 32  # inputs of at most this many elements are checked element by elemen
 
 
 class GradcheckError(RuntimeError):
-    """The derivative that the tape gives is not the one that finite differences give."""
+    """The tape's derivative differs from finite differences."""
 
 
 def gradcheck(
@@ -31,7 +31,7 @@ def gradcheck(
     """Whether the derivatives of `func` agree with central differences: |found - expected| <= atol + rtol |expected|.
 
     func       takes `inputs` (Tensors and anything else) and returns a Tensor or several
-    inputs   those that require a gradient are checked; they must be float64, and away from kinks
+    inputs     those that require a gradient are checked; they must be float64 and away from kinks
 
     Raises GradcheckError naming the input, what was found and what was expected, or returns False.
     """
@@ -83,7 +83,7 @@ def _gradient_of(func, inputs: tuple, grad_outputs=None) -> tuple:
     def gradient(*arguments):
         xs, vs = arguments[: len(inputs)], arguments[len(inputs) :]
         with grad_mode.enable_grad():
-            # the perturbed copies that finite differences need are no leaves that require a gradient yet
+            # the perturbed copies of finite differences do not require a gradient yet
             xs = [x.detach().requires_grad_() if i in checked and not x.requires_grad else x
                   for i, x in enumerate(xs)]  # fmt: skip
             ys = [y for y in _as_tuple(func(*xs)) if _differentiable(y)]
@@ -135,7 +135,7 @@ def _checked(inputs: tuple, operation: str) -> list[int]:
                 operation,
                 TypeError,
                 f"input {i} of shape {inputs[i].shape} is {inputs[i].dtype}, expected float64: "
-                "differences over 1e-6 drown in the rounding of anything shorter",
+                "in shorter floats, differences over 1e-6 disappear in rounding errors",
             )
     return positions
 
@@ -219,7 +219,7 @@ def _compare(found: float, expected: float, atol: float, rtol: float, where: tup
 
 
 def _agree(found: float, expected: float, atol: float, rtol: float) -> bool:
-    """A nan agrees with nothing."""
+    """Whether the two agree; nan agrees with nothing."""
     return abs(found - expected) <= atol + rtol * abs(expected)
 
 

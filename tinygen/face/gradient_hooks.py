@@ -1,4 +1,4 @@
-"""`Tensor.register_hook`: a function that is shown a gradient during backward, and may replace it."""
+"""`Tensor.register_hook`: a function that is called with a gradient during backward, and may replace it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Methods:
     def register_hook(self, hook) -> RemovableHandle:
         """Call hook(gradient) when the gradient of this Tensor is known; what it returns, if not None, replaces it.
 
-        The hook belongs to the operation the Tensor came from, or to the leaf that it is.
+        The hook belongs to the operation that made the Tensor, or to the leaf itself.
         """
         if not self.requires_grad:
             raise refusal(
                 "register_hook",
                 RuntimeError,
-                "this Tensor does not require a gradient, of which a hook could be told",
+                "this Tensor does not require a gradient, so the hook would never be called",
             )
         if not callable(hook):
             raise refusal(
@@ -42,7 +42,7 @@ class Methods:
 
 
 def _checked(hook):
-    """The hook; what it returns has to be None or a gradient of the same shape and dtype."""
+    """Call the hook; it has to return None or a gradient of the same shape and dtype."""
 
     def call(g):
         result = hook(g)

@@ -1,4 +1,4 @@
-"""PyTorch's keywords that mean nothing here, and NumPy's names for some that do."""
+"""PyTorch's keywords that have no effect here, and NumPy's names for some that have one."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ ELSEWHERE = {
     "pickle_module": ((None,), "files are safetensors"),
     "pickle_protocol": ((2,), "files are safetensors"),
 }
-# NumPy's names, which PyTorch takes too
+# NumPy's names, which PyTorch accepts, too
 SYNONYMS = {"axis": "dim", "axes": "dims", "keepdims": "keepdim", "axis0": "dim0", "axis1": "dim1"}
 
 

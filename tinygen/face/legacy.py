@@ -1,4 +1,4 @@
-"""Names that programs written for older PyTorch use: FloatTensor and its kin for a dtype, Variable for a Tensor."""
+"""Names that programs written for older PyTorch use: FloatTensor and the like for a dtype, Variable for a Tensor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinygen.ops.tensor.conversion import to_array
 
 
 class _TensorType(type):
-    """A class that stands for the Tensors of one dtype; NumPy and `x.type(...)` read its `dtype`."""
+    """The class of FloatTensor and the like: all Tensors of one dtype.  NumPy and `x.type(...)` read its `dtype`."""
 
     def __call__(cls, *data) -> Tensor:
         if len(data) == 1 and isinstance(data[0], Tensor):
@@ -62,7 +62,7 @@ class _VariableType(type):
 
 
 class Variable(metaclass=_VariableType):
-    """The same memory as `data` in a leaf Tensor of its own: `data.detach().requires_grad_(requires_grad)`."""
+    """A new leaf Tensor over the memory of `data`: `data.detach().requires_grad_(requires_grad)`."""
 
     def __new__(cls, data: Tensor, requires_grad: bool = False, volatile: bool = False) -> Tensor:
         if not isinstance(data, Tensor):
@@ -73,10 +73,10 @@ class Variable(metaclass=_VariableType):
 
 
 def constructed(name: str, data: tuple, dtype) -> np.ndarray:
-    """The array of `name(*data)`: zeros of sizes given one by one, or a copy of one list or array"""
+    """The array for `name(*data)`: zeros of the given sizes, or a copy of one list or array"""
     if all(_is_whole(n) for n in data):
         if any(n < 0 for n in data):
-            raise refusal(name, dtypes.ShapeError, f"found the sizes {data}, expected none below 0")
+            raise refusal(name, dtypes.ShapeError, f"found the sizes {data}, expected no negative numbers")
         return np.zeros(data or 0, dtype)
     if len(data) == 1 and isinstance(data[0], tuple) and all(_is_whole(n) for n in data[0]):
         raise refusal(

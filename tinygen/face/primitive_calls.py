@@ -1,4 +1,4 @@
-"""Calls of a Primitive as PyTorch takes them, and error messages for bad ones: what was found, what was expected.
+"""Calls of a Primitive with PyTorch's conventions, and error messages for bad calls.
 
 Nothing here runs for a good call with one Tensor for each input (`tinygen/engine/primitive.py`).
 """
@@ -17,7 +17,7 @@ from tinygen.engine.primitive import Calls, Primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.face.keywords import ELSEWHERE, refuse_elsewhere
 
-# a forward's errors that are explained, as what: NumPy's own types cannot be made anew
+# errors of a forward that get a better message, and the type to raise: NumPy's own cannot be constructed from a message
 KINDS = {
     ValueError: ShapeError,
     DtypeError: DtypeError,
@@ -29,13 +29,13 @@ KINDS = {
 
 
 def install() -> None:
-    """Let Primitives explain their errors, and take PyTorch's keywords."""
+    """Let Primitives explain their errors and accept PyTorch's keywords."""
     primitive.calls = ExplainedCalls()
 
 
 class ExplainedCalls(Calls):
     def bind(self, op: Primitive, inputs: tuple, attrs: dict):
-        """Python's binding: surplus positional values are attributes, named inputs and defaults are filled in."""
+        """Bind arguments as Python does: surplus positional ones are attributes, then keywords and defaults."""
         count = len(op.input_names)
         if len(inputs) > count:
             surplus = inputs[count:]
@@ -85,7 +85,7 @@ class ExplainedCalls(Calls):
         return refusal(op.name, DtypeError, f"expected Tensors of one dtype, found {found}")
 
     def on_one_device(self, op: Primitive, inputs, arrays, attrs) -> list:
-        """Refuse Tensors of two devices.  As in PyTorch, one number on the CPU goes with those on a GPU."""
+        """Refuse Tensors on two devices.  As in PyTorch, a 0-d Tensor on the CPU may meet Tensors on a GPU."""
         if all(a is None or isinstance(a, devices.HOST) for a in arrays) and not any(
             isinstance(v, Tensor) and v.is_cuda for v in attrs.values()
         ):
@@ -124,7 +124,7 @@ def _expected(op: Primitive) -> str:
 
 
 def _shown(name: str) -> str:
-    """An input's name to callers, PyTorch's"""
+    """PyTorch's name of an input"""
     return "input" if name == "x" else name
 
 
@@ -133,7 +133,7 @@ def _names(op: Primitive):
 
 
 def _on_two_devices(inputs, values) -> bool:
-    """Whether arrays of the CPU and of a GPU went to a forward, which then refuses one of them."""
+    """Whether a forward got arrays of both the CPU and a GPU."""
     found, pending = set(), [*inputs, *values.values()]
     while pending:
         x = pending.pop()
@@ -149,7 +149,7 @@ def _on_two_devices(inputs, values) -> bool:
 def _is_of_dtypes(op: Primitive, inputs) -> bool:
     """Whether a TypeError of the forward is about dtypes.
 
-    Nothing else of an array is refused by that type, and a plain value is the reason only where there is one.
+    Of arrays, only dtypes raise it; plain values may be the reason, too, if the operation takes any.
     """
     if not op.attr_names:
         return True

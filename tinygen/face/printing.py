@@ -34,11 +34,11 @@ def set_printoptions(
     profile: str | None = None,
     sci_mode: bool | None = None,
 ) -> None:
-    """Set how Tensors are printed; None leaves an option as it is, but sci_mode=None means by the values.
+    """Set how Tensors are printed.  None leaves an option unchanged, but sci_mode=None lets the values decide.
 
-    precision  digits after the point       threshold  elements from which on a Tensor is summarised
-    edgeitems  elements shown of each end   linewidth  characters of a line
-    profile    "default", "short" or "full", which the others then change
+    precision  digits after the point        threshold  number of elements above which a Tensor is summarized
+    edgeitems  elements shown at each end    linewidth  characters per line
+    profile    "default", "short" or "full", applied before the other options
     """
     if profile is not None:
         if profile not in _PROFILES:
@@ -69,7 +69,7 @@ def tensor_repr(tensor: Tensor) -> str:
 
 
 def shown(array: np.ndarray, facts: list[str]) -> str:
-    """tensor(numbers, fact, fact): the facts on a line of their own where the last one is full."""
+    """tensor(numbers, fact, fact); facts that do not fit go on a new line."""
     text, prefix = "tensor(", "tensor("
     text += _nested(array, len(prefix), *_style(array)) if array.size else "[]"
     obvious = (
@@ -91,12 +91,12 @@ def shown(array: np.ndarray, facts: list[str]) -> str:
 
 
 def _style(array):
-    """(whether to summarise, what writes one element), from the elements that will be shown"""
-    summarised = array.size > _options.threshold
-    seen = _corners(array) if summarised else array
+    """(whether to summarize, the function that formats one element), from the elements that will be shown"""
+    summarized = array.size > _options.threshold
+    seen = _corners(array) if summarized else array
     if array.dtype.kind != "f":
         width = max((len(str(value)) for value in seen.ravel().tolist()), default=1)
-        return summarised, lambda value: str(value).rjust(width)
+        return summarized, lambda value: str(value).rjust(width)
     finite = seen[np.isfinite(seen) & (seen != 0)].astype(np.float64)
     sizes, whole = np.abs(finite), bool((finite == np.ceil(finite)).all())
     scientific, digits, width = False, _options.precision, 1
@@ -114,11 +114,11 @@ def _style(array):
         return f"{value:.{digits}f}"
 
     width = max((len(plain(value)) for value in finite.tolist()), default=1)
-    return summarised, lambda value: plain(value).rjust(width)
+    return summarized, lambda value: plain(value).rjust(width)
 
 
 def _corners(array):
-    """The elements that a summary shows: the ends of every dimension."""
+    """The elements shown in a summary: both ends of every dimension."""
     n = _options.edgeitems
     for dim, size in enumerate(array.shape):
         if size > 2 * n:
@@ -126,25 +126,25 @@ def _corners(array):
     return array
 
 
-def _nested(array, indent: int, summarised: bool, write) -> str:
+def _nested(array, indent: int, summarized: bool, write) -> str:
     if not array.ndim:
         return write(array.item())
     n, size = _options.edgeitems, len(array)
-    cut = summarised and size > 2 * n
+    cut = summarized and size > 2 * n
     ends = [*range(n), *range(size - n, size)] if cut else range(size)
     if array.ndim == 1:
         parts = [write(value) for value in array[list(ends)].tolist()]
         if cut:
             parts.insert(n, " ..." if n else "...")
         return _vector(parts, indent, len(write(0)) + 2)
-    parts = [_nested(array[i], indent + 1, summarised, write) for i in ends]
+    parts = [_nested(array[i], indent + 1, summarized, write) for i in ends]
     if cut:
         parts.insert(n, "...")
     return f"[{(',' + chr(10) * (array.ndim - 1) + ' ' * (indent + 1)).join(parts)}]"
 
 
 def _vector(parts: list[str], indent: int, width: int) -> str:
-    """Elements in lines, as many as fit."""
+    """The elements, as many per line as fit."""
     count = max(1, (_options.linewidth - indent) // width)
     lines = [", ".join(parts[i : i + count]) for i in range(0, len(parts), count)]
     return f"[{(',' + chr(10) + ' ' * (indent + 1)).join(lines)}]"

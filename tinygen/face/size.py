@@ -7,12 +7,12 @@ from typing import SupportsIndex, overload
 
 
 class Size(tuple[int, ...]):
-    """A tuple of sizes that can count: `x.shape.numel()`, `x.shape[1:].numel()`."""
+    """A tuple of sizes that knows its product: `x.shape.numel()`, `x.shape[1:].numel()`."""
 
     __slots__ = ()
 
     def numel(self) -> int:
-        """How many elements a Tensor of that shape has"""
+        """The number of elements of a Tensor of that shape"""
         return math.prod(self)
 
     @overload

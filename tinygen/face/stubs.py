@@ -1,6 +1,6 @@
-"""The .pyi files: what an editor or a type checker cannot see, as it is put together when the package is imported.
+"""Writes the .pyi files, which tell editors and type checkers what is only put together when the package is imported.
 
-    python -m tinygen.face.stubs        write them anew, after an operation or an argument was added
+    python -m tinygen.face.stubs        update them after adding an operation or an argument
 
 Methods of Tensor and functions are attached at import, `tinygen/ops/__init__.py`.  Here they are written out with
 types: an annotation where the source has one, else what the argument may be (`argument_types.py`).
@@ -84,7 +84,7 @@ RETURNS = {
     "inference_mode": "SetRecording", "tolist": "Any", "get_default_dtype": "np.dtype[Any]", "get_num_threads": "_int",
     "get_printoptions": "_dict[_str, Any]",
 }  # fmt: skip
-# what no signature says: a number or a Tensor, and a pair where a dimension is given
+# what signatures cannot say: a number or a Tensor as argument, a pair as result if a dimension is given
 OVERLOADS = (
     {
         name: [
@@ -131,7 +131,7 @@ REEXPORTS = ("nn", "nn/utils", "optim", "optim/lr_scheduler", "data", "metrics")
 
 
 def reexports(source: Path) -> str:
-    """The imports of a package's __init__.py, each said to be the package's own: type checkers want that spelt out."""
+    """The imports of a package's __init__.py as `import x as x`, which tells type checkers that it re-exports them."""
     lines = [HEAD.splitlines()[0], ""]
     for node in ast.parse(source.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ImportFrom):
@@ -196,7 +196,7 @@ PROPERTIES = {"grad_fn": "Any", "dtype": "np.dtype[Any]", "device": "_device"}
 
 
 def package_stub() -> str:
-    """tinygen/__init__.pyi: everything the package exports, under the name it has there."""
+    """tinygen/__init__.pyi: everything the package exports."""
     imports, lines = [], []
     for name, value in sorted(vars(PACKAGE).items()):
         if name[0] == "_" or name in ("annotations",):
@@ -219,7 +219,7 @@ EXPORTED_MODULES = {f"tinygen.{name}" for name in "accelerator autograd cuda nn 
 
 
 def imported(cls: type, name: str) -> str:
-    """The import of a class from where it is defined; Tensor says that it is the package's."""
+    """The import of a class from where it is defined; Tensor's `__module__` is the package."""
     module = "tinygen.engine.tensor" if cls is Tensor else cls.__module__
     return f"from {module} import {cls.__name__} as {name}"
 
@@ -235,7 +235,7 @@ def module_stub(module: ModuleType) -> str:
 
 def declared(name: str, function, method: bool = False) -> str:
     """`def name(...) -> ...: ...` with types."""
-    own = getattr(function, "name", function.__name__)  # an alias has the types of what it stands for
+    own = getattr(function, "name", function.__name__)  # an alias has the types of its original
     if own in OVERLOADS:
         first = "self" if method else "input: Tensor"
         return "\n".join(
@@ -264,7 +264,7 @@ def declared(name: str, function, method: bool = False) -> str:
 
 
 def method_takes_position(function) -> bool:
-    """A Primitive takes its plain values by position too."""
+    """A Primitive also accepts its plain values by position."""
     return isinstance(function, Primitive) and function.variadic is None
 
 
@@ -291,7 +291,7 @@ def typed(function, p: inspect.Parameter) -> str:
 
 
 def annotation(value) -> str:
-    """An annotation of the source with names that no method or dtype of the package hides."""
+    """An annotation of the source, with builtins renamed, as methods and dtypes of the package hide them."""
     text = value if isinstance(value, str) else getattr(value, "__name__", str(value))
     text = re.sub(r"\b(bool|dict|float|int|list|str|tuple|type)\b", r"_\1", text)
     text = re.sub(r"\bnp\.dtype\b(?!\[)", "np.dtype[Any]", text)

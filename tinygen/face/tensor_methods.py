@@ -1,4 +1,4 @@
-"""Methods of Tensor that only callers use, and that the engine, operations, layers and models do not."""
+"""Methods of Tensor that only callers use: the engine, operations, layers and models do not need them."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class Methods:
         return Size(self._data.shape) if dim is None else self._data.shape[dim]
 
     def stride(self, dim: int | None = None):
-        """Elements to step over from one index to the next, of all dimensions or of one"""
+        """The stride in elements, of all dimensions or of one"""
         strides = tuple(n // self._data.itemsize for n in self._data.strides)
-        if not self._data.size:  # NumPy may have zeros there
+        if not self._data.size:  # NumPy's strides may be 0 there
             sizes = [max(n, 1) for n in self._data.shape]
             strides = tuple(math.prod(sizes[i + 1 :]) for i in range(len(sizes)))
         return strides if dim is None else strides[dim]
@@ -62,15 +62,15 @@ class Methods:
         return False
 
     def get_device(self) -> int:
-        """The number of the GPU it lives on, -1 on the CPU"""
+        """The number of its GPU, or -1 on the CPU"""
         return 0 if self.is_cuda else -1
 
     def to_numpy(self) -> np.ndarray:
-        """The values to look at, read-only: under this name, which is pandas', matplotlib asks for what it draws."""
+        """A read-only view of the values.  The name is pandas'; matplotlib calls it."""
         return self.__array__()
 
     def __dlpack__(self, *, stream=None, **options):
-        """The memory for another library, by DLPack: `numpy.from_dlpack(x)`, `torch.from_dlpack(x)`"""
+        """The memory for another library, through DLPack: `numpy.from_dlpack(x)`, `torch.from_dlpack(x)`"""
         if self.requires_grad:
             raise refusal("__dlpack__", BufferError, "this Tensor requires a gradient; use x.detach()")
         if not self.is_cuda:
@@ -83,8 +83,8 @@ class Methods:
 
     @property
     def __cuda_array_interface__(self) -> dict:
-        """The memory on a GPU for another library, as cupy and numba take it"""
-        if not self.is_cuda:  # an AttributeError, so that hasattr tells
+        """The memory on a GPU for another library, in the form that cupy and numba take"""
+        if not self.is_cuda:  # an AttributeError, so that hasattr is False
             raise refusal(
                 "__cuda_array_interface__",
                 AttributeError,
@@ -97,14 +97,14 @@ class Methods:
         return self._shown_outside().__cuda_array_interface__
 
     def _shown_outside(self):
-        """The array for somebody who may write to it: what the tape saves of it from now on is a copy."""
+        """The array, for others who may write to it: from now on, the tape saves copies."""
         if self._guard is None:
             self._guard = Guard()
         self._guard.shared = True
         return self._data
 
     def type(self, dtype=None) -> Tensor:
-        """`to` another dtype, given as such or as FloatTensor and its kin"""
+        """`to` another dtype, given as a dtype or as FloatTensor and the like"""
         if dtype is None or (isinstance(dtype, str) and dtype.startswith("torch.")):
             raise refusal(
                 "type",
@@ -137,7 +137,7 @@ def is_tensor(obj) -> bool:
 
 
 def from_dlpack(ext_tensor, *, device=None, copy=None) -> Tensor:
-    """A Tensor over the memory of another library's array, on the CPU or a GPU; copied if copy is True"""
+    """A Tensor that shares the memory of another library's array, on the CPU or a GPU; copy=True copies"""
     if not hasattr(ext_tensor, "__dlpack_device__"):
         raise refusal(
             "from_dlpack",

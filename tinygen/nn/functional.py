@@ -1,4 +1,4 @@
-"""torch.nn.functional's names over the operations.
+"""The names of torch.nn.functional, and where each function comes from.
 
 `inplace=True` writes the result into the input, as in PyTorch.
 """
@@ -91,20 +91,20 @@ def softplus(input, beta=1.0, threshold=20.0):
 
 @_operation(homes="F", dim=_INT)
 def softmax(input, dim=None, _stacklevel=3, dtype=None):
-    """exp(input) / Σ exp(input) along dim; without dim PyTorch's choice, with a warning"""
+    """exp(input) / Σ exp(input) along dim; without dim, PyTorch's choice with a warning"""
     dim = _guessed_dim("softmax", input.ndim) if dim is None else dim
     return _softmax(input, dim, dtype)
 
 
 @_operation(homes="F", dim=_INT)
 def log_softmax(input, dim=None, _stacklevel=3, dtype=None):
-    """input - log Σ exp(input) along dim; without dim PyTorch's choice, with a warning"""
+    """input - log Σ exp(input) along dim; without dim, PyTorch's choice with a warning"""
     dim = _guessed_dim("log_softmax", input.ndim) if dim is None else dim
     return _log_softmax(input, dim, dtype)
 
 
 @_operation(_declaration.example("F.softmin(x, dim=1)", x=_declaration.real(2, 3)), homes="F", dim=_INT)
 def softmin(input, dim=None, _stacklevel=3, dtype=None):
-    """softmax(-input) along dim; without dim PyTorch's choice, with a warning"""
+    """softmax(-input) along dim; without dim, PyTorch's choice with a warning"""
     dim = _guessed_dim("softmin", input.ndim) if dim is None else dim
     return _softmin(input, dim, dtype)

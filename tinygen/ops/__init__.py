@@ -1,8 +1,8 @@
 """Operations: the forward on arrays and, right under it, one derivative row per input.
 
-Each says at its definition what it is to callers (`declaration.operation`): whether it is a function of the package
-(`tinygen.exp`), a method of Tensor, a function of nn.functional, and under which names.  To add one, write it and
-declare it.
+Each declares at its definition what callers see of it (`declaration.operation`): whether it is a function of the
+package (`tinygen.exp`), a method of Tensor, a function of nn.functional, and under which names.  To add one, write it
+and declare it.
 """
 
 from tinygen.engine.own import cast, sum_to

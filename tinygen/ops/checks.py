@@ -1,4 +1,4 @@
-"""What operations ask of their operands' dtypes, as PyTorch's kernels do."""
+"""Checks of operands' dtypes: the same ones that PyTorch makes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from tinygen.engine.errors import refusal
 
 
 def floating(x):
-    """x, an array in a forward; an error there is told with the operation's name"""
+    """x, an array in a forward, if it is floating.  Errors of a forward get the operation's name there."""
     if x.dtype.kind != "f":
         raise DtypeError(f"found dtype {x.dtype}, expected a floating dtype")
     return x
 
 
 def no_bools(x):
-    """x, an array in a forward"""
+    """x, an array in a forward, unless it holds bools"""
     if x.dtype.kind == "b":
         raise DtypeError("found dtype bool, expected numbers")
     return x
@@ -29,7 +29,7 @@ def expect_floating(operation: str, **tensors) -> None:
 
 
 def expect_one_dtype(operation: str, **tensors) -> None:
-    """All that are not None have the dtype of the first."""
+    """Refuse Tensors whose dtypes differ; None is allowed."""
     dtypes = {name: x.dtype for name, x in tensors.items() if x is not None}
     if len(set(dtypes.values())) > 1:
         found = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())

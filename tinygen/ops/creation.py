@@ -1,4 +1,4 @@
-"""New Tensors: filled, counted, random.  Random ones come from `tinygen.random`'s default generator."""
+"""New Tensors: constants, ranges, random numbers from `tinygen.random`'s default generator."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _shape(given: tuple, size, operation: str) -> tuple[int, ...]:
         raise refusal(operation, TypeError, "found no size, expected whole numbers")
     shape = sizes_of(given, size, operation)
     if builtins.any(n < 0 for n in shape):
-        raise refusal(operation, ShapeError, f"found size {shape}, expected none below 0")
+        raise refusal(operation, ShapeError, f"found size {shape}, expected no negative numbers")
     return shape
 
 
@@ -49,13 +49,13 @@ def ones(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Ten
 
 @operation(example("tinygen.empty(2, 3)"), homes="tinygen")
 def empty(*sizes, size=None, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """A Tensor of shape `size` to be filled; zeros here, so that a run repeats"""
+    """Zeros of shape `size`: uninitialized in PyTorch, but here every run has to repeat"""
     return zeros(_shape(sizes, size, "empty"), dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 @operation(example("tinygen.full((2, 3), 7.0)"), homes="tinygen")
 def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """`fill_value` in shape `size`, in the dtype of its category"""
+    """A Tensor of shape `size` filled with `fill_value`, by default in the dtype of the value's category"""
     xp = devices.module(device)
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     return finish(
@@ -65,14 +65,14 @@ def full(size, fill_value, *, dtype=None, device=None, requires_grad=False) -> T
 
 @operation(example("tinygen.eye(3)"), homes="tinygen")
 def eye(n, m=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """The unit matrix"""
+    """The identity matrix"""
     xp = devices.module(device)
     return finish(xp.eye(n, m, dtype=dtype or dtypes.get_default_dtype()), requires_grad)
 
 
 @operation(example("tinygen.arange(2, 7)"), homes="tinygen", start=NUMBER, end=NUMBER)
 def arange(start=0, end=None, step=1, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """start, start + step, … below `end`; int64 where all three are whole numbers"""
+    """start, start + step, … below `end`; int64 if all three are whole numbers"""
     xp = devices.module(device)
     if end is None:
         start, end = 0, start
@@ -83,7 +83,7 @@ def arange(start=0, end=None, step=1, *, dtype=None, device=None, requires_grad=
         raise refusal(
             "arange",
             RuntimeError,
-            f"found steps of {step} from {start} to {end}, expected steps that lead there",
+            f"found steps of {step} from {start} to {end}, expected steps in that direction",
         )
     whole = builtins.all(isinstance(x, int) for x in (start, end, step))
     dtype = np.dtype(dtype) if dtype else (dtypes.int64 if whole else dtypes.get_default_dtype())
@@ -93,7 +93,7 @@ def arange(start=0, end=None, step=1, *, dtype=None, device=None, requires_grad=
 
 @operation(example("tinygen.linspace(0, 1, 5)"), homes="tinygen", start=NUMBER, end=NUMBER)
 def linspace(start, end, steps, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """`steps` numbers from start to end inclusive, counted from both ends in the result's dtype, as PyTorch does"""
+    """`steps` evenly spaced numbers from start to end, both included.  Computed from both ends, as in PyTorch"""
     xp = devices.module(device)
     dtype = np.dtype(dtype or dtypes.get_default_dtype())
     if steps < 2:
@@ -118,7 +118,7 @@ def _random_dtype(dtype, operation: str) -> np.dtype:
 
 
 def draw(kind: str, shape: tuple, dtype: np.dtype, device=None):
-    """Random numbers made where they are wanted"""
+    """Random numbers, drawn on the device where they are needed"""
     if dtype != dtypes.float16:
         return getattr(stream(device), kind)(shape, dtype=dtype)
     wide = getattr(stream(device), kind)(shape, dtype=dtypes.float32)
@@ -177,12 +177,12 @@ def _holds(dtype: np.dtype, low: int, high: int) -> bool:
 def randperm(n, *, dtype=dtypes.int64, device=None, requires_grad=False) -> Tensor:
     """The numbers 0..n-1 in random order"""
     if n < 0:
-        raise refusal("randperm", ShapeError, f"found n {n}, expected none below 0")
+        raise refusal("randperm", ShapeError, f"found n {n}, expected no negative numbers")
     return finish(stream(device).permutation(n).astype(dtype or dtypes.int64, copy=False), requires_grad)
 
 
 def _like(make):
-    """`make` in the shape and dtype of a Tensor"""
+    """`make` with the shape and dtype of a Tensor"""
 
     @operation(homes="tinygen")
     @named(f"{make.__name__}_like", f"`{make.__name__}` in the shape and dtype of input")
@@ -200,14 +200,14 @@ zeros_like, ones_like, empty_like, rand_like, randn_like = (
 
 @operation(example("tinygen.full_like(x, 7.0)", x=real(2, 3)), homes="tinygen")
 def full_like(input, fill_value, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """`full` in the shape and dtype of input"""
+    """`full` with the shape and dtype of input"""
     dtype, device = dtype or input.dtype, device or input.device
     return full(input.shape, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 @operation(example("tinygen.randint_like(x, 10)", x=real(2, 3)), homes="tinygen")
 def randint_like(input, low=0, high=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """`randint` in the shape and dtype of input: randint_like(input, high) or randint_like(input, low, high)"""
+    """`randint` with the shape and dtype of input: randint_like(input, high) or randint_like(input, low, high)"""
     low, high = (0, low) if high is None else (low, high)
     dtype, device = dtype or input.dtype, device or input.device
     return randint(low, high, input.shape, dtype=dtype, device=device, requires_grad=requires_grad)
@@ -215,7 +215,7 @@ def randint_like(input, low=0, high=None, *, dtype=None, device=None, requires_g
 
 @operation(example("tinygen.one_hot(x, num_classes=3)", x=whole(4)), homes="tinygen F")
 def one_hot(input, num_classes=-1) -> Tensor:
-    """Class numbers (...) as int64 rows (..., num_classes) with one 1"""
+    """One-hot rows of class numbers: (...) -> (..., num_classes), int64"""
     labels = as_tensor(input)._data
     if labels.dtype != np.int64:
         raise refusal("one_hot", DtypeError, f"found dtype {labels.dtype}, expected int64; use x.long()")

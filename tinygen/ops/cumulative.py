@@ -1,4 +1,4 @@
-"""Running sums and products, and the product of all."""
+"""Running sums and products, and the product of all elements."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def _cumsum(x, *, dim, reverse):
     return kernels.cumsum(x, dim, reverse)
 
 
-# x_k is in every sum from k on: its gradient is their gradients' sum, counted from the end
+# x_k is in every sum from k on, so its gradient is the sum of theirs: a running sum from the end
 _cumsum.vjp(lambda g, dim, reverse: _cumsum(g, dim=dim, reverse=not reverse))
 
 
 @operation(example("tinygen.cumsum(x, dim=1)", x=real(2, 3)), dim=INT)
 def cumsum(input, dim, *, dtype=None):
-    """Running sum along `dim`; of integers and bools int64"""
+    """Running sum along `dim`; int64 for integers and bools"""
     input = input if dtype is None else cast(input, dtype=np.dtype(dtype))
     if input.ndim == 0:
         return sum(input)
@@ -36,36 +36,36 @@ def cumsum(input, dim, *, dtype=None):
 
 @primitive
 def _recurrence(a, b, *, dim, reverse):
-    """s_k = b_k + a_k s_{k-1} along `dim`, with s before the start 0; in reverse, s_k = b_k + a_k s_{k+1}."""
+    """s_k = b_k + a_k s_{k-1} along `dim`, starting from s = 0; in reverse, s_k = b_k + a_k s_{k+1}."""
     xp, dtype = kernels.array_module(a), a.dtype
     a, b = (xp.moveaxis(x, dim, 0).astype(kernels.wide_running(x.dtype), copy=False) for x in (a, b))
     s = xp.empty_like(b)
     order = range(len(b))[::-1] if reverse else range(len(b))
-    before = None  # a times 0 before the start would be nan where a is infinite
+    before = None  # None instead of 0: an infinite a times 0 would be nan
     for k in order:
         before = s[k] = b[k] if before is None else b[k] + a[k] * before
     return xp.moveaxis(s, 0, dim).astype(dtype, copy=False)
 
 
 def _zeros_like(x):
-    """Zeros that depend on nothing: x times 0 is nan where x is infinite."""
+    """Zeros in the shape of x; x * 0 would be nan where x is infinite."""
     return beside(x, np.zeros(x.shape, x.dtype))
 
 
 def _without(x, dim: int, last: bool):
-    """x without its last place along `dim`, or its first."""
+    """x without its last element along `dim`, or its first."""
     return narrow(x, dim, 0 if last else 1, x.shape[dim] - 1)
 
 
 def _shifted(x, dim: int, by_one_later: bool):
-    """x moved one place along `dim`, a zero moving in."""
+    """x shifted by one along `dim`, filled with a zero."""
     if x.shape[dim] == 0:
         return x
     zero, kept = _zeros_like(narrow(x, dim, 0, 1)), _without(x, dim, by_one_later)
     return cat([zero, kept] if by_one_later else [kept, zero], dim)
 
 
-# u_k = g_k + a_{k+1} u_{k+1} runs the other way; it is the gradient of b_k, and u_k s_{k-1} that of a_k.
+# u_k = g_k + a_{k+1} u_{k+1} runs the other way.  It is the gradient of b_k; that of a_k is u_k s_{k-1}
 def _recurrence_b(g, a, dim, reverse):
     return _recurrence(_shifted(a, dim, reverse), g, dim=dim, reverse=not reverse)
 
@@ -75,7 +75,7 @@ def _recurrence_a(g, a, y, dim, reverse):
     if u.shape[dim] == 0:
         return u
     products = _without(u, dim, reverse) * _without(y, dim, not reverse)
-    nothing = _zeros_like(narrow(u, dim, 0, 1))  # the first a meets no s
+    nothing = _zeros_like(narrow(u, dim, 0, 1))  # the first a is multiplied by no s
     return cat([products, nothing] if reverse else [nothing, products], dim)
 
 
@@ -84,7 +84,7 @@ _recurrence.vjp(_recurrence_a, lambda g, a, dim, reverse: _recurrence_b(g, a, di
 
 @operation(example("tinygen.cumprod(x, dim=1)", x=real(2, 3)), dim=INT)
 def cumprod(input, dim, *, dtype=None):
-    """Running product along `dim`, y_k = x_1 x_2 … x_k; as a recurrence, so that the gradient is right where x is 0"""
+    """Running product along `dim`, y_k = x_1 x_2 … x_k, as a recurrence: its gradient is right where x is 0, too"""
     input = input if dtype is None else cast(input, dtype=np.dtype(dtype))
     if input.ndim == 0:
         return clone(input)
@@ -99,7 +99,7 @@ def cumprod(input, dim, *, dtype=None):
 
 @operation(example("tinygen.prod(x, dim=1)", x=real(2, 3)), dim=INT)
 def prod(input, dim=None, keepdim=False, *, dtype=None):
-    """The product; of nothing it is 1"""
+    """The product; 1 if there are no elements"""
     input = input if dtype is None else cast(input, dtype=np.dtype(dtype))
     if not input.is_floating_point():
         dims = normalize_dims(dim, input.ndim, "prod")

@@ -1,11 +1,11 @@
-"""`@operation`: what an operation is to callers, said where it is written.
+"""`@operation`: an operation declares, where it is written, what callers see of it.
 
     @operation(example("tinygen.softmax(x, dim=1)", x=real(2, 3)), homes="tinygen Tensor", dim=INT)
     def softmax(input, dim, dtype=None):
         ...
 
-From these declarations follow the functions of the package and of nn.functional, the methods of Tensor
-(`ops/__init__.py`), what `tinygen.face` accepts as arguments, and the example that `tinygen explain` shows and checks.
+These declarations give the functions of the package and of nn.functional, the methods of Tensor
+(`ops/__init__.py`), the argument types that `tinygen.face` accepts, and the example that `tinygen explain` runs.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from tinygen.ops.arguments import Kind
 
 
 class Input(NamedTuple):
-    """An input of an example, drawn at random by `tinygen explain`, which says how (explain/examples.py)."""
+    """A random input of an example; explain/examples.py draws it."""
 
     kind: str
-    values: tuple  # the shape; for `exactly`, the numbers
-    constant: bool = False  # asks for no gradient, as running statistics do
+    values: tuple  # the shape, or the numbers of `exactly`
+    constant: bool = False  # needs no gradient, as running statistics
 
 
 def real(*shape: int) -> Input:
@@ -60,7 +60,7 @@ def exactly(*values) -> Input:
 
 
 def constant(given: Input) -> Input:
-    """The same as an input that asks for no gradient."""
+    """The same, as an input that needs no gradient."""
     return given._replace(constant=True)
 
 
@@ -77,7 +77,7 @@ def example(call: str, **inputs: Input) -> Example:
 
 
 class Declaration(NamedTuple):
-    """What `operation` was told."""
+    """The arguments of one `@operation`, and the function it decorates."""
 
     function: Callable
     homes: tuple[str, ...]
@@ -100,9 +100,9 @@ def operation(
     """Declare a function or a Primitive as an operation.
 
     example   a call to show and check; a function of one Tensor, or of two called (x, other), needs none
-    homes     where callers find it: "tinygen" and "F" (nn.functional) as a function, "Tensor" as a method
+    homes     where callers find it: as a function of "tinygen" or "F" (nn.functional), as a method of "Tensor"
     aliases   further names
-    takes     what an argument may be, where that is not what PyTorch's name for it always means
+    takes     what an argument may be, where that is not what its name usually means in PyTorch
               (face/argument_types.py)
     """
 
@@ -129,7 +129,7 @@ def named(name: str, doc: str):
 
 
 def names_in(home: str) -> dict[str, Callable]:
-    """The operations that callers find in one home, by name; aliases come last."""
+    """The operations of one home, by name; aliases come last."""
     here = [declared for declared in DECLARED if home in declared.homes]
     names = {declared.function.__name__: declared.function for declared in here}
     return names | {alias: declared.function for declared in here for alias in declared.aliases}

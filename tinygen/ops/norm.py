@@ -1,6 +1,6 @@
-"""Normalisation: over the batch, the features, groups of channels or single images.
+"""Normalization over the batch, the features, groups of channels or single images.
 
-All are one primitive: (x - mean) / sqrt(var + eps) over some dimensions, with a scale and a shift per channel.
+All of them use one primitive: (x - mean) / sqrt(var + eps) over some dimensions, then scaled and shifted per channel.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tinygen.ops.wide import by_float32
 def _normalize(x, weight=None, bias=None, *, dims, eps, observe=None):
     """(x - mean) / sqrt(var + eps) · weight + bias over dims, var biased; weight and bias broadcast against x.
 
-    observe(mean, var) is told both, for running statistics
+    observe(mean, var) is called with both, for running statistics
     """
     y, average, var = kernels.normalize(x, weight, bias, dims, eps)
     if observe is not None:
@@ -37,7 +37,7 @@ def _normalize(x, weight=None, bias=None, *, dims, eps, observe=None):
 
 
 def _normalized(x, dims, eps):
-    """n = (x - mean) / σ and 1/σ with σ = sqrt(var + eps), from x again, so that they have derivatives too"""
+    """n = (x - mean) / σ and 1/σ with σ = sqrt(var + eps), recomputed from x so that they have derivatives, too"""
     centred = x - mean(x, dims, keepdim=True)
     scale = rsqrt(mean(square(centred), dims, keepdim=True) + eps)
     return centred * scale, scale
@@ -46,7 +46,7 @@ def _normalized(x, dims, eps):
 def _normalize_row(g, x, weight, dims, eps):
     """gx = (h - mean(h) - n mean(h n)) / σ with h = g · weight, from y = n · weight + bias and n = (x - mean) / σ.
 
-    ∂mean/∂x_j = 1/n and ∂σ/∂x_j = n_j/n make the Jacobian of n (I - 1 1ᵀ/n - n nᵀ/n) / σ, which is symmetric.
+    ∂mean/∂x_j = 1/n and ∂σ/∂x_j = n_j/n give n the Jacobian (I - 1 1ᵀ/n - n nᵀ/n) / σ, which is symmetric.
     """
     n, scale = _normalized(x, dims, eps)
     h = g if weight is None else g * weight
@@ -68,12 +68,12 @@ def _normalize_fused(g, x, weight, average, var, weight_shape, bias_shape, dims,
 
 @primitive(keeps=("average", "var"))
 def _normalize_silu(x, weight=None, bias=None, *, dims, eps):
-    """silu(y), y what _normalize gives"""
+    """silu(y), where y is the result of _normalize"""
     return kernels.normalize_silu(x, weight, bias, dims, eps)
 
 
 def _before_silu(g, x, weight, bias, dims, eps):
-    """The gradient of what SiLU was taken of, which is computed from x again; and n as in _normalized"""
+    """The gradient of SiLU's input, which is recomputed from x; and n as in _normalized"""
     n, _ = _normalized(x, dims, eps)
     y = n if weight is None else n * weight
     return silu_row(g, y if bias is None else y + bias), n
@@ -84,7 +84,7 @@ def _silu_weight_row(g, x, weight, bias, weight_shape, dims, eps):
     return sum_to(h * n, shape=weight_shape)
 
 
-# the rows of _normalize, after that of SiLU
+# SiLU's row, followed by those of _normalize
 _normalize_silu.vjp(
     lambda g, x, weight, bias, dims, eps: _normalize_row(
         _before_silu(g, x, weight, bias, dims, eps)[0], x, weight, dims, eps
@@ -127,7 +127,7 @@ def _check_enough(operation: str, input, count: int) -> None:
         raise refusal(
             operation,
             ShapeError,
-            f"found one value per channel, expected more to normalise over; input {input.shape}",
+            f"found one value per channel, expected more to normalize over; input {input.shape}",
         )
 
 
@@ -136,7 +136,7 @@ def _check_enough(operation: str, input, count: int) -> None:
     homes="tinygen F",
 )
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
-    """Normalise over the last dimensions, those of normalized_shape  (Ba et al. 2016, arXiv 1607.06450).
+    """Normalize over the last dimensions, those of normalized_shape  (Ba et al. 2016, arXiv 1607.06450).
 
     y = (x - mean) / sqrt(var + eps) · weight + bias, mean and var (biased) of each sample over these dimensions.
     input (…, *normalized_shape), weight and bias (*normalized_shape) -> the shape of input
@@ -146,7 +146,7 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
 
 
 def _last_dims(operation: str, input, normalized_shape, **vectors) -> tuple:
-    """The dimensions of input that normalized_shape names, shapes checked."""
+    """The dimensions of input that normalized_shape describes; checks all shapes."""
     shape = sizes_of((normalized_shape,), None, operation)
     _check_floating(operation, input)
     if not shape or input.shape[-len(shape) :] != shape:
@@ -161,7 +161,7 @@ def _last_dims(operation: str, input, normalized_shape, **vectors) -> tuple:
 def rms_norm(input, normalized_shape, weight=None, eps=None):
     """y = x / sqrt(mean(x²) + eps) · weight over the last dimensions  (Zhang & Sennrich 2019, arXiv 1910.07467, eq. 4).
 
-    input (…, *normalized_shape), weight (*normalized_shape) -> the shape of input.  eps is by default that of the
+    input (…, *normalized_shape), weight (*normalized_shape) -> the shape of input.  eps defaults to that of the
     dtype it is computed in.
     """
     dims = _last_dims("rms_norm", input, normalized_shape, weight=weight)
@@ -179,7 +179,7 @@ def _rms_norm(x, weight, dims, eps):
     homes="tinygen F",
 )
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
-    """Normalise groups of neighbouring channels of each image  (Wu & He 2018, arXiv 1803.08494).
+    """Normalize groups of neighboring channels of each image  (Wu & He 2018, arXiv 1803.08494).
 
     y = (x - mean) / sqrt(var + eps) · weight + bias, mean and var (biased) over the channels and places of a group.
     input (N, C, …), weight and bias (C,) -> the shape of input
@@ -209,7 +209,7 @@ def _grouped(operation: str, input, num_groups: int, weight, bias) -> tuple:
     homes="F",
 )
 def group_norm_silu(input, num_groups, weight=None, bias=None, eps=1e-5):
-    """silu(group_norm(input, …)) without an array between the two.  PyTorch has no function for it.
+    """silu(group_norm(input, …)) without an intermediate array.  PyTorch has no function for it.
 
     input (N, C, …), weight and bias (C,) -> the shape of input
     """
@@ -218,7 +218,7 @@ def group_norm_silu(input, num_groups, weight=None, bias=None, eps=1e-5):
 
 
 def _per_channel(input) -> tuple:
-    """(1, C, 1, …): the shape in which one number per channel meets the input."""
+    """(1, C, 1, …): the shape in which one number per channel broadcasts against the input."""
     return (1, input.shape[1]) + (1,) * (input.ndim - 2)
 
 
@@ -241,13 +241,13 @@ def batch_norm(
     momentum=0.1,
     eps=1e-5,
 ):
-    """Normalise each channel over the batch  (Ioffe & Szegedy 2015, arXiv 1502.03167).
+    """Normalize each channel over the batch  (Ioffe & Szegedy 2015, arXiv 1502.03167).
 
     y = (x - mean) / sqrt(var + eps) · weight + bias, mean and var (biased) of each channel over batch and places.
 
-    input (N, C, …), the others (C,) or None -> the shape of input.  In training with the batch's own statistics, and
-    the running ones move towards them in place: r ← (1 - momentum) r + momentum s, the variance unbiased.  Otherwise
-    with the running statistics.
+    input (N, C, …), the others (C,) or None -> the shape of input.  Training uses the batch's own statistics, and
+    moves the running ones towards them in place: r ← (1 - momentum) r + momentum s, with the unbiased variance.
+    Otherwise the running statistics are used.
     """
     _check_floating("batch_norm", input)
     if input.ndim < 2:
@@ -285,7 +285,7 @@ def batch_norm(
 
 @primitive
 def _rescale(x, centre, scale, shift):
-    """(x - centre) · scale + shift, one number of each a channel"""
+    """(x - centre) · scale + shift, with one number of each per channel"""
     return kernels.rescale(x, centre, scale, shift)
 
 
@@ -298,7 +298,7 @@ _rescale.vjp(
 
 
 def _by_running(input, running_mean, running_var, weight, bias, eps, shape):
-    """input normalised with the running statistics"""
+    """input normalized with the running statistics"""
     scale = rsqrt(running_var + eps)
     scale = scale if weight is None else scale * weight
     bias = zeros_like(running_mean) if bias is None else bias
@@ -332,7 +332,7 @@ def instance_norm(
     momentum=0.1,
     eps=1e-5,
 ):
-    """Normalise each channel of each image  (Ulyanov et al. 2016, arXiv 1607.08022).  (N, C, …) -> (N, C, …)
+    """Normalize each channel of each image  (Ulyanov et al. 2016, arXiv 1607.08022).  (N, C, …) -> (N, C, …)
 
     y = (x - mean) / sqrt(var + eps) · weight + bias, mean and var (biased) over the places of one channel.
     """

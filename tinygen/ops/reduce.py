@@ -1,4 +1,4 @@
-"""Reductions: over all dimensions, one or several (`dim`), which `keepdim` keeps with size one."""
+"""Reductions over all dimensions, one or several (`dim`); `keepdim` keeps them with size one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def normalize_dims(dim, ndim: int, operation: str) -> tuple[int, ...]:
         return ()
     result = tuple(d % ndim for d in dims)
     if len(set(result)) != len(result):
-        raise refusal(operation, RuntimeError, f"dim {dims} names a dimension twice")
+        raise refusal(operation, RuntimeError, f"dim {dims} names the same dimension twice")
     return result
 
 
@@ -56,7 +56,7 @@ def kept_shape(shape: tuple, dims: tuple) -> tuple:
 
 
 def _spread(g, x_shape: tuple, dims: tuple):
-    """A reduction's gradient in the shape its input had: (reduced) -> x_shape, without copying."""
+    """A reduction's gradient expanded to the shape of its input: (reduced) -> x_shape, without copying."""
     if g.ndim:  # a single number needs no place among the dimensions
         g = reshape(g, kept_shape(x_shape, dims))
     return expand_to(g, shape=x_shape)
@@ -75,7 +75,7 @@ def sum_over(x, *, dims, keepdim):
     return kernels.sum(x if x.dtype.kind == "f" else x.astype(np.int64), dims, keepdim)
 
 
-# every x enters its sum with weight 1: g laid out over the summed dimensions again
+# every x enters its sum with weight 1: g is spread over the summed dimensions
 sum_over.vjp(_spread)
 
 
@@ -99,14 +99,14 @@ _mean.vjp(
 
 @operation(example("tinygen.mean(x, dim=1)", x=real(2, 3)))
 def mean(input, dim=None, keepdim=False, *, dtype=None):
-    """The arithmetic mean, exact where all elements are equal; of nothing it is nan"""
+    """The arithmetic mean, exact if all elements are equal; nan if there are none"""
     input = _floating(input if dtype is None else cast(input, dtype=np.dtype(dtype)), "mean")
     return by_float32(_mean, input, dims=normalize_dims(dim, input.ndim, "mean"), keepdim=keepdim)
 
 
 @operation(example("tinygen.var(x, dim=1)", x=real(2, 3)), dim=INTS_OR_BOOL)
 def var(input, dim=None, unbiased=None, keepdim=False, *, correction=None):
-    """sum((x - mean)^2) / (n - correction); correction 1 (unbiased) by default"""
+    """sum((x - mean)^2) / (n - correction); correction defaults to 1 (unbiased)"""
     if isinstance(dim, bool):  # the form var(input, unbiased)
         dim, unbiased = None, dim
     if unbiased is not None and correction is not None:
@@ -153,7 +153,7 @@ def _root(x):
     return kernels.sqrt(x)
 
 
-# dy/dx = 1 / (2 y), and 0 where y is
+# dy/dx = 1 / (2 y), or 0 where y is 0
 _root.vjp(lambda g, y: where(y == 0, 0.0, g / (2 * where(y == 0, 1.0, y))))
 
 
@@ -169,7 +169,7 @@ def _amin(x, *, dims, keepdim):
 
 def _to_extremes(g, x, y, dims):
     """The gradient at every element equal to the extreme, shared evenly among them."""
-    hit = (x == _spread(y.detach(), x.shape, dims)) | (x != x)  # a nan is the extreme
+    hit = (x == _spread(y.detach(), x.shape, dims)) | (x != x)  # a nan counts as the extreme
     return _spread(g, x.shape, dims) * (hit / sum(hit, dims, keepdim=True))
 
 
@@ -226,7 +226,7 @@ def _with_indices(input, dim, keepdim, arg):
 
 @operation(example("tinygen.max(x, dim=1)", x=distinct(2, 3)), dim=INT_OR_TENSOR)
 def max(input, dim=None, keepdim=False, *, other=None):
-    """The largest element; with `dim`, (values, indices), the first of ties; with a Tensor, `maximum`"""
+    """The largest element.  With `dim`: (values, indices), the first of ties.  With a second Tensor: `maximum`"""
     other = dim if isinstance(dim, Tensor) else other
     if other is not None:
         return maximum(input, other)
@@ -235,7 +235,7 @@ def max(input, dim=None, keepdim=False, *, other=None):
 
 @operation(example("tinygen.min(x, dim=1)", x=distinct(2, 3)), dim=INT_OR_TENSOR)
 def min(input, dim=None, keepdim=False, *, other=None):
-    """The smallest element; with `dim`, (values, indices), the first of ties; with a Tensor, `minimum`"""
+    """The smallest element.  With `dim`: (values, indices), the first of ties.  With a second Tensor: `minimum`"""
     other = dim if isinstance(dim, Tensor) else other
     if other is not None:
         return minimum(input, other)
@@ -269,7 +269,9 @@ def _truth(name: str):
     @operation(example(f"tinygen.{name}(x, dim=1)", x=real(2, 3)))
     @named(name, f"Whether {name} of the elements are nonzero")
     def truth(input, dim=None, keepdim=False):
-        dims = () if dim in ((), []) else normalize_dims(dim, input.ndim, name)  # no dim reduces nothing here
+        dims = (
+            () if dim in ((), []) else normalize_dims(dim, input.ndim, name)
+        )  # an empty dim reduces nothing here
         xp = kernels.array_module(input._data)
         result = xp.asarray(getattr(input._data != 0, name)(axis=dims, keepdims=keepdim))
         return Tensor._wrap(result.astype(np.uint8) if input.dtype == np.uint8 else result)
@@ -302,7 +304,7 @@ _logsumexp.vjp(  # ∂y/∂x = exp(x - y), the softmax of x
 
 
 def _bounded(y):
-    """y, but 0 where it is -inf, so that e^(x - y) is 0 there and not nan"""
+    """y, with 0 for -inf, so that e^(x - y) is 0 there and not nan"""
     return where(y == -math.inf, 0.0, y)
 
 
@@ -323,7 +325,7 @@ def _power_of_size(x, p: float):
 
 @operation(example("tinygen.norm(x, dim=1)", x=real(2, 3)), p=NUMBER_OR_WORD)
 def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
-    """(sum |x|^p)^(1/p); "fro" is p=2, inf the largest |x|, 0 counts what is not zero.  The derivative at 0 is 0."""
+    """(sum |x|^p)^(1/p).  "fro" is p=2, inf the largest |x|, 0 the count of nonzeros.  The derivative at 0 is 0."""
     input = _floating(input if dtype is None else cast(input, dtype=np.dtype(dtype)), "norm")
     if isinstance(p, str) and p not in ("fro", "nuc"):
         raise refusal("norm", RuntimeError, f"found p {p!r}, expected 'fro' or a number")

@@ -1,4 +1,4 @@
-"""Random Tensors with given parameters, from `tinygen.random`'s default generator."""
+"""Random Tensors from given distributions, drawn from `tinygen.random`'s default generator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tinygen.ops.declaration import example, operation, probability
 
 @operation(example("tinygen.normal(5.0, 0.1, (2, 3))"), homes="tinygen")
 def normal(mean=0.0, std=1.0, size=None, *, dtype=None, device=None, requires_grad=False) -> Tensor:
-    """Normal with the given mean and deviation: numbers with a `size`, or Tensors that broadcast"""
+    """Normal numbers of the given mean and standard deviation: two numbers and a `size`, or Tensors, which broadcast"""
     tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
     if is_grad_enabled() and any(x.requires_grad for x in tensors):
         raise refusal(
@@ -27,7 +27,7 @@ def normal(mean=0.0, std=1.0, size=None, *, dtype=None, device=None, requires_gr
     if tensors and size is not None:
         raise refusal("normal", TypeError, "found a size beside Tensors, expected it with numbers alone")
     if any((x._data < 0).any() if isinstance(x, Tensor) else not x >= 0 for x in [std]):
-        raise refusal("normal", RuntimeError, f"found std {std}, expected none below 0")
+        raise refusal("normal", RuntimeError, f"found std {std}, expected no negative numbers")
     shape = np.broadcast_shapes(*[x.shape for x in tensors]) if tensors else size
     dtype = dtype or (tensors[0].dtype if tensors else None)
     place = tensors[0].device if tensors and device is None else device
@@ -37,14 +37,18 @@ def normal(mean=0.0, std=1.0, size=None, *, dtype=None, device=None, requires_gr
 
 @operation(example("tinygen.bernoulli(x)", x=probability(2, 3)))
 def bernoulli(input, p=None) -> Tensor:
-    """1 with the probability given by input (or by the number p), else 0, in input's dtype"""
+    """1 with the probability that input (or the number p) gives, else 0; in input's dtype"""
     xp = kernels.array_module(input._data)
     chance = input._data if p is None else xp.full(input.shape, p, dtypes.float64)
     if chance.dtype.kind != "f":
         raise refusal("bernoulli", DtypeError, f"found dtype {chance.dtype}, expected a floating dtype")
     if chance.size and not (0 <= chance.min() and chance.max() <= 1):
-        raise refusal("bernoulli", RuntimeError, "found an element that is no probability, expected 0 to 1")
-    wide = np.result_type(chance.dtype, np.float32)  # float16 has too few uniforms for a small probability
+        raise refusal(
+            "bernoulli", RuntimeError, "found an element that is not a probability, expected 0 to 1"
+        )
+    wide = np.result_type(
+        chance.dtype, np.float32
+    )  # the uniform numbers of float16 are too coarse for small probabilities
     return finish((draw("uniform", input.shape, wide, input.device) < chance).astype(input.dtype), False)
 
 
@@ -52,7 +56,7 @@ def bernoulli(input, p=None) -> Tensor:
 def multinomial(input, num_samples, replacement=False) -> Tensor:
     """Indices drawn in proportion to weights, which need not sum to one.  (C,) or (N, C) -> (num_samples,) or (N, …)
 
-    Without replacement: the smallest of E / weight, with E from the exponential distribution, one for each index.
+    Without replacement: the indices with the smallest E / weight, each E drawn from the exponential distribution.
     """
     _check_weights(input, num_samples, replacement)
     xp = kernels.array_module(input._data)
@@ -63,7 +67,9 @@ def multinomial(input, num_samples, replacement=False) -> Tensor:
     else:
         with np.errstate(all="ignore"):
             waiting = -xp.log1p(-stream(input.device).uniform(weights.shape, np.float64)) / weights
-        waiting[weights == 0] = np.nan  # after every other, an infinite wait for a tiny weight as well
+        waiting[weights == 0] = (
+            np.nan
+        )  # sorted after all others, even after the infinite wait of a tiny weight
         drawn = kernels.argsort(waiting, 1)[:, :num_samples]
     return Tensor._wrap(xp.asarray(drawn.reshape(*input.shape[:-1], num_samples), np.int64))
 

@@ -1,4 +1,4 @@
-"""Scores to probabilities along one dimension."""
+"""Softmax and its relatives: scores to probabilities along one dimension."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _log_softmax.fused(lambda g, y, dim: (kernels.log_softmax_grad(g, y, dim),))
 
 
 def _along(operation, name: str, x, dim, dtype):
-    """operation along dim, once dim and dtype are checked; a 0-d x counts as one element"""
+    """The operation along dim, after checking dim and dtype; a 0-d x counts as one element"""
     if not isinstance(dim, int):
         raise refusal(name, TypeError, f"found dim {dim!r}, expected a number")
     if dtype is not None:
@@ -78,17 +78,17 @@ def softmin(input, dim, dtype=None):
 
 
 def guessed_dim(name: str, ndim: int) -> int:
-    """PyTorch's choice where a caller of nn.functional gives no dim: 0 for 0, 1 and 3 dimensions, else 1."""
+    """PyTorch's choice if nn.functional is called without dim: 0 for 0, 1 and 3 dimensions, else 1.  Warns, too."""
     warnings.warn(
         f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.",
-        stacklevel=4,  # past this, the function that asks, and what exports it
+        stacklevel=4,  # past this function, its caller and the wrapper of that
     )
     return 0 if ndim in (0, 1, 3) else 1
 
 
 @operation(homes="F")
 def gumbel_softmax(logits, tau=1, hard=False, eps=1e-10, dim=-1):
-    """A differentiable draw of a class: softmax((logits + G) / tau), G = -log(-log U) with U uniform.  shape -> shape
+    """A differentiable sample of a class: softmax((logits + G) / tau), G = -log(-log U) with U uniform.  shape -> shape
 
     Jang et al. 2016, arXiv 1611.01144, eq. 1 and 2.  hard: the one-hot argmax in the forward, with the soft draw's
     gradient (straight-through).  eps has no effect.  U comes from `tinygen.random`'s default generator.

@@ -51,7 +51,7 @@ def relu(x):
 
 relu.vjp(
     lambda g, y: flat(keep(g, mask=~(y <= 0)), y)
-)  # passes where y > 0, and, as in PyTorch, where y is nan
+)  # passes where y > 0 and, as in PyTorch, where y is nan
 relu.fused(lambda g, y: (kernels.relu_grad(g, y),))
 
 
@@ -95,7 +95,7 @@ def logaddexp(x, other):
     return kernels.logaddexp(x, other)
 
 
-# the derivatives are a softmax of the two, σ(x - other) + σ(other - x) = 1; not exp(x - y), as y is rounded at its size
+# the derivatives are a softmax of the two, σ(x - other) + σ(other - x) = 1; exp(x - y) would suffer from y's rounding
 logaddexp.vjp(lambda g, x, other: g * sigmoid(x - other), lambda g, x, other: g * sigmoid(other - x))
 
 
@@ -136,7 +136,7 @@ def _gelu(x):
 
 
 def _gelu_row(g, x):
-    """(x Φ(x))' = Φ(x) + x φ(x), φ(x) = exp(-x²/2) / sqrt(2π) the density whose integral Φ is"""
+    """(x Φ(x))' = Φ(x) + x φ(x), where φ(x) = exp(-x²/2) / sqrt(2π) is the density and Φ its integral"""
     density = exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
     return g * (0.5 * (1 + erf(x * math.sqrt(0.5))) + x * density)
 
@@ -164,7 +164,7 @@ _gelu_tanh.fused(lambda g, x: (kernels.gelu_tanh_grad(g, x),))
 
 @operation(homes="F", approximate=WORD)
 def gelu(input, *, approximate="none"):
-    """x Φ(x), Φ the normal distribution function; "tanh" for its approximation  (arXiv 1606.08415)"""
+    """x Φ(x), where Φ is the normal distribution function; "tanh" selects the approximation  (arXiv 1606.08415)"""
     expect_floating("gelu", input=input)
     if approximate == "tanh":
         return _gelu_tanh(input)
@@ -178,7 +178,7 @@ def _prelu(x, weight):
     return kernels.array_module(x).where(x > 0, x, weight * x)
 
 
-# by choosing: a product with a mask would be nan where x or the weight is infinite
+# a where, as a product with a mask would be nan where x or the weight is infinite
 _prelu.vjp(lambda g, x, weight: where(x > 0, g, weight * g), lambda g, x: where(x > 0, 0.0, x * g))
 
 
@@ -202,7 +202,7 @@ def _hardtanh(x, *, least, most):
     return kernels.minimum(kernels.maximum(no_bools(x), x.dtype.type(least)), x.dtype.type(most))
 
 
-# passes inside; unlike clamp's, not at the ends
+# passes strictly inside; clamp's also passes at the ends
 _hardtanh.vjp(lambda g, x, least, most: flat(keep(g, mask=~((x <= least) | (x >= most))), x))
 
 

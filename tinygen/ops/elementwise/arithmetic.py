@@ -1,4 +1,4 @@
-"""Elementwise operations.  A row never mentions broadcasting: the tape sums over broadcast axes."""
+"""Arithmetic, roots, exponentials, signs.  A row never mentions broadcasting: the tape sums over broadcast axes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tinygen.ops.checks import no_bools
 from tinygen.ops.declaration import exactly, example, operation, positive, real
 from tinygen.ops.elementwise.choice import where
 
-operation(clone)  # the engine's own
+operation(clone)  # defined in engine/own.py
 
 # arithmetic
 
@@ -85,7 +85,7 @@ def div(input, other, *, rounding_mode=None):
 
 @primitive(promote="same")
 def _truncated(x, other):
-    """x / other without its fraction; no gradient."""
+    """x / other, truncated; no gradient."""
     if x.dtype.kind == "f":
         return kernels.array_module(x).trunc(kernels.divide(x, other))
     _nonzero(other)
@@ -94,13 +94,13 @@ def _truncated(x, other):
 
 
 def _nonzero(divisor) -> None:
-    """Whole numbers have no inf: refuse what NumPy would answer with 0."""
+    """Integers have no inf: refuse division by zero, which NumPy answers with 0."""
     if divisor.dtype.kind in "iub" and not divisor.all():
         raise ZeroDivisionError("division of whole numbers by zero")
 
 
 def zero_gradient(g):
-    """The gradient of what is flat: zeros, also where g is inf or nan."""
+    """The gradient of a flat function: zeros, even where g is inf or nan."""
     return Tensor._wrap(kernels.array_module(g._data).zeros_like(g._data))
 
 
@@ -119,7 +119,7 @@ def _pow(x, exponent):
     return kernels.power(x, exponent).astype(x.dtype, copy=False)  # NumPy's bools give int8
 
 
-# ∂/∂x = n x^(n-1), ∂/∂n = x^n log x; the wheres keep 0 · inf out where n = 0, or x = 0 and n ≥ 0
+# ∂/∂x = n x^(n-1), ∂/∂n = x^n log x; the wheres avoid 0 · inf where n = 0, or x = 0 and n ≥ 0
 _pow.vjp(
     lambda g, x, exponent: g * exponent * where(exponent == 0, 1.0, _pow(x, exponent - 1)),
     lambda g, x, exponent, y: g * _times_log(y, x, (x == 0) & (exponent >= 0)),
@@ -133,7 +133,7 @@ def _times_log(y, x, zero):
 
 @primitive(promote="same")
 def _power(x, *, n):
-    """x ** n for a fixed number n; as PyTorch's, a root where n is ±1/2: (-0.0) ** 0.5 is -0.0."""
+    """x ** n for a fixed number n.  As in PyTorch, n = ±1/2 is a square root: (-0.0) ** 0.5 is -0.0."""
     if n in (1, 2):
         return x.copy() if n == 1 else x * x
     if n in (0.5, -0.5):
@@ -153,13 +153,13 @@ _power.vjp(_power_row)
 
 
 def _itself(x):
-    """x as x^1: its derivative, x^0, is flat in x, and so has a derivative itself"""
+    """x as x^1: its derivative x^0 is flat in x and has a derivative of its own"""
     return _power(x, n=1) if x.requires_grad else x
 
 
 @operation(example("tinygen.pow(x, exponent)", x=positive(2, 3), exponent=real(3)), input=OPERAND)
 def pow(input, exponent):
-    """input ** exponent; the derivative in a zero base or for a zero exponent is PyTorch's."""
+    """input ** exponent; derivatives at a base or an exponent of zero are PyTorch's."""
     number = isinstance(exponent, numbers.Real) and not isinstance(exponent, np.generic)
     if isinstance(input, Tensor) and number:
         if input.is_floating_point():
@@ -188,15 +188,15 @@ def floor_divide(x, other):
 )
 @primitive(promote="same")
 def remainder(x, other):
-    """x - other * floor(x / other): the sign is the divisor's."""
+    """x - other * floor(x / other): the result has the divisor's sign."""
     _nonzero(other)
     return kernels.remainder(x, other)
 
 
-# x - other floor(x / other), the floor flat almost everywhere
+# x - other floor(x / other), where the floor is flat almost everywhere
 remainder.vjp(lambda g: g, lambda g, x, other: -g * floor_divide(x, other))
 
-# one argument
+# functions of one argument
 
 
 @operation
@@ -272,7 +272,7 @@ abs.vjp(lambda g, x: g * sign(x))
 @operation
 @primitive(promote="same")
 def sign(x):
-    """-1, 0 or 1, for nan 0; the gradient is 0"""
+    """-1, 0 or 1, and 0 for nan; the gradient is 0"""
     return kernels.sign(x)
 
 

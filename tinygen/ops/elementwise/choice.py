@@ -1,4 +1,4 @@
-"""Choosing elements: the larger of two, within bounds, where a mask holds.  The gradient goes to the chosen one."""
+"""Choosing elements: the larger of two, within bounds, by a mask.  The gradient goes to the element that was chosen."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ minimum.vjp(
 
 
 def _won(g, x, other, loses):
-    """The gradient of the operand that `loses` there: half of g at a tie; beside a nan both have all of it"""
+    """The gradient of one operand, given where it `loses`: half of g at a tie; all of g for both beside a nan"""
     return keep(g * (1 - 0.5 * (x == other)), mask=~loses)
 
 
 @primitive
 def keep(x, *, mask):
-    """x where the bools `mask` hold, else 0"""
+    """x where `mask` is true, else 0"""
     return kernels.keep(x, mask)
 
 
@@ -72,12 +72,12 @@ def _inside(x, min, max):
 
 @primitive(promote="same")
 def _clamp_between(x, min=None, max=None):
-    """x limited to [min, max], both arrays or absent; max where min > max"""
+    """x limited to [min, max], where both are arrays or None; max where min > max"""
     y = x if min is None else kernels.maximum(x, min)
     return y if max is None else kernels.minimum(y, max)
 
 
-_clamp_between.vjp(  # as where x is inside, x for ties; a bound's where it took x's place
+_clamp_between.vjp(  # to x where it is inside, ties included; to a bound where that replaced x
     lambda g, x, min, max: keep(g, mask=_inside(x, min, max)),
     lambda g, x, min, max: keep(g, mask=x < min if max is None else (x < min) & (min < max)),
     lambda g, x, min, max: keep(g, mask=x > max if min is None else (x > max) | (min > max)),
@@ -86,7 +86,7 @@ _clamp_between.vjp(  # as where x is inside, x for ties; a bound's where it took
 
 @operation(example("tinygen.clamp(x, min=-1, max=1)", x=real(2, 3)), aliases="clip")
 def clamp(input, min=None, max=None):
-    """input limited to [min, max], where the gradient passes, ends included; bounds are numbers, Tensors or None"""
+    """input limited to [min, max]; the gradient passes inside, ends included.  Bounds are numbers, Tensors or None"""
     if min is None and max is None:
         raise refusal("clamp", dtypes.ShapeError, "found neither min nor max, expected at least one")
     if isinstance(min, Tensor) or isinstance(max, Tensor):
@@ -128,7 +128,7 @@ _where.vjp(
     input=OPERAND,
 )
 def where(condition, input=None, other=None):
-    """input where condition holds, else other, with broadcasting; with one argument the indices where it holds"""
+    """input where condition is true, else other, with broadcasting; with one argument, the indices where it is true"""
     condition = as_tensor(condition)
     if input is None and other is None:
         return tuple(Tensor._wrap(i) for i in kernels.nonzero(condition._data))
@@ -143,7 +143,7 @@ def where(condition, input=None, other=None):
 
 @operation(example("tinygen.masked_fill(x, mask, 5.0)", x=real(2, 3), mask=truth(2, 3)), value=OPERAND)
 def masked_fill(input, mask, value):
-    """value where mask holds, else input; the result keeps input's dtype"""
+    """value where mask is true, else input; the result keeps input's dtype"""
     if mask.dtype != np.bool_:
         raise refusal("masked_fill", dtypes.DtypeError, f"found a mask of dtype {mask.dtype}, expected bool")
     value = value if isinstance(value, Tensor) else tensor(value, input.dtype)

@@ -1,4 +1,4 @@
-"""Comparisons and logic: bools out, no gradient."""
+"""Comparisons and logic: they return bools and have no gradient."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinygen.ops.declaration import example, named, operation, truth
 
 
 def _comparison(name: str, numpys: str, symbol: str, example=None, tensors=("x",), aliases: str = ""):
-    """The operation `name`: what NumPy's function `numpys` gives for x and other."""
+    """The operation `name`, computed by NumPy's function `numpys`."""
     function = getattr(np, numpys)
 
     @operation(example, aliases=aliases)

@@ -16,7 +16,7 @@ from tinygen.ops.tensor.overwrite import in_place
 
 @operation(homes="tinygen F")
 def dropout(input, p=0.5, training=True, inplace=False):
-    """In training zero each element with probability p and scale the others by 1 / (1 - p).  shape -> shape
+    """In training, zero each element with probability p and scale the others by 1 / (1 - p).  shape -> shape
 
     The mask comes from `tinygen.random`'s default generator.  inplace writes the result into input.
     """

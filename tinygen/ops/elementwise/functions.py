@@ -1,4 +1,4 @@
-"""Elementwise functions beside arithmetic: angles, hyperbolas, other bases, rounding, mixtures."""
+"""Elementwise functions: trigonometric, hyperbolic, exponentials and logarithms, rounding, interpolation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinygen.ops.declaration import exactly, example, operation, positive, proba
 from tinygen.ops.elementwise.arithmetic import exp, mul, reciprocal, rsqrt, square, zero_gradient
 from tinygen.ops.elementwise.choice import keep, where
 
-# angles
+# trigonometric and hyperbolic
 
 
 @operation
@@ -81,11 +81,11 @@ atan.vjp(lambda g, x: g / (1 + square(x)))
 @operation(aliases="arctan2")
 @primitive(promote="float", tensors=("x", "other"))
 def atan2(x, other):
-    """The angle in (-π, π] of the point whose height is x and whose abscissa is other"""
+    """The angle in (-π, π] of the point (other, x)"""
     return kernels.arctan2(x, other)
 
 
-# the angle grows by 1/r per unit moved across the radius: its gradient is (other, -x) / r²
+# the angle grows by 1/r per unit moved perpendicular to the radius: its gradient is (other, -x) / r²
 atan2.vjp(
     lambda g, x, other: g * other * _reciprocal(square(x) + square(other)),
     lambda g, x, other: g * -x * _reciprocal(square(x) + square(other)),
@@ -93,7 +93,7 @@ atan2.vjp(
 
 
 def _reciprocal(squares):
-    """1 / r², and 0 in the origin, where no direction is the angle's"""
+    """1 / r², and 0 at the origin, where the angle is undefined"""
     origin = squares == 0
     return where(origin, 0.0, reciprocal(where(origin, 1.0, squares)))
 
@@ -115,7 +115,7 @@ def cosh(x):
 sinh.vjp(lambda g, x: g * cosh(x))
 cosh.vjp(lambda g, x: g * sinh(x))
 
-# other bases
+# exponentials and logarithms of other bases
 
 
 @operation
@@ -147,7 +147,7 @@ def log10(x):
 
 log10.vjp(lambda g, x: g / (x * math.log(10)))
 
-# near zero, and far from it
+# accurate near zero
 
 
 @operation
@@ -180,13 +180,13 @@ def erf(x):
 erf.vjp(lambda g, x: g * (2 / math.sqrt(math.pi)) * exp(-(x * x)))
 
 
-# steps
+# rounding
 
 
 @operation
 @primitive(promote="same")
 def floor(x):
-    """The largest whole number not above x; the gradient is 0"""
+    """The largest whole number <= x; the gradient is 0"""
     return kernels.array_module(x).floor(x) if no_bools(x).dtype.kind == "f" else x.copy()
 
 
@@ -196,7 +196,7 @@ floor.vjp(lambda g: zero_gradient(g))
 @operation
 @primitive(promote="same")
 def ceil(x):
-    """The smallest whole number not below x; the gradient is 0"""
+    """The smallest whole number >= x; the gradient is 0"""
     return kernels.array_module(x).ceil(x) if no_bools(x).dtype.kind == "f" else x.copy()
 
 
@@ -216,13 +216,13 @@ round.vjp(lambda g: zero_gradient(g))
 @operation
 @primitive(promote="same")
 def trunc(x):
-    """x without its fraction; the gradient is 0"""
+    """x rounded towards zero; the gradient is 0"""
     return kernels.array_module(x).trunc(x) if no_bools(x).dtype.kind == "f" else x.copy()
 
 
 trunc.vjp(lambda g: zero_gradient(g))
 
-# mixtures
+# interpolation and products
 
 
 @operation(
@@ -230,7 +230,7 @@ trunc.vjp(lambda g: zero_gradient(g))
 )
 @primitive(promote="same", tensors=("x",))
 def fmod(x, other):
-    """x - other * trunc(x / other): the sign is x's (of `remainder`, the divisor's)"""
+    """x - other * trunc(x / other): the result has the sign of x (`remainder`'s has the divisor's)"""
     if x.dtype.kind != "f" and not other.all():
         raise ZeroDivisionError("division of whole numbers by zero")
     return kernels.fmod(x, other)
@@ -241,7 +241,7 @@ fmod.vjp(lambda g: g, lambda g, x, other: -g * trunc(x / other))  # the trunc is
 
 @primitive(promote="same")
 def _lerp(x, end, weight):
-    """x + weight (end - x), from the nearer end so that both are met exactly"""
+    """x + weight (end - x), computed from the nearer end so that both ends are exact"""
     step = end - x
     near = kernels.array_module(x).abs(weight) < 0.5
     return kernels.array_module(x).where(near, x + weight * step, end - step * (1 - weight))
@@ -260,7 +260,7 @@ _lerp.vjp(
     weight=OPERAND,
 )
 def lerp(input, end, weight):
-    """input + weight * (end - input): on the way from input to end; weight is a number or a Tensor"""
+    """input + weight * (end - input), for a number or a Tensor as weight"""
     for name, x in (("input", input), ("end", end), ("weight", weight)):
         if isinstance(x, Tensor) and (x.dtype != input.dtype or not x.is_floating_point()):
             found = f"input {input.dtype}, {name} {x.dtype}"
@@ -293,7 +293,7 @@ def addcdiv(input, tensor1, tensor2, *, value=1):
 
 @primitive
 def _nan_to_num(x, *, nan, posinf, neginf):
-    """x with nan and the infinities replaced"""
+    """x with nan and infinities replaced"""
     return kernels.array_module(x).nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
 
 
@@ -302,7 +302,7 @@ _nan_to_num.vjp(lambda g, x: keep(g, mask=abs(x) < math.inf))
 
 @operation
 def nan_to_num(input, nan=0.0, posinf=None, neginf=None):
-    """nan replaced by a number, and the infinities by numbers or the largest and smallest of the dtype"""
+    """nan replaced by a number, infinities by numbers or else by the largest and smallest finite number of the dtype"""
     if not input.is_floating_point():
         return input.clone()
     return _nan_to_num(input, nan=0.0 if nan is None else nan, posinf=posinf, neginf=neginf)

@@ -52,12 +52,12 @@ def _conv2d_weight_grad(x, gy, *, shape, stride, padding, dilation, groups):
 
 
 _conv2d.vjp(
-    # x at (i, j) entered y at every (p, q) whose window covers it, with the weight it met there: gx sums g times these
-    # weights, so that every g puts a copy of its filter back on the image, a transposed convolution
+    # x at (i, j) contributes to y at every (p, q) whose window covers it, with the weight there.  gx sums g times these
+    # weights: every g adds a copy of its filter to the image, a transposed convolution
     lambda g, w, x_shape, **at: _conv2d_input_grad(g, w, shape=x_shape, **at),
-    # w at (r, s) entered every y at (p, q), with the x it met there: gw sums g times these x, x correlated with g
+    # w at (r, s) contributes to y at every (p, q), with the x there.  gw sums g times these x: x correlated with g
     lambda g, x, w_shape, **at: _conv2d_weight_grad(x, g, shape=w_shape, **at),
-    # a bias entered every y of its channel
+    # a bias is added to every y of its channel
     lambda g: _channel_sums(g),
 )
 # both are linear in g and in w or x, and the transpose of a transpose is the map itself
@@ -72,7 +72,7 @@ _conv2d_weight_grad.vjp(
 
 
 def sizes(value, count: int, name: str, operation: str, least: int = 0) -> tuple[int, ...]:
-    """A number for all `count` dimensions, or one for each."""
+    """`count` numbers, given as one for all dimensions or one for each."""
     values = (value,) if isinstance(value, numbers.Integral) else tuple(value)
     if not all(isinstance(n, numbers.Integral) for n in values):
         raise refusal(operation, TypeError, f"found {name} {value}, expected whole numbers")
@@ -85,12 +85,12 @@ def sizes(value, count: int, name: str, operation: str, least: int = 0) -> tuple
 
 
 def pair(value, name: str, operation: str, least: int = 0) -> tuple[int, int]:
-    """A number for both dimensions, or one for each."""
+    """A pair of numbers, given as one for both dimensions or one for each."""
     return sizes(value, 2, name, operation, least)
 
 
 def _paddings(operation: str, padding, window, stride, dilation) -> tuple:
-    """padding as ((top, bottom), (left, right)); "same" puts the odd one below and to the right."""
+    """padding as ((top, bottom), (left, right)); of an odd total, "same" puts one more at the bottom and the right."""
     if padding == "valid":
         padding = 0
     if padding == "same":
@@ -108,7 +108,7 @@ def _paddings(operation: str, padding, window, stride, dilation) -> tuple:
 
 
 def _check(operation: str, count: int, input, weight, bias, groups: int, channels: int, outputs: int) -> None:
-    """`channels`: what the weight expects of the input; `outputs`: what it gives."""
+    """`channels`: the input channels that the weight expects; `outputs`: the channels of the result."""
     shapes = f"x {input._data.shape}, w {weight._data.shape}"
     if input.ndim not in (count + 1, count + 2) or weight.ndim != count + 2:
         places = "L" if count == 1 else "H, W"
@@ -127,7 +127,9 @@ def _check(operation: str, count: int, input, weight, bias, groups: int, channel
         )
     if outputs == 0 or 0 in weight._data.shape[2:]:
         raise refusal(
-            operation, ShapeError, f"found a w without filters or with empty ones, expected some; {shapes}"
+            operation,
+            ShapeError,
+            f"found w without filters or with empty ones, expected at least one element; {shapes}",
         )
     found = input._data.shape[-count - 1]
     if found != channels:
@@ -143,7 +145,7 @@ def _check(operation: str, count: int, input, weight, bias, groups: int, channel
 
 
 def _lift(count: int, input, weight):
-    """As a batch of images and filters for them; a sequence is an image of height one."""
+    """Input and weight as a batch of images and filters for them; a sequence becomes an image of height one."""
     x = input if input.ndim == count + 2 else unsqueeze(input, 0)
     return (x, weight) if count == 2 else (unsqueeze(x, 2), unsqueeze(weight, 2))
 
@@ -158,7 +160,7 @@ def _lower(count: int, y, bias, batched: bool):
 
 
 def _images(count: int, flat, *values) -> list:
-    """Sizes of a sequence as those of an image of height one, `flat` being the value along it."""
+    """Sizes of a sequence as those of an image of height one; `flat` is the value along the height."""
     return [values if count == 2 else (flat, *values) for values in values]
 
 
@@ -203,9 +205,9 @@ def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     padding=INTS_OR_WORD,
 )
 def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """Slide K filters over N images: at every position the products of filter and image, summed (a cross-correlation).
+    """Slide K filters over N images: at every position, sum the products of filter and image (a cross-correlation).
 
-    y[n, k, p, q] = bias[k] + Σ weight[k, c, r, s] x[n, c, i, j] over c, r, s, with x = 0 outside of the image and
+    y[n, k, p, q] = bias[k] + Σ weight[k, c, r, s] x[n, c, i, j] over c, r, s, with x = 0 outside the image and
     i = p · stride + r · dilation - padding, j = q · stride + s · dilation - padding.
 
     input (N, C, H, W) or (C, H, W), weight (K, C/groups, R, S), bias (K,) -> (N, K, P, Q) or (K, P, Q), where
@@ -237,7 +239,7 @@ def _transpose(
         raise refusal(
             operation, ShapeError, f"nothing is left of the output; x {input.shape}, w {weight.shape}"
         )
-    # output_padding crops less at the end; what exceeds the padding is a border of zeros
+    # output_padding crops less at the end; where it exceeds the padding, a border of zeros is added
     border = [max(e - p, 0) for p, e in zip(padding, extra)]
     cropped = tuple((p, max(p - e, 0)) for p, e in zip(padding, extra))
     x, w = _lift(count, input, weight)
@@ -268,7 +270,7 @@ def _transpose(
     homes="tinygen F",
 )
 def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
-    """conv1d's transpose (its input gradient): every input element puts a copy of its filter on the output.
+    """The transpose of conv1d (its input gradient): every input element adds a copy of its filter to the output.
 
     input (N, K, P) or (K, P), weight (K, C/groups, R), bias (C,) -> (N, C, L) or (C, L), where
     L = (P - 1) stride - 2 padding + dilation (R - 1) + output_padding + 1.
@@ -287,7 +289,7 @@ def conv_transpose1d(input, weight, bias=None, stride=1, padding=0, output_paddi
     homes="tinygen F",
 )
 def conv_transpose2d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
-    """conv2d's transpose (its input gradient): every input element puts a copy of its filter on the output.
+    """The transpose of conv2d (its input gradient): every input element adds a copy of its filter to the output.
 
     input (N, K, P, Q) or (K, P, Q), weight (K, C/groups, R, S), bias (C,) -> (N, C, H, W) or (C, H, W), where
     H = (P - 1) stride - 2 padding + dilation (R - 1) + output_padding + 1.

@@ -19,7 +19,7 @@ from tinygen.ops.wide import by_float32
 
 
 def _batched(input, operation: str, places: int = 2):
-    """input with a batch dimension; integers and other ranks are refused."""
+    """input with a batch dimension; refuses integers and other ranks."""
     if input.ndim not in (places + 1, places + 2) or 0 in input.shape[-places - 1 :]:
         one = "L" if places == 1 else "H, W"
         raise refusal(
@@ -47,7 +47,7 @@ def _as_sequences(y, input):
 
 
 def _row_sizes(operation: str, **values) -> dict:
-    """Pairs for images of height one: nothing happens along the height."""
+    """Sizes of a sequence as pairs for images of height one."""
     flat = dict(kernel_size=1, stride=1, padding=0, dilation=1)
     return {
         name: (flat[name], *sizes(value, 1, name, operation, 0 if name == "padding" else 1))
@@ -56,7 +56,7 @@ def _row_sizes(operation: str, **values) -> dict:
 
 
 def _windows(operation: str, input, kernel_size, stride, padding, dilation, ceil_mode: bool) -> dict:
-    """The attributes of a pooling as pairs, with the output's size."""
+    """The arguments of a pooling as pairs, and the output's size."""
     kernel = pair(kernel_size, "kernel_size", operation, 1)
     stride = kernel if stride is None or stride in ([], ()) else pair(stride, "stride", operation, 1)
     padding, dilation = pair(padding, "padding", operation), pair(dilation, "dilation", operation, 1)
@@ -86,17 +86,17 @@ def _max_pool2d(x, *, kernel, stride, padding, dilation, size):
 
 @primitive
 def _max_pool2d_grad(g, *, index, shape):
-    """Every g put at its window's maximum.  (N, C, P, Q) -> shape (N, C, H, W)"""
+    """Every g placed at its window's maximum.  (N, C, P, Q) -> shape (N, C, H, W)"""
     return kernels.max_pool2d_grad(g, index=index, shape=shape)
 
 
 @primitive
 def _pick_pixels(x, *, index):
-    """x at the maxima another image had.  (N, C, H, W) -> (N, C, P, Q)"""
+    """x at the positions of another image's maxima.  (N, C, H, W) -> (N, C, P, Q)"""
     return kernels.pick_pixels(x, index)
 
 
-# a maximum is one of the elements, and g goes to that one; moving x a little moves no index, so the rest is linear
+# a maximum is one of the elements, which gets all of g; a small change of x moves no index, so the rest is linear
 _max_pool2d.vjp(lambda g, x_shape, index: _max_pool2d_grad(g, index=index, shape=x_shape))
 _max_pool2d_grad.vjp(lambda g, index: _pick_pixels(g, index=index))
 _pick_pixels.vjp(lambda g, x_shape, index: _max_pool2d_grad(g, index=index, shape=x_shape))
@@ -139,7 +139,7 @@ def _sum_pool2d(x, *, kernel, stride, padding, size):
 
 @primitive
 def _sum_pool2d_grad(g, *, kernel, stride, padding, shape):
-    """Every g put on all of its window.  (N, C, P, Q) -> shape (N, C, H, W)"""
+    """Every g added to all elements of its window.  (N, C, P, Q) -> shape (N, C, H, W)"""
     return kernels.sum_pool2d_grad(g, kernel=kernel, stride=stride, padding=padding, shape=shape)
 
 
@@ -148,7 +148,7 @@ _sum_pool2d_grad.vjp(lambda g, g_shape, shape, **at: _sum_pool2d(g, size=g_shape
 
 
 def _window_counts(n: int, count: int, kernel: int, stride: int, padding: int, with_padding: bool):
-    """How many elements each window along one dimension has; what sticks out beyond the padding never counts."""
+    """The number of elements in each window along one dimension; elements beyond the padding never count."""
     start = np.arange(count) * stride - padding
     end = np.minimum(start + kernel, n + padding)
     return end - start if with_padding else np.minimum(end, n) - np.maximum(start, 0)
@@ -160,7 +160,7 @@ def avg_pool2d(
 ):
     """The mean of each window; padding counts as zeros if count_include_pad.  (N, C, H, W) -> (N, C, P, Q)"""
     x = _batched(input, "avg_pool2d")
-    if x.dtype == dtypes.float16:  # a window's sum may not be one
+    if x.dtype == dtypes.float16:  # the sum of a window may overflow float16
         at = kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
         return by_float32(avg_pool2d, input, *at)
     at = _windows("avg_pool2d", input, kernel_size, stride, padding, 1, ceil_mode)
@@ -188,7 +188,7 @@ def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, coun
 
 @operation(example("tinygen.adaptive_avg_pool1d(input, 2)", input=real(1, 2, 3)), homes="tinygen F")
 def adaptive_avg_pool1d(input, output_size):
-    """Means over P nearly equal parts, as adaptive_avg_pool2d along one dimension.  (N, C, L) -> (N, C, P)"""
+    """Means over P nearly equal parts: adaptive_avg_pool2d along one dimension.  (N, C, L) -> (N, C, P)"""
     (size,) = sizes(output_size, 1, "output_size", "adaptive_avg_pool1d")
     return _as_sequences(adaptive_avg_pool2d(_as_rows("adaptive_avg_pool1d", input), (1, size)), input)
 
@@ -197,8 +197,8 @@ def adaptive_avg_pool1d(input, output_size):
 def adaptive_avg_pool2d(input, output_size):
     """Means over P x Q nearly equal parts: part p has the rows floor(p H / P) to ceil((p + 1) H / P) - 1.
 
-    (N, C, H, W) -> (N, C, P, Q); None keeps a size.  As two products with matrices of ones and zeros, divided by how
-    many pixels each part has.
+    (N, C, H, W) -> (N, C, P, Q); None keeps a size.  Computed as two products with matrices of ones and zeros, divided
+    by the number of pixels in each part.
     """
     x = _batched(input, "adaptive_avg_pool2d")
     if x.dtype == dtypes.float16:

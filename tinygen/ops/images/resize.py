@@ -28,7 +28,7 @@ def _nearest2d(x, *, rows, columns):
 
 @primitive
 def _nearest2d_grad(g, *, rows, columns, size):
-    """Elements that came from one place, summed: the transpose of _nearest2d.  (N, C, P, Q) -> (N, C, *size)"""
+    """Sums of elements that came from the same pixel: the transpose of _nearest2d.  (N, C, P, Q) -> (N, C, *size)"""
     return kernels.nearest2d_grad(g, rows=rows, columns=columns, size=size)
 
 
@@ -85,7 +85,7 @@ def _check_mode(input, mode: str, align_corners, antialias: bool) -> None:
 
 
 def _targets(input, size, scale_factor, recompute: bool) -> list:
-    """(how many outputs, input steps per output step) for every dimension of the image."""
+    """(number of outputs, input steps per output step) for every dimension of the image."""
     if (size is None) == (scale_factor is None):
         found = "neither" if size is None else "both"
         raise refusal("interpolate", ValueError, f"found {found} of size and scale_factor, expected one")
@@ -127,7 +127,7 @@ def interpolate(
 
     With s input steps per output step (1 / scale_factor; n / size if recompute_scale_factor or by size), y[i] is
     "nearest"         x[floor(i s)]
-    "nearest-exact"   x[floor((i + 1/2) s)]: the pixel in which the centre of output pixel i lies
+    "nearest-exact"   x[floor((i + 1/2) s)]: the pixel that contains the center of output pixel i
     "linear"          for sequences, and "bilinear" for images, along each dimension: between the two pixels around
                       (i + 1/2) s - 1/2, or with align_corners around i (n - 1) / (size - 1)
     "area"            the mean of the pixels that output pixel i covers: `adaptive_avg_pool2d`
@@ -137,7 +137,7 @@ def interpolate(
     if mode == "area":
         pool = adaptive_avg_pool2d if input.ndim == 4 else adaptive_avg_pool1d
         return pool(input, [count for count, _ in targets])
-    if mode in LINEAR and input.dtype == dtypes.float16:  # as are the weights
+    if mode in LINEAR and input.dtype == dtypes.float16:  # the weights must not be float16 either
         return by_float32(_linear, input, targets, bool(align_corners))
     if mode in LINEAR:
         return _linear(input, targets, bool(align_corners))
@@ -150,9 +150,9 @@ def interpolate(
 
 
 def _nearest(n: int, count: int, step: float, exact: bool, images: bool):
-    """Where each of `count` outputs comes from among n inputs; in float32, as PyTorch computes it.
+    """For each of `count` outputs, the index of its pixel among n; computed in float32, as in PyTorch.
 
-    For images PyTorch takes a resize to the same or the double size as just that, whatever the step says.
+    For images, PyTorch resizes to the same or the double size exactly, regardless of the step.
     """
     if images and not exact and count in (n, 2 * n):
         return np.arange(count) * n // count
@@ -161,9 +161,9 @@ def _nearest(n: int, count: int, step: float, exact: bool, images: bool):
 
 
 def _linear(input, targets, align_corners: bool):
-    """As a product with a matrix of weights along each dimension: y = A x, y = A x Bᵀ.
+    """A product with a matrix of weights along each dimension: y = A x, y = A x Bᵀ.
 
-    Most weights are 0: a nan or an infinity spreads along its row and column, in PyTorch only to its neighbours.
+    Most weights are 0.  A nan or an infinity spreads along its row and column; in PyTorch, only to its neighbors.
     """
     weights = [
         beside(input, _line_weights(n, count, step, align_corners, input.dtype))
@@ -174,7 +174,7 @@ def _linear(input, targets, align_corners: bool):
 
 
 def _line_weights(n: int, count: int, step: float, align_corners: bool, dtype):
-    """The matrix whose row i mixes the two of n elements around place i.  -> (count, n)"""
+    """The matrix whose row i mixes the two of n elements around position i.  -> (count, n)"""
     i = np.arange(count)
     if n == count:
         place = i.astype(np.float64)
@@ -205,7 +205,7 @@ def pixel_shuffle(input, upscale_factor):
 
 @operation(example("tinygen.pixel_unshuffle(input, 2)", input=real(1, 1, 2, 4)), homes="tinygen F")
 def pixel_unshuffle(input, downscale_factor):
-    """Pixels to channels, pixel_shuffle undone: (…, C, H r, W r) -> (…, C r², H, W)"""
+    """Pixels to channels, the inverse of pixel_shuffle: (…, C, H r, W r) -> (…, C r², H, W)"""
     r = downscale_factor
     if input.ndim < 3 or r < 1 or input.shape[-2] % r or input.shape[-1] % r:
         raise refusal(

@@ -1,1 +1,1 @@
-"""Picking, adding to and overwriting elements at places given by an index; sorting."""
+"""Reading, adding to and overwriting elements given by an index; sorting."""

@@ -1,4 +1,4 @@
-"""Picking from, adding to and overwriting places given by an index, mostly along one dimension."""
+"""Reading, adding to and overwriting elements given by an index, mostly along one dimension."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _gather(x, *, index, dim):
 
 @primitive
 def _scatter_add(x, *, index, dim, shape):
-    """Zeros of `shape` to which x is added at `index` along `dim`; repeated places sum up."""
+    """Zeros of `shape` to which x is added at `index` along `dim`; repeated indices add up."""
     return kernels.put(x, _places(kernels.array_module(x), index, dim), shape)
 
 
@@ -39,17 +39,17 @@ def _places(xp, index, dim) -> tuple:
 
 
 def _corner(x, index, dim):
-    """The part of x that an index smaller than x reaches."""
+    """The part of x that an index smaller than x covers."""
     return tuple(slice(None) if i == dim else slice(n) for i, n in enumerate(index.shape))
 
 
-# picking is linear: its transpose adds g back at the places it came from, which may repeat
+# indexing is linear: its transpose adds g back where the elements came from, which may repeat
 _gather.vjp(lambda g, x_shape, index, dim: _scatter_add(g, index=index, dim=dim, shape=x_shape))
 _scatter_add.vjp(lambda g, index, dim: _gather(g, index=index, dim=dim))
 
 
 def _check_index(operation: str, input, dim: int, index) -> int:
-    """The dimension in 0..ndim-1; refuse an index that names places which do not exist."""
+    """The dimension as a number in 0..ndim-1; refuses an index that is out of range."""
     dim = dim_of(dim, input.ndim, operation)
     places = index._data
     if places.dtype not in (dtypes.int32, dtypes.int64):
@@ -75,7 +75,7 @@ def _check_index(operation: str, input, dim: int, index) -> int:
 
 @operation(example("tinygen.gather(x, 1, index)", x=real(2, 3), index=whole(2, 2)), dim=INT)
 def gather(input, dim, index):
-    """out[i][j] = input[index[i][j]][j] for dim 0, and so on: pick along one dimension"""
+    """out[i][j] = input[index[i][j]][j] for dim 0, and so on: indexing along one dimension"""
     if input.ndim == 0:
         return reshape(gather(reshape(input, 1), dim, reshape(index, -1)), index.shape)
     dim = _check_index("gather", input, dim, index)
@@ -85,7 +85,7 @@ def gather(input, dim, index):
 
 
 def _at_index(operation: str, input, dim, index, src):
-    """(input, dim, index, the part of src that the index reaches), all with at least one dimension."""
+    """(input, dim, index, the part of src that index covers), all with at least one dimension."""
     if src.dtype != input.dtype:
         raise refusal(
             operation, DtypeError, f"found src {src.dtype}, input {input.dtype}, expected one dtype"
@@ -101,7 +101,7 @@ def _at_index(operation: str, input, dim, index, src):
     example("tinygen.scatter_add(x, 1, index, src)", x=real(2, 3), index=whole(2, 2), src=real(2, 2)), dim=INT
 )
 def scatter_add(input, dim, index, src):
-    """input with src[i][j] added at [index[i][j]][j] for dim 0, and so on; repeated places sum up"""
+    """input with src[i][j] added at [index[i][j]][j] for dim 0, and so on; repeated indices add up"""
     flat, dim, index, src = _at_index("scatter_add", input, dim, index, src)
     if not index.numel():
         return input.clone()
@@ -115,7 +115,7 @@ def _scatter(x, src, *, index, dim):
     return out
 
 
-# what is overwritten gets no gradient; as in PyTorch, each of several that write to one place gets that place's
+# overwritten elements get no gradient; as in PyTorch, all that were written to one place get the gradient of that place
 _scatter.vjp(
     lambda g, src, index, dim: _scatter(g, _nothing_like(src), index=index, dim=dim),
     lambda g, index, dim: _gather(g, index=index, dim=dim),
@@ -151,7 +151,7 @@ def scatter(input, dim, index, src=None, *, value=None, reduce=None):
 
 
 def _slices(operation: str, input, dim, index, source):
-    """(input with a dimension, the NumPy index of its slices, source in their shape)."""
+    """(input with at least one dimension, the NumPy index of its slices, source in their shape)."""
     if source.dtype != input.dtype:
         raise refusal(
             operation, DtypeError, f"found source {source.dtype}, input {input.dtype}, expected one dtype"
@@ -173,7 +173,7 @@ def _slices(operation: str, input, dim, index, source):
     source=TENSOR,
 )
 def index_add(input, dim, index, source, *, alpha=1):
-    """input with alpha times the slices of source added at `index` along dim; repeated places sum up"""
+    """input with alpha times the slices of source added at `index` along dim; repeated indices add up"""
     flat, places, source = _slices("index_add", input, dim, index, source)
     scaled = source if alpha == 1 else cast(mul(source, alpha), dtype=source.dtype)
     return reshape(add(flat, putitem(scaled, index=places, shape=flat.shape)), input.shape)
@@ -209,7 +209,9 @@ def index_fill(input, dim, index, value):
     flat = reshape(input, 1) if input.ndim == 0 else input
     xp = kernels.array_module(input._data)
     places = xp.unique(index_1d(index, "index_fill", flat, dim)).astype(np.int64)
-    index = (slice(None),) * dim + (places,)  # each place once: value's gradient is the sum over the places
+    index = (slice(None),) * dim + (
+        places,
+    )  # each index once: the gradient of value is the sum over all of them
     return reshape(put_at(flat, cast(value, dtype=input.dtype), index=index), input.shape)
 
 
@@ -222,15 +224,15 @@ def put_at(x, values, *, index):
 
 put_at.vjp(
     lambda g, values, index: put_at(g, _nothing_like(values), index=index),
-    lambda g, index: getitem_at(g, index=index),  # the tape sums it where values were broadcast
+    lambda g, index: getitem_at(g, index=index),  # the tape sums it where the values were broadcast
 )
 
 
 @operation(example("tinygen.index_put(x, (index,), values)", x=real(3), index=exactly(2, 0), values=real(2)))
 def index_put(input, indices, values, accumulate=False):
-    """A copy of input in which input[indices] is `values`, or with accumulate is increased by them
+    """A copy of input with `values` written to input[indices], or added there with accumulate
 
-    indices   a tuple of integer Tensors, or masks, one for each leading dimension; None stands for a whole one
+    indices   a tuple of integer Tensors, or masks, one for each leading dimension; None stands for a whole dimension
     """
     if not isinstance(indices, (tuple, list)):
         raise refusal(
@@ -262,7 +264,7 @@ def index_put(input, indices, values, accumulate=False):
 
 @operation(example("tinygen.repeat_interleave(x, 2, dim=1)", x=real(2, 2)))
 def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
-    """Each slice along dim (each element without one) several times in a row; of repeats alone, the indices"""
+    """Each slice along dim (each element, if dim is None) repeated; if only repeats are given, the indices"""
     if repeats is None and input.ndim != 1:
         raise refusal("repeat_interleave", ShapeError, f"found repeats {input.shape}, expected one dimension")
     if repeats is None:

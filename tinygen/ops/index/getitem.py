@@ -17,16 +17,16 @@ from tinygen.ops.shape.reshape import dim_of, expand, reshape, unsqueeze
 
 @primitive(name="getitem")
 def getitem_at(x, *, index):
-    return x[(*index, ...)]  # with the ..., a single element is a view as well
+    return x[(*index, ...)]  # the ... makes a single element a view, too
 
 
 @primitive
 def putitem(x, *, index, shape):
-    """Zeros of `shape` to which x is added at `index`: the transpose of x[index]."""
+    """x added to zeros of `shape` at `index`: the transpose of x[index]."""
     return kernels.put(x, index, shape)
 
 
-# picking is linear: its transpose adds g back at the places it came from, which may repeat
+# indexing is linear: its transpose adds g back where the elements came from, which may repeat
 getitem_at.vjp(lambda g, x_shape, index: putitem(g, index=index, shape=x_shape))
 
 
@@ -46,7 +46,7 @@ def getitem(x, index):
 
 
 def assign(array, index, value) -> None:
-    """array[index] = value under the same meaning of the index."""
+    """array[index] = value, with the same meaning of the index."""
     if not isinstance(value, (type(array), np.ndarray, np.generic, int, float, list, tuple)):
         raise TypeError(f"x[...] = value: found a {type(value).__name__}, expected a number or a Tensor")
     if isinstance(value, (np.ndarray, list, tuple)):
@@ -66,10 +66,10 @@ def assign(array, index, value) -> None:
 
 
 def steps(index, x) -> list:
-    """`index` of the array x as at most two NumPy indices applied in turn: the plain part (a view), then the arrays.
+    """`index` as at most two NumPy indices of the array x, applied in turn: the basic part (a view), then the arrays.
 
-    PyTorch takes numbers as plain selection even beside arrays (x[0, :, [1, 2]] has its array dimension last);
-    NumPy would treat the number as one more array and move dimensions to the front.
+    PyTorch treats numbers as basic indexing even beside arrays (x[0, :, [1, 2]] has its array dimension last);
+    NumPy would treat the number as an array, too, and move that dimension to the front.
     """
     if isinstance(index, list) and any(isinstance(i, (list, tuple, slice)) for i in index):
         raise IndexError(
@@ -89,7 +89,7 @@ def steps(index, x) -> list:
     items[at : at + 1] = [slice(None)] * (len(shape) - used)
     plain, arrays, axis, kind = [], [], 0, kernels.array_module(x).ndarray
     for item in items:
-        if isinstance(item, kind) and not item.ndim:  # a single bool: a new dimension, kept whole or emptied
+        if isinstance(item, kind) and not item.ndim:  # a single bool: a new dimension of size 1 or 0
             arrays.append(kernels.array_module(x).zeros(int(item), np.int64))
             plain.append(None)
             continue
@@ -117,7 +117,7 @@ def _is_mask(item) -> bool:
 
 
 def _item(item, x):
-    """One index as None, ..., a slice, an int, or an array of integers or bools where x is."""
+    """One index as None, ..., a slice, an int, or an array of integers or bools on x's device."""
     if item is None or item is Ellipsis:
         return item
     if isinstance(item, slice):
@@ -144,7 +144,7 @@ def _item(item, x):
 
 
 def _array_indices(item, shape: tuple, axis: int) -> list:
-    """Integer arrays for the dimensions an array index takes; a mask takes as many as it has."""
+    """Integer arrays for the dimensions that an array index covers; a mask covers as many as it has."""
     if item.dtype != np.bool_:
         n = shape[axis]
         if item.size and not (-n <= item.min() and item.max() < n):
@@ -158,14 +158,14 @@ def _array_indices(item, shape: tuple, axis: int) -> list:
 
 
 def _beside(index, x):
-    """The array of an index where the array x is; as in PyTorch, an index on the CPU goes anywhere"""
+    """The array of an index, on the device of x; as in PyTorch, an index on the CPU works for both"""
     if index.is_cuda and isinstance(x, np.ndarray):
         raise devices.DeviceError(f"x[...]: found an index on {index.device} and x on cpu; use index.cpu()")
     return devices.move(index._data, devices.of(x))
 
 
 def index_arrays(indices, input, operation: str) -> tuple:
-    """Tensors of integers or masks, and None for a whole dimension, as one NumPy index."""
+    """Tensors of integers or masks (None stands for a whole dimension) as one NumPy index."""
     result, axis, shape = [], 0, input.shape
     for item in indices:
         array = _beside(item, input._data) if isinstance(item, Tensor) else item
@@ -187,7 +187,7 @@ def _type(item) -> str:
 
 @operation(example("tinygen.index_select(x, 1, index)", x=real(2, 3), index=whole(2)), dim=INT)
 def index_select(input, dim, index):
-    """The slices at `index` (integers, 1-d or a single one) along `dim`"""
+    """The slices at `index` along `dim`; index holds integers and has one dimension or none"""
     dim = dim_of(dim, input.ndim, "index_select")
     places = index_1d(index, "index_select", input, dim)
     if input.ndim == 0:
@@ -202,7 +202,7 @@ def index_select(input, dim, index):
 
 
 def index_1d(index, operation: str, input, dim: int):
-    """The numbers of a 1-d (or 0-d) int32 or int64 Tensor, each a place along dim of input."""
+    """The numbers of a 1-d (or 0-d) int32 or int64 Tensor, each an index along dim of input."""
     size = input.shape[dim] if input.ndim else 1
     if index.dtype not in (dtypes.int32, dtypes.int64):
         raise refusal(
@@ -218,7 +218,7 @@ def index_1d(index, operation: str, input, dim: int):
 
 @operation(example("tinygen.masked_select(x, mask)", x=real(2, 3), mask=truth(2, 3)))
 def masked_select(input, mask):
-    """The elements where the mask holds, 1-d"""
+    """The elements where the mask is true, in one dimension"""
     if mask.dtype != np.bool_:
         raise refusal(
             "masked_select", dtypes.DtypeError, f"found a mask of dtype {mask.dtype}, expected bool"
@@ -235,7 +235,7 @@ def masked_select(input, mask):
 
 @operation
 def nonzero(input, *, as_tuple=False):
-    """Where x is not zero: (count, x.ndim) integers, or with as_tuple one (count,) a dimension, to index with"""
+    """The indices of nonzero elements: (count, x.ndim) integers; with as_tuple, a (count,) Tensor per dimension"""
     places = kernels.nonzero(input._data)
     if as_tuple:
         return tuple(Tensor._wrap(i) for i in places)
@@ -244,7 +244,7 @@ def nonzero(input, *, as_tuple=False):
 
 @operation(example("F.embedding(input, weight)", input=whole(4), weight=real(3, 2)), homes="F")
 def embedding(input, weight, padding_idx=None):
-    """Row weight[i] for every integer i.  input (...), weight (V, D) -> (..., D); no gradient at padding_idx"""
+    """The row weight[i] for every i in input.  input (...), weight (V, D) -> (..., D); no gradient for padding_idx"""
     if input.dtype not in (dtypes.int32, dtypes.int64):
         raise refusal(
             "embedding", dtypes.DtypeError, f"found indices of dtype {input.dtype}, expected int32 or int64"

@@ -1,4 +1,4 @@
-"""Order: sorted values with their indices, distinct values, counts."""
+"""Sorting, the k largest, distinct values, counts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tinygen.ops.tensor.device import beside
 
 @operation(example("tinygen.argsort(x)", x=distinct(2, 3)), dim=INT)
 def argsort(input, dim=-1, descending=False, stable=False):
-    """The indices that sort along dim; ties keep their order, whatever `stable` says, and nan is the largest"""
+    """The indices that sort along dim.  Ties keep their order regardless of `stable`; nan is the largest"""
     dim = dim_of(dim, input.ndim, "argsort")
     if input.ndim == 0:
         return beside(input, np.zeros((), np.int64))
@@ -30,7 +30,7 @@ def argsort(input, dim=-1, descending=False, stable=False):
 
 @operation(example("tinygen.sort(x)", x=distinct(2, 3)), dim=INT)
 def sort(input, dim=-1, descending=False, stable=False):
-    """(values, indices) in order along dim; ties keep their order, whatever `stable` says, and nan is the largest"""
+    """(values, indices) sorted along dim.  Ties keep their order regardless of `stable`; nan is the largest"""
     dim = dim_of(dim, input.ndim, "sort")
     indices = argsort(input, dim, descending)
     return ValuesIndices((gather(input, dim, indices), indices))
@@ -38,7 +38,7 @@ def sort(input, dim=-1, descending=False, stable=False):
 
 @operation(example("tinygen.topk(x, 2)", x=distinct(2, 3)), dim=INT)
 def topk(input, k, dim=-1, largest=True, sorted=True):
-    """(values, indices) of the k largest (or smallest) along dim, in order whatever `sorted` says"""
+    """(values, indices) of the k largest (or smallest) along dim, sorted regardless of `sorted`"""
     if input.dtype == np.bool_:
         raise refusal("topk", DtypeError, "found dtype bool, expected numbers")
     dim = dim_of(dim, input.ndim, "topk")
@@ -57,10 +57,10 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
 
 @operation(example("tinygen.unique(x)", x=distinct(2, 3)))
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
-    """The distinct elements in order (whatever `sorted` says), or the distinct slices along dim; no gradient
+    """The distinct elements, sorted regardless of `sorted`, or the distinct slices along dim; no gradient
 
-    return_inverse   also where each element of input is among them
-    return_counts    also how often each occurs
+    return_inverse   also return the position of each element of input among them
+    return_counts    also return how often each occurs
     """
     if dim is not None:
         dim = dim_of(dim, input.ndim, "unique")
@@ -76,7 +76,7 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
 
 @operation(example("tinygen.bincount(x)", x=whole(5)))
 def bincount(input, weights=None, minlength=0):
-    """How often 0, 1, 2 … occur among whole numbers, or the sum of their weights; no gradient.  (N,) -> (max + 1,)"""
+    """How often 0, 1, 2 … occur among integers, or the sums of their weights; no gradient.  (N,) -> (max + 1,)"""
     x = input._data
     if x.dtype.kind not in "iu":
         raise refusal("bincount", DtypeError, f"found dtype {x.dtype}, expected an integer dtype")
@@ -85,7 +85,7 @@ def bincount(input, weights=None, minlength=0):
             "bincount", ShapeError, f"found x {x.shape}, expected one dimension and no numbers below 0"
         )
     if minlength < 0:
-        raise refusal("bincount", RuntimeError, f"found minlength {minlength}, expected none below 0")
+        raise refusal("bincount", RuntimeError, f"found minlength {minlength}, expected no negative numbers")
     xp = kernels.array_module(x)
     if weights is None or not x.size:
         return Tensor._wrap(xp.bincount(x, minlength=minlength).astype(np.int64, copy=False))
@@ -95,7 +95,7 @@ def bincount(input, weights=None, minlength=0):
     if weights.shape != input.shape:
         raise refusal("bincount", ShapeError, f"found weights {weights.shape}, expected {input.shape}")
     dtype = weights.dtype if weights.dtype == dtypes.float32 else dtypes.float64
-    if weights.is_cuda:  # cupy's would add in any order
+    if weights.is_cuda:  # cupy's bincount would add in any order
         count = max(int(x.max()) + 1, minlength)
         return Tensor._wrap(kernels.put(weights._data.astype(dtype), (x,), (count,)))
     return Tensor._wrap(xp.bincount(x, weights._data, minlength).astype(dtype, copy=False))

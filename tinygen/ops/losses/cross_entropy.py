@@ -23,13 +23,13 @@ from tinygen.ops.wide import by_float32, narrowed, widened
 
 @primitive
 def _pick_class(x, *, index):
-    """x at one class for every place.  (N, C, D), index (N, D) -> (N, D)"""
+    """The score of one class at every place.  (N, C, D), index (N, D) -> (N, D)"""
     return kernels.pick_class(x, index)
 
 
 @primitive
 def _pick_class_grad(g, *, index, shape):
-    """Zeros but for g at one class for every place.  (N, D) -> shape (N, C, D)"""
+    """g at one class for every place, zeros elsewhere.  (N, D) -> shape (N, C, D)"""
     return kernels.pick_class_grad(g, index, shape)
 
 
@@ -46,7 +46,7 @@ def _cross_entropy(x, *, index, weights):
 
 def _cross_entropy_row(g, x, x_shape, index, weights):
     """∂/∂x_j of log Σ exp(x) - x_class is softmax(x)_j - [j = class]"""
-    # what is ignored gives nothing, also where g is infinite: in a mean of nothing
+    # 0 for what is ignored, even where g is infinite: in the mean over nothing
     h = where(index < 0, 0.0, g * Tensor._wrap(weights))
     taken = _pick_class_grad(h, index=np.maximum(index, 0), shape=x_shape)
     return softmax(x, 1) * unsqueeze(h, 1) - taken
@@ -61,7 +61,7 @@ _cross_entropy.fused(
 
 
 def _class_weights(operation: str, weight, input):
-    """`weight` as an array, one for each class of input (N, C, …) or (C,)."""
+    """`weight` as an array, with one number per class of input (N, C, …) or (C,)."""
     if weight is None:
         return None
     classes = input.shape[1] if input.ndim > 1 else input.shape[0]
@@ -74,7 +74,7 @@ def _class_weights(operation: str, weight, input):
 
 
 def _labels(operation: str, input, target, ignore_index: int):
-    """input as (N, C, D), the class of each place and whether it counts as (N, D), target's shape checked."""
+    """input as (N, C, D), and as (N, D) the class of each place and whether it counts; checks target's shape."""
     shapes = f"input {input.shape}, target {target.shape}"
     if input.ndim == 0 or target.shape != ((*input.shape[:1], *input.shape[2:]) if input.ndim > 1 else ()):
         raise refusal(
@@ -99,7 +99,7 @@ def _labels(operation: str, input, target, ignore_index: int):
 
 
 def _per_place(operation: str, values, weights, shape: tuple, reduction: str):
-    """Reduce (N, D) values already multiplied by `weights`; their mean is divided by the mean weight."""
+    """Reduce (N, D) values that are already multiplied by `weights`; "mean" divides by the mean weight."""
     if reduction == "mean":
         return mean(values) / Tensor._wrap(kernels.mean(weights, (0, 1)))
     return reduced(operation, reshape(values, shape), reduction)
@@ -109,7 +109,7 @@ def _per_place(operation: str, values, weights, shape: tuple, reduction: str):
 def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
     """-weight[target] · input[target], input log-probabilities.  (N, C, …), (N, …) of integers -> (N, …)
 
-    Places whose target is ignore_index count nothing; the mean is over the sum of weights.
+    Places whose target is ignore_index do not count; the mean is taken over the sum of weights.
     """
     check_reduction("nll_loss", reduction, size_average, reduce)
     x, index, counts = _labels("nll_loss", input, target, ignore_index)
@@ -158,7 +158,7 @@ def cross_entropy(
 
 
 def _smoothed(log_p, index, counts, by_class, weights, label_smoothing):
-    """A share of the loss is that of all classes alike.  log_p (N, C, D), by_class (C,), the others (N, D) -> (N, D)"""
+    """Part of the loss counts all classes equally.  log_p (N, C, D), by_class (C,), others (N, D) -> (N, D)"""
     values = -_pick_class(log_p, index=index) * Tensor._wrap(weights)
     each = log_p if by_class is None else log_p * Tensor._wrap(by_class[:, None])
     values = (1 - label_smoothing) * values - (label_smoothing / log_p.shape[1]) * sum(each, 1)
@@ -166,7 +166,7 @@ def _smoothed(log_p, index, counts, by_class, weights, label_smoothing):
 
 
 def _soft_cross_entropy(x, target, by_class, ignore_index, reduction, label_smoothing):
-    """Against probabilities; the mean is over places, whatever the weights."""
+    """The loss against probabilities; the mean is over places, regardless of the weights."""
     expect_same_shape("cross_entropy", x, target)
     if ignore_index >= 0:
         raise refusal(

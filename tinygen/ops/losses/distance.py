@@ -1,4 +1,4 @@
-"""Vectors of length one; how far or how alike vectors are."""
+"""Normalization of vectors, and distance and similarity between them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinygen.ops.wide import by_float32
 
 
 def _at_least(norms, eps: float):
-    """norms raised to eps; the gradient passes as if they were not"""
+    """norms, at least eps; the gradient passes unchanged"""
     return norms + Tensor._wrap(np.maximum(norms.dtype.type(eps) - norms._data, 0))
 
 

@@ -1,6 +1,6 @@
 """Losses.  `reduction` is "mean", "sum" or "none".
 
-PyTorch's older size_average and reduce hold their positions and are refused.
+PyTorch's older arguments size_average and reduce keep their positions but are refused.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from tinygen.ops.wide import by_float32
 
 @operation(example("F.mse_loss(input, target)", input=real(2, 3), target=distinct(2, 3)), homes="F")
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
-    """(input - target)², with broadcasting; the mean of weighted elements is over the sum of weights"""
+    """(input - target)², with broadcasting; with weights, the mean is taken over their sum"""
     check_reduction("mse_loss", reduction, size_average, reduce)
     check_weight("mse_loss", weight, input)
     losses = square(difference("mse_loss", input, target))
@@ -49,7 +49,7 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
 
 @operation(example("F.l1_loss(input, target)", input=real(2, 3), target=distinct(2, 3)), homes="F")
 def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
-    """|input - target|, with broadcasting; the mean of weighted elements is over the sum of weights"""
+    """|input - target|, with broadcasting; with weights, the mean is taken over their sum"""
     check_reduction("l1_loss", reduction, size_average, reduce)
     check_weight("l1_loss", weight, input)
     losses = abs(difference("l1_loss", input, target))
@@ -57,9 +57,9 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
 
 
 def _huber(d, delta: float):
-    """d² / 2 where |d| < delta, else delta (|d| - delta / 2); the square is of chosen d alone, as 0 · inf is nan"""
+    """d² / 2 where |d| < delta, else delta (|d| - delta / 2); only the d that need it are squared, as 0 · inf is nan"""
     size = abs(d)
-    near = ~(size >= delta)  # a nan as well: its derivative is nan
+    near = ~(size >= delta)  # true for nan, too: its derivative is nan
     return where(near, 0.5 * square(where(near, d, 0.0)), delta * (size - 0.5 * delta))
 
 
@@ -86,7 +86,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
     losses = _huber(d, delta)
     losses = losses if weight is None else losses * weight
     if losses.dtype != input.dtype:
-        losses = cast(losses, dtype=input.dtype)  # as PyTorch
+        losses = cast(losses, dtype=input.dtype)  # as in PyTorch
     return reduced("huber_loss", losses, reduction)
 
 
@@ -99,8 +99,8 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
 def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
     """(log var + (input - target)² / var) / 2, plus log(2π) / 2 if full: the normal's negative log-likelihood.
 
-    var: a number, the shape of input, or that without its last dimension.  It is raised to eps at least, and its
-    gradient passes there as if it were not.
+    var: a number, or a Tensor in the shape of input, with or without the last dimension.  It is limited to at least
+    eps, and its gradient passes unchanged.
     """
     check_reduction("gaussian_nll_loss", reduction)
     expect_floating("gaussian_nll_loss", input=input)
@@ -133,7 +133,7 @@ def _bce(x, target):
 
 _bce.vjp(  # -target / x + (1 - target) / (1 - x) = (x - target) / (x (1 - x))
     lambda g, x, target: g * (x - target) / clamp(x * (1 - x), min=1e-12),
-    lambda g, x: g * (log1p(-x) - log(x)),  # not clamped: PyTorch's too is infinite where x is 0 or 1
+    lambda g, x: g * (log1p(-x) - log(x)),  # not clamped: infinite where x is 0 or 1, as in PyTorch
 )
 
 
@@ -179,7 +179,7 @@ def _bce_with_logits_fused(g, x, target, needs):
 def binary_cross_entropy_with_logits(
     input, target, weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None
 ):
-    """`binary_cross_entropy` of sigmoid(input), without overflow; pos_weight multiplies the term of target"""
+    """`binary_cross_entropy` of sigmoid(input), without overflow; pos_weight scales the term of target"""
     name = "binary_cross_entropy_with_logits"
     check_reduction(name, reduction, size_average, reduce)
     expect_same_shape(name, input, target)
@@ -191,7 +191,7 @@ def binary_cross_entropy_with_logits(
         losses = (1 - target) * input + factor * softplus(-input, threshold=math.inf)
     losses = _weighted(losses, weight)
     if losses.dtype != target.dtype:
-        losses = cast(losses, dtype=target.dtype)  # as PyTorch, which computes in place
+        losses = cast(losses, dtype=target.dtype)  # as in PyTorch, which computes in place
     return reduced(name, losses, reduction)
 
 
@@ -209,15 +209,15 @@ def _weighted(losses, weight):
 def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
     """target (log target - input), input log-probabilities: KL(target ‖ exp(input)) when summed.
 
-    reduction "batchmean" divides the sum by the batch; log_target: target holds log-probabilities too.  A target of 0
-    adds nothing, to its gradient only -input (PyTorch: nan).
+    reduction "batchmean" divides the sum by the batch; log_target: target holds log-probabilities too.  Where target is
+    0, the loss is 0 and the gradient of target is -input (PyTorch: nan).
     """
     check_reduction("kl_div", reduction, size_average, reduce, more=("batchmean",))
     if reduction == "mean":
         warnings.warn(
-            "kl_div: reduction 'mean' divides by the batch and the support; 'batchmean' only by the batch, which is "
-            "what the KL divergence is",
-            stacklevel=3,  # past what exports it
+            "kl_div: reduction 'mean' divides by the batch and the support; 'batchmean' divides by the batch alone, "
+            "which gives the KL divergence",
+            stacklevel=3,  # past the wrapper
         )
     expect_floating("kl_div", input=input, target=target)
     if log_target:

@@ -1,4 +1,4 @@
-"""What losses share: the checks of their arguments, and `reduction`."""
+"""Shared by the losses: checks of their arguments, and `reduction`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def reduced(operation: str, losses, reduction: str):
 
 
 def check_reduction(operation: str, reduction: str, size_average=None, reduce=None, more=()) -> None:
-    """Before anything is computed; `more`: names beside "mean", "sum" and "none"."""
+    """Check the reduction before anything is computed; `more`: names besides "mean", "sum" and "none"."""
     for name, value in (("size_average", size_average), ("reduce", reduce)):
         if value is not None:
             raise refusal(operation, NotImplementedError, f"{name} is not supported; use reduction")
@@ -43,7 +43,7 @@ def expect_same_shape(operation: str, input, target) -> None:
 
 
 def difference(operation: str, input, target):
-    """input - target; shapes that are not equal broadcast, with PyTorch's warning"""
+    """input - target; different shapes broadcast, with a warning as in PyTorch"""
     if input.shape != target.shape:
         shapes = f"input {input.shape}, target {target.shape}"
         try:
@@ -51,8 +51,8 @@ def difference(operation: str, input, target):
         except ValueError:
             raise refusal(operation, ShapeError, f"input and target do not broadcast; {shapes}") from None
         warnings.warn(
-            f"{operation}: the shapes differ, {shapes}: they are broadcast, which is seldom what a loss should do",
-            stacklevel=4,  # past the loss and what exports it
+            f"{operation}: the shapes differ, {shapes}: they are broadcast, which is rarely what a loss should do",
+            stacklevel=4,  # past the loss and its wrapper
         )
     return input - target
 
@@ -65,7 +65,7 @@ def check_weight(operation: str, weight, input) -> None:
 
 
 def weighted_mean(operation: str, losses, weight, reduction: str):
-    """As `reduced`; with a weight for every element the mean is divided by their sum"""
+    """`reduced`; given a weight for every element, the mean is taken over their sum"""
     if weight is None:
         return reduced(operation, losses, reduction)
     if reduction == "mean":
@@ -74,6 +74,6 @@ def weighted_mean(operation: str, losses, weight, reduction: str):
 
 
 def _mean_by_weight(values, weight):
-    """Σ values weight / Σ weight, as a quotient of means: of equal values it is their value"""
+    """Σ values weight / Σ weight as a quotient of means: exact if all values are equal"""
     weighted = values * weight
     return mean(weighted) / mean(weight, dtype=weighted.dtype)

@@ -1,4 +1,4 @@
-"""Attention: a mean of values, weighted by how well each key answers a query."""
+"""Attention: a mean of values, weighted by how well each key matches a query."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tinygen.ops.wide import by_float32
 
 @primitive(keeps=("lse",))
 def _attention(q, k, v, bias=None, *, scale, causal):
-    """y = p v with the weights p = softmax(s) of the scores s = scale q kᵀ + bias"""
+    """y = p v, with weights p = softmax(s) and scores s = scale q kᵀ + bias"""
     return kernels.attention(q, k, v, bias, scale=scale, causal=causal)
 
 
 def _weights(q, k, bias, scale: float, causal: bool):
-    """softmax(scale q kᵀ + bias) over the keys; 0 for a query that may see none.  -> (…, L, T)"""
+    """softmax(scale q kᵀ + bias) over the keys; 0 for a query that sees none.  -> (…, L, T)"""
     scores = matmul(q, transpose(k, -1, -2)) * scale
     if bias is not None:
         scores = scores + bias
@@ -117,8 +117,8 @@ def scaled_dot_product_attention(
     """softmax(scale · query keyᵀ + attn_mask) value  (Vaswani et al. 2017, arXiv 1706.03762, eq. 1).
 
     query (…, L, D), key (…, T, D), value (…, T, E) -> (…, L, E), where … broadcasts; scale is 1 / √D by default.
-    attn_mask, broadcast to (…, L, T): bools that say which keys a query may see, or numbers that are added to the
-    scores.  is_causal: query l sees the keys 0 … l.  A query that may see no key gets 0.  dropout_p: the weights are
+    attn_mask, broadcast to (…, L, T): bools that are true for the keys a query may see, or numbers added to the
+    scores.  is_causal: query l sees keys 0 … l.  A query that sees no key gets 0.  dropout_p: the weights are
     dropped with this probability, by `tinygen.random`'s default generator.
     """
     if enable_gqa:

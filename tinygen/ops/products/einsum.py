@@ -15,15 +15,15 @@ from tinygen.ops.reduce import sum
 from tinygen.ops.shape.diagonal import diagonal
 from tinygen.ops.shape.reshape import permute, reshape, squeeze
 
-LETTERS = string.ascii_uppercase + string.ascii_lowercase  # PyTorch's order of the implicit output
+LETTERS = string.ascii_uppercase + string.ascii_lowercase  # the order of PyTorch's implicit output
 
 
 @operation(example("tinygen.einsum('ij,jk->ik', a, b)", a=real(2, 3), b=real(3, 2)), homes="tinygen")
 def einsum(equation, *operands):
-    """The sum over every index that the output does not name of the product of the operands
+    """The product of the operands, summed over every index that the output does not name
 
-    einsum("bik,bkj->bij", x, w): letters name dimensions, "..." those that are not named, which broadcast; a letter
-    twice in one operand is its diagonal.  Without "->" the output has the letters that occur once, in alphabetical
+    einsum("bik,bkj->bij", x, w): letters name dimensions, "..." stands for all others, which broadcast; a letter
+    twice in one operand takes its diagonal.  Without "->", the output has the letters that occur once, in alphabetical
     order.  Also einsum(x, [0, 1], w, [1, 2], [0, 2]).  Operands are contracted from left to right.
     """
     if not isinstance(equation, str):
@@ -115,7 +115,7 @@ def _term(equation: str, text: str, shape, unnamed=None) -> list:
 
 
 def _distinct(equation: str, x, term: list):
-    """A name that stands twice in one operand: its diagonal."""
+    """Take the diagonal for a name that occurs twice in one operand."""
     for name in dict.fromkeys(term):
         while term.count(name) > 1:
             first = term.index(name)
@@ -148,13 +148,13 @@ def _sizes(equation: str, operands, terms) -> dict:
 
 
 def _summed(x, term: list, kept: set):
-    """Without the dimensions whose names are not kept."""
+    """x summed over the dimensions whose names are not kept."""
     gone = [d for d, name in enumerate(term) if name not in kept]
     return (sum(x, gone), [name for name in term if name in kept]) if gone else (x, term)
 
 
 def _product(a, a_term: list, b, b_term: list, later: set):
-    """a b, summed over what only these two name: a batch of matrix products, or an elementwise one."""
+    """a b, summed over the names that only these two have: a batch of matrix products, or an elementwise product."""
     a, a_term = _summed(a, a_term, later.union(b_term))
     b, b_term = _summed(b, b_term, later.union(a_term))
     shared = [name for name in a_term if name in b_term]
@@ -178,7 +178,7 @@ def _product(a, a_term: list, b, b_term: list, later: set):
 
 @operation(example("tinygen.tensordot(a, b, 1)", a=real(2, 3), b=real(3, 2)), homes="tinygen")
 def tensordot(a, b, dims=2):
-    """Products summed over the last `dims` dimensions of a and the first of b, or over dims = (of a, of b)"""
+    """Products summed over the last `dims` dimensions of a and the first of b, or over dims = (a's, b's)"""
     if isinstance(dims, int):
         if not 0 <= dims <= min(a.ndim, b.ndim):
             raise refusal("tensordot", ShapeError, f"found dims {dims} for a {a.shape}, b {b.shape}")
@@ -186,7 +186,9 @@ def tensordot(a, b, dims=2):
     over_a, over_b = ([d] if isinstance(d, int) else list(d) for d in dims)
     if len(over_a) != len(over_b):
         raise refusal(
-            "tensordot", ShapeError, f"found {len(over_a)} dims of a and {len(over_b)} of b, expected as many"
+            "tensordot",
+            ShapeError,
+            f"found {len(over_a)} dims of a and {len(over_b)} of b, expected the same number of both",
         )
     names_a, names_b = list(range(a.ndim)), list(range(a.ndim, a.ndim + b.ndim))
     for i, j in zip(over_a, over_b):

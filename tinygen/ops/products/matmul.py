@@ -1,4 +1,4 @@
-"""Products of matrices and vectors at every rank."""
+"""Products of matrices and vectors of any rank."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _matmul(x, w):
 
 
 def _summed_product(a, b, shape):
-    """a b, summed over the batch dimensions that `shape` does not have: as one large product where it can be."""
+    """a b, summed over the batch dimensions that `shape` lacks: as one large product where possible."""
     if len(shape) == 2 and a.ndim > 2 and b.ndim == a.ndim and a.shape[:-2] == b.shape[:-2]:
         # (..., M, K), (..., K, N) as (M, batch K), (batch K, N)
         flat_a = reshape(transpose(a, -1, -2), _rows(a.shape[:-2]) * a.shape[-1], a.shape[-2])
@@ -32,7 +32,7 @@ def _summed_product(a, b, shape):
     return sum_to(_matmul(a, b), shape=shape)
 
 
-# y_ij = Σ_k x_ik w_kj: L changes by Σ g_ij w_kj with x_ik and by Σ g_ij x_ik with w_kj, that is gx = g wᵀ, gw = xᵀ g
+# y_ij = Σ_k x_ik w_kj, so ∂L/∂x_ik = Σ_j g_ij w_kj and ∂L/∂w_kj = Σ_i g_ij x_ik: gx = g wᵀ, gw = xᵀ g
 _matmul.vjp(
     lambda g, w, x_shape: _summed_product(g, transpose(w, -1, -2), x_shape),
     lambda g, x, w_shape: _summed_product(transpose(x, -1, -2), g, w_shape),
@@ -41,7 +41,7 @@ _matmul.vjp(
 
 @operation(example("tinygen.matmul(x, other)", x=real(2, 3), other=real(3, 2)), other=TENSOR)
 def matmul(input, other):
-    """Matrix product; vectors count as one row (left) or one column (right), leading dimensions broadcast"""
+    """Matrix product; a vector is a row on the left and a column on the right; leading dimensions broadcast"""
     if input.ndim == 0 or other.ndim == 0:
         raise refusal(
             "matmul",
@@ -83,7 +83,7 @@ def bmm(input, mat2):
         raise refusal(
             "bmm",
             ShapeError,
-            f"found x {input.shape}, mat2 {mat2.shape}, expected two batches of equally many matrices",
+            f"found x {input.shape}, mat2 {mat2.shape}, expected two batches of the same number of matrices",
         )
     return matmul(input, mat2)
 
@@ -119,7 +119,7 @@ def mv(input, vec):
 
 
 def _plus(operation: str, input, product, beta, alpha):
-    """beta input + alpha product; an input that does not count may be nan."""
+    """beta input + alpha product; with beta = 0, input is ignored even if it is nan."""
     expect_one_dtype(operation, input=input, product=product)
     try:
         fits = np.broadcast_shapes(input.shape, product.shape) == product.shape
@@ -152,7 +152,7 @@ def _linear(x, weight, bias=None):
     return y if bias is None else kernels.add(y, bias, out=y)
 
 
-# y_mn = Σ_k x_mk w_nk + b_n: gx = g w, gw = gᵀ x, and b, which is in every row, has the sum of g over them
+# y_mn = Σ_k x_mk w_nk + b_n: gx = g w, gw = gᵀ x, and b is added to every row, so gb sums g over the rows
 _linear.vjp(
     lambda g, weight: _matmul(g, weight),
     lambda g, x: _matmul(transpose(g, 0, 1), x),
@@ -162,7 +162,7 @@ _linear.vjp(
 
 @_linear.fused
 def _linear_backward(g, needs, x=None, weight=None):
-    """The three products above without a call of an operation for each transpose, product and sum."""
+    """The three results above, without an operation for each transpose, product and sum."""
     return (
         kernels.matmul(g, weight) if needs[0] else None,
         kernels.matmul(g.T, x) if needs[1] else None,
@@ -193,5 +193,5 @@ def linear(input, weight, bias=None):
 
 
 def _rows(lead: tuple) -> int:
-    """How many rows a stack of matrices has in all; -1 would not do where there are none."""
+    """The number of rows in a stack of matrices; reshape's -1 would not work where there are none."""
     return math.prod(lead)

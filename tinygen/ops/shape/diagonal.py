@@ -55,7 +55,7 @@ def _diagonal(x, *, offset, dim1, dim2):
     out = x.diagonal(offset, dim1, dim2)
     if (
         isinstance(x, np.ndarray) and x.flags.writeable
-    ):  # NumPy's is read-only, PyTorch's is a view like any other
+    ):  # NumPy's diagonal is read-only; PyTorch's is an ordinary view
         out.flags.writeable = True
     return out
 
@@ -84,14 +84,14 @@ def _two_dims(dim1: int, dim2: int, ndim: int, operation: str):
 
 @operation
 def diagonal(input, offset=0, dim1=0, dim2=1):
-    """The diagonal of the matrices in dim1 and dim2 as a new last dimension; offset > 0 lies above it.  A view"""
+    """The diagonal of the matrices in dim1 and dim2, as a new last dimension, a view; offset > 0 is above it"""
     dim1, dim2 = _two_dims(dim1, dim2, input.ndim, "diagonal")
     return _diagonal(input, offset=offset, dim1=dim1, dim2=dim2)
 
 
 @operation
 def diag_embed(input, offset=0, dim1=-2, dim2=-1):
-    """The last dimension as the diagonal of matrices of zeros, which lie in dim1 and dim2"""
+    """Matrices of zeros, in dim1 and dim2, with the last dimension of input as their diagonal"""
     dim1, dim2 = _two_dims(dim1, dim2, input.ndim + 1, "diag_embed")
     size = input.shape[-1] + abs(offset)
     rest = iter(input.shape[:-1])
@@ -101,7 +101,7 @@ def diag_embed(input, offset=0, dim1=-2, dim2=-1):
 
 @operation
 def diag(input, diagonal=0):
-    """A vector as the diagonal of a matrix of zeros, or the diagonal of a matrix as a vector"""
+    """A vector as the diagonal of a matrix of zeros; for a matrix, its diagonal as a vector"""
     if input.ndim == 1:
         return diag_embed(input, diagonal)
     if input.ndim != 2:
@@ -111,7 +111,7 @@ def diag(input, diagonal=0):
 
 @operation
 def trace(input):
-    """The sum over the diagonal of a matrix"""
+    """The sum of the diagonal of a matrix"""
     if input.dtype == np.bool_:
         raise refusal("trace", DtypeError, "found dtype bool, expected numbers")
     if input.ndim != 2:

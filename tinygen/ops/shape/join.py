@@ -22,7 +22,7 @@ def _cat(*xs, dim):
     return kernels.array_module(xs[0]).concatenate(xs, axis=dim)
 
 
-# every input has its own stretch of g
+# every input gets its own slice of g
 _cat.vjp(lambda g, i, xs_shape, dim: narrow(g, dim, sum(s[dim] for s in xs_shape[:i]), xs_shape[i][dim]))
 
 
@@ -37,7 +37,9 @@ def cat(tensors, dim=0):
     tensors = list(tensors)
     if not tensors:
         raise refusal("cat", ValueError, "found no Tensors, expected at least one")
-    full = [x for x in tensors if x.shape != (0,)] or tensors[:1]  # PyTorch lets a (0,) Tensor join anything
+    full = [x for x in tensors if x.shape != (0,)] or tensors[
+        :1
+    ]  # PyTorch lets a Tensor of shape (0,) join anything
     dim = dim_of(dim, full[0].ndim, "cat")
     first = full[0].shape
     if not first:
@@ -58,7 +60,7 @@ def cat(tensors, dim=0):
 
 @operation(example("tinygen.stack([a, b])", a=real(2), b=real(2)), homes="tinygen", dim=INT)
 def stack(tensors, dim=0):
-    """Tensors of one shape joined along a new dimension"""
+    """Tensors of the same shape joined along a new dimension"""
     tensors = list(tensors)
     if not tensors:
         raise refusal("stack", ShapeError, "found no Tensors, expected at least one")
@@ -78,7 +80,7 @@ def _narrow(x, *, dim, start, length):
 
 @primitive
 def _widen(x, *, dim, start, size):
-    """Zeros of `size` along dim with x at `start`: what `narrow` left out."""
+    """x at `start` among zeros, `size` elements along dim: the transpose of `narrow`."""
     xp = kernels.array_module(x)
     out = xp.zeros((*x.shape[:dim], size, *x.shape[dim + 1 :]), x.dtype)
     out[(slice(None),) * dim + (slice(start, start + x.shape[dim]),)] = x
@@ -119,7 +121,7 @@ def narrow(input, dim, start, length):
 def split(tensor, split_size_or_sections=None, dim=0, *, split_size=None):
     """Pieces of that size along `dim` (the last may be smaller), or of the listed sizes, as a tuple of views
 
-    split_size   the name that PyTorch's method has for the sizes
+    split_size   the method's name for split_size_or_sections in PyTorch
     """
     if (split_size is None) == (split_size_or_sections is None):
         raise refusal(
@@ -136,7 +138,7 @@ def split(tensor, split_size_or_sections=None, dim=0, *, split_size=None):
     else:
         sizes = list(sizes_of((split_size_or_sections,), None, "split"))
         if any(size < 0 for size in sizes):
-            raise refusal("split", ShapeError, f"found sizes {sizes}, expected none below 0")
+            raise refusal("split", ShapeError, f"found sizes {sizes}, expected no negative numbers")
     if sum(sizes) != n:
         raise refusal(
             "split",
@@ -151,7 +153,7 @@ def split(tensor, split_size_or_sections=None, dim=0, *, split_size=None):
 
 @operation(example("tinygen.chunk(x, 2, dim=1)", x=real(2, 4)), dim=INT)
 def chunk(input, chunks, dim=0):
-    """`chunks` pieces along `dim`, fewer where it does not divide, as a tuple of views"""
+    """At most `chunks` pieces of equal size along `dim` (the last may be smaller), as a tuple of views"""
     if chunks < 1:
         raise refusal("chunk", ShapeError, f"found {chunks} chunks, expected at least one")
     n = input.shape[dim_of(dim, input.ndim, "chunk")]
@@ -174,6 +176,6 @@ def select(input, dim, index):
 
 @operation(dim=INT)
 def unbind(input, dim=0):
-    """The slices along `dim`, as a tuple of views without it"""
+    """The slices along `dim`, as a tuple of views without that dimension"""
     dim = dim_of(dim, input.ndim, "unbind")
     return tuple(squeeze(narrow(input, dim, i, 1), dim) for i in range(input.shape[dim]))

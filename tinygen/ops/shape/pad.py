@@ -1,4 +1,4 @@
-"""Elements added at the borders."""
+"""Padding."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _unpad.vjp(lambda g, widths: _pad(g, widths=widths, value=0))
 
 @operation(example("F.pad(x, (1, 2))", x=real(2, 2)), homes="F", mode=WORD, value=NUMBER)
 def pad(input, pad, mode="constant", value=None):
-    """Add elements at the borders: pad = (left, right, top, bottom, …), the last dimension first; negative crops
+    """Add elements at the borders: pad = (left, right, top, bottom, …), last dimension first; negative widths crop
 
-    mode   "constant": `value`, else 0; "reflect": mirrored at the border's element; "replicate": the border's
+    mode   "constant": `value`, by default 0; "reflect": mirrored at the border element; "replicate": the border
            element; "circular": from the other end
     """
     pad = tuple(pad)
@@ -49,13 +49,16 @@ def pad(input, pad, mode="constant", value=None):
     added = tuple((max(a, 0), max(b, 0)) for a, b in widths)
     taken = tuple((max(-a, 0), max(-b, 0)) for a, b in widths)
     if any(a + b > n for (a, b), n in zip(taken, input.shape)):
-        raise refusal("pad", RuntimeError, f"widths {pad} take away more than there is; x {input.shape}")
+        raise refusal("pad", RuntimeError, f"widths {pad} crop more than there is; x {input.shape}")
     if mode != "constant" and value not in (None, 0):
         raise refusal(
             "pad", ValueError, f"found value {value} with mode {mode!r}, expected it with 'constant' only"
         )
     crops, whole = any(map(any, taken)), input
-    if crops and mode in ("constant", "circular"):  # PyTorch crops before these, and after the others
+    if crops and mode in (
+        "constant",
+        "circular",
+    ):  # PyTorch crops before padding in these modes, and afterwards in the others
         input = _unpad(input, widths=taken)
     if mode != "constant":
         input = _continued(input, added, mode)
@@ -67,7 +70,7 @@ def pad(input, pad, mode="constant", value=None):
 
 
 def _continued(x, widths, mode: str):
-    """Padded with x's own elements, one dimension after the other."""
+    """x padded with its own elements, one dimension after the other."""
     if mode not in _SIDES:
         raise refusal(
             "pad", NotImplementedError, f"found mode {mode!r}, expected 'constant', {str(list(_SIDES))[1:-1]}"
@@ -111,7 +114,7 @@ def _from_the_other_end(x, dim: int, width: int, before: bool):
     return narrow(x, dim, x.shape[dim] - width if before else 0, width)
 
 
-# mode: what stands on one side, and by how much its width must stay below the size
+# mode: the elements on one side, and by how much their width must stay below the size
 _SIDES = {
     "reflect": (_mirrored, 1),
     "replicate": (_repeated, float("-inf")),

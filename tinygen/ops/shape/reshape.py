@@ -1,4 +1,4 @@
-"""Operations that move elements without computing: reshape, permute, join, split, pad, gather."""
+"""Other shapes and orders of the same elements: reshape, permute, expand, flip, roll."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tinygen.ops.declaration import constant, example, operation, real
 
 
 def dim_of(dim: int, ndim: int, operation: str) -> int:
-    """One dimension number in 0..ndim-1."""
+    """`dim` as a number in 0..ndim-1."""
     bound = max(ndim, 1)
     if not -bound <= dim < bound:
         raise refusal(
@@ -30,7 +30,7 @@ def dim_of(dim: int, ndim: int, operation: str) -> int:
 
 
 def sizes_of(given: tuple, named, operation: str) -> tuple[int, ...]:
-    """Sizes (or dimensions) given one by one, as one list or tuple, or by name."""
+    """Sizes (or dimensions) that were passed one by one, as one list or tuple, or by keyword."""
     if named is not None:
         if given:
             raise refusal(
@@ -53,13 +53,13 @@ def _reshape(x, *, shape):
     return x.reshape(shape)
 
 
-# the same elements: g in the shape that x had
+# the same elements: g reshaped to the shape of x
 _reshape.vjp(lambda g, x_shape: _reshape(g, shape=x_shape))
 
 
 @operation(example("tinygen.reshape(x, (3, 2))", x=real(2, 3)))
 def reshape(input, *sizes, shape=None):
-    """The same elements in another shape, one size may be -1; a view where the memory allows it"""
+    """The same elements in another shape, of which one size may be -1; a view where memory allows"""
     shape = sizes_of(sizes, shape, "reshape")
     known = math.prod(n for n in shape if n != -1)
     fits = input.numel() == known if -1 not in shape else (known and input.numel() % known == 0)
@@ -74,7 +74,7 @@ def reshape(input, *sizes, shape=None):
 
 @operation(example("x.view(3, 2)", x=real(2, 3)), homes="Tensor", sizes=INTS_OR_DTYPE)
 def view(input, *sizes, size=None):
-    """`reshape`.  Unlike PyTorch's it copies where the memory layout does not allow a view; a dtype casts nothing."""
+    """`reshape`.  Unlike PyTorch's, it copies where the memory layout does not allow a view; a dtype is refused."""
     if len(sizes) == 1 and isinstance(sizes[0], (type, np.dtype)):
         raise refusal(
             "view",
@@ -86,7 +86,7 @@ def view(input, *sizes, size=None):
 
 @operation
 def flatten(input, start_dim=0, end_dim=-1):
-    """Dimensions start_dim..end_dim as one"""
+    """Dimensions start_dim..end_dim merged into one"""
     start, end = dim_of(start_dim, input.ndim, "flatten"), dim_of(end_dim, input.ndim, "flatten")
     if input.ndim == 0:
         return reshape(input, 1)
@@ -99,7 +99,7 @@ def flatten(input, start_dim=0, end_dim=-1):
 
 @operation(example("tinygen.unflatten(x, 1, (2, 2))", x=real(2, 4)), dim=INT)
 def unflatten(input, dim, sizes):
-    """Dimension `dim` as several; one of the sizes may be -1"""
+    """Dimension `dim` split into several, of which one size may be -1"""
     dim = dim_of(dim, input.ndim, "unflatten")
     if sizes in ((), []):
         raise refusal("unflatten", ShapeError, f"found sizes {sizes}, expected at least one; x {input.shape}")
@@ -117,7 +117,7 @@ def unflatten(input, dim, sizes):
 
 @operation(example("tinygen.squeeze(x, 1)", x=real(2, 1, 3)))
 def squeeze(input, dim=None):
-    """Without dimensions of size one: all, or those named"""
+    """Without its dimensions of size one: all of them, or those in `dim`"""
     dims = (
         range(input.ndim)
         if dim is None
@@ -128,7 +128,7 @@ def squeeze(input, dim=None):
 
 @operation(example("tinygen.unsqueeze(x, 1)", x=real(2, 3)), dim=INT)
 def unsqueeze(input, dim):
-    """With a new dimension of size one at `dim`"""
+    """With a new dimension of size one at position `dim`"""
     dim = dim_of(dim, input.ndim + 1, "unsqueeze")
     return _reshape(input, shape=(*input.shape[:dim], 1, *input.shape[dim:]))
 
@@ -138,7 +138,7 @@ def _permute(x, *, dims):
     return x.transpose(dims)
 
 
-# back by the inverse permutation
+# the inverse permutation
 _permute.vjp(lambda g, dims: _permute(g, dims=tuple(sorted(range(len(dims)), key=dims.__getitem__))))
 
 
@@ -167,7 +167,7 @@ def transpose(input, dim0, dim1):
 
 @operation
 def t(input):
-    """A matrix transposed; fewer dimensions as they are"""
+    """The transpose of a matrix; Tensors of fewer dimensions are returned unchanged"""
     if input.ndim > 2:
         raise refusal("t", RuntimeError, f"found {input.ndim} dimensions, expected at most 2")
     return transpose(input, 0, 1) if input.ndim == 2 else input
@@ -175,7 +175,7 @@ def t(input):
 
 @operation(example("x.expand(2, 3)", x=real(2, 1)), homes="Tensor")
 def expand(input, *sizes, size=None):
-    """Dimensions of size one repeated to `sizes` without copying; -1 keeps a size"""
+    """Dimensions of size one expanded to `sizes` without copying; -1 keeps a size"""
     sizes = sizes_of(sizes, size, "expand")
     lead = len(sizes) - input.ndim
     old = (None,) * lead + input.shape
@@ -209,7 +209,7 @@ def broadcast_to(input, size):
 
 @operation(example("x.repeat(2, 2)", x=real(1, 3)), homes="Tensor")
 def repeat(input, *sizes, repeats=None):
-    """Copies laid side by side, `sizes[i]` times along dimension i"""
+    """The Tensor tiled, `sizes[i]` times along dimension i"""
     sizes = sizes_of(sizes, repeats, "repeat")
     lead = len(sizes) - input.ndim
     if lead < 0:
@@ -226,13 +226,13 @@ def repeat(input, *sizes, repeats=None):
 
 
 def copied(result, input):
-    """`result`, which was made of `input`, as memory of its own: what NumPy gives as a view, PyTorch gives as a copy"""
+    """`result`, computed from `input`, in memory of its own: PyTorch copies where NumPy returns a view"""
     return clone(result) if shares(result._data, input._data) else result
 
 
 @operation(example("x.t().contiguous()", x=real(2, 3)), homes="Tensor")
 def contiguous(input):
-    """x itself where its memory is in row-major order, else a copy that is"""
+    """x itself if its memory is in row-major order, else such a copy"""
     return input if input.is_contiguous() else _contiguous(input)
 
 
@@ -246,7 +246,9 @@ _contiguous.vjp(lambda g: g)
 
 @primitive
 def _flip(x, *, dims):
-    return kernels.array_module(x).flip(x, dims).copy()  # as PyTorch's: writing to it leaves x alone
+    return (
+        kernels.array_module(x).flip(x, dims).copy()
+    )  # a copy, as in PyTorch: writing to it does not change x
 
 
 _flip.vjp(lambda g, dims: _flip(g, dims=dims))
@@ -257,7 +259,7 @@ def flip(input, *order, dims=None):
     """The order of elements reversed along `dims`"""
     dims = [dim_of(d, input.ndim, "flip") for d in sizes_of(order, dims, "flip")]
     if len(set(dims)) < len(dims):
-        raise refusal("flip", RuntimeError, f"found dims {dims}, expected none twice")
+        raise refusal("flip", RuntimeError, f"found dims {dims}, expected distinct dimensions")
     return _flip(input, dims=tuple(dims) if input.ndim else ())
 
 
@@ -271,7 +273,7 @@ _roll.vjp(lambda g, shifts, dims: _roll(g, shifts=tuple(-n for n in shifts), dim
 
 @operation(example("tinygen.roll(x, 1, 1)", x=real(2, 3)))
 def roll(input, shifts, dims=None):
-    """Elements moved on by `shifts` along `dims`, those beyond the end to the start; without dims, as if flat"""
+    """Elements shifted by `shifts` along `dims`, from the end back to the start; without dims, in flattened order"""
     shifts = sizes_of((shifts,), None, "roll")
     if dims is None or dims in ((), []):
         if len(shifts) != 1:
@@ -280,7 +282,9 @@ def roll(input, shifts, dims=None):
     dims = (dims,) if isinstance(dims, int) else tuple(dims)
     if len(shifts) != len(dims):
         raise refusal(
-            "roll", RuntimeError, f"found {len(shifts)} shifts for {len(dims)} dims, expected as many"
+            "roll",
+            RuntimeError,
+            f"found {len(shifts)} shifts for {len(dims)} dims, expected the same number of both",
         )
     if input.ndim == 0:
         raise refusal("roll", IndexError, f"found dims {dims} of input (), expected at least one dimension")
@@ -290,10 +294,12 @@ def roll(input, shifts, dims=None):
 
 @operation(example("tinygen.movedim(x, 0, 1)", x=real(2, 1, 3)), aliases="moveaxis", source=INTS)
 def movedim(input, source, destination):
-    """Dimensions `source` (a number or several) moved to the places `destination`, the others in their order"""
+    """Dimensions `source` (one or several) moved to the positions `destination`; the others keep their order"""
     if isinstance(source, (tuple, list)) != isinstance(destination, (tuple, list)):
         raise refusal(
-            "movedim", TypeError, f"found source {source}, destination {destination}, expected two of a kind"
+            "movedim",
+            TypeError,
+            f"found source {source}, destination {destination}, expected two numbers or two tuples",
         )
     source, destination = (sizes_of((dims,), None, "movedim") for dims in (source, destination))
     source, destination = ([dim_of(d, input.ndim, "movedim") for d in dims] for dims in (source, destination))
@@ -301,7 +307,7 @@ def movedim(input, source, destination):
         raise refusal(
             "movedim",
             ShapeError,
-            f"found source {source}, destination {destination}, expected as many, none of them twice",
+            f"found source {source}, destination {destination}, expected the same number of both, without repetition",
         )
     rest = iter(d for d in range(input.ndim) if d not in source)
     given = dict(zip(destination, source))
@@ -315,7 +321,7 @@ def movedim(input, source, destination):
     indexing=WORD,
 )
 def meshgrid(*tensors, indexing="ij"):
-    """The coordinates of a grid over 1-d Tensors, each expanded to the grid's shape; "xy" swaps the first two"""
+    """Coordinates of the grid spanned by 1-d Tensors, each in the grid's shape; "xy" swaps the first two dimensions"""
     tensors = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
     if indexing not in ("ij", "xy"):
         raise refusal("meshgrid", RuntimeError, f"found indexing {indexing!r}, expected 'ij' or 'xy'")
@@ -337,5 +343,5 @@ def meshgrid(*tensors, indexing="ij"):
 
 @operation
 def ravel(input):
-    """All elements in one dimension"""
+    """The flattened Tensor"""
     return reshape(input, -1)

@@ -1,1 +1,1 @@
-"""What Tensors are made from and do to themselves: conversion, devices, methods, operators, writing in place."""
+"""Around the Tensor itself: conversion of data, devices, methods, operators, writing in place."""

@@ -1,4 +1,4 @@
-"""Tensors of what a caller has: numbers, nested lists, arrays of NumPy and other libraries, Tensors."""
+"""Tensors from data: numbers, nested lists, arrays of NumPy and other libraries, Tensors."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def tensor(data, dtype=None, device=None, requires_grad: bool = False) -> Tensor
 
 
 def _place(data) -> device:
-    """Where a new Tensor of it goes: where it is, if it is a Tensor or another library's array on a GPU."""
+    """The device for a new Tensor: the data's, if it is a Tensor or another library's array on a GPU, else the CPU."""
     return data.device if isinstance(data, Tensor) else CUDA if devices.is_device_array(data) else CPU
 
 
 def as_tensor(data, dtype=None, device=None) -> Tensor:
-    """`data` itself where it is a Tensor of that dtype on that device; arrays share their memory; else a copy."""
+    """`data` itself if it is a Tensor of that dtype on that device.  Arrays share their memory; the rest is copied."""
     if not isinstance(data, Tensor):
         if not devices.is_array(data) or (dtype is not None and data.dtype != dtype):
             return tensor(data, dtype, device)
@@ -39,7 +39,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
 
 
 def to_array(data, dtype=None):
-    """A fresh array of numbers, lists, arrays or Tensors, where those are; Python floats become the default dtype."""
+    """A new array from numbers, lists, arrays or Tensors, on their device; Python floats get the default dtype."""
     if isinstance(data, Tensor):
         data = data._data
     if isinstance(data, (np.ndarray, np.generic)):
@@ -59,9 +59,9 @@ def to_array(data, dtype=None):
 
 
 def _no_numbers(data) -> Exception:
-    """The error for what NumPy makes an array of objects or strings of."""
+    """The error for data that NumPy turns into objects or strings."""
     if isinstance(data, (list, tuple)):
-        found = f"found a {type(data).__name__} of other things than numbers: {data!r:.80}"
+        found = f"found a {type(data).__name__} of objects that are not numbers: {data!r:.80}"
         return refusal("tensor", ValueError, found)
     return refusal(
         "tensor", DtypeError, f"found a {type(data).__name__}, expected numbers, lists or an array"
@@ -69,14 +69,14 @@ def _no_numbers(data) -> Exception:
 
 
 def _has_float64(data) -> bool:
-    """Whether nested lists hold NumPy or Tensor float64 beside Python's floats, which have no width."""
+    """Whether nested lists hold float64 of NumPy or a Tensor, not only Python's floats, which have no width."""
     if isinstance(data, (list, tuple)):
         return any(_has_float64(x) for x in data)
     return isinstance(data, (np.ndarray, np.generic, Tensor)) and data.dtype == dtypes.float64
 
 
 def _plain(data):
-    """Nested lists with Tensors in them as nested lists of numbers."""
+    """Nested lists of numbers, from nested lists that contain Tensors."""
     if isinstance(data, Tensor):
         return devices.on_host(data._data)
     if isinstance(data, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Between devices: a copy that gradients pass through."""
+"""Copies between devices, which gradients pass through."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tinygen.engine.tensor import Tensor
 
 @primitive(name="to")
 def _move(x, *, device, source):
-    """x in the memory of another device; the gradient comes back to x's"""
+    """x copied to another device; the gradient is copied back"""
     return devices.move(x, device)
 
 
@@ -17,11 +17,11 @@ _move.vjp(lambda g, device, source: _move(g, device=source, source=device))
 
 
 def to_device(x, device):
-    """x itself where it is on `device`, else a copy there"""
+    """x itself if it is on `device`, else a copy there"""
     device = devices.checked(device)
     return x if device is x.device else _move(x, device=device, source=x.device)
 
 
 def beside(x, array):
-    """A NumPy array that nobody else writes to, as a Tensor on the device of x"""
+    """A Tensor on the device of x, from a NumPy array that nobody else writes to"""
     return Tensor._wrap(array if not x.is_cuda else devices.move(array, x.device))

@@ -1,4 +1,4 @@
-"""Methods that overwrite their Tensor: the operation out of place, whose result `overwrite.take_over` then writes."""
+"""In-place methods: the operation is computed out of place, then `overwrite.take_over` writes its result."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ index_fill_, index_put_ = _of(gather.index_fill), _of(gather.index_put)
 
 @operation(example("x.clone().copy_(src)", x=real(2, 3), src=real(3)), homes="Tensor")
 def copy_(input, src, non_blocking=False):
-    """Take over the numbers of another Tensor, which broadcasts and is cast.  non_blocking has no effect."""
+    """Copy the values of another Tensor, which is broadcast and cast.  non_blocking has no effect."""
     return take_over(input, "copy_", expand(as_tensor(src).to(input), input.shape))
 
 
 @operation(example("x.clone().fill_(value)", x=real(2, 3), value=real()), homes="Tensor")
 def fill_(input, value):
-    """One number everywhere"""
+    """Fill with one number"""
     if isinstance(value, Tensor):
         if value.ndim:
             raise refusal(
@@ -84,13 +84,13 @@ def fill_(input, value):
 
 @operation(example("x.clone().zero_()", x=real(2, 3)), homes="Tensor")
 def zero_(input):
-    """0 everywhere"""
+    """Fill with 0"""
     return fill_(input, 0)
 
 
 @operation(example("x.clone().uniform_()", x=real(2, 3)), homes="Tensor")
 def uniform_(input, a=0.0, b=1.0):
-    """Fill with U(a, b): numbers of [a, b)"""
+    """Fill with numbers uniform on [a, b)"""
     if not input.is_floating_point():
         raise refusal("uniform_", DtypeError, f"found dtype {input.dtype}, expected a floating dtype")
     largest = float(np.finfo(input.dtype).max)
@@ -112,7 +112,7 @@ def normal_(input, mean=0.0, std=1.0):
 
 @operation(example("x.clone().bernoulli_()", x=real(2, 3)), homes="Tensor", p=OPERAND)
 def bernoulli_(input, p=0.5):
-    """Fill with 1 with probability p, a number or a Tensor that broadcasts, else 0"""
+    """Fill with 1 with probability p, else 0; p is a number or a Tensor that broadcasts"""
     chance = p if isinstance(p, Tensor) else creation.full((), p, dtype=np.float64, device=input.device)
     drawn = sampling.bernoulli(expand(chance, input.shape))
     return take_over(input, "bernoulli_", cast(drawn, dtype=input.dtype))

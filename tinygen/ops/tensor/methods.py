@@ -18,7 +18,7 @@ from tinygen.ops.tensor.device import to_device
 
 @attach
 class Methods:
-    """They become methods of Tensor; here they stand together."""
+    """They become methods of Tensor."""
 
     @property
     def T(self) -> Tensor:
@@ -29,7 +29,7 @@ class Methods:
         return transpose(self, -2, -1)
 
     def to(self, *targets, dtype=None, device=None, non_blocking: bool = False, copy: bool = False) -> Tensor:
-        """In another dtype or on another device, given by name or position, or as another Tensor is
+        """Convert to another dtype or device, given by keyword or position, or to those of another Tensor
 
         non_blocking is accepted and has no effect.
         """
@@ -63,22 +63,22 @@ class Methods:
         return self.to(dtypes.bool_)
 
     def cpu(self) -> Tensor:
-        """On the CPU: itself where it is there"""
+        """Move to the CPU; returns the Tensor itself if it is there"""
         return to_device(self, CPU)
 
     def cuda(self, device=None, non_blocking: bool = False) -> Tensor:
-        """On the GPU: itself where it is there.  non_blocking is accepted and has no effect."""
+        """Move to the GPU; returns the Tensor itself if it is there.  non_blocking is accepted and has no effect."""
         return to_device(self, CUDA if device is None else device)
 
     def where(self, condition, y) -> Tensor:
-        """self where the condition holds, else y: where(condition, self, y)"""
+        """self where the condition is true, else y: where(condition, self, y)"""
         return where(condition, self, y)
 
     def __getitem__(self, places):
         return getitem(self, places)
 
     def __setitem__(self, places, value) -> None:
-        """Write to places of the memory; recorded where a gradient has to know of it, as PyTorch does."""
+        """Overwrite elements; recorded if a gradient depends on it, as in PyTorch."""
         if overwrite.is_recorded("x[...] = value", self, value):
             overwrite.set_item(self, places, value)
             return
@@ -87,7 +87,7 @@ class Methods:
             value = devices.move(value._data, self.device)
         assign(self._data, places, value)
 
-    # what Python asks of an object
+    # Python's protocols
 
     def item(self):
         """The only element as a Python number."""

@@ -14,12 +14,12 @@ _OPERANDS = (Tensor, int, float, bool, np.ndarray, np.generic)
 
 
 def _operand(x):
-    """Operators take NumPy arrays, as a Tensor that shares their memory; functions do not, as in PyTorch."""
+    """Operators accept NumPy arrays, as a Tensor that shares their memory.  As in PyTorch, functions do not."""
     return Tensor._from_outside(x) if isinstance(x, np.ndarray) else x
 
 
 def _left(operation):
-    """self + other; an operand of a foreign type may bring its own operator, which is Python's protocol"""
+    """self + other; NotImplemented for foreign types, so that Python tries their own operator"""
 
     def operator(self, other):
         if isinstance(other, Tensor):
@@ -30,7 +30,7 @@ def _left(operation):
 
 
 def _right(operation):
-    """other + self, where other is no Tensor"""
+    """other + self, where other is not a Tensor"""
 
     def operator(self, other):
         if isinstance(other, (float, int)):
@@ -41,7 +41,7 @@ def _right(operation):
 
 
 def _invert(self):
-    """~x: the other truth value, or every bit the other way"""
+    """~x: logical not for bools, every bit flipped for integers"""
     return compare.logical_not(self) if self.dtype == dtypes.bool_ else compare.bitwise_not(self)
 
 

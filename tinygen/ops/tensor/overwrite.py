@@ -1,9 +1,9 @@
-"""Writing to a Tensor in place: the values, and what the graph has to know of it.
+"""Writing to a Tensor in place: the values, and what the graph records of it.
 
-In the graph nothing is overwritten.  A write gives the Tensor the place in the graph of a result computed out of place.
-Every other view of the written memory gets the operation `overwritten` as its place: its old elements where they were
-left alone, the result's elsewhere.  So gradients are exact, of any order; what was saved of the old values is found out
-by its version.
+The graph itself never changes.  A write computes its result out of place and gives the Tensor that result's place in
+the graph.  Every other view of the same memory becomes the result of the operation `overwritten`: its old elements
+where they were kept, the new ones elsewhere.  So gradients of any order are exact, and versions reveal saved values
+that have changed.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from tinygen.ops.tensor.conversion import as_tensor
 
 @primitive
 def _lay(x, *, layout, size):
-    """The elements of a view in the stretch of memory that it shows, zeros elsewhere.  layout.shape -> (size,)"""
+    """The elements of a view, laid out in the memory that it shows, with zeros elsewhere.  layout.shape -> (size,)"""
     return kernels.lay(x, layout, size)
 
 
 @primitive
 def _pick(x, *, layout):
-    """The elements of a stretch of memory that a view shows.  (size,) -> layout.shape"""
+    """The elements that a view shows of a piece of memory.  (size,) -> layout.shape"""
     return kernels.pick(x, layout)
 
 
@@ -46,14 +46,14 @@ _pick.vjp(lambda g, x_shape, layout: _lay(g, layout=layout, size=x_shape[0]))
 
 @primitive
 def _overwritten(x, values, *, kept, own, written, size):
-    """What a view shows after another view of the same `size` elements of memory was overwritten with `values`
+    """A view after another view of the same `size` elements of memory was overwritten with `values`
 
     kept, own   where x keeps its elements, and its layout; written: the layout of the view that was overwritten
     """
     return kernels.array_module(x).where(kept, x, kernels.pick(kernels.lay(values, written, size), own))
 
 
-# each element comes from one of the two; those that x keeps lie where none of the values went
+# each element comes from one of the two: x keeps those that no value overwrote
 _overwritten.vjp(
     lambda g, kept: keep(g, mask=kept),
     lambda g, own, written, size: _pick(_lay(g, layout=own, size=size), layout=written),
@@ -61,7 +61,7 @@ _overwritten.vjp(
 
 
 def _after_write(view, values, places):
-    """`view` as the graph knows it after `values` were written to another view; places as of kernels.common_layout."""
+    """`view` in the graph, after `values` were written to another view; `places` comes from kernels.common_layout."""
     size, own, written = places
     ones = kernels.array_module(values._data).ones(values.shape, np.bool_)
     kept = Tensor._wrap(~kernels.pick(kernels.lay(ones, written, size), own))
@@ -69,7 +69,7 @@ def _after_write(view, values, places):
 
 
 def is_recorded(operation: str, x, *others) -> bool:
-    """Whether the graph has to know of a write to x that `others` take part in."""
+    """Whether the graph has to record a write to x that involves `others`."""
     if not is_grad_enabled():
         return False
     if x._family is not None and x._family.unrecorded:
@@ -83,7 +83,7 @@ def is_recorded(operation: str, x, *others) -> bool:
 
 
 def _operand(operation: str, x, *others):
-    """x for an operation whose result will overwrite it: a copy where that would change what the operation saves."""
+    """x as the input of an operation that will overwrite it: a copy, if the write would change what is saved."""
     return clone(x) if is_shared(x) and is_recorded(operation, x, *others) else x
 
 
@@ -93,7 +93,7 @@ def in_place(name: str, operation, input, *args, **named):
 
 
 def take_over(x, operation: str, result):
-    """Give x the values of `result`, which is `operation` on x computed out of place, and its place in the graph."""
+    """Give x the values of `result`, which `operation` computed out of place, and its place in the graph."""
     if result.shape != x.shape:
         raise refusal(operation, ShapeError, f"the result {result.shape} does not fit into x {x.shape}")
     if dtypes.category(result.dtype) > dtypes.category(x.dtype):
@@ -114,7 +114,7 @@ def take_over(x, operation: str, result):
         result = cast(result, dtype=x.dtype)
     elif result._data.base is not None or is_shared(result):
         result = clone(result)
-    if not result._requires_grad and x._requires_grad:  # the gradient of what was there is 0, not unknown
+    if not result._requires_grad and x._requires_grad:  # the old values have gradient 0, not none
         everything = kernels.common_layout(x._data, x._data)
         result = result if everything is None else _after_write(x, result, everything)
     if is_shared(x):
@@ -137,7 +137,7 @@ def _move_in_graph(x, result) -> None:
 
 
 def set_item(x, places, value) -> None:
-    """x[places] = value, recorded: the part as a view, into which the value is copied"""
+    """x[places] = value, recorded: the value is copied into a view of that part"""
     operation, part = "x[...] = value", x
     path = steps(places, x._data)
     kind = kernels.array_module(x._data).ndarray
@@ -152,7 +152,7 @@ def set_item(x, places, value) -> None:
 
 
 def _fitted(value, x, shape: tuple):
-    """What is assigned, as a Tensor of x's dtype in the shape of the places it goes to."""
+    """The assigned value as a Tensor of x's dtype, in the shape of the elements it overwrites."""
     if not isinstance(value, Tensor):
         numbers = np.empty(shape, x.dtype)
         assign(numbers, (), value)
