@@ -1,4 +1,4 @@
-"""The tape: graphs of awkward shape, who owns which memory, what is kept alive, and mutate-then-backward."""
+"""The tape: awkward graphs, memory ownership, what is kept alive, and writes between forward and backward."""
 
 import copy
 import gc
@@ -27,7 +27,7 @@ def values(x):
     return x.detach().numpy()
 
 
-# graphs of awkward shape
+# awkward graphs
 
 
 def test_diamond_60_deep():
@@ -53,7 +53,7 @@ def test_diamond_of_two_branches():
 
 
 def test_chain_of_20000_under_a_second():
-    """The one time limit that is asked for: forward and backward of 20,000 operations in 1 s of CPU time."""
+    """The only time limit required: forward and backward of 20,000 operations in 1 s of CPU time."""
     x = T.tensor([1.0], requires_grad=True)
     best = np.inf
     for _ in range(3):
@@ -72,7 +72,7 @@ def test_chain_of_20000_under_a_second():
 
 @pytest.mark.parametrize("operation", [lambda y: y + 1.0, lambda y: y * 1.0000001, T.tanh])
 def test_deallocation_of_a_long_chain_does_not_recurse(operation):
-    """Dropping the last reference to 200,000 nodes must not overflow the C stack; rows that save, too."""
+    """Dropping the last reference to 200,000 nodes must not overflow the C stack, also where rows save arrays."""
     x = leaf(1.0)
     y = x
     for _ in range(200_000):
@@ -116,7 +116,7 @@ def test_unused_branches_do_not_run():
 
     spy.vjp(lambda g: (ran.append(1), g)[1])
     x, w = leaf(3.0), leaf(2.0)
-    unused = spy(x)  # an output nobody uses
+    unused = spy(x)  # an unused output
     side = spy(w)
     out = x * x + side
     (gx,) = T.autograd.grad(out.sum(), x)
@@ -375,7 +375,7 @@ def test_requires_grad_belongs_to_floating_leaves():
     assert T.ones(2, requires_grad=True).argmax().requires_grad is False
 
 
-# switching the tape off
+# switching recording off
 
 
 def test_no_grad_as_context_and_decorator():
@@ -423,7 +423,7 @@ def test_no_grad_is_left_after_an_exception():
 
 
 def test_no_grad_on_a_generator():
-    """The body runs without the tape; whoever iterates keeps it."""
+    """The body runs without recording; the code that iterates keeps its own setting."""
     x = leaf(1.0)
 
     @T.no_grad()
@@ -684,7 +684,7 @@ def test_what_is_saved_is_copied_only_while_a_writable_numpy_array_of_it_lives()
     assert saves_a_copy()
     del buffer
     assert not saves_a_copy()
-    x.data = np.array([3.0, 4.0], np.float32)  # somebody else's array
+    x.data = np.array([3.0, 4.0], np.float32)  # an array that code outside holds
     assert saves_a_copy()
 
 
@@ -801,7 +801,7 @@ def _selectors():
 @pytest.mark.parametrize("write", ["setitem", "in place"])
 @pytest.mark.parametrize("case", [pytest.param(c, id=c[0]) for c in _selectors()])
 def test_masks_and_indices_are_guarded_too(case, write):
-    """What selects is saved as much as what is selected: changing it must not change the gradient unseen."""
+    """An index or mask is saved like the data it selects from: a change must not alter the gradient unnoticed."""
     _, selector, f, value = case
     selector = copy.deepcopy(selector)
     x = leaf(1, 2, 3)
@@ -1052,7 +1052,7 @@ def test_a_gradient_that_nobody_else_holds_goes_on_in_another_shape_without_a_co
     assert list(leaf_gradients((h * h).sum()).values()) == [True]
     (h * h).sum().backward()
     assert x.grad.tolist() == [2, 4, 6, 8]
-    h.retain_grad()  # the others are held: by h, by the caller, as two results, as one number seen many times
+    h.retain_grad()  # held elsewhere: by h, by the caller, as two results, as one number seen many times
     x.grad = None
     (h * h).sum().backward()
     x.grad.mul_(2)
@@ -1097,7 +1097,7 @@ def test_nothing_is_recorded_inside_backward():
     assert seen == [(False, False), (True, True)]
 
 
-# copies, and what a reader would try first
+# copies, and what newcomers try first
 
 
 def test_deepcopy():
@@ -1224,7 +1224,7 @@ def test_a_row_of_a_wrong_shape_is_an_error():
 
 
 def test_fused_rules_may_hand_on_what_they_were_given():
-    """A fused rule that returns its incoming gradient, or a saved array, makes no `.grad` of that memory."""
+    """A fused rule may return its incoming gradient or a saved array; `.grad` never shares that memory."""
 
     @primitive
     def f(x, w):

@@ -1,4 +1,4 @@
-"""The checkers themselves: they accept what is right, reject each kind of wrong, and say which input."""
+"""The checkers themselves: they accept right derivatives, reject every kind of wrong one, and name the input."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tensor.register_hook beside PyTorch's: when it is called, with what, and what it may return."""
+"""Tensor.register_hook compared with PyTorch's: when it is called, with what, and what it may return."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def values(x):
 
 
 def both(program):
-    """What the same program gives on both sides."""
+    """The same program gives the same results on both sides."""
     found, expected = (program(T) for T in SIDES)
     assert found == expected, (found, expected)
 
@@ -121,7 +121,7 @@ def test_a_hook_before_an_in_place_operation_is_told_of_the_value_before():
 
 
 def test_a_hook_may_keep_or_change_what_it_gets():
-    """In memory of its own: neither a sum that goes on nor another branch's gradient is touched."""
+    """The gradient it gets has memory of its own: changing it touches no sum in progress and no other branch."""
     kept = []
     x, w = leaf(tg, 1.0, 2.0), leaf(tg, 3.0, 4.0)
     y = x + w

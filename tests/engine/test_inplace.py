@@ -344,7 +344,7 @@ def test_dropout_in_place(function, layer):
 
 
 def test_every_option_inplace_writes():
-    """No function or layer accepts `inplace` and leaves its input as it was."""
+    """No function or layer accepts `inplace` and leaves its input unchanged."""
     import inspect
 
     for name, function in vars(F).items():

@@ -1,4 +1,4 @@
-"""What the package hands out can be shown, compared, copied and pickled: none raises, none shows a bare address."""
+"""Every public object can be printed, compared, copied and pickled, and its repr shows no bare address."""
 
 import copy
 import importlib
@@ -13,7 +13,7 @@ from tinygen.nn import functional as F
 from tinygen.optim import lr_scheduler
 from tinygen.run.training import Run, RunError
 
-CLASSES = {  # of what is handed out, by module
+CLASSES = {  # public classes, by module
     "tinygen": "Tensor device profile",
     "tinygen.nn.forward_hooks": "RemovableHandle",
     "tinygen.engine.grad_mode": "SetRecording",

@@ -1,4 +1,4 @@
-"""The page of the engine, its docstring: it names every file and function behind tanh and backward."""
+"""The engine's page (its docstring) names every file and function that runs for tanh and backward."""
 
 import re
 
@@ -10,7 +10,7 @@ PAGE = tinygen.engine.__doc__
 
 
 def steps_of_the_example():
-    """(file, function) behind the example, down to the call of a kernel: what a kernel does is told in its own room"""
+    """The (file, function) pairs of the example.  The page stops where a kernel is called."""
     return [step for step in trace().functions if not step[0].startswith("tinygen/kernels/")]
 
 

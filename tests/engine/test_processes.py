@@ -1,4 +1,4 @@
-"""Forked children, worker processes and threads compute what the main thread of a first process computes."""
+"""Forked children, worker processes and threads compute the same as the main thread of the first process."""
 
 import os
 import subprocess

@@ -53,7 +53,7 @@ def sweep(roots: list, seeds: list, targets, keep_graph: bool, record: bool) -> 
             node.saved = None
     for leaf, (g, owned) in gradients.items():
         if not isinstance(leaf, Node):
-            hooks = getattr(leaf, "_hooks", None)  # most leaves never had any, and no such attribute
+            hooks = getattr(leaf, "_hooks", None)  # most leaves never had any hooks: the slot is empty
             found[leaf] = (_hooked(hooks, _own(g, owned, record)), False) if hooks else (g, owned)
     return found
 
@@ -130,7 +130,7 @@ def _add(gradients: dict, edge, g, owned: bool, record: bool) -> None:
 
 
 def _is_new(gi, i: int, g, results) -> bool:
-    """Whether a row's result is in new memory: not a view, not shared, not handed on from g."""
+    """Whether a row's result has memory of its own: it is no view, not shared, and not g itself."""
     array = gi._data
     if array.base is not None or gi._guard is not None or array is g._data:
         return False
@@ -139,7 +139,7 @@ def _is_new(gi, i: int, g, results) -> bool:
 
 
 def _is_reshaped(gi, g) -> bool:
-    """Whether gi is all of g in another shape: g is not used again, so that its memory is then gi's alone.
+    """Whether gi is all of g in another shape: g is not used again, so its memory is then gi's alone.
 
     A view that NumPy made read-only (broadcast_to, also along an axis of one) is left to be copied.
     """
@@ -151,11 +151,11 @@ def _is_reshaped(gi, g) -> bool:
     return getattr(array.flags, "writeable", True) and shares(array, g._data)
 
 
-# giving a gradient away
+# giving gradients to callers
 
 
 def _hand_over(node: Node, g, owned: bool, targets, found: dict, record: bool):
-    """Show a node's gradient to those who asked for it: hooks, `retain_grad`, and `grad` itself.  It also flows on."""
+    """Give a node's gradient to hooks, `retain_grad` and `grad` where they asked for it.  It also flows on."""
     if node.hooks:
         g, owned = _hooked(node.hooks, _own(g, owned, record)), False
     retained = node.retained and node.retained()
@@ -167,7 +167,7 @@ def _hand_over(node: Node, g, owned: bool, targets, found: dict, record: bool):
 
 
 def _hooked(hooks: dict, g):
-    """The gradient after the hooks: what one returns, if anything, takes its place."""
+    """The gradient after the hooks; what a hook returns, unless None, replaces it."""
     for hook in list(hooks.values()):
         result = hook(g)
         g = g if result is None else result
@@ -230,7 +230,7 @@ def grad(
     """The derivatives of `outputs` with respect to `inputs`, as a tuple; `.grad` is left alone.
 
     create_graph   record the computation, so that the result can be differentiated again
-    only_inputs    accepted as in PyTorch, which does not heed it either
+    only_inputs    accepted and ignored, as in PyTorch
     allow_unused   None for an input the outputs do not depend on, instead of an error
     """
     outputs, inputs = _as_list(outputs), _inputs(inputs, "grad")
@@ -247,7 +247,7 @@ def grad(
 
 
 def _run(function, tensors: list, seeds: list, inputs, retain_graph, record: bool):
-    """Run a whole backward or grad, recorded or not."""
+    """Run a whole backward or grad, with recording on or off."""
     roots, keep_graph = [edge_of(t) for t in tensors], record if retain_graph is None else retain_graph
     before, this_thread.recording = this_thread.recording, bool(record)
     try:

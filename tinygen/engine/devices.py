@@ -46,11 +46,13 @@ def of(array) -> device:
     return CPU if isinstance(array, HOST) else CUDA
 
 
-in_use = False  # whether a GPU was asked for: before, every array is on the CPU and nobody need look
+in_use = (
+    False  # whether a GPU was ever asked for; until then every array is on the CPU and no check is needed
+)
 
 
 def _cupy():
-    """The module cupy; from now on arrays may be on a GPU.  Raises CudaError where none can be used."""
+    """The module cupy; from now on arrays may be on a GPU.  Raises CudaError if no GPU can be used."""
     global in_use
     if not in_use:
         cuda_device.architecture()
@@ -59,7 +61,7 @@ def _cupy():
 
 
 def checked(name) -> device:
-    """CPU or CUDA, for any name of theirs (None: the CPU).  Raises CudaError where no GPU can be used."""
+    """The device CPU or CUDA for any of its names (None: the CPU).  Raises CudaError if no GPU can be used."""
     if name is None or name is CPU:
         return CPU
     wanted = name if isinstance(name, device) else device(name)
@@ -74,17 +76,17 @@ def checked(name) -> device:
 
 
 def module(name):
-    """numpy or cupy: what makes new arrays on the device of that name (None: the CPU)"""
+    """numpy or cupy, whichever creates arrays on the named device (None: the CPU)"""
     return np if name is None or checked(name) is CPU else _cupy()
 
 
 def move(array, name):
-    """The array on that device: itself where it is there already."""
+    """The array on that device; the same array if it is there already."""
     return cuda_device.on_device(array, checked(name).type)
 
 
 def on_host(array) -> np.ndarray:
-    """The array itself where NumPy owns it, else a copy"""
+    """The array itself if it is NumPy's, else a copy in host memory"""
     return cuda_device.on_host(array)
 
 
@@ -98,23 +100,23 @@ def is_array(x) -> bool:
 
 
 def adopted(x):
-    """cupy's array over the memory of another library's"""
+    """A cupy array over the memory of another library's array"""
     return _cupy().asarray(x)
 
 
 def writeable(array) -> bool:
-    """Whether no two elements of a GPU's array are one in memory, as in an expanded Tensor; cupy has no such flag"""
+    """Whether no two elements of a GPU array share memory, as an expanded Tensor's do; cupy has no such flag"""
     return all(stride or n < 2 for n, stride in zip(array.shape, array.strides))
 
 
 def out_of_memory(operation: str, error: MemoryError, operands: str = "") -> Exception:
-    """The error of an allocation that failed on a GPU, with what to do; one of the CPU's as it is"""
+    """The error of a failed GPU allocation, with advice; a CPU's MemoryError unchanged"""
     told = cuda_device.told(error)
     return error if told is None else CudaError(f"{operation}: {told}{operands and f'; {operands}'}")
 
 
 def why_no_gpu() -> str | None:
-    """One sentence on what is missing, None where a GPU can be used"""
+    """One sentence on what is missing, or None if a GPU can be used"""
     try:
         cuda_device.architecture()
     except CudaError as error:

@@ -32,11 +32,11 @@ _default = float32
 
 
 class ShapeError(ValueError, RuntimeError):
-    """Shapes (or sizes) that do not fit.  Both of the types a reader of NumPy or PyTorch would catch."""
+    """Shapes or sizes that do not fit.  It is both the type NumPy raises and the one PyTorch raises."""
 
 
 class DtypeError(TypeError, NotImplementedError):
-    """A dtype that the operation does not take, or operands whose dtypes must agree and do not.
+    """A dtype that the operation does not accept, or operands whose dtypes differ where they must agree.
 
     PyTorch raises TypeError, RuntimeError or NotImplementedError (which is a RuntimeError); this is all three.
     """
@@ -69,7 +69,7 @@ def is_floating(dtype: np.dtype) -> bool:
 
 
 def scalar_dtype(value) -> np.dtype:
-    """The dtype of a Python or NumPy scalar: its category decides, its width never does."""
+    """The dtype of a Python or NumPy scalar: only its category counts, not its width."""
     if isinstance(value, (bool, np.bool_)):
         return bool_
     if isinstance(value, numbers.Integral):

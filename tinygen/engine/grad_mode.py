@@ -31,7 +31,7 @@ class SetRecording:
         this_thread.recording = self.before.pop()
 
     def __call__(self, function):
-        """The function with the tape switched in every call; a generator while it runs, not while it waits."""
+        """The function with recording switched during every call; a generator only while it runs."""
         if inspect.isgeneratorfunction(function):
 
             @functools.wraps(function)
@@ -46,14 +46,14 @@ class SetRecording:
                             return end.value
                     try:
                         resume, value = steps.send, (yield value)
-                    except BaseException as error:  # thrown in from outside: the generator's to handle
+                    except BaseException as error:  # thrown in from outside: the generator handles it
                         resume, value = steps.throw, error
 
         else:
 
             @functools.wraps(function)
             def switched(*args, **kwargs):
-                with SetRecording(self.recording):  # a fresh one: two threads may be in here at once
+                with SetRecording(self.recording):  # a new one each time: two threads may be here at once
                     return function(*args, **kwargs)
 
         return switched

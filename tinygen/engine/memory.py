@@ -1,8 +1,8 @@
-"""Who else sees these bytes: what is known of a piece of memory, and of the Tensors that are views of one another.
+"""Who else sees these bytes: the state that Tensors over the same memory share, and which of them are views.
 
-Two things follow from a write.  The tape may have saved the old values: the guard's version tells backward.  And other
-views of the memory now hold values with another history: the family finds them, so that each gets a new place in the
-graph (`tinygen/ops/tensor/inplace.py`).
+A write matters in two ways.  The tape may have saved the old values: the guard's version lets backward notice.  And
+other views of the memory now hold values with a different history: the family finds them, so that each gets a new
+place in the graph (`tinygen/ops/tensor/overwrite.py`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import numpy as np
 
 from tinygen.engine.grad_mode import this_thread
 
-lock = threading.RLock()  # held to change what threads share; a signal's handler may come in between
+lock = (
+    threading.RLock()
+)  # held while changing what threads share; reentrant, because a signal handler may interrupt
 
 
 def _open_lock() -> None:
-    """In a forked child there is no other thread to open it."""
+    """A forked child has no other thread that could release it."""
     global lock
     lock = threading.RLock()
 
@@ -28,20 +30,20 @@ os.register_at_fork(after_in_child=_open_lock)
 
 
 class Guard:
-    """What all Tensors over one piece of memory share, so that mutate-then-backward is never silent.
+    """Shared by all Tensors over the same memory, so that a write between forward and backward never goes unnoticed.
 
-    version   raised by every write through the Tensor API; backward compares it with the one it saved
-    saves     how many tape entries hold this memory: while any does, `.numpy()` hands out a read-only view (cupy's
-              arrays cannot be read-only: on a GPU the version alone tells)
-    exposed   somebody outside may hold a writable NumPy array of it: what the tape saves of it is a copy
-    holders   weak references to the Tensors over this memory, if there ever was more than one
+    version   incremented by every write through a Tensor; backward compares it with the version at saving
+    saves     how many saved arrays use this memory.  While there are any, `.numpy()` returns a read-only view (cupy's
+              arrays cannot be read-only: on a GPU only the version protects)
+    exposed   code outside may hold a writable NumPy array of it, so the tape saves a copy
+    holders   weak references to the Tensors over this memory, once there has been more than one
     """
 
     __slots__ = ("holders", "limit", "saves", "shared", "version", "views")
 
     def __init__(self, shared: bool = False) -> None:
         self.version = self.saves = 0
-        self.shared, self.holders = shared, None  # shared: the memory was somebody else's from the start
+        self.shared, self.holders = shared, None  # shared: code outside owned the memory first
         self.views: tuple = ()  # weak references to the writable views that were handed out
 
     @property
@@ -49,11 +51,11 @@ class Guard:
         return self.shared or (bool(self.views) and any(view() is not None for view in self.views))
 
     def expose(self, view) -> None:
-        """Remember a view; every view made of it must keep it alive."""
+        """Remember a writable view, which must stay alive as long as any view made of it."""
         self.views = (*(known for known in self.views if known() is not None), weakref.ref(view))
 
     def hold(self, tensor, family) -> None:
-        """Know a Tensor as a holder.  Threads may do so at once: a list's append is whole."""
+        """Register a Tensor as a holder.  Threads may do so at the same time: list.append is atomic."""
         tensor._guard, tensor._family = self, family
         if self.holders is None:
             self.holders, self.limit = [], 8
@@ -66,11 +68,11 @@ class Guard:
         with lock:
             known = list(self.holders)
             living = [holder for holder in known if holder() is not None]
-            self.holders[: len(known)] = living  # what another thread appends meanwhile comes after these
+            self.holders[: len(known)] = living  # another thread may have appended more in the meantime
             self.limit = 8 + 2 * len(living)
 
     def others(self, tensor) -> list:
-        """The living holders but `tensor`."""
+        """The live holders except `tensor`."""
         living = [holder() for holder in list(self.holders or ())]
         return [t for t in living if t is not None and t is not tensor and t._guard is self]
 
@@ -82,16 +84,16 @@ _ref = weakref.ref
 
 
 class Family:
-    """Stands for the Tensors that view operations made from one another; a detached Tensor begins another one.
+    """Identifies Tensors that are views of one another; a detached Tensor starts a new family.
 
-    unrecorded   they are views, made under no_grad, of a Tensor that requires a gradient: the graph does not know them
+    unrecorded   views made under no_grad of a Tensor that requires a gradient: the graph does not know them
     """
 
     unrecorded = False
 
 
 def _family(tensor) -> Family:
-    """A Tensor's family; from its first view or alias on it has one, and its guard knows it as a holder."""
+    """A Tensor's family, created with its first view or alias, when its guard also registers it."""
     if tensor._family is None:
         guard = Guard() if tensor._guard is None else tensor._guard
         guard.hold(tensor, Family())
@@ -105,7 +107,7 @@ def alias(tensor, other) -> None:
 
 
 def join(view, tensor) -> None:
-    """Make the result of a view operation on `tensor` one of its family."""
+    """Put `view`, the result of a view operation on `tensor`, into its family."""
     family = tensor._family or _family(tensor)
     if tensor._requires_grad and not this_thread.recording:
         family = Family()
@@ -114,13 +116,13 @@ def join(view, tensor) -> None:
 
 
 def other_views(tensor) -> list:
-    """The living views of a Tensor's memory that its graph knows, itself not among them."""
+    """The other live views of a Tensor's memory that its graph knows."""
     family = tensor._family
     return [] if family is None else [t for t in tensor._guard.others(tensor) if t._family is family]
 
 
 def is_shared(tensor) -> bool:
-    """Whether anything but the Tensor itself may look at its memory."""
+    """Whether anything else may see this Tensor's memory."""
     guard = tensor._guard
     return guard is not None and (guard.exposed or bool(guard.others(tensor)))
 
@@ -131,7 +133,7 @@ def owner(array):
     while base is not None:
         if isinstance(base, (np.ndarray, type(array))):  # cupy's arrays are of one type
             array = base
-        base = getattr(base, "base", None)  # as_strided puts an object of its own between the two arrays
+        base = getattr(base, "base", None)  # as_strided puts another object between the two arrays
     return array
 
 

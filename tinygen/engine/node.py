@@ -1,7 +1,7 @@
 """What a recorded operation leaves behind: a Node, with the arrays its derivative rows name.
 
-The Nodes are the tape.  Each holds the Nodes its inputs came from, so a result keeps alive what it was made of, and
-the tape is freed with it.
+The Nodes are the tape.  Each refers to the Nodes its inputs came from, so a result keeps its own history alive, and
+the history is freed with it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _serial = itertools.count()
 
 
 class Saved:
-    """One array kept for backward, and how to make it a Tensor of the same graph again."""
+    """One array kept for backward, with its version and its place in the graph."""
 
     __slots__ = ("array", "edge", "guard", "version")
 
@@ -53,7 +53,7 @@ class Node:
         return f"<{self.op.name}>"
 
     def restore(self, name: str, record: bool):
-        """The saved array `name` as a Tensor again; refuse one that was written to after the forward."""
+        """The saved array `name` as a Tensor; an error if it was written to after the forward."""
         saved = self.saved[name]
         if saved.guard.version != saved.version:
             told = (
@@ -73,7 +73,7 @@ class Node:
         return f"{'its output' if name == 'y' else name} {saved.array.shape}"
 
     def input_gradients(self, g, wanted: list, record: bool) -> list:
-        """One gradient per input (None where `wanted` is None), by the fused rule or the rows."""
+        """One gradient per input (None where `wanted` is None), from the fused rule or the rows."""
         op = self.op
         if self.saved is None:
             told = (
@@ -98,14 +98,14 @@ class Node:
         for edge, array in zip(wanted, arrays):
             gradient = None if edge is None or array is None else Tensor._wrap(array)
             for tensor in known_arrays:
-                if gradient is not None and tensor._data is array:  # the rule handed on what it was given
+                if gradient is not None and tensor._data is array:  # the rule returned one of its arguments
                     alias(gradient, tensor)
             results.append(gradient)
         return results
 
 
 class RowArguments(dict):
-    """What a row may name, made on demand."""
+    """The values a row may name, each looked up on first use."""
 
     __slots__ = ("node", "record")
 
@@ -131,7 +131,7 @@ class RowArguments(dict):
 
 
 def bind_row(op, row):
-    """A row as a function of RowArguments and the index of its input; and the names of the arrays it needs saved."""
+    """The row as a function of (RowArguments, index of the input), and the names of the arrays it needs saved."""
     parameters = inspect.signature(row).parameters.values()
     names = tuple(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
     takes_rest = any(p.kind is p.VAR_KEYWORD for p in parameters)
@@ -142,7 +142,7 @@ def bind_row(op, row):
         known["i"] = i
         if rest:
             return row(**{name: known[name] for name in names + rest})
-        return row(*[known[name] for name in names])  # by position is quicker
+        return row(*[known[name] for name in names])  # passing by position is faster
 
     return call, tuple(n for n in names if op.is_array_name(n))
 

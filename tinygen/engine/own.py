@@ -1,4 +1,4 @@
-"""The operations that backward itself performs.  The derivative of each is again one of them."""
+"""The operations that backward itself uses.  The derivative of each is again one of them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,12 @@ def expand(x, *, shape):
     xp = kernels.array_module(x)
     if 0 in shape:
         return xp.empty(shape, x.dtype)
-    if (
-        math.prod(shape) == x.size
-    ):  # nothing is repeated: a view like any other, where broadcast_to's is read-only
+    if math.prod(shape) == x.size:  # nothing repeats: an ordinary view; broadcast_to's is read-only
         return x.reshape(shape)
     return xp.broadcast_to(x, shape)
 
 
-expand.vjp(lambda g: g)  # the tape sums it over the expanded axes
+expand.vjp(lambda g: g)  # the sweep sums it over the expanded axes
 
 
 @primitive
@@ -80,5 +78,5 @@ _flat.vjp(lambda g: g, lambda g: None)
 
 
 def flat(x, of):
-    """x, which was computed from `of` but does not change with it: one more derivative is 0, as in PyTorch."""
+    """x, computed from `of` but constant in it: its derivative is 0 (not missing), as in PyTorch."""
     return _flat(x, of) if of.requires_grad else x

@@ -114,7 +114,7 @@ class Primitive:
         return f"<primitive {self.name}>"
 
     def __reduce__(self) -> str:
-        return self.__qualname__  # by the name it has in its module, as functions are; a copy is itself
+        return self.__qualname__  # pickled by its name in its module, like a function; a copy is itself
 
     # the forward
 
@@ -208,7 +208,7 @@ class Primitive:
     # the tape
 
     def _record(self, result, inputs, arrays, attrs, kept) -> None:
-        """Make `result` part of the graph if any input is, saving only what the rows of those inputs name."""
+        """Leave a Node if an input wants a gradient, saving only what the rows of those inputs name."""
         rows = self.rows if self.variadic is None else itertools.repeat(self.rows[0])
         parents, wanted = [], False
         for x, row in zip(inputs, rows):
@@ -248,14 +248,14 @@ class Primitive:
 
 
 class Calls:
-    """What becomes of a call that is not simply one Tensor for each input, or that fails.
+    """Handles calls that are not simply one Tensor per input, and calls that fail.
 
-    This is what the engine needs.  `tinygen/face/primitive_calls.py` puts one in its place that says what was found
-    and what was expected.
+    This is the minimum.  `tinygen/face/primitive_calls.py` replaces it with one that accepts PyTorch's keywords and
+    explains errors.
     """
 
     def bind(self, op: Primitive, inputs: tuple, attrs: dict):
-        """Inputs and plain values, each in its place: Python's own binding, and values after the inputs."""
+        """(inputs, plain values) as Python binds them; plain values may follow the inputs by position."""
         count = len(op.input_names)
         attrs = {**dict(zip(op.attr_names, inputs[count:])), **attrs}
         bound = op.__signature__.bind(*inputs[:count], **attrs)
@@ -263,7 +263,7 @@ class Calls:
         return bound.args, bound.kwargs
 
     def operand(self, op: Primitive, i: int, x):
-        """Input i, which is no Tensor: a plain number, or None for an optional one that was not given."""
+        """Input i, which is not a Tensor, as a plain number, or None if it is optional and absent."""
         if isinstance(x, np.generic):
             return x.item()
         if x is None or isinstance(x, (bool, int, float)):
@@ -274,13 +274,13 @@ class Calls:
         return refusal(op.name, DtypeError, "expected Tensors of one dtype")
 
     def on_one_device(self, op: Primitive, inputs, arrays, attrs) -> list:
-        """The arrays, with numbers as NumPy's scalars, which cupy takes beside its arrays."""
+        """The arrays; on a GPU with numbers as NumPy scalars, which cupy accepts beside its arrays."""
         if all(a is None or isinstance(a, devices.HOST) for a in arrays):
             return arrays
         return [a[()] if isinstance(a, np.ndarray) and not a.ndim else a for a in arrays]
 
     def explain(self, op: Primitive, error: Exception, inputs, values) -> None:
-        """Raise what the caller should read instead of an error of the forward."""
+        """Raise a better error than the one the forward raised, if there is one."""
 
 
 calls = Calls()

@@ -1,7 +1,7 @@
 """Tensor: an array, its gradient, and where it stands in the graph.  Names and meaning are PyTorch's.
 
-Python's operators, the methods that are operations (`x.sum(dim)`, `x.to(device)`) and `backward` need what is written
-above this file; the modules that define them attach them (`attach`).
+Python's operators, the methods that are operations (`x.sum(dim)`, `x.to(device)`) and `backward` are defined in files
+that import this one; those files attach them (`attach`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Tensor:
 
     _data            the array, of NumPy or cupy
     _edge            the Node that it came from (node.py), None for a leaf
-    _guard, _family  who else sees its memory (memory.py), None as long as nobody asked
+    _guard, _family  who else sees its memory (memory.py), created when first needed
     """
 
     __slots__ = ("__weakref__", "_data", "_edge", "_family", "_guard", "_hooks", "_requires_grad", "grad")
@@ -36,7 +36,7 @@ class Tensor:
 
     @classmethod
     def _wrap(cls, array) -> Tensor:
-        """A Tensor around an array that nobody else writes to."""
+        """A Tensor around an array that no code outside writes to."""
         tensor = _new(Tensor)
         tensor._data = array
         tensor._edge = tensor._family = tensor._guard = tensor.grad = None
@@ -45,7 +45,7 @@ class Tensor:
 
     @classmethod
     def _from_outside(cls, array: np.ndarray) -> Tensor:
-        """A Tensor that shares the memory of an array somebody else holds."""
+        """A Tensor that shares the memory of an array that code outside holds."""
         dtypes.category(array.dtype)
         tensor = cls._wrap(array)
         tensor._guard = Guard(shared=True)
@@ -113,7 +113,7 @@ class Tensor:
         return self._edge
 
     def retain_grad(self) -> None:
-        """Keep `.grad` of this intermediate result at the next backward."""
+        """Let the next backward fill in `.grad` of this intermediate result."""
         if self._edge is not None:
             self._edge.retained = weakref.ref(self)
 
@@ -131,7 +131,7 @@ class Tensor:
 
     @data.setter
     def data(self, value) -> None:
-        """Point at other memory.  Harmless to a recorded graph, which keeps the array it saved."""
+        """Use other memory.  A recorded graph is not affected: it keeps the array it saved."""
         array = value._data if isinstance(value, Tensor) else np.asarray(value)
         if devices.of(array) != self.device:
             raise refusal(
@@ -148,17 +148,17 @@ class Tensor:
             self._guard = Guard(shared=True)
 
     def _point_at(self, array) -> None:
-        """Look at other memory, which nobody else sees."""
+        """Use other memory, which no other Tensor sees."""
         self._data, self._guard, self._family = array, None, None
 
     def _write(self, array) -> Tensor:
-        """Overwrite the values in place, seen by everything over this memory; a graph that saved them will say so."""
+        """Overwrite the values in place, for every Tensor over this memory; backward refuses if it had saved them."""
         self._touch()
         self._data[...] = array
         return self
 
     def _touch(self) -> None:
-        """Say that the memory is about to be written in place; refuse where it cannot be."""
+        """Note a write to this memory that is about to happen; an error if it is read-only."""
         try:
             writeable = self._data.flags.writeable
         except AttributeError:  # cupy's arrays have no such flag
@@ -181,7 +181,7 @@ class Tensor:
         self._readable_by_numpy()
         if self._guard is None:
             self._guard = Guard()
-        # its base is no array: NumPy lets the base of a view's view be the view itself, which is thus kept alive
+        # as_strided: its base is no array, so NumPy makes this view the base of views of it, which keep it alive
         view = np.lib.stride_tricks.as_strided(self._data)
         if self._guard.saves:
             view.flags.writeable = False
@@ -211,7 +211,7 @@ class Tensor:
         return f"tensor({devices.on_host(self._data)}, dtype={self.dtype})"  # face prints as PyTorch does
 
     def __getstate__(self):
-        """What `copy` and `pickle` take along: no graph; of a guard only who shares the memory, as they still will."""
+        """The state for `copy` and `pickle`: without the graph, and with the guard only if the memory is shared."""
         if self._edge is not None:
             raise RuntimeError(
                 "only leaf Tensors can be copied or pickled, not results of recorded operations; use x.detach() "
@@ -237,7 +237,7 @@ _new = object.__new__
 
 
 def attach(methods: type) -> type:
-    """Give Tensor the methods and properties of a class that is defined further up."""
+    """Give Tensor the methods and properties of a class defined in a file that imports this one."""
     for name, value in vars(methods).items():
         if inspect.isfunction(value):
             value.__qualname__ = f"Tensor.{name}"
