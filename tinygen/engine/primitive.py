@@ -50,23 +50,29 @@ class Primitive:
         self.name = name or forward.__name__.strip("_")
         self.__name__, self.__qualname__ = forward.__name__, forward.__qualname__
         self.__doc__, self.__module__, self.__wrapped__ = forward.__doc__, forward.__module__, forward
-        signature = inspect.signature(forward)
-        parameters = list(signature.parameters.values())
-        shown = [p.replace(name="input") if p.name == "x" else p for p in parameters]  # PyTorch's name for x
-        self.__signature__ = signature.replace(parameters=shown)
-        positional = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY)]
-        self.input_names = tuple(p.name for p in positional)
-        self.optional = {p.name for p in positional if p.default is None}
-        self.tensors = {*tensors, *(self.input_names if len(positional) == 1 else ())}
+        code, defaults = forward.__code__, forward.__defaults__ or ()
+        count, end = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
+        self.input_names, self.attr_names = code.co_varnames[:count], code.co_varnames[count:end]
+        self.variadic = code.co_varnames[end] if code.co_flags & inspect.CO_VARARGS else None
+        self.attr_defaults = forward.__kwdefaults__ or {}
+        self.optional = {
+            n for n, value in zip(reversed(self.input_names), reversed(defaults)) if value is None
+        }
+        self.tensors = {*tensors, *(self.input_names if count == 1 else ())}
         self.takes_numbers = promote is not None and not self.tensors
-        self.variadic = next((p.name for p in parameters if p.kind == p.VAR_POSITIONAL), None)
-        keyword = [p for p in parameters if p.kind == p.KEYWORD_ONLY]
-        self.attr_names = tuple(p.name for p in keyword)
-        self.attr_defaults = {p.name: p.default for p in keyword if p.default is not p.empty}
         self.shape_names = {f"{n}_shape" for n in (*self.input_names, self.variadic) if n}
         self.rows, self.sources, self.needed, self.differentiable = (), (), (), False
         self.fused_rule, self.fused_names, self.fused_needed = None, (), ()
         self.adding = None
+
+    def __getattr__(self, name: str):
+        """`__signature__`, with PyTorch's name for x; on demand, as `import tinygen` makes every Primitive."""
+        if name != "__signature__":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        signature = inspect.signature(self.forward)
+        shown = [p.replace(name="input") if p.name == "x" else p for p in signature.parameters.values()]
+        self.__signature__ = signature.replace(parameters=shown)
+        return self.__signature__
 
     def vjp(self, *rows) -> None:
         """Attach one row per array input (None: no gradient flows there).

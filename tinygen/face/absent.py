@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 
 from tinygen.engine.tensor import Tensor
@@ -64,6 +63,8 @@ def _hint(name: str, module: str, namespaces: dict) -> str:
         return f"; there is the method x.{name}(…)"
     if name in INSTEAD:
         return f"; {INSTEAD[name]}"
+    import difflib  # only here: it takes long to import
+
     known = [n for n, v in namespaces[module].items() if not n.startswith("_") and not inspect.ismodule(v)]
     close = difflib.get_close_matches(name, known, 3, 0.8)
     if not close:  # Convolution2d
