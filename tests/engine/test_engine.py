@@ -229,6 +229,30 @@ def test_retained_gradients():
     assert values(y.grad).tolist() == [1, 1] and values(x.grad).tolist() == [2, 2]
 
 
+def test_backward_adds_once_to_an_input_that_is_named_twice_or_retained():
+    def gradients(N, inputs):
+        x = N.tensor([1.0, 2.0], requires_grad=True)
+        y = x * 3
+        y.retain_grad()
+        (y * y).sum().backward(inputs=inputs(x, y))
+        return [None if t.grad is None else t.grad.tolist() for t in (x, y)]
+
+    torch = pytest.importorskip("torch")
+    for inputs in (lambda x, y: [y], lambda x, y: [x, y], lambda x, y: [x, x], lambda x, y: [y, y]):
+        assert gradients(T, inputs) == gradients(torch, inputs)
+
+
+def test_grad_fills_in_a_retained_gradient_and_changes_no_leaf():
+    def gradients(N):
+        x = N.tensor([1.0, 2.0], requires_grad=True)
+        y = x * 3
+        y.retain_grad()
+        (found,) = N.autograd.grad((y * y).sum(), [x])
+        return found.tolist(), y.grad.tolist(), x.grad
+
+    assert gradients(T) == gradients(pytest.importorskip("torch"))
+
+
 def test_retain_grad_follows_an_in_place_operation():
     x = leaf(1.0)
     y = x * 2

@@ -227,7 +227,9 @@ def grad(
     only_inputs: bool = True,
     allow_unused: bool = False,
 ) -> tuple:
-    """The derivatives of `outputs` with respect to `inputs`, as a tuple; `.grad` is left alone.
+    """The derivatives of `outputs` with respect to `inputs`, as a tuple.  No leaf's `.grad` changes.
+
+    `.grad` of an intermediate result with `retain_grad` is filled in, as in PyTorch.
 
     create_graph   record the computation, so that the result can be differentiated again
     only_inputs    accepted and ignored, as in PyTorch
@@ -259,11 +261,16 @@ def _run(function, tensors: list, seeds: list, inputs, retain_graph, record: boo
 
 
 def _add_to_leaves(roots: list, seeds: list, inputs, keep_graph: bool, record: bool) -> None:
-    targets = None if inputs is None else {edge_of(x) for x in inputs}
-    found = sweep(roots, seeds, targets, keep_graph, record)
-    for tensor in found if inputs is None else inputs:
-        edge = tensor if inputs is None else edge_of(tensor)
-        if edge in found:
+    """Add what the sweep finds to `.grad`: of every leaf, or of each of `inputs` once, however often it is named."""
+    if inputs is None:
+        for leaf, (g, owned) in sweep(roots, seeds, None, keep_graph, record).items():
+            _accumulate(leaf, g, owned, record)
+        return
+    tensors = {edge_of(x): x for x in inputs}
+    found = sweep(roots, seeds, set(tensors), keep_graph, record)
+    for edge, tensor in tensors.items():
+        retained = getattr(edge, "retained", None)
+        if edge in found and (retained is None or retained() is not tensor):  # else the sweep has added it
             _accumulate(tensor, *found[edge], record)
 
 
