@@ -4,8 +4,8 @@ Shape letters: N batch, C/K channels in/out, H W image, R S filter, P Q output, 
 `g` incoming gradient, `gx` gradient of x, `y` output, `xp` the array module (numpy or cupy).
 
 Each operation has a folder: `reference` is its definition, then come the CPU variants with their loops, `numba_cuda`
-and `cuda`.  Importing a folder registers its CPU variants; those for the GPU are registered on first need
-(`dispatch.load_gpu_variants`).  README.md has the ladders and shows how to run one.
+and `cuda`.  They are imported on first need (`runtime/dispatch.py`).  README.md has the ladders and shows how to run
+one.
 """
 
 from tinygen.kernels.activation.reference import (

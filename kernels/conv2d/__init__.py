@@ -21,6 +21,5 @@ from tinygen.kernels.conv2d.reference import (
     output_size,
 )
 
-# isort: off
-# They register variants.  The order is that of the ladder, slow to fast: the last usable one runs.
-from tinygen.kernels.conv2d import planes, taps, one_window, winograd, bias
+# the files that register CPU variants, in the order of the ladder: the last usable variant runs
+VARIANTS = ("planes", "taps", "one_window", "winograd", "bias")

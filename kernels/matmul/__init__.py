@@ -10,6 +10,5 @@ tile_loops.py    products of blocks inside other compiled loops (winograd, atten
 
 from tinygen.kernels.matmul.reference import matmul
 
-# isort: off
-# They register variants, in the order of the ladder: the last usable one runs.
-from tinygen.kernels.matmul import for_blas, readable
+# the files that register CPU variants, in the order of the ladder: the last usable variant runs
+VARIANTS = ("for_blas", "readable")

@@ -10,6 +10,5 @@ numba_cuda.py    the GPU's ladder to read: a thread per row, then a block
 cuda.py          the GPU's ladder to run (norm.cu): naive, slabs, block_rows, warp_rows
 """
 
-# isort: off
-# They register variants, in the order of the ladder: the last usable one runs.
-from tinygen.kernels.norm import slabs, rows, groups
+# the files that register CPU variants, in the order of the ladder: the last usable variant runs
+VARIANTS = ("slabs", "rows", "groups")

@@ -6,4 +6,5 @@ numba_cuda.py    Adam on a GPU, to read: a thread per element
 cuda.py          Adam on a GPU, to run (optimizers.cu): one_pass, multi_tensor
 """
 
-from tinygen.kernels.optimizers import one_pass  # registers variants
+# the files that register CPU variants, in the order of the ladder: the last usable variant runs
+VARIANTS = ("one_pass",)

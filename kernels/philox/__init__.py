@@ -8,4 +8,5 @@ cuda.py          the GPU's (philox.cu): a thread makes four numbers
 constants.py     shared by all of them
 """
 
-from tinygen.kernels.philox import in_registers  # registers variants
+# the files that register CPU variants, in the order of the ladder: the last usable variant runs
+VARIANTS = ("in_registers",)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from tinygen.kernels.runtime.lazy_import import interrupts_wait
 
 _registry: dict[str, Kernel] = {}
 _used = False  # whether `use` was ever called
@@ -65,12 +68,21 @@ def for_readers(*args, **attrs) -> bool:
     return False
 
 
+def load_cpu_variants(folder: str) -> None:
+    """Import the files of an operation's folder that register CPU variants: those in its `VARIANTS`, in that order."""
+    with interrupts_wait():
+        for file in getattr(sys.modules.get(folder), "VARIANTS", ()):
+            importlib.import_module(f"{folder}.{file}")
+
+
 @functools.cache
 def load_gpu_variants() -> None:
     """Import the `numba_cuda` and `cuda` of every operation, which register their variants; done once, on first need.
 
     numba's variants come first in the ladder: they are there to be read.
     """
+    for kernel in list(_registry.values()):
+        kernel.ladder  # noqa: B018  a CPU variant that also takes cupy's arrays is a lower rung
     for file in ("numba_cuda", "cuda"):
         for path in sorted(Path(__file__).parents[1].glob(f"*/{file}.py")):
             if path.parent.name != "runtime":
@@ -81,12 +93,16 @@ class Kernel:
     """One operation on arrays under one name, with a ladder of variants for each device.
 
     The first variant is the `reference`: a few lines that define the operation, for arrays of any device.  Later ones
-    are faster, and `usable` says which arguments they take.
+    are faster, and `usable` says which arguments they take.  Those for the CPU are imported when `ladder` is first
+    looked at, which the first call does.
     """
+
+    ladder: dict[str, list]  # device -> (name, function, usable) of each variant
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.ladder: dict[str, list] = {"cpu": [], "cuda": []}
+        self._registered: dict[str, list] = {"cpu": [], "cuda": []}
+        self._folder = ""
         self.__doc__ = None
         _registry[name] = self
 
@@ -100,7 +116,7 @@ class Kernel:
             if on:
                 function.on = on
             for device in devices:
-                self.ladder[device].append((name, function, usable))
+                self._registered[device].append((name, function, usable))
             self.__doc__ = self.__doc__ or function.__doc__
             return function
 
@@ -108,7 +124,16 @@ class Kernel:
 
     def reference(self, function):
         """Register the definition: the first variant of every device."""
+        self._folder = function.__module__.rpartition(".")[0]
         return self.variant("reference", devices=("cpu", "cuda"))(function)
+
+    def __getattr__(self, name: str):
+        """`ladder`, the first time; then it is an ordinary attribute, which costs a call nothing."""
+        if name != "ladder":
+            raise AttributeError(f"kernel {self.name} has no attribute {name!r}")
+        load_cpu_variants(self._folder)
+        self.ladder = self._registered
+        return self.ladder
 
     def __repr__(self) -> str:
         ladders = (

@@ -6,5 +6,7 @@ segments.py    sums by doubling distances, in cupy
 cuda.py        the GPU's ladder to run (scatter.cu): naive, chunks
 """
 
-from tinygen.kernels.scatter import in_order, segments  # register variants
 from tinygen.kernels.scatter.reference import add_at, put
+
+# the files that register CPU variants, in the order of the ladder: the last usable variant runs
+VARIANTS = ("in_order", "segments")

@@ -6,4 +6,5 @@ numba_cuda.py    the GPU's ladder to read: a thread per row, then a block
 cuda.py          the GPU's ladder to run (softmax.cu): naive, block_rows, warp_rows
 """
 
-from tinygen.kernels.softmax import rows  # registers variants
+# the files that register CPU variants, in the order of the ladder: the last usable variant runs
+VARIANTS = ("rows",)

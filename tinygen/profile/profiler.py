@@ -1,15 +1,15 @@
 """`with tinygen.profile():` milliseconds, calls and bytes kept for backward, per operation, forward and backward apart.
 
 Outside the block nothing is measured and nothing is slower.  Inside, two methods are replaced (the call of a Primitive
-and an optimizer's step), and backward has an observer.
+and an optimizer's step), and backward has an observer.  The other files of this folder are imported on first use.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import dataclass, field
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from tinygen.engine import backward
 from tinygen.engine.node import Node
@@ -17,54 +17,12 @@ from tinygen.engine.primitive import Primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.nn.parameter import Parameter
 from tinygen.optim import Optimizer
-from tinygen.profile import report
-from tinygen.profile.kept import Memory
-from tinygen.profile.watch import inputs_of, replaced
+
+if TYPE_CHECKING:
+    from tinygen.profile.rows import Row, Tally
 
 TAPE = "backward, besides the rows"
 _running = threading.Lock()  # held by the profile that is measuring, since all share the methods it replaces
-
-
-@dataclass(slots=True)
-class Tally:
-    """Calls, and the seconds spent in them, without the measured calls inside them."""
-
-    calls: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(slots=True)
-class Row:
-    """What one operation (by_shape: with inputs of these shapes), the tape or an optimizer has used."""
-
-    operation: str
-    shapes: tuple | None = None
-    kind: str = "operation"
-    forward: Tally = field(default_factory=Tally)
-    backward: Tally = field(default_factory=Tally)
-    other: Tally = field(default_factory=Tally)
-    kept: int = 0
-    held: int = 0
-    at_peak: int = 0
-
-    def as_dict(self, wall: float) -> dict:
-        tallies = self.forward, self.backward, self.other
-        seconds = sum(t.seconds for t in tallies)
-        shapes = {} if self.shapes is None else {"shapes": [list(shape) for shape in self.shapes]}
-        return {
-            "operation": self.operation,
-            **shapes,
-            "kind": self.kind,
-            "calls": sum(t.calls for t in tallies),
-            "ms": 1e3 * seconds,
-            "forward_calls": self.forward.calls,
-            "forward_ms": 1e3 * self.forward.seconds,
-            "backward_calls": self.backward.calls,
-            "backward_ms": 1e3 * self.backward.seconds,
-            "kept_bytes": self.kept,
-            "peak_bytes": self.at_peak,
-            "share": seconds / wall if wall else 0.0,
-        }
 
 
 class profile:
@@ -102,11 +60,15 @@ class profile:
         self._nested: list[float] = []  # per running measured call, the seconds in those inside it
         self._backward: Row | None = None  # the row whose derivative is running
         self._thread, self._watching = None, contextlib.ExitStack()
+        from tinygen.profile.kept import Memory
+
         self._memory = Memory(self._rows)
 
     def __enter__(self) -> profile:
         if not _running.acquire(blocking=False):
             raise RuntimeError("profile: another profile is running; expected one at a time")
+        from tinygen.profile.watch import replaced
+
         self._thread = threading.get_ident()
         self._watching.enter_context(replaced(Primitive, "__call__", self._operation))
         self._watching.enter_context(replaced(Optimizer, "step", self._optimizer_step))
@@ -121,6 +83,8 @@ class profile:
         self._thread = None
         _running.release()
         if self.show:
+            from tinygen.profile import report
+
             report.show(self)
 
     def _elapsed(self) -> float:
@@ -146,6 +110,8 @@ class profile:
 
     def table(self, row_limit: int | None = None) -> str:
         """The rows as an aligned table; those after the first `row_limit` in one line."""
+        from tinygen.profile import report
+
         return report.table(self, row_limit)
 
     __str__ = table
@@ -156,10 +122,14 @@ class profile:
 
     def plot(self, path=None, row_limit: int = 12):
         """Plot bars of milliseconds and of bytes kept.  -> a matplotlib Figure, also written to `path` if given"""
+        from tinygen.profile import report
+
         return report.plot(self, path, row_limit)
 
     def to_json(self, path) -> None:
         """Write {"wall_ms", "peak_bytes", "rows"}."""
+        from tinygen.profile import report
+
         report.to_json(self, path)
 
     # what stands in place of the two methods, and the observer of backward
@@ -212,6 +182,8 @@ class profile:
     def _row(self, operation: str, shapes=None, kind: str = "operation") -> Row:
         row = self._rows.get((operation, shapes, kind))
         if row is None:
+            from tinygen.profile.rows import Row
+
             row = self._rows[operation, shapes, kind] = Row(operation, shapes, kind)
         return row
 
@@ -238,6 +210,8 @@ def _shapes(inputs) -> tuple:
 def _shapes_of_call(op: Primitive, inputs, attrs) -> tuple:
     """What `_shapes` will find in the node of this call; () if the call is wrong, which it will report itself."""
     try:
+        from tinygen.profile.watch import inputs_of
+
         return tuple(x.shape for x in inputs_of(op, inputs, attrs) if isinstance(x, Tensor))
     except TypeError:
         return ()
