@@ -68,10 +68,16 @@ def for_readers(*args, **attrs) -> bool:
     return False
 
 
-def load_cpu_variants(folder: str) -> None:
-    """Import the files of an operation's folder that register CPU variants: those in its `VARIANTS`, in that order."""
+def load_cpu_variants(folder: str, before: str | None = None) -> None:
+    """Import the files of an operation's folder that register CPU variants: those in its `VARIANTS`, in that order.
+
+    before: only those that come before this file; none if it is not among them.
+    """
+    files = getattr(sys.modules.get(folder), "VARIANTS", ())
+    if before is not None:
+        files = files[: files.index(before)] if before in files else ()
     with interrupts_wait():
-        for file in getattr(sys.modules.get(folder), "VARIANTS", ()):
+        for file in files:
             importlib.import_module(f"{folder}.{file}")
 
 
@@ -113,6 +119,8 @@ class Kernel:
         """
 
         def register(function):
+            folder, _, file = function.__module__.rpartition(".")
+            load_cpu_variants(folder, before=file)  # where this file was imported by itself, out of its turn
             if on:
                 function.on = on
             for device in devices:
