@@ -76,9 +76,10 @@ def load_cpu_variants(folder: str, before: str | None = None) -> None:
     files = getattr(sys.modules.get(folder), "VARIANTS", ())
     if before is not None:
         files = files[: files.index(before)] if before in files else ()
-    with interrupts_wait():
-        for file in files:
-            importlib.import_module(f"{folder}.{file}")
+    if files:
+        with interrupts_wait():
+            for file in files:
+                importlib.import_module(f"{folder}.{file}")
 
 
 @functools.cache

@@ -66,7 +66,6 @@ def _hint(name: str, module: str, namespaces: dict) -> str:
     import difflib  # only here: it takes long to import
 
     known = [n for n, v in namespaces[module].items() if not n.startswith("_") and not inspect.ismodule(v)]
-    import difflib
 
     close = difflib.get_close_matches(name, known, 3, 0.8)
     if not close:  # Convolution2d
