@@ -1,7 +1,7 @@
 """The engine: Tensors, the tape, and backward.  Everything else is built on it; it needs only the kernels.
 
-Read it in this order: errors · dtypes · devices · grad_mode · memory · tensor · node · primitive · own ·
-backward.  This page follows one example through it, naming every file and function that runs
+Read it in this order: errors · dtypes · devices · grad_mode · memory · tensor · node · primitive · sweep_ops ·
+backward · gradients.  This page follows one example through it, naming every file and function that runs
 (`tests/engine/test_page.py` checks that):
 
     y = tinygen.tanh(x)         # x requires a gradient
@@ -24,8 +24,8 @@ inputs.  A Node never points to its own output Tensor, so there is no reference 
 a graph goes, its Nodes and all that they saved go at once, without the garbage collector.
 
 **Backward.** The method `backward` calls the function `backward` (backward.py), which makes the incoming
-gradient, a one (`_seeds`), finds the Node of y (`edge_of`), switches recording off (`_run`) and lets
-`_add_to_leaves` add what `sweep` finds to `x.grad` (`_accumulate`; `_own` copies a gradient whose memory
+gradient, a one (`seeds_of`), finds the Node of y (`edge_of`), switches recording off (`run_sweep`) and lets
+`_add_to_leaves` add what `sweep` finds to `x.grad` (`_accumulate`; `in_own_memory` copies a gradient whose memory
 somebody else may hold). `sweep` is the whole idea:
 
     visit consumers before producers (`topological`: a Node's serial number is larger than those of its ancestors),
@@ -34,7 +34,7 @@ somebody else may hold). `sweep` is the whole idea:
 
 A row is called with the values that it names (`call`, made by `bind_row` in node.py), looked up in
 RowArguments (`RowArguments.__init__`, `__missing__`); `restore` makes a saved array a Tensor again.  sum's
-row (`_spread`) lays g out with `expand` (own.py); tanh's row multiplies and subtracts (`operator`,
+row (`_spread`) lays g out with `expand` (sweep_ops.py); tanh's row multiplies and subtracts (`operator`,
 ops/tensor/operators.py; `mul` and `minus`, ops/elementwise/arithmetic.py). The expanded g is a view:
 memory.py notices (`shares`, `owner`) and puts it into one family with g (`join`, `_family`, `hold`). Where an
 input was broadcast, the sweep sums its gradient once (`sum_to`): no row mentions broadcasting.
@@ -44,7 +44,7 @@ unless `retain_graph=True`. Each gradient is dropped when its Node has been visi
 
 **Why grad of grad is free.** Rows see Tensors and are written with operations.  With `create_graph=True` the
 sweep leaves recording on, so the rows are recorded in their turn; a restored array is given its place in the
-graph for that.  The operations that the sweep itself performs stand in own.py, and the derivative of each is
+graph for that.  The operations that the sweep itself performs stand in sweep_ops.py, and the derivative of each is
 again one of them.  A fused rule (`Primitive.fused`) works on arrays and replaces the rows only while nothing
 is recorded.
 

@@ -1,4 +1,4 @@
-"""backward and grad: visit consumers before producers, run their derivative rows, add.
+"""backward: visit consumers before producers, run their derivative rows, add.
 
 A gradient travels with a bool, `owned`: whether nothing else holds its memory.  Only such memory is added to in place,
 and only such memory becomes somebody's `.grad`.
@@ -15,7 +15,7 @@ import operator
 
 import numpy as np
 
-from tinygen.engine import memory, own
+from tinygen.engine import memory, sweep_ops
 from tinygen.engine.dtypes import ShapeError
 from tinygen.engine.errors import refusal, said_by
 from tinygen.engine.grad_mode import this_thread
@@ -54,7 +54,7 @@ def sweep(roots: list, seeds: list, targets, keep_graph: bool, record: bool) -> 
     for leaf, (g, owned) in gradients.items():
         if not isinstance(leaf, Node):
             hooks = getattr(leaf, "_hooks", None)  # most leaves never had any hooks: the slot is empty
-            found[leaf] = (_hooked(hooks, _own(g, owned, record)), False) if hooks else (g, owned)
+            found[leaf] = (_hooked(hooks, in_own_memory(g, owned, record)), False) if hooks else (g, owned)
     return found
 
 
@@ -81,12 +81,12 @@ def _fit(node: Node, i: int, g):
     shape, dtype = node.inputs[i]
     if g._data.shape != shape:
         try:
-            g = own.sum_to(g, shape=shape)
+            g = sweep_ops.sum_to(g, shape=shape)
         except ShapeError as error:
             raise said_by(
                 "backward", ShapeError(f"backward of {node.op.name}, input {i} of shape {shape}: {error}")
             ) from None
-    return g if g._data.dtype == dtype else own.cast(g, dtype=dtype)
+    return g if g._data.dtype == dtype else sweep_ops.cast(g, dtype=dtype)
 
 
 def topological(roots) -> list[Node]:
@@ -126,7 +126,7 @@ def _add(gradients: dict, edge, g, owned: bool, record: bool) -> None:
         g._data += before._data
         gradients[edge] = (g, True)
     else:
-        gradients[edge] = (own.add(before, g), True)
+        gradients[edge] = (sweep_ops.add(before, g), True)
 
 
 def _is_new(gi, i: int, g, results) -> bool:
@@ -157,7 +157,7 @@ def _is_reshaped(gi, g) -> bool:
 def _hand_over(node: Node, g, owned: bool, targets, found: dict, record: bool):
     """Give a node's gradient to hooks, `retain_grad` and `grad` where they asked for it.  It also flows on."""
     if node.hooks:
-        g, owned = _hooked(node.hooks, _own(g, owned, record)), False
+        g, owned = _hooked(node.hooks, in_own_memory(g, owned, record)), False
     retained = node.retained and node.retained()
     if retained is not None:
         _accumulate(retained, g, False, record)
@@ -174,30 +174,30 @@ def _hooked(hooks: dict, g):
     return g
 
 
-def _own(g, owned: bool, record: bool):
+def in_own_memory(g, owned: bool, record: bool):
     """A gradient in memory of its own, copied if anything else may hold it: `x.grad.mul_(2)` changes no other."""
     if owned:
         return g
-    return own.clone(g) if record else Tensor._wrap(g._data.copy())
+    return sweep_ops.clone(g) if record else Tensor._wrap(g._data.copy())
 
 
 def _accumulate(tensor, g, owned: bool, record: bool) -> None:
     """Add to `tensor.grad`, one thread at a time: of two that read, add and write at once one would be lost."""
     with memory.lock:
         if tensor.grad is None:
-            tensor.grad = _own(g, owned, record)
+            tensor.grad = in_own_memory(g, owned, record)
         elif tensor.grad._data.shape != g._data.shape:
             raise refusal(
                 "backward", ShapeError, f"found x.grad of shape {tensor.grad.shape}, expected {g.shape} as x"
             )
         else:
-            tensor.grad = own.add(tensor.grad, g)
+            tensor.grad = sweep_ops.add(tensor.grad, g)
 
 
 # what callers use
 
 
-def _as_list(x) -> list:
+def as_list(x) -> list:
     return [x] if isinstance(x, Tensor) else list(x)
 
 
@@ -213,42 +213,12 @@ def backward(
     if grad_variables is not None:
         raise refusal("backward", NotImplementedError, "grad_variables is not supported; use grad_tensors")
     tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-    seeds = _seeds(tensors, grad_tensors, "backward")
-    inputs = None if inputs is None else _inputs(inputs, "backward")
-    _run(_add_to_leaves, tensors, seeds, inputs, retain_graph, create_graph)
+    seeds = seeds_of(tensors, grad_tensors, "backward")
+    inputs = None if inputs is None else checked_inputs(inputs, "backward")
+    run_sweep(_add_to_leaves, tensors, seeds, inputs, retain_graph, create_graph)
 
 
-def grad(
-    outputs,
-    inputs,
-    grad_outputs=None,
-    retain_graph=None,
-    create_graph: bool = False,
-    only_inputs: bool = True,
-    allow_unused: bool = False,
-) -> tuple:
-    """The derivatives of `outputs` with respect to `inputs`, as a tuple.  No leaf's `.grad` changes.
-
-    `.grad` of an intermediate result with `retain_grad` is filled in, as in PyTorch.
-
-    create_graph   record the computation, so that the result can be differentiated again
-    only_inputs    accepted and ignored, as in PyTorch
-    allow_unused   None for an input the outputs do not depend on, instead of an error
-    """
-    outputs, inputs = _as_list(outputs), _inputs(inputs, "grad")
-    seeds = _seeds(outputs, grad_outputs, "grad")
-    result = _run(_derivatives, outputs, seeds, inputs, retain_graph, create_graph)
-    for i, (x, g) in enumerate(zip(inputs, result)):
-        if g is None and not allow_unused:
-            raise refusal(
-                "grad",
-                RuntimeError,
-                f"the outputs do not depend on input {i} of shape {x.shape}; pass allow_unused=True for None",
-            )
-    return result
-
-
-def _run(function, tensors: list, seeds: list, inputs, retain_graph, record: bool):
+def run_sweep(function, tensors: list, seeds: list, inputs, retain_graph, record: bool):
     """Run a whole backward or grad, with recording on or off."""
     roots, keep_graph = [edge_of(t) for t in tensors], record if retain_graph is None else retain_graph
     before, this_thread.recording = this_thread.recording, bool(record)
@@ -274,23 +244,9 @@ def _add_to_leaves(roots: list, seeds: list, inputs, keep_graph: bool, record: b
             _accumulate(tensor, *found[edge], record)
 
 
-def _derivatives(roots: list, seeds: list, inputs: list, keep_graph: bool, record: bool) -> tuple:
-    """One for each input; None where the roots do not depend on it."""
-    edges = [edge_of(x) for x in inputs]
-    found = sweep(roots, seeds, set(edges), keep_graph, record)
-    found = {edge: _own(g, owned, record) for edge, (g, owned) in found.items()}
-    if any(edge not in found for edge in edges):
-        nodes = topological(roots)
-        reached = {*roots, *nodes, *(parent for node in nodes for parent in node.parents)}
-        for x, edge in zip(inputs, edges):
-            if edge in reached and edge not in found:  # flat in x: zeros, which are flat in their turn
-                found[edge] = own.flat(Tensor._wrap(np.zeros_like(x._data)), x)
-    return tuple(found.get(edge) for edge in edges)
-
-
-def _seeds(outputs: list, given, operation: str) -> list:
+def seeds_of(outputs: list, given, operation: str) -> list:
     """Incoming gradients: those given, else one for each output of one element."""
-    given = [None] * len(outputs) if given is None else _as_list(given)
+    given = [None] * len(outputs) if given is None else as_list(given)
     if len(given) != len(outputs):
         raise refusal(operation, ValueError, f"found {len(given)} gradients for {len(outputs)} outputs")
     seeds = []
@@ -315,13 +271,13 @@ def _seeds(outputs: list, given, operation: str) -> list:
                 operation, ShapeError, f"found a gradient of shape {g.shape}, expected {output.shape}"
             )
         dtype = output._data.dtype
-        seeds.append(g if g._data.dtype == dtype else own.cast(g, dtype=dtype))
+        seeds.append(g if g._data.dtype == dtype else sweep_ops.cast(g, dtype=dtype))
     return seeds
 
 
-def _inputs(inputs, operation: str) -> list:
+def checked_inputs(inputs, operation: str) -> list:
     """The Tensors to differentiate with respect to."""
-    inputs = _as_list(inputs)
+    inputs = as_list(inputs)
     if not inputs:
         raise refusal(operation, ValueError, "found no inputs, expected at least one")
     for i, x in enumerate(inputs):

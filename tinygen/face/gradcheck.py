@@ -11,9 +11,10 @@ import itertools
 
 import numpy as np
 
-from tinygen.engine import backward, grad_mode
+from tinygen.engine import grad_mode
 from tinygen.engine.devices import on_host
 from tinygen.engine.errors import refusal
+from tinygen.engine.gradients import grad
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.tensor.conversion import tensor
 
@@ -87,7 +88,7 @@ def _gradient_of(func, inputs: tuple, grad_outputs=None) -> tuple:
             xs = [x.detach().requires_grad_() if i in checked and not x.requires_grad else x
                   for i, x in enumerate(xs)]  # fmt: skip
             ys = [y for y in _as_tuple(func(*xs)) if _differentiable(y)]
-            found = backward.grad(ys, [xs[i] for i in checked], vs, create_graph=True, allow_unused=True)
+            found = grad(ys, [xs[i] for i in checked], vs, create_graph=True, allow_unused=True)
         return tuple(g for g in found if g is not None)
 
     gradient.__name__ = f"gradient of {_name(func)}"
@@ -164,7 +165,7 @@ def _comparisons(func, inputs: tuple, eps: float, operation: str):
         y = outputs[k]
         weights = random.standard_normal(y.shape)
         if y.requires_grad:
-            gradients = backward.grad(
+            gradients = grad(
                 y, [inputs[i] for i in checked], tensor(weights.astype(y.dtype), device=y.device), retain_graph=True,
                 allow_unused=True,
             )  # fmt: skip

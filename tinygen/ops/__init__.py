@@ -5,7 +5,7 @@ package (`tinygen.exp`), a method of Tensor, a function of nn.functional, and un
 and declare it.
 """
 
-from tinygen.engine.own import cast, sum_to
+from tinygen.engine.sweep_ops import cast, sum_to
 from tinygen.engine.tensor import Tensor
 from tinygen.ops import creation, cumulative, norm, reduce, sampling, softmax
 from tinygen.ops.declaration import DECLARED, names_in

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen import kernels
-from tinygen.engine.own import cast, clone
 from tinygen.engine.primitive import primitive
+from tinygen.engine.sweep_ops import cast, clone
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import INT
 from tinygen.ops.declaration import example, operation, real

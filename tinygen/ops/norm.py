@@ -12,8 +12,8 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.errors import refusal
-from tinygen.engine.own import sum_to
 from tinygen.engine.primitive import primitive
+from tinygen.engine.sweep_ops import sum_to
 from tinygen.ops.checks import expect_one_dtype
 from tinygen.ops.creation import zeros_like
 from tinygen.ops.declaration import example, operation, real

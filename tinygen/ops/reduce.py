@@ -12,9 +12,9 @@ from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.dtypes import DtypeError
 from tinygen.engine.errors import refusal
-from tinygen.engine.own import cast
-from tinygen.engine.own import expand as expand_to
 from tinygen.engine.primitive import primitive
+from tinygen.engine.sweep_ops import cast
+from tinygen.engine.sweep_ops import expand as expand_to
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import INT, INT_OR_TENSOR, INTS_OR_BOOL, NUMBER_OR_WORD
 from tinygen.ops.declaration import distinct, example, named, operation, real

@@ -9,8 +9,8 @@ import numpy as np
 from tinygen import kernels, random
 from tinygen.engine.dtypes import DtypeError
 from tinygen.engine.errors import refusal
-from tinygen.engine.own import cast
 from tinygen.engine.primitive import primitive
+from tinygen.engine.sweep_ops import cast
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import INT
 from tinygen.ops.creation import zeros_like

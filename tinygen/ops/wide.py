@@ -6,7 +6,7 @@ Between the two casts, gradients of every order are float32, too.
 from __future__ import annotations
 
 from tinygen.engine.dtypes import float16, float32
-from tinygen.engine.own import cast
+from tinygen.engine.sweep_ops import cast
 from tinygen.engine.tensor import Tensor
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.errors import refusal
-from tinygen.engine.own import flat
 from tinygen.engine.primitive import primitive
+from tinygen.engine.sweep_ops import flat
 from tinygen.ops.arguments import INT, TENSOR, WORD
 from tinygen.ops.checks import expect_floating, expect_one_dtype, floating, no_bools
 from tinygen.ops.declaration import example, operation, positive, real

@@ -9,16 +9,16 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.errors import refusal
-from tinygen.engine.own import add as _add
-from tinygen.engine.own import clone, flat
 from tinygen.engine.primitive import primitive
+from tinygen.engine.sweep_ops import add as _add
+from tinygen.engine.sweep_ops import clone, flat
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import OPERAND, WORD
 from tinygen.ops.checks import no_bools
 from tinygen.ops.declaration import exactly, example, operation, positive, real
 from tinygen.ops.elementwise.choice import where
 
-operation(clone)  # defined in engine/own.py
+operation(clone)  # defined in engine/sweep_ops.py
 
 # arithmetic
 

@@ -7,8 +7,8 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.errors import refusal
-from tinygen.engine.own import cast
 from tinygen.engine.primitive import primitive
+from tinygen.engine.sweep_ops import cast
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import OPERAND, TENSOR
 from tinygen.ops.declaration import example, operation, real, truth

@@ -8,8 +8,8 @@ from tinygen import kernels
 from tinygen.engine import devices, dtypes
 from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.errors import refusal
-from tinygen.engine.own import cast
 from tinygen.engine.primitive import primitive
+from tinygen.engine.sweep_ops import cast
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import INT, OPERAND, TENSOR
 from tinygen.ops.declaration import exactly, example, operation, real, whole

@@ -9,7 +9,7 @@ from tinygen.engine import dtypes
 from tinygen.engine.devices import DeviceError
 from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.errors import refusal
-from tinygen.engine.own import clone
+from tinygen.engine.sweep_ops import clone
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import INT
 from tinygen.ops.declaration import distinct, example, operation, whole

@@ -14,8 +14,8 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine.dtypes import ShapeError
 from tinygen.engine.errors import refusal
-from tinygen.engine.own import cast
 from tinygen.engine.primitive import primitive
+from tinygen.engine.sweep_ops import cast
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.checks import expect_floating
 from tinygen.ops.declaration import distinct, example, operation, positive, probability, real

@@ -9,8 +9,8 @@ import numpy as np
 from tinygen import kernels
 from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.errors import refusal
-from tinygen.engine.own import clone
 from tinygen.engine.primitive import primitive
+from tinygen.engine.sweep_ops import clone
 from tinygen.ops.declaration import operation
 from tinygen.ops.reduce import sum
 from tinygen.ops.shape.reshape import dim_of

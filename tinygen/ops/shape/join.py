@@ -10,8 +10,8 @@ from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.dtypes import ShapeError
 from tinygen.engine.errors import refusal
-from tinygen.engine.own import cast
 from tinygen.engine.primitive import primitive
+from tinygen.engine.sweep_ops import cast
 from tinygen.ops.arguments import INT
 from tinygen.ops.declaration import example, operation, real
 from tinygen.ops.shape.reshape import dim_of, sizes_of, squeeze, unsqueeze

@@ -12,9 +12,9 @@ from tinygen.engine import dtypes
 from tinygen.engine.dtypes import ShapeError
 from tinygen.engine.errors import refusal
 from tinygen.engine.memory import shares
-from tinygen.engine.own import clone
-from tinygen.engine.own import expand as _expand
 from tinygen.engine.primitive import primitive
+from tinygen.engine.sweep_ops import clone
+from tinygen.engine.sweep_ops import expand as _expand
 from tinygen.ops.arguments import INT, INTS, INTS_OR_DTYPE, TENSOR, TENSOR_OR_TENSORS, WORD
 from tinygen.ops.declaration import constant, example, operation, real
 

@@ -9,7 +9,7 @@ import numpy as np
 from tinygen import random
 from tinygen.engine.dtypes import DtypeError
 from tinygen.engine.errors import refusal
-from tinygen.engine.own import cast
+from tinygen.engine.sweep_ops import cast
 from tinygen.engine.tensor import Tensor
 from tinygen.ops import creation, sampling
 from tinygen.ops.arguments import OPERAND

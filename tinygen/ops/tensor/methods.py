@@ -7,7 +7,7 @@ import numpy as np
 from tinygen.engine import devices, dtypes
 from tinygen.engine.devices import CPU, CUDA
 from tinygen.engine.errors import refusal
-from tinygen.engine.own import cast
+from tinygen.engine.sweep_ops import cast
 from tinygen.engine.tensor import Tensor, attach
 from tinygen.ops.elementwise.choice import where
 from tinygen.ops.index.getitem import assign, getitem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen.engine import dtypes, own
+from tinygen.engine import dtypes, sweep_ops
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.elementwise import arithmetic, compare
 from tinygen.ops.products.matmul import matmul
@@ -46,7 +46,7 @@ def _invert(self):
 
 
 _ARITHMETIC = {
-    "add": own.add,
+    "add": sweep_ops.add,
     "sub": arithmetic.minus,
     "mul": arithmetic.mul,
     "truediv": arithmetic.divided,

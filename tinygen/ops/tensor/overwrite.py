@@ -18,8 +18,8 @@ from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.errors import refusal
 from tinygen.engine.grad_mode import is_grad_enabled
 from tinygen.engine.memory import is_shared, other_views
-from tinygen.engine.own import cast, clone
 from tinygen.engine.primitive import primitive
+from tinygen.engine.sweep_ops import cast, clone
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.elementwise.choice import keep
 from tinygen.ops.index.gather import put_at
