@@ -281,7 +281,8 @@ class Calls:
 
     def on_one_device(self, op: Primitive, inputs, arrays, attrs) -> list:
         """The arrays; on a GPU with numbers as NumPy scalars, which cupy accepts beside its arrays."""
-        if all(a is None or isinstance(a, devices.HOST) for a in arrays):
+        known = [*arrays, *(v._data for v in attrs.values() if isinstance(v, Tensor))]
+        if all(a is None or isinstance(a, devices.HOST) for a in known):
             return arrays
         return [a[()] if isinstance(a, np.ndarray) and not a.ndim else a for a in arrays]
 
