@@ -1,7 +1,7 @@
 """backward: visit consumers before producers, run their derivative rows, add.
 
 A gradient travels with a bool, `owned`: whether nothing else holds its memory.  Only such memory is added to in place,
-and only such memory becomes somebody's `.grad`.
+and only such memory becomes a Tensor's `.grad`.
 
 observer   None, or what a profiler puts here: observer(step, node, function, *args) is called instead of
            function(*args) and returns what that returns.  `step` is "sweep" for a whole backward or grad (node is
@@ -19,7 +19,7 @@ from tinygen.engine import memory, sweep_ops
 from tinygen.engine.dtypes import ShapeError
 from tinygen.engine.errors import refusal, said_by
 from tinygen.engine.grad_mode import this_thread
-from tinygen.engine.memory import shares
+from tinygen.engine.memory import share_memory
 from tinygen.engine.node import Node
 from tinygen.engine.tensor import Tensor, attach
 
@@ -44,8 +44,8 @@ def sweep(roots: list, seeds: list, targets, keep_graph: bool, record: bool) -> 
         if reach is not None and all(p is None for p in wanted):
             continue
         if node.op.adding is not None and not record:
-            whole, ours = gradients.get(wanted[0], _NOTHING)
-            if ours:  # g is the gradient of a part of it
+            whole, whole_owned = gradients.get(wanted[0], _NOTHING)
+            if whole_owned:  # g is the gradient of a part of it
                 node.op.adding(whole._data, g._data, **node.attrs)
                 continue
         _pass_on(node, g, owned, wanted, gradients, record)
@@ -139,16 +139,16 @@ def _is_new(gi, i: int, g, results) -> bool:
 
 
 def _is_reshaped(gi, g) -> bool:
-    """Whether gi is all of g in another shape: g is not used again, so its memory is then gi's alone.
+    """Whether a row only reshaped g: gi is a view of all of it.  Nothing uses g after this, so gi may own its memory.
 
-    A view that NumPy made read-only (broadcast_to, also along an axis of one) is left to be copied.
+    A view that NumPy made read-only (broadcast_to, even where nothing repeats) does not count: it is copied later.
     """
     array = gi._data
     if array.base is None and array is not g._data:
         return False
     if array.size != g._data.size or not array.flags.c_contiguous:
         return False
-    return getattr(array.flags, "writeable", True) and shares(array, g._data)
+    return getattr(array.flags, "writeable", True) and share_memory(array, g._data)
 
 
 # giving gradients to callers
@@ -182,7 +182,10 @@ def in_own_memory(g, owned: bool, record: bool):
 
 
 def _accumulate(tensor, g, owned: bool, record: bool) -> None:
-    """Add to `tensor.grad`, one thread at a time: of two that read, add and write at once one would be lost."""
+    """Add to `tensor.grad`, one thread at a time: otherwise one of two concurrent updates would be lost.
+
+    The sum is a new Tensor: what was `.grad` before keeps its values.
+    """
     with memory.lock:
         if tensor.grad is None:
             tensor.grad = in_own_memory(g, owned, record)

@@ -27,7 +27,7 @@ class device(str):
 
     @property
     def type(self) -> str:
-        return str(self).partition(":")[0]  # str(self): what a subclass's partition returns may be itself
+        return str(self).partition(":")[0]  # partition of a subclass may return `self`, a device
 
     @property
     def index(self) -> int | None:
@@ -46,9 +46,8 @@ def of(array) -> device:
     return CPU if isinstance(array, HOST) else CUDA
 
 
-in_use = (
-    False  # whether a GPU was ever asked for; until then every array is on the CPU and no check is needed
-)
+# Whether a GPU was ever asked for; until then every array is on the CPU and no check is needed.
+in_use = False
 
 
 def _cupy():
@@ -61,7 +60,7 @@ def _cupy():
 
 
 def checked(name) -> device:
-    """The device CPU or CUDA for any of its names (None: the CPU).  Raises CudaError if no GPU can be used."""
+    """The device CPU or CUDA for any accepted spelling (None: the CPU).  Raises CudaError if no GPU can be used."""
     if name is None or name is CPU:
         return CPU
     wanted = name if isinstance(name, device) else device(name)
@@ -91,7 +90,7 @@ def on_host(array) -> np.ndarray:
 
 
 def is_device_array(x) -> bool:
-    """Whether x is an array in a GPU's memory, of cupy or of a library that says so (`__cuda_array_interface__`)"""
+    """Whether x is an array in a GPU's memory, of cupy or of a library that exposes `__cuda_array_interface__`"""
     return not isinstance(x, HOST) and hasattr(x, "__cuda_array_interface__")
 
 
@@ -100,19 +99,19 @@ def is_array(x) -> bool:
 
 
 def adopted(x):
-    """A cupy array over the memory of another library's array"""
+    """A cupy array over another library's array, without copying"""
     return _cupy().asarray(x)
 
 
 def writeable(array) -> bool:
-    """Whether no two elements of a GPU array share memory, as an expanded Tensor's do; cupy has no such flag"""
+    """Whether no two elements of a GPU array share a memory location, as an expanded Tensor's do; cupy has no flag"""
     return all(stride or n < 2 for n, stride in zip(array.shape, array.strides))
 
 
 def out_of_memory(operation: str, error: MemoryError, operands: str = "") -> Exception:
     """The error of a failed GPU allocation, with advice; a CPU's MemoryError unchanged"""
-    told = cuda_device.told(error)
-    return error if told is None else CudaError(f"{operation}: {told}{operands and f'; {operands}'}")
+    advice = cuda_device.told(error)
+    return error if advice is None else CudaError(f"{operation}: {advice}{operands and f'; {operands}'}")
 
 
 def why_no_gpu() -> str | None:

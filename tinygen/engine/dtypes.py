@@ -95,9 +95,9 @@ def result_type(dimensioned: list, zero_dim: list, scalars: list) -> np.dtype:
     for dtypes in (dimensioned, zero_dim, scalars):
         if not dtypes:
             continue
-        own = dtypes[0]
+        common = dtypes[0]
         for dtype in dtypes[1:]:
-            own = _promote(own, dtype)
-        if result is None or category(own) > category(result):
-            result = own
+            common = _promote(common, dtype)
+        if result is None or category(common) > category(result):
+            result = common
     return result

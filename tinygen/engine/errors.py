@@ -9,6 +9,6 @@ def refusal(operation: str, kind: type[Exception], message: str) -> Exception:
 
 
 def said_by(operation: str, error: Exception) -> Exception:
-    """The error, which now knows its operation: callers see by `error.operation` that nothing is left to explain."""
+    """Tag the error with its operation: `error.operation` tells callers that it needs no further explanation."""
     error.operation = operation
     return error

@@ -1,4 +1,4 @@
-"""Whether operations are recorded: `no_grad`, `enable_grad` and their relatives, each thread for itself."""
+"""Whether operations are recorded: `no_grad`, `enable_grad` and their relatives, per thread."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ class SetRecording:
             def switched(*args, **kwargs):
                 steps = function(*args, **kwargs)
                 resume, value = steps.send, None
+                # Recording is switched while the generator runs and switched back at each of its yields: what the
+                # caller sends or throws there is passed on by hand, which `yield from` would do without switching.
                 while True:
                     with SetRecording(self.recording):
                         try:
@@ -46,7 +48,7 @@ class SetRecording:
                             return end.value
                     try:
                         resume, value = steps.send, (yield value)
-                    except BaseException as error:  # thrown in from outside: the generator handles it
+                    except BaseException as error:  # thrown in by the caller; the generator handles it
                         resume, value = steps.throw, error
 
         else:

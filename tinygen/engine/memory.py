@@ -15,9 +15,8 @@ import numpy as np
 
 from tinygen.engine.grad_mode import this_thread
 
-lock = (
-    threading.RLock()
-)  # held while changing what threads share; reentrant, because a signal handler may interrupt
+# Held while changing what threads share.  Reentrant, because a signal handler may interrupt.
+lock = threading.RLock()
 
 
 def _open_lock() -> None:
@@ -35,20 +34,21 @@ class Guard:
     version   incremented by every write through a Tensor; backward compares it with the version at saving
     saves     how many saved arrays use this memory.  While there are any, `.numpy()` returns a read-only view (cupy's
               arrays cannot be read-only: on a GPU only the version protects)
-    exposed   code outside may hold a writable NumPy array of it, so the tape saves a copy
+    exposed   code outside may hold a writable NumPy array of it, so the tape saves a copy: it owned the memory first
+              (`from_outside`), or a view that `.numpy()` returned is alive (`views`)
     holders   weak references to the Tensors over this memory, once there has been more than one
     """
 
-    __slots__ = ("holders", "limit", "saves", "shared", "version", "views")
+    __slots__ = ("from_outside", "holders", "limit", "saves", "version", "views")
 
-    def __init__(self, shared: bool = False) -> None:
+    def __init__(self, from_outside: bool = False) -> None:
         self.version = self.saves = 0
-        self.shared, self.holders = shared, None  # shared: code outside owned the memory first
+        self.from_outside, self.holders = from_outside, None
         self.views: tuple = ()  # weak references to the writable views that were handed out
 
     @property
     def exposed(self) -> bool:
-        return self.shared or (bool(self.views) and any(view() is not None for view in self.views))
+        return self.from_outside or (bool(self.views) and any(view() is not None for view in self.views))
 
     def expose(self, view) -> None:
         """Remember a writable view, which must stay alive as long as any view made of it."""
@@ -84,9 +84,12 @@ _ref = weakref.ref
 
 
 class Family:
-    """Identifies Tensors that are views of one another; a detached Tensor starts a new family.
+    """A mark that Tensors which are views of one another have in common; a detached Tensor starts a new family.
 
-    unrecorded   views made under no_grad of a Tensor that requires a gradient: the graph does not know them
+    An in-place write to one of them gives all of them a new place in the graph.
+
+    unrecorded   True for a view made under no_grad of a Tensor that requires a gradient.  The graph does not know that
+                 it is a view, so recorded in-place writes to it are refused
     """
 
     unrecorded = False
@@ -116,7 +119,7 @@ def join(view, tensor) -> None:
 
 
 def other_views(tensor) -> list:
-    """The other live views of a Tensor's memory that its graph knows."""
+    """The other live Tensors of its family: a recorded write to `tensor` changes their place in the graph too."""
     family = tensor._family
     return [] if family is None else [t for t in tensor._guard.others(tensor) if t._family is family]
 
@@ -137,5 +140,6 @@ def owner(array):
     return array
 
 
-def shares(a, b) -> bool:
+def share_memory(a, b) -> bool:
+    """Whether two arrays are views of the same memory, overlapping or not."""
     return owner(a) is owner(b)

@@ -1,7 +1,8 @@
 """What a recorded operation leaves behind: a Node, with the arrays its derivative rows name.
 
 The Nodes are the tape.  Each refers to the Nodes its inputs came from, so a result keeps its own history alive, and
-the history is freed with it.
+the history is freed with it.  `op` is the operation, a Primitive: the next file, whose docstring says what an
+operation is, a row and a fused rule.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _serial = itertools.count()
 
 
 class Saved:
-    """One array kept for backward, with its version and its place in the graph."""
+    """One array kept for backward, with its version and its place in the graph (`edge`, see Tensor)."""
 
     __slots__ = ("array", "edge", "guard", "version")
 
@@ -36,10 +37,15 @@ class Saved:
 
 
 class Node:
-    """One recorded operation: its parents in the graph and the arrays its derivative rows name.
+    """One recorded operation.  It never holds its own output Tensor, so the two are no reference cycle.
 
-    `parents[i]` is where the gradient of input i goes: a Node, a leaf Tensor, or None when input i needs none.  A
-    node never holds its own output Tensor, so there is no reference cycle.
+    parents    for each input where its gradient goes: a Node, a leaf Tensor, or None if it needs no gradient
+    inputs     for each input its (shape, dtype), or None if it was not a Tensor
+    attrs      the plain values, by name
+    saved      what the rows name, by name: Saved, or a bare array for the names in `op.keeps`; None once freed
+    serial     larger than those of all Nodes it was computed from
+    hooks      functions that see the gradient of the output (callers may add them: face/gradient_hooks.py), or None
+    retained   a weak reference to the output Tensor if callers want its `.grad` (`retain_grad`), or None
     """
 
     __slots__ = ("attrs", "hooks", "inputs", "op", "parents", "retained", "saved", "serial")
@@ -53,14 +59,18 @@ class Node:
         return f"<{self.op.name}>"
 
     def restore(self, name: str, record: bool):
-        """The saved array `name` as a Tensor; an error if it was written to after the forward."""
+        """The saved array `name` as a Tensor; an error if it was written to after the forward.
+
+        Where the rows are recorded, it gets its old place in the graph.  A leaf is not restored as the same object, so
+        its place is the leaf itself: gradients of the gradient go there.
+        """
         saved = self.saved[name]
         if saved.guard.version != saved.version:
-            told = (
+            message = (
                 f"backward of {self.op.name}: {self._describe(name, saved)} was changed in place after the forward "
                 f"(version {saved.version}, now {saved.guard.version})"
             )
-            raise said_by("backward", RuntimeError(told))
+            raise said_by("backward", RuntimeError(message))
         tensor = Tensor._wrap(saved.array)
         tensor._guard = saved.guard
         if record:
@@ -76,11 +86,11 @@ class Node:
         """One gradient per input (None where `wanted` is None), from the fused rule or the rows."""
         op = self.op
         if self.saved is None:
-            told = (
+            message = (
                 f"backward through {op.name} a second time: what it saved was freed by the first; "
                 "call the first with retain_graph=True"
             )
-            raise said_by("backward", RuntimeError(told))
+            raise said_by("backward", RuntimeError(message))
         if op.fused_rule is not None and not record:
             return self._fused(g, wanted)
         known = RowArguments(self, g, record)
@@ -138,13 +148,13 @@ def bind_row(op, row):
     check_names(op, names, f"{op.name}.vjp")
     rest = tuple(n for n in op.attr_names if n not in names) if takes_rest else ()
 
-    def call(known, i):
+    def run_row(known, i):
         known["i"] = i
         if rest:
             return row(**{name: known[name] for name in names + rest})
         return row(*[known[name] for name in names])  # passing by position is faster
 
-    return call, tuple(n for n in names if op.is_array_name(n))
+    return run_row, tuple(n for n in names if op.is_array_name(n))
 
 
 def check_names(op, names, where: str) -> None:

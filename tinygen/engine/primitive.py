@@ -23,7 +23,7 @@ from tinygen.engine import devices, dtypes
 from tinygen.engine.dtypes import DtypeError
 from tinygen.engine.errors import refusal
 from tinygen.engine.grad_mode import this_thread
-from tinygen.engine.memory import join, shares
+from tinygen.engine.memory import join, share_memory
 from tinygen.engine.node import Node, Saved, bind_row, check_names
 from tinygen.engine.tensor import Tensor
 
@@ -36,12 +36,12 @@ class Primitive:
     The forward's positional parameters are its array inputs (a default of None makes one optional, `*xs` takes any
     number), its keyword-only parameters are plain values, which callers may also pass by position.  A Tensor among
     the plain values (an index, a mask) reaches the forward as its array and the rows as a Tensor, and is guarded like
-    everything that is saved: never pass a bare array that somebody else could write to.
+    everything that is saved: never pass a bare array that something else may write to.
 
     promote   None: operands of one dtype.  "same": PyTorch's promotion.  "float": the same, integers to float32
     keeps     names of extra arrays that the forward returns after its output, for the fused rule or the rows; no
               gradient flows through them
-    tensors   names of inputs that callers may not give as numbers; the only input of an operation never is one
+    tensors   names of inputs that callers may not give as numbers; an operation's only input is always a Tensor
     bools     False: no input may be a Tensor of bools
     """
 
@@ -77,7 +77,8 @@ class Primitive:
     def vjp(self, *rows) -> None:
         """Attach one row per array input (None: no gradient flows there).
 
-        A variadic operation has one row for all inputs, which may name `i`, the index of the input.
+        A variadic operation has one row for all inputs, which may name `i`, the index of the input.  A row never
+        writes to what it is given; it may return that, but no other array kept elsewhere: backward may add to it.
         """
         expected = 1 if self.variadic else len(self.input_names)
         if len(rows) != expected:
@@ -92,8 +93,8 @@ class Primitive:
         """Attach a backward kernel on arrays, which returns a gradient array per input.
 
         It runs instead of the rows while nothing is recorded.  It may name what the rows name, `needs` (which inputs
-        want a gradient) and the arrays in `keeps`.  A parameter with a default is None where no row of an input that
-        wants a gradient names it: nothing is kept alive for its sake.
+        want a gradient) and the arrays in `keeps`.  A parameter with a default is None unless a row whose gradient is
+        wanted names that array too.  What vjp says of rows holds here, and no result may be a view of another.
         """
         parameters = inspect.signature(rule).parameters
         self.fused_rule, self.fused_names = _quiet(rule), tuple(parameters)
@@ -105,7 +106,7 @@ class Primitive:
     def adds(self, rule):
         """Attach to an operation that picks a part of its input: rule(total, g, **attributes) adds g to that part.
 
-        It runs where there is a gradient of the whole already, which spares one that is zero outside the part.
+        It runs where there is a gradient of the whole already, which avoids building a mostly-zero gradient.
         """
         self.adding = rule
         return rule
@@ -145,13 +146,13 @@ class Primitive:
             out, *kept = out
         if isinstance(out, np.generic):
             out = np.asarray(out)
-        result, view, needed = Tensor._wrap(out), out.base is not None, False
+        result, view, wants_grad = Tensor._wrap(out), out.base is not None, False
         for x in inputs:
             if isinstance(x, Tensor):
-                needed = needed or x._requires_grad
-                if out is x._data or (view and shares(out, x._data)):
+                wants_grad = wants_grad or x._requires_grad
+                if out is x._data or (view and share_memory(out, x._data)):
                     join(result, x)
-        if needed and self.differentiable and this_thread.recording and out.dtype.kind == "f":
+        if wants_grad and self.differentiable and this_thread.recording and out.dtype.kind == "f":
             self._record(result, inputs, arrays, attrs, kept)
         return result
 
@@ -216,14 +217,14 @@ class Primitive:
     def _record(self, result, inputs, arrays, attrs, kept) -> None:
         """Leave a Node if an input wants a gradient, saving only what the rows of those inputs name."""
         rows = self.rows if self.variadic is None else itertools.repeat(self.rows[0])
-        parents, wanted = [], False
+        parents, any_parent = [], False
         for x, row in zip(inputs, rows):
             edge = None
             if row is not None and isinstance(x, Tensor) and x._requires_grad:
                 edge = x._edge if x._edge is not None else x
-                wanted = True
+                any_parent = True
             parents.append(edge)
-        if not wanted:
+        if not any_parent:
             return
         saved = {}
         if attrs:

@@ -74,6 +74,7 @@ def _flat(x, of):
     return x
 
 
+# The row of `of` gives no gradient, but there is one: with None for a row, `of` would not be in the graph at all.
 _flat.vjp(lambda g: g, lambda g: None)
 
 

@@ -25,8 +25,12 @@ class Tensor:
     grad           the accumulated gradient (a Tensor), or None
     requires_grad  whether backward should reach it
 
+    Tensors are hashed by identity, although `==` is elementwise: they may be keys of a dictionary.
+
     _data            the array, of NumPy or cupy
-    _edge            the Node that it came from (node.py), None for a leaf
+    _edge            the Node that it came from (node.py), None for a leaf; of a leaf restored for backward, that leaf
+                     itself, so that rows recorded with it lead back there
+    _hooks           functions that see a leaf's gradient (face/gradient_hooks.py); the slot is empty until there is one
     _guard, _family  who else sees its memory (memory.py), created when first needed
     """
 
@@ -48,7 +52,7 @@ class Tensor:
         """A Tensor that shares the memory of an array that code outside holds."""
         dtypes.category(array.dtype)
         tensor = cls._wrap(array)
-        tensor._guard = Guard(shared=True)
+        tensor._guard = Guard(from_outside=True)
         return tensor
 
     # what it is
@@ -113,12 +117,12 @@ class Tensor:
         return self._edge
 
     def retain_grad(self) -> None:
-        """Let the next backward fill in `.grad` of this intermediate result."""
+        """Let every later backward fill in `.grad` of this intermediate result."""
         if self._edge is not None:
             self._edge.retained = weakref.ref(self)
 
     def detach(self) -> Tensor:
-        """The same memory outside the graph.  Writing to either is seen by both, and by backward."""
+        """The same memory outside the graph.  A write to either shows in both, and backward notices it."""
         tensor = Tensor._wrap(self._data)
         alias(tensor, self)
         return tensor
@@ -145,7 +149,7 @@ class Tensor:
         if isinstance(value, Tensor):
             alias(self, value)
         else:
-            self._guard = Guard(shared=True)
+            self._guard = Guard(from_outside=True)
 
     def _point_at(self, array) -> None:
         """Use other memory, which no other Tensor sees."""
@@ -181,7 +185,8 @@ class Tensor:
         self._readable_by_numpy()
         if self._guard is None:
             self._guard = Guard()
-        # as_strided: its base is no array, so NumPy makes this view the base of views of it, which keep it alive
+        # A view of a NumPy view refers to the owner of the memory, not to the view.  as_strided's result is an
+        # exception: it lives as long as any view of it, and as long as it lives the guard counts as exposed.
         view = np.lib.stride_tricks.as_strided(self._data)
         if self._guard.saves:
             view.flags.writeable = False

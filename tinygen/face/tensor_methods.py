@@ -100,7 +100,7 @@ class Methods:
         """The array, for others who may write to it: from now on, the tape saves copies."""
         if self._guard is None:
             self._guard = Guard()
-        self._guard.shared = True
+        self._guard.from_outside = True
         return self._data
 
     def type(self, dtype=None) -> Tensor:

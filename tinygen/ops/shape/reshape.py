@@ -11,7 +11,7 @@ from tinygen import kernels
 from tinygen.engine import dtypes
 from tinygen.engine.dtypes import ShapeError
 from tinygen.engine.errors import refusal
-from tinygen.engine.memory import shares
+from tinygen.engine.memory import share_memory
 from tinygen.engine.primitive import primitive
 from tinygen.engine.sweep_ops import clone
 from tinygen.engine.sweep_ops import expand as _expand
@@ -227,7 +227,7 @@ def repeat(input, *sizes, repeats=None):
 
 def copied(result, input):
     """`result`, computed from `input`, in memory of its own: PyTorch copies where NumPy returns a view"""
-    return clone(result) if shares(result._data, input._data) else result
+    return clone(result) if share_memory(result._data, input._data) else result
 
 
 @operation(example("x.t().contiguous()", x=real(2, 3)), homes="Tensor")
