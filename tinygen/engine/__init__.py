@@ -1,7 +1,7 @@
 """The engine: Tensors, the tape, and backward.  Everything else is built on it; it needs only the kernels.
 
-Read it in this order: errors · dtypes · devices · grad_mode · memory · tensor · node · primitive · sweep_ops ·
-backward · gradients.  Skim dtypes and devices: what follows needs only that an array has one of each.  This page
+Read it in this order: errors · dtypes · devices · grad_mode · memory · tensor · node · calls · primitive ·
+sweep_ops · backward · gradients.  Skim dtypes, devices and calls: what follows needs little of them.  This page
 follows one example through it, naming every file and function that runs (`tests/engine/test_page.py` checks that):
 
     y = tinygen.tanh(x)         # x requires a gradient

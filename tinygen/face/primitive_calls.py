@@ -10,10 +10,11 @@ import itertools
 import numpy as np
 
 from tinygen.engine import devices, primitive
+from tinygen.engine.calls import Calls
 from tinygen.engine.devices import CUDA, DeviceError
 from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.errors import refusal
-from tinygen.engine.primitive import Calls, Primitive
+from tinygen.engine.primitive import Primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.face.keywords import ELSEWHERE, refuse_elsewhere
 
