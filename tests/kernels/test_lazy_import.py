@@ -12,6 +12,7 @@ from tinygen.kernels.runtime.lazy_import import interrupts_wait, whole
 
 INTERRUPTED = """
 import os, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
 import tinygen as tg, tinygen.run.pictures as pictures
 def use(): {use}
 def interrupt():
