@@ -174,7 +174,7 @@ def test_no_nvrtc(gpu, monkeypatch):
     with pytest.raises(
         nvrtc.NvrtcMissing, match=r"NVRTC, which compiles CUDA C.*pip install nvidia-cuda-nvrtc"
     ):
-        CudaSource("matmul.cu").launch("matmul_naive", (1,), (32,), Array())
+        CudaSource("matmul/matmul.cu").launch("matmul_naive", (1,), (32,), Array())
     nvrtc.load.cache_clear()
 
 
@@ -209,7 +209,7 @@ def test_a_launch_on_the_gpu(gpu):
         nvrtc.load()
     except nvrtc.NvrtcMissing:
         pytest.skip("NVRTC is not installed")
-    source, x = CudaSource("matmul.cu"), Array()
+    source, x = CudaSource("matmul/matmul.cu"), Array()
     source.launch("matmul_naive", (2, 3), (32,), x, None, 5, 0.5, np.int64(7))
     source.launch("matmul_naive", (2, 0), (32,), x)  # nothing to do
     source.launch("matmul_tiled", (1,), (32, 32), x, shared=100_000)
