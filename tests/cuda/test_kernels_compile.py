@@ -52,7 +52,9 @@ def test_every_budget_is_a_kernels(compiler):
 
 def test_matmul_reads_and_computes_as_its_header_says(compiler):
     disassembler()
-    rows = {r.kernel: r for r in compile_report.measure(cuda_source.CudaSource("matmul/matmul.cu"), 90, compiler)}
+    rows = {
+        r.kernel: r for r in compile_report.measure(cuda_source.CudaSource("matmul/matmul.cu"), 90, compiler)
+    }
     assert list(rows) == sorted(rows) and len(rows) == 7
     assert rows["matmul_naive"].shared == 0 and rows["matmul_tiled"].shared == 2 * 32 * 33 * 4
     assert rows["matmul_naive"].instructions["BAR"] == 0 and rows["matmul_tiled"].instructions["BAR"] == 2
