@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from tinygen.benchmarks import pages
-from tinygen.benchmarks.tables import diffusion, modes
+from tinygen.benchmarks.tables import diffusion, modes, short
 from tinygen.benchmarks.tables.cells import minutes, runs_of, spread
 from tinygen.benchmarks.tables.finished_run import finished_run
 from tinygen.kernels.runtime import blas
@@ -323,37 +323,6 @@ def _machines(results: dict) -> str:
 
 # a row's `table` -> the function that writes its part of models/README.md
 TABLES = {"models": likelihood_table, "images": images_table, "modes": modes.table}
-SHORT = {  # rows of the README's table: the measure that is shown, and what it is called
-    "vae-mnist-iwae-250": ("nll", "NLL {} nats; paper {paper}"),
-    "gan-mnist": ("fd", "FD {}"),
-    "dcgan-mnist": ("fd", "FD {}"),
-    "wgan-gp-mnist": ("fd", "FD {}"),
-    "cgan-mnist": ("fd", "FD {}"),
-    "ring8-pac2": ("modes", "{} of 8 modes; paper " + modes.PAPER["ring8", 2][0]),
-    "ddpm-mnist-long-eta-1": ("fd", "FD {}"),
-}
-
-
-def short_table(results: dict) -> str:
-    """The README's table: a row for a paper, with its one number."""
-    lines = ["| model | command | minutes (threads) | measured |", "|---|---|---:|---|"]
-    for name, (measure, shown) in SHORT.items():
-        if name not in results:
-            continue
-        row, paper = results[name], ROWS[name].get("paper") or {}
-        form = {"fd": ".2f", "nll": ".2f", "modes": ".1f"}[measure]
-        value = spread([run["measures"][measure] for run in runs_of(row)], form)
-        number = shown.format(value, paper=paper.get(measure, ""))
-        command = f"`{row['command']}`"
-        if row["eval"] != "tinygen eval RUN":
-            command += f", `{row['eval'].removeprefix('tinygen ')}`"
-        lines.append(f"| {row['model']} | {command} | {minutes(row)} | {number} |")
-    floor = next(row["measures"]["fd_floor"] for row in results.values() if "fd_floor" in row["measures"])
-    note = (
-        f"FD: Fréchet distance of 10,000 images on our own classifier's features; the test set has {floor:.2f}. It is "
-        "not the FID.\nMean ± standard deviation over seeds where a row has several."
-    )
-    return "\n".join([*lines, "", note])
 
 
 def written(results: dict) -> dict[Path, str]:
@@ -363,9 +332,10 @@ def written(results: dict) -> dict[Path, str]:
         rows = {name: row for name, row in results.items() if ROWS[name].get("table", "models") == key}
         gallery = pages.replaced(gallery, key, WRITER, table(rows))
     gallery = pages.replaced(gallery, "diffusion", WRITER, diffusion.tables())
+    papers = {name: row.get("paper") or {} for name, row in ROWS.items()}
     return {
         pages.GALLERY: gallery,
-        pages.README: pages.replaced(readme, "short", WRITER, short_table(results)),
+        pages.README: pages.replaced(readme, "short", WRITER, short.table(results, papers)),
     }
 
 

@@ -138,11 +138,6 @@ def rung(kernel, name: str):
     return kernel.variant(name, devices=("cuda",), usable=for_readers, on="simulator")
 
 
-def blocks(size: int, block: int) -> int:
-    """How many blocks of `block` threads cover `size`"""
-    return -(-size // block)
-
-
 def require(name: str, holds: bool, expected: str, **arrays) -> None:
     """ValueError with what a variant expected and what it found, unless `holds`; arrays that are None are left out."""
     if not holds:
