@@ -23,8 +23,8 @@ def derivatives(page: Page, primitives: list) -> None:
     )
     page.table(_glossary(with_rows), indent=6)
     page.prose(
-        "Only what it names is kept in memory until then. Rows are written with operations, so they are themselves recorded "
-        "and differentiated: second derivatives need no rows of their own."
+        "Only what it names is kept in memory until then. Rows are written with operations, so they are themselves "
+        "recorded and differentiated: second derivatives need no rows of their own."
     )
     if any(len(op.input_names) > 1 or op.promote for op in with_rows):
         page.prose(
