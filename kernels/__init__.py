@@ -76,7 +76,7 @@ from tinygen.kernels.losses import (
     pick_class,
     pick_class_grad,
 )
-from tinygen.kernels.matmul import matmul
+from tinygen.kernels.matmul import linear, linear_grad, matmul
 from tinygen.kernels.norm.reference import (
     normalize,
     normalize_grad,

@@ -55,3 +55,37 @@ def test_when_rank_one_is_chosen():
         assert chosen(*other) == "reference", other
     assert chosen((3, 5, 1), (3, 1, 4)) == chosen((5, 1), (1, 4), dtype=np.int64) == "reference"
     assert chosen((5, 1), (1, 4), dtype=np.float16) == "widened"
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("M, K, N", [(1, 1, 1), (5, 3, 7), (33, 70, 17), (0, 3, 4), (3, 0, 4), (3, 4, 0)])
+def test_linear_and_its_gradients_are_products_and_sums(M, K, N, dtype):
+    rng = np.random.default_rng(0)
+    x, weight, bias, g = (rng.standard_normal(s).astype(dtype) for s in ((M, K), (N, K), N, (M, N)))
+    y = kernels.linear(x, weight, bias)
+    gx, gw, gb = kernels.linear_grad(g, x, weight, (True, True, True))
+    tolerance = {"rtol": 4e-3 if dtype == np.float16 else 1e-5, "atol": 0.05 if dtype == np.float16 else 1e-5}
+    for found, expected in (
+        (y, x.astype(np.float64) @ weight.astype(np.float64).T + bias),
+        (kernels.linear(x, weight), x.astype(np.float64) @ weight.astype(np.float64).T),
+        (gx, g.astype(np.float64) @ weight),
+        (gw, g.astype(np.float64).T @ x),
+        (gb, g.astype(np.float64).sum(0)),
+    ):
+        assert found.dtype == dtype and found.shape == expected.shape
+        np.testing.assert_allclose(found.astype(np.float64), expected, **tolerance)
+
+
+def test_linear_grad_leaves_out_what_nobody_wants():
+    g, x, weight = (np.ones(s, np.float32) for s in ((4, 3), (4, 5), (3, 5)))
+    assert [r is None for r in kernels.linear_grad(g, None, weight, (True, False, False))] == [
+        False,
+        True,
+        True,
+    ]
+    assert [r is None for r in kernels.linear_grad(g, x, None, (False, True, False))] == [True, False, True]
+    assert [r is None for r in kernels.linear_grad(g, None, None, (False, False, True))] == [
+        True,
+        True,
+        False,
+    ]

@@ -148,8 +148,7 @@ def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
 @primitive
 def _linear(x, weight, bias=None):
     """y = x weightᵀ + bias for rows x: (M, K), (N, K), (N,) -> (M, N)"""
-    y = kernels.matmul(x, weight.T)
-    return y if bias is None else kernels.add(y, bias, out=y)
+    return kernels.linear(x, weight, bias)
 
 
 # y_mn = Σ_k x_mk w_nk + b_n: gx = g w, gw = gᵀ x, and b is added to every row, so gb sums g over the rows
@@ -162,12 +161,8 @@ _linear.vjp(
 
 @_linear.fused
 def _linear_backward(g, needs, x=None, weight=None):
-    """The three results above, without an operation for each transpose, product and sum."""
-    return (
-        kernels.matmul(g, weight) if needs[0] else None,
-        kernels.matmul(g.T, x) if needs[1] else None,
-        kernels.sum(g, (0,)) if needs[2] else None,
-    )
+    """The three results above in one kernel, without an operation for each transpose, product and sum."""
+    return kernels.linear_grad(g, x, weight, needs)
 
 
 @operation(
