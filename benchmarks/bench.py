@@ -29,10 +29,12 @@ from tinygen.benchmarks.sides import (
 )
 from tinygen.benchmarks.step_cases import sampling_case, step_cases
 from tinygen.benchmarks.timing import arrays, interleaved, require_equal
+from tinygen.benchmarks.user_steps.cases import user_step_cases
 from tinygen.run.terminal import say
 
 SCHEMA = 1
 RESULTS = Path(__file__).resolve().parent / "results"
+KINDS = "kernels", "steps", "user-steps", "sampling"
 TOO_SLOW = 4.0  # seconds for the first call of a variant, compilation included
 
 
@@ -48,13 +50,14 @@ class Settings:
 
 
 def all_cases(device: str = "cpu") -> list[Case]:
-    """All cases: operations, on a GPU also large ones, then training steps and sampling."""
-    return [*kernel_cases(), *(large_cases() if device == "cuda" else ()), *step_cases(), sampling_case()]
+    """All cases: operations, on a GPU also large ones, then training steps, user-written ones, and sampling."""
+    operations = [*kernel_cases(), *(large_cases() if device == "cuda" else ())]
+    return [*operations, *step_cases(), *user_step_cases(), sampling_case()]
 
 
 def chosen(names: list[str], cases: list[Case]) -> list[Case]:
-    """The cases with these names: of a case, of a group, "kernels" or "steps".  No names: all cases."""
-    known = ["kernels", "steps", *dict.fromkeys(n for case in cases for n in (case.group, case.name))]
+    """The cases with these names: of a case, of a group, or one of KINDS.  No names: all cases."""
+    known = [*KINDS, *dict.fromkeys(n for case in cases for n in (case.group, case.name))]
     for name in names:
         if name not in known:
             from tinygen.run.flags import unknown
@@ -64,7 +67,9 @@ def chosen(names: list[str], cases: list[Case]) -> list[Case]:
 
 
 def _kind(case: Case) -> str:
-    return "steps" if case.step else "sampling" if case.group == "sampling" else "kernels"
+    if case.step:
+        return "user-steps" if case.group.startswith("user-") else "steps"
+    return "sampling" if case.group == "sampling" else "kernels"
 
 
 def run(cases: list[Case], settings: Settings, keep: Callable[[dict], None] = lambda result: None) -> dict:

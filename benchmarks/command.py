@@ -17,7 +17,8 @@ def add_arguments(parser) -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help="what to time: conv2d, softmax, vae, kernels, steps, …; a kernel is timed with all its variants",
+        help="what to time: conv2d, softmax, vae, kernels, steps, user-steps (the steps' networks as a user of PyTorch "
+        "writes them), …; a kernel is timed with all its variants",
     )
     parser.add_argument("--device", default="cpu", metavar="cpu|cuda", help="where to compute (default cpu)")
     parser.add_argument(
@@ -58,7 +59,7 @@ def bench(argv, *, names, device, json, threads, repeat, quick, no_torch, scalin
         # libraries read these variables when they are loaded, and NumPy already is
         return subprocess.call([sys.executable, "-m", "tinygen", "bench", *argv], env=wanted)
     # a few names: time the variants of their kernels; for all kernels or steps only on a GPU
-    few = bool(names) and not {"kernels", "steps"} & set(names)
+    few = bool(names) and not {"kernels", "steps", "user-steps"} & set(names)
     ladder = (few or device == "cuda") and not all(case.step for case in cases)
     settings = bench.Settings(threads, repeat, quick, torch=not no_torch, ladder=ladder, device=device)
     keep = (lambda result: None) if json is None else (lambda result: bench.write_json(result, json))

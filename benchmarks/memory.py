@@ -41,8 +41,12 @@ def measure(case: tuple, *, torch: bool, threads: int, calls: int = CALLS) -> di
 
 
 def find(case):
-    """["step", name, batch], or ["attention", B, H, T, D], or ["conv2d", C, K, H, R, N] -> the Case"""
+    """["step" or "user-step", name, batch], ["attention", B, H, T, D] or ["conv2d", C, K, H, R, N] -> the Case"""
     kind, *arguments = case
+    if kind == "user-step":
+        from tinygen.benchmarks.user_steps.cases import user_step_case
+
+        return user_step_case(*arguments)
     if kind == "step":
         from tinygen.benchmarks.step_cases import step_case
 

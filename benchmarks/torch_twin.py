@@ -1,4 +1,4 @@
-"""A model file run with PyTorch: the same source, with imports from tinygen answered by PyTorch where it has the name.
+"""Networks run with PyTorch: the same source, with imports from tinygen answered by PyTorch where it has the name.
 
 The two sides of a benchmark then compute the same network by construction, without a second copy of it.
 """
@@ -13,14 +13,19 @@ from pathlib import Path
 from types import ModuleType
 
 
-@functools.cache
 def torch_twin(model: str, torch) -> ModuleType:
-    """The module tinygen.models.MODEL with PyTorch's tensors, layers and optimizers, and so the models it imports.
+    """The module tinygen.models.MODEL with PyTorch's tensors, layers and optimizers, and so the models it imports."""
+    return twin_of(f"tinygen.models.{model}", torch)
+
+
+@functools.cache
+def twin_of(module: str, torch) -> ModuleType:
+    """A module of tinygen's with PyTorch's tensors, layers and optimizers, and so the models it imports.
 
     What PyTorch lacks (data, run folder, tinygen's random streams) remains tinygen's.
     """
-    spec = importlib.util.find_spec(f"tinygen.models.{model}")
-    twin = ModuleType(f"{model}_by_torch")
+    spec = importlib.util.find_spec(module)
+    twin = ModuleType(f"{module.removeprefix('tinygen.models.')}_by_torch")
     sys.modules[twin.__name__] = twin  # dataclasses look up their module
     twin.__builtins__ = {**vars(builtins), "__import__": _importer(torch)}
     exec(compile(Path(spec.origin).read_text(encoding="utf-8"), spec.origin, "exec"), vars(twin))

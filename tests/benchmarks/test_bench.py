@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from tinygen.benchmarks.kernel_cases import gradient, kernel_cases, normal, oper
 from tinygen.benchmarks.sides import OURS, Case, Side, reference_kernels, seen_kernels, torch_sides
 from tinygen.benchmarks.step_cases import STEPS, sampling_case, step_case, step_cases
 from tinygen.benchmarks.timing import WrongResult, require_equal
+from tinygen.benchmarks.user_steps.cases import user_step_case, user_step_cases
 from tinygen.kernels.runtime import dispatch
 
 
@@ -200,7 +203,7 @@ def test_names_choose_cases():
         "conv2d_weight_grad",
     }
     assert {case.name for case in bench.chosen(["conv2d_input_grad"], cases)} == {"conv2d_input_grad"}
-    kinds = [groups(kind) for kind in ("kernels", "steps", "sampling")]
+    kinds = [groups(kind) for kind in bench.KINDS]
     assert set.union(*kinds) == groups() and sum(map(len, kinds)) == len(groups())
 
 
@@ -214,10 +217,11 @@ def test_every_case_says_its_work():
     assert conv.flops == 2 * 64 * 64 * 28 * 28 * 64 * 9 and conv.shape == "64×64×28×28, 64→64, 3×3"
 
 
+@pytest.mark.parametrize("make", [step_case, user_step_case])
 @pytest.mark.parametrize("name", [case.group for case in step_cases()])
-def test_a_step_learns_the_same_in_both_libraries(name):
+def test_a_step_learns_the_same_in_both_libraries(name, make):
     torch = pytest.importorskip("torch")
-    case = step_case(name, 4)
+    case = make(name, 4)
     results = {
         side.name: bench.checked_result(case, case.make(side)) for side in (OURS, Side("torch", torch))
     }
@@ -225,6 +229,21 @@ def test_a_step_learns_the_same_in_both_libraries(name):
     again = case.make(OURS)
     first, later = (np.sum(bench.checked_result(case, again)[0]) for _ in range(2))
     assert first != later, "nothing was updated"
+
+
+def test_the_user_written_networks_are_the_users_own():
+    """As large as the steps' networks, which they stand beside, and without anything of models/."""
+    from tinygen.benchmarks.user_steps import networks
+    from tinygen.models.networks import dit, mlp, unet
+
+    source = Path(networks.__file__).read_text(encoding="utf-8")
+    assert not re.search(r"^(?:from|import) .*models", source, re.M) and "group_norm_silu" not in source
+    size = lambda net: sum(p.numel() for p in net.parameters())
+    assert size(networks.Generator()) == size(mlp.Generator())
+    assert size(networks.UNet()) == size(unet.UNet())
+    extra = networks.DiT().position.numel() - 96  # learned positions, but no label for "no class"
+    assert size(networks.DiT()) == size(dit.DiT()) + extra
+    assert [case.shape for case in user_step_cases()] == [case.shape for case in step_cases()]
 
 
 def test_both_libraries_draw_the_same_images():
