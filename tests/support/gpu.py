@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from pathlib import Path
 
@@ -20,10 +21,11 @@ def real() -> bool:
 
 
 @contextlib.contextmanager
-def stand_in(launches: bool = False):
+def stand_in(launches: bool | str = False):
     """Install the stand-in as `cupy`; afterwards everything is restored, and no GPU is known.
 
-    launches: launch the CUDA C++ variants on the CPU (`kernels/hostcuda`) instead of leaving them out.
+    launches: launch the CUDA C++ variants on the CPU (`kernels/hostcuda`) instead of leaving them out.  "counted":
+    choose and call them, but only count their launches; the results are those of the CPU's kernels, which are fast.
     """
     from tinygen.engine import devices
 
@@ -36,7 +38,8 @@ def stand_in(launches: bool = False):
         import cupy
 
         assert Path(cupy.__file__).is_relative_to(STANDINS)
-        with _launches_on_the_host() if launches else _without_launches():
+        launching = {False: _without_launches, True: _launches_on_the_host, "counted": _launches_counted}
+        with launching[launches]():
             devices.checked("cuda")  # tests create arrays on it themselves
             yield cupy
     finally:
@@ -85,6 +88,75 @@ def _launches_on_the_host():
         yield
     finally:
         CudaSource._function = before
+
+
+@contextlib.contextmanager
+def _launches_counted():
+    """Let a CUDA C++ variant run but for its launches, which `cupy.counters` notes as "own launch"."""
+    from cupy import ndarray
+    from cupy._counters import OWN, counters
+
+    from tinygen.kernels.runtime.cuda_source import CudaSource
+    from tinygen.kernels.runtime.dispatch import _registry, load_gpu_variants
+
+    class Function:
+        max_dynamic_shared_size_bytes = 48 << 10
+
+        def __init__(self, source, kernel: str) -> None:
+            self.kernel = kernel
+
+        def __call__(self, grid, block, values, *, shared_mem=0) -> None:
+            counters.note(OWN, self.kernel)
+
+    def counted(kernel, function):
+        @functools.wraps(function)
+        def call(*args, **attrs):
+            result = function(*args, **attrs)
+            with counters.aside():
+                on_host = kernel(*_mapped(args, ndarray), **_mapped(attrs, ndarray))
+                _fill(result, on_host, ndarray)
+            return result
+
+        return call
+
+    load_gpu_variants()
+    ladders = {kernel: kernel.ladder for kernel in _registry.values()}
+    functions: dict = {}
+
+    def function_of(source, arch, kernel):
+        return functions.setdefault((source.path, kernel), Function(source, kernel))
+
+    before, CudaSource._function = CudaSource._function, function_of
+    try:
+        for kernel, ladder in ladders.items():
+            rungs = [
+                (name, counted(kernel, f) if getattr(f, "on", None) == "host" else f, usable)
+                for name, f, usable in ladder["cuda"]
+            ]
+            kernel.ladder = {**ladder, "cuda": rungs}
+        yield
+    finally:
+        CudaSource._function = before
+        for kernel, ladder in ladders.items():
+            kernel.ladder = ladder
+
+
+def _mapped(values, device_array):
+    """The memory behind the stand-in's arrays in nested arguments."""
+    if isinstance(values, dict):
+        return {name: _mapped(value, device_array) for name, value in values.items()}
+    if isinstance(values, (list, tuple)):
+        return type(values)(_mapped(value, device_array) for value in values)
+    return values._host if isinstance(values, device_array) else values
+
+
+def _fill(result, values, device_array) -> None:
+    """Write what the CPU computed into the arrays of a result; what works in place has written it already."""
+    if isinstance(result, (list, tuple)):
+        for one, value in zip(result, values, strict=True):
+            _fill(one, value, device_array)
+    elif isinstance(result, device_array):
+        result._host[...] = values
 
 
 def _forget() -> None:

@@ -26,6 +26,7 @@ from numpy import (
 
 from cupy import cuda, lib
 from cupy._array import ndarray
+from cupy._counters import counters
 from cupy._functions import *  # noqa: F403
 from cupy._ufuncs import *  # noqa: F403
 from cupy._ufuncs import ufunc

@@ -8,6 +8,18 @@ import types
 
 import numpy as np
 
+from cupy._counters import (
+    ALLOCATION,
+    LAUNCH,
+    STAGED,
+    TO_DEVICE,
+    clocked,
+    counters,
+    launching,
+    pinned_or_staged,
+    waiting,
+)
+
 SCALARS = (bool, int, float, np.generic)
 
 
@@ -85,12 +97,15 @@ class ndarray:
     def __init__(self, shape, dtype=float, memptr=None, strides=None, order="C") -> None:
         self._host, self.base = np.empty(shape, dtype, order), None
         _supported(self._host.dtype)
+        counters.note(ALLOCATION, "ndarray", 1, self._host.nbytes)
 
     @classmethod
     def _of(cls, host: np.ndarray, base=None) -> ndarray:
         _supported(host.dtype)
         array = object.__new__(cls)
         array._host, array.base = host, base
+        if base is None:
+            counters.note(ALLOCATION, "ndarray", 1, host.nbytes)
         return array
 
     # attributes
@@ -132,6 +147,7 @@ class ndarray:
     # to the host
 
     def get(self, stream=None, order="C", out=None, blocking=True):
+        waiting("get", self.nbytes)
         return np.array(self._host, order=order)
 
     def set(self, arr, stream=None):
@@ -139,14 +155,22 @@ class ndarray:
             raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
         if arr.dtype != self.dtype or arr.shape != self.shape:
             raise ValueError("Shape or dtype mismatch")
-        self._host[...] = arr
+        from cupy import cuda
+
+        kind = pinned_or_staged(arr)
+        counters.note(TO_DEVICE, kind, 1, arr.nbytes)
+        if kind == STAGED:  # the driver has its own copy when this returns
+            arr = arr.copy()
+        (stream or cuda.get_current_stream())._do(lambda: np.copyto(self._host, arr))
 
     def item(self):
         if self.size != 1:
             raise ValueError("can only convert an array of size 1 to a Python scalar")
+        waiting("item", self.nbytes)
         return self._host.item()
 
     def tolist(self):
+        waiting("tolist", self.nbytes)
         return self._host.tolist()
 
     def __array__(self, dtype=None):
@@ -156,12 +180,15 @@ class ndarray:
         )
 
     def __bool__(self):
+        waiting("__bool__", self.nbytes)
         return bool(self._host)
 
     def __int__(self):
+        waiting("__int__", self.nbytes)
         return int(self._host)
 
     def __float__(self):
+        waiting("__float__", self.nbytes)
         return float(self._host)
 
     def __len__(self):
@@ -173,6 +200,7 @@ class ndarray:
         return (self[i] for i in range(len(self)))
 
     def __repr__(self):
+        waiting("__repr__", self.nbytes)
         return repr(self._host)
 
     def __reduce__(self):
@@ -217,10 +245,13 @@ class ndarray:
 
     @quietly
     def __getitem__(self, slices):
-        return wrapped(self._host[_index(slices, self.shape)], self)
+        index = _index(slices, self.shape)
+        _note_read(index)
+        return wrapped(self._host[index], self)
 
     @quietly
     def __setitem__(self, slices, value):
+        counters.note(LAUNCH, "setitem")
         if isinstance(value, ndarray):
             value = value._host
         elif np.ndim(value):
@@ -232,6 +263,7 @@ class ndarray:
             raise NotImplementedError(op)
         if self.dtype.name not in "int32 float16 float32 float64 uint32 uint64".split():
             raise TypeError(f"cupyx.scatter_add: {self.dtype} is not supported")
+        counters.note(LAUNCH, "scatter_add")
         np.add.at(self._host, _index(slices, self.shape), unwrapped(value))
 
     def fill(self, value):
@@ -241,12 +273,13 @@ class ndarray:
 
     def take(self, indices, axis=None, out=None):
         assert out is None
-        indices = indices._host if isinstance(indices, ndarray) else np.asarray(indices)
+        indices = _index_on_device(indices)
         return wrapped(self._host.take(indices, axis, mode="wrap"))
 
     def nonzero(self):
         if not self.ndim:
             raise ValueError("Calling nonzero on 0d arrays is not allowed.")
+        waiting("nonzero", 8)  # how many there are
         return wrapped(self._host.nonzero())
 
     # shapes
@@ -363,15 +396,34 @@ def _reduced(function, array, axis, out, keepdims, dtype=None):
     return out if out is not None else wrapped(result)
 
 
+def _index_on_device(indices) -> np.ndarray:
+    """An array of indices; those of the host are copied to the device first."""
+    if isinstance(indices, ndarray):
+        return indices._host
+    indices = np.asarray(indices)
+    if indices.ndim:
+        counters.note(TO_DEVICE, pinned_or_staged(indices), 1, indices.nbytes)
+    return indices
+
+
+def _note_read(index: tuple) -> None:
+    """Slices make a view; arrays of indices take a launch, and of a mask the host must know how many it chooses."""
+    arrays = [item for item in index if isinstance(item, np.ndarray)]
+    counters.note(LAUNCH, "getitem", bool(arrays))
+    if any(item.dtype.kind == "b" for item in arrays):
+        counters.note(LAUNCH, "nonzero", LAUNCHES["nonzero"])
+        waiting("getitem of a mask", 8)
+
+
 def _index(slices, shape):
     """The index for NumPy: cupy accepts NumPy integer arrays, wraps indices around, and accepts at most one mask."""
     items = list(slices) if isinstance(slices, tuple) else [slices]
     masks = 0
     for n, item in enumerate(items):
-        if isinstance(item, ndarray):
-            item = item._host
-        elif isinstance(item, (list, tuple, bool, np.bool_)):
+        if isinstance(item, (list, tuple, bool, np.bool_)):
             item = np.asarray(item, None if np.size(item) else np.int32)
+        if isinstance(item, (ndarray, np.ndarray)):
+            item = _index_on_device(item)
         if isinstance(item, np.ndarray):
             if item.dtype.kind not in "biu":
                 raise IndexError("arrays used as indices must be of integer or boolean type")
@@ -404,14 +456,14 @@ def _operator(name: str):
             return NotImplemented
         return getattr(np, name)(self, other)
 
-    return binary
+    return clocked(binary)
 
 
 def _reflected(name: str):
     def binary(self, other):
         return getattr(np, name)(other, self)
 
-    return binary
+    return clocked(binary)
 
 
 def _in_place(name: str):
@@ -420,11 +472,11 @@ def _in_place(name: str):
 
         return getattr(cupy, name)(self, other, out=self)
 
-    return update
+    return clocked(update)
 
 
 def _unary(name: str):
-    return lambda self: getattr(__import__("cupy"), name)(self)
+    return clocked(lambda self: getattr(__import__("cupy"), name)(self))
 
 
 for _sign, _name in {
@@ -443,3 +495,32 @@ for _sign, _name in {
 for _sign, _name in {"neg": "negative", "abs": "absolute", "invert": "invert"}.items():
     setattr(ndarray, f"__{_sign}__", _unary(_name))
 operator  # noqa: B018
+
+# Launches of each method; those that return a view where they can copy where they cannot
+LAUNCHES = dict.fromkeys(
+    "take fill flatten copy repeat sum prod mean max min all any argmax argmin".split(), 1
+)
+LAUNCHES |= {"nonzero": 3, "cumsum": 2, "cumprod": 2, "argsort": 3, "sort": 3, "argpartition": 3}
+VIEWS = "reshape ravel astype".split()
+
+
+def _copying(name: str, method):
+    """A method that costs a launch unless it returns a view, or the array itself"""
+
+    @functools.wraps(method)
+    def call(self, *args, **kwargs):
+        result = method(self, *args, **kwargs)
+        counters.note(LAUNCH, name, result is not self and not np.may_share_memory(result._host, self._host))
+        return result
+
+    return call
+
+
+for _name, _number in LAUNCHES.items():
+    setattr(ndarray, _name, launching(_name, _number)(vars(ndarray)[_name]))
+for _name in VIEWS:
+    setattr(ndarray, _name, _copying(_name, vars(ndarray)[_name]))
+_CLOCKED = """__bool__ __int__ __float__ __repr__ __getitem__ __setitem__ __init__ _scatter_op
+    transpose swapaxes squeeze diagonal view get set item tolist""".split()
+for _name in {*_CLOCKED, *LAUNCHES, *VIEWS}:
+    setattr(ndarray, _name, clocked(vars(ndarray)[_name]))

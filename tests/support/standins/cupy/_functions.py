@@ -3,6 +3,7 @@
 import numpy as np
 
 from cupy._array import SCALARS, ndarray, quietly, unwrapped, wrapped
+from cupy._counters import LAUNCH, TO_DEVICE, clocked, counters, launching, pinned_or_staged, waiting
 
 _HOST_DATA = (np.ndarray, list, tuple, range)
 
@@ -19,11 +20,25 @@ def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocki
         raise NotImplementedError
     if isinstance(obj, ndarray):
         same = not copy and (dtype is None or obj.dtype == dtype)
+        counters.note(LAUNCH, "copy", not same)
         return obj if same else _created(np.array(obj._host, dtype, order=order, ndmin=ndmin))
     if hasattr(obj, "__cuda_array_interface__"):
         shared = _created(np.asarray(_Described(obj)))
         return shared if not copy and dtype in (None, shared.dtype) else array(shared, dtype)
-    return _created(np.array(_plain(obj), dtype, ndmin=ndmin))
+    host = np.array(_plain(obj), dtype, ndmin=ndmin)
+    if not host.ndim:
+        counters.note(LAUNCH, "fill")  # a number is an argument of a kernel
+    elif isinstance(obj, (list, tuple)) and _holds_arrays(obj):
+        counters.note(LAUNCH, "concatenate")
+    else:
+        counters.note(TO_DEVICE, pinned_or_staged(obj), 1, host.nbytes)
+    if blocking:
+        waiting("array(blocking=True)", 0)
+    return _created(host)
+
+
+def _holds_arrays(obj) -> bool:
+    return any(_holds_arrays(x) if isinstance(x, (list, tuple)) else isinstance(x, ndarray) for x in obj)
 
 
 class _Described:
@@ -49,6 +64,7 @@ def asarray(a, dtype=None, order=None, *, copy=None, blocking=False):
 def ascontiguousarray(a, dtype=None):
     if isinstance(a, ndarray):
         host = np.ascontiguousarray(a._host, dtype)
+        counters.note(LAUNCH, "copy", host is not a._host)
         return wrapped(host.reshape(a.shape), a) if host is not a._host else a
     return array(a, dtype)
 
@@ -141,7 +157,8 @@ def may_share_memory(a, b, max_work=None):
 def where(condition, x=None, y=None):
     if x is None and y is None:
         return condition.nonzero()
-    return wrapped(np.where(unwrapped(condition.astype("?")), unwrapped(x), unwrapped(y)))
+    counters.note(LAUNCH, "where")
+    return wrapped(np.where(unwrapped(condition.astype("?", copy=False)), unwrapped(x), unwrapped(y)))
 
 
 @quietly
@@ -155,6 +172,7 @@ def copyto(dst, src, casting="same_kind", where=None):
     if isinstance(src, np.ndarray) and src.size != 1:
         raise ValueError("non-scalar numpy.ndarray cannot be used for copyto")
     src = src._host if isinstance(src, ndarray) else src
+    counters.note(LAUNCH, "copyto")
     np.copyto(unwrapped(dst), src, casting, True if where is None else unwrapped(where))
 
 
@@ -304,12 +322,14 @@ def searchsorted(a, v, side="left", sorter=None):
 
 def unique(ar, return_index=False, return_inverse=False, return_counts=False, axis=None, *, equal_nan=True):
     options = {"equal_nan": equal_nan, "axis": axis}
+    waiting("unique", 8)  # how many there are
     return wrapped(np.unique(unwrapped(ar), return_index, return_inverse, return_counts, **options))
 
 
 def bincount(x, weights=None, minlength=None):
     if minlength is not None and minlength < 0:
         raise ValueError("minlength must be non-negative")
+    waiting("bincount", 16)  # whether one is negative, and the largest
     return wrapped(np.bincount(unwrapped(x), unwrapped(weights), minlength or 0))
 
 
@@ -343,6 +363,7 @@ def _matmul(
     a, b = (unwrapped(x) for x in args)
     if any(isinstance(x, SCALARS) for x in (a, b)):
         raise TypeError("matmul of a number")
+    counters.note(LAUNCH, "matmul")
     return wrapped(np.matmul(a, b, out=None if out is None else out._host))
 
 
@@ -369,7 +390,28 @@ def einsum(*operands, **kwargs):
     return wrapped(np.einsum(formula, *(unwrapped(x) for x in arrays), **kwargs))
 
 
+# Launches of the functions that note none themselves and call no method or ufunc that does
+LAUNCHES = dict.fromkeys(
+    "zeros ones full zeros_like ones_like full_like arange clip isclose nan_to_num".split(), 1
+)
+LAUNCHES |= dict.fromkeys("concatenate stack searchsorted dot outer tril triu".split(), 1)
+LAUNCHES |= {
+    "eye": 2,
+    "indices": 3,
+    "take_along_axis": 2,
+    "put_along_axis": 2,
+    "array_equal": 2,
+    "pad": 2,
+    "roll": 2,
+}
+LAUNCHES |= {"unique": 8, "bincount": 4, "tensordot": 2, "einsum": 2}
+for _name, _number in LAUNCHES.items():
+    globals()[_name] = launching(_name, _number)(globals()[_name])
+
 __all__ = [
     name for name, value in globals().items() if callable(value) and name[0] != "_" and value is not ndarray
 ]
-__all__ = [name for name in __all__ if name not in ("quietly", "unwrapped", "wrapped")]
+_HELPERS = "quietly unwrapped wrapped clocked launching pinned_or_staged waiting".split()
+__all__ = [name for name in __all__ if name not in _HELPERS]
+for _name in __all__:
+    globals()[_name] = clocked(globals()[_name])

@@ -3,6 +3,7 @@
 import numpy as np
 
 from cupy._array import ndarray, quietly, unwrapped, wrapped
+from cupy._counters import LAUNCH, clocked, counters
 
 NAMES = """abs absolute add arccos arcsin arctan arctan2 bitwise_and bitwise_or bitwise_xor ceil cos cosh divide equal
     exp exp2 expm1 floor floor_divide fmod greater greater_equal invert isfinite isinf isnan left_shift less less_equal
@@ -17,6 +18,7 @@ class ufunc:
         self.host, self.__name__ = getattr(np, name), name
         self.nin, self.nout = self.host.nin, self.host.nout
 
+    @clocked
     @quietly
     def __call__(self, *args, out=None, dtype=None, casting="same_kind", _where=None):
         if not self.nin <= len(args) <= self.nin + self.nout:
@@ -26,6 +28,7 @@ class ufunc:
         if out is not None and not isinstance(out, ndarray):
             raise TypeError(f"Unsupported type {type(out)}")
         given = [unwrapped(x) for x in inputs]
+        counters.note(LAUNCH, self.__name__)
         where = {} if _where is None else {"where": unwrapped(_where)}
         if dtype is not None:  # cupy casts to it regardless of `casting`
             given = [np.asarray(x).astype(dtype) for x in given]
@@ -45,6 +48,7 @@ class ufunc:
     def reduceat(self, array, indices, axis=0, dtype=None, out=None):
         if self.__name__ != "add":
             raise NotImplementedError(f"`{self.__name__}.reduceat` is not supported yet")
+        counters.note(LAUNCH, "reduceat")
         return wrapped(np.add.reduceat(array._host, indices._host, axis, dtype))
 
 

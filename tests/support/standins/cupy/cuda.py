@@ -1,7 +1,14 @@
-"""cupy.cuda: one device that is always available, and the errors that cupy raises without one."""
+"""cupy.cuda: one device that is always available, its streams and events, and the errors that cupy raises without one.
 
+Copies from pinned memory on a stream other than the default one are done late: when something waits for that stream.
+So what reads the target without waiting finds the data of before, as it may on a GPU.
+"""
+
+import threading
 import time
 import types
+
+from cupy._counters import WAIT, PinnedMemoryPointer, counters
 
 
 class CUDARuntimeError(RuntimeError):
@@ -25,6 +32,13 @@ PROPERTIES = {
     "l2CacheSize": 1 << 12,
 }
 
+
+def _device_synchronize() -> None:
+    counters.note(WAIT, "deviceSynchronize")
+    for stream in _streams:
+        stream._catch_up()
+
+
 runtime = types.SimpleNamespace(
     CUDARuntimeError=CUDARuntimeError,
     getDeviceCount=lambda: 1,
@@ -32,7 +46,7 @@ runtime = types.SimpleNamespace(
     getDeviceProperties=lambda device: dict(PROPERTIES),
     driverGetVersion=lambda: 13000,
     runtimeGetVersion=lambda: 13000,
-    deviceSynchronize=lambda: None,
+    deviceSynchronize=_device_synchronize,
     memGetInfo=lambda: (1 << 30, 1 << 30),
 )
 memory = types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
@@ -58,22 +72,90 @@ class Device:
         pass
 
 
-class Event:
-    """The time at which the preceding work is finished: here, immediately."""
+class Stream:
+    """A queue of copies that are not done yet; the default stream, null=True, does everything at once."""
 
-    def __init__(self, block=False, disable_timing=False, interprocess=False) -> None:
-        self._seconds = None
+    def __init__(self, null=False, non_blocking=False, ptds=False, priority=None) -> None:
+        self.ptr = 0 if null else id(self)
+        self._waiting: list = []
+        _streams.append(self)
 
-    def record(self, stream=None) -> None:
-        self._seconds = time.perf_counter()
+    def _do(self, work) -> None:
+        if self.ptr:
+            self._waiting.append(work)
+        else:
+            work()
+
+    def _catch_up(self, last=None) -> None:
+        """Do what waits, up to the event `last`."""
+        while self._waiting:
+            work = self._waiting.pop(0)
+            if work is last:
+                return
+            if callable(work):
+                work()
 
     def synchronize(self) -> None:
-        pass
+        counters.note(WAIT, "Stream.synchronize")
+        self._catch_up()
+
+    def record(self, event=None):
+        event = event or Event()
+        event.record(self)
+        return event
+
+    def wait_event(self, event) -> None:
+        """Let this stream wait; the host does not."""
+        event._catch_up()
+
+    def use(self):
+        _here.stream = self
+        return self
+
+    def __enter__(self):
+        self._outside = get_current_stream()
+        return self.use()
+
+    def __exit__(self, *_) -> None:
+        self._outside.use()
+
+
+_streams: list = []
+_here = threading.local()
+Stream.null = Stream(null=True)
+
+
+def get_current_stream(device_id=-1):
+    return getattr(_here, "stream", Stream.null)
+
+
+class Event:
+    """The time at which the preceding work is finished: here, immediately, but for the copies above."""
+
+    def __init__(self, block=False, disable_timing=False, interprocess=False) -> None:
+        self._seconds = self._stream = None
+
+    def record(self, stream=None) -> None:
+        self._seconds, self._stream = time.perf_counter(), stream or get_current_stream()
+        if self._stream._waiting:
+            self._stream._waiting.append(self)
+
+    def _catch_up(self) -> None:
+        if self._stream is not None and self in self._stream._waiting:
+            self._stream._catch_up(self)
+
+    def synchronize(self) -> None:
+        counters.note(WAIT, "Event.synchronize")
+        self._catch_up()
 
 
 def get_elapsed_time(start_event, end_event) -> float:
     """Milliseconds."""
     return 1e3 * (end_event._seconds - start_event._seconds)
+
+
+def alloc_pinned_memory(size):
+    return PinnedMemoryPointer(size)
 
 
 class MemoryPool:

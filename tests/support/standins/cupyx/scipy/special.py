@@ -4,8 +4,11 @@ import math
 
 import numpy as np
 from cupy._array import unwrapped, wrapped
+from cupy._counters import clocked, launching
 
 
+@clocked
+@launching("erf")
 def erf(x):
     host = unwrapped(x)
     wide = np.vectorize(math.erf, otypes=[np.float64])(host)
