@@ -13,6 +13,8 @@ In the order of reading:
     machine         the CPU: names, load, roofline.  gpu/card is the same for a GPU
     report          tables and plots from the JSON of `bench`; pages says which page each goes to
 
+    host_cost       what a step on a GPU costs the host: launches, waits, copies, Python; needs no GPU
+
     tables/         train and measure models: papers (the commands run, add, write, check), diffusion, modes
     studies/        one question each: scaling, first_step, profile_vae, winograd_error
     gpu/            for a machine with a GPU: card, session (all measurements of a visit), loss_curves
