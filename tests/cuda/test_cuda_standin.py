@@ -98,8 +98,16 @@ def test_cuda_has_what_we_ask_of_it(both):
     events = [name for name in vars(ours.cuda.Event) if not name.startswith("_")]
     assert events == ["record", "synchronize"] and all(hasattr(real.cuda.Event, name) for name in events)
     assert parameters(ours.cuda.Event.record) == parameters(real.cuda.Event.record) == ["stream"]
-    for name in ("used_bytes", "total_bytes", "free_all_blocks"):
+    for name in ("used_bytes", "total_bytes", "free_all_blocks", "malloc"):
         assert hasattr(real.cuda.MemoryPool, name) and hasattr(ours.cuda.MemoryPool, name)
+    for name in ("Stream", "Graph"):
+        ours_, real_ = getattr(ours.cuda, name), getattr(real.cuda, name)
+        methods = [n for n, method in vars(ours_).items() if n[0] != "_" and inspect.isfunction(method)]
+        assert len(methods) > 1
+        for method in methods:
+            assert parameters(getattr(ours_, method)) == parameters(getattr(real_, method)), method
+    assert parameters(ours.cuda.using_allocator) == parameters(real.cuda.using_allocator)
+    assert isinstance(real.cuda.Stream.null, real.cuda.Stream) and hasattr(real.cuda, "get_current_stream")
 
 
 @pytest.fixture

@@ -80,8 +80,13 @@ def _launches_on_the_host():
             self.source, self.kernel = source, kernel
 
         def __call__(self, grid, block, values, *, shared_mem) -> None:
+            from cupy import _hook
+
+            _hook.passed(self.kernel, self.run, (grid, block, *values), {"shared": shared_mem})
+
+        def run(self, grid, block, *values, shared) -> None:
             values = [getattr(value, "_host", value) for value in values]
-            self.source._launch_on_host(self.kernel, grid, block, values, shared=shared_mem)
+            self.source._launch_on_host(self.kernel, grid, block, values, shared=shared)
 
     before, CudaSource._function = CudaSource._function, lambda source, arch, kernel: Function(source, kernel)
     try:
@@ -93,7 +98,7 @@ def _launches_on_the_host():
 @contextlib.contextmanager
 def _launches_counted():
     """Let a CUDA C++ variant run but for its launches, which `cupy.counters` notes as "own launch"."""
-    from cupy import ndarray
+    from cupy import _hook, ndarray
     from cupy._counters import OWN, counters
 
     from tinygen.kernels.runtime.cuda_source import CudaSource
@@ -108,13 +113,16 @@ def _launches_counted():
         def __call__(self, grid, block, values, *, shared_mem=0) -> None:
             counters.note(OWN, self.kernel)
 
+    def computed(kernel, result, args, attrs) -> None:
+        with counters.aside():
+            on_host = kernel(*_mapped(args, ndarray), **_mapped(attrs, ndarray))
+            _fill(result, on_host, ndarray)
+
     def counted(kernel, function):
         @functools.wraps(function)
         def call(*args, **attrs):
             result = function(*args, **attrs)
-            with counters.aside():
-                on_host = kernel(*_mapped(args, ndarray), **_mapped(attrs, ndarray))
-                _fill(result, on_host, ndarray)
+            _hook.passed(kernel.name, computed, (kernel, result, args, attrs), {})
             return result
 
         return call

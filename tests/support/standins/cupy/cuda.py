@@ -9,6 +9,7 @@ import time
 import types
 
 from cupy._counters import WAIT, PinnedMemoryPointer, counters
+from cupy._graphs import Capturing
 
 
 class CUDARuntimeError(RuntimeError):
@@ -72,7 +73,7 @@ class Device:
         pass
 
 
-class Stream:
+class Stream(Capturing):
     """A queue of copies that are not done yet; the default stream, null=True, does everything at once."""
 
     def __init__(self, null=False, non_blocking=False, ptds=False, priority=None) -> None:
@@ -156,14 +157,3 @@ def get_elapsed_time(start_event, end_event) -> float:
 
 def alloc_pinned_memory(size):
     return PinnedMemoryPointer(size)
-
-
-class MemoryPool:
-    def used_bytes(self) -> int:
-        return 0
-
-    def total_bytes(self) -> int:
-        return 0
-
-    def free_all_blocks(self, stream=None) -> None:
-        pass
