@@ -10,6 +10,9 @@ import types
 
 from cupy._counters import WAIT, PinnedMemoryPointer, counters
 from cupy._graphs import Capturing
+from cupy._graphs import Graph as Graph
+from cupy._graphs import MemoryPool as MemoryPool
+from cupy._graphs import using_allocator as using_allocator
 
 
 class CUDARuntimeError(RuntimeError):
