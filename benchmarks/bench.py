@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tinygen import kernels
 from tinygen.benchmarks import machine, memory
+from tinygen.benchmarks.conditions import saved, thread_counts, under_load
 from tinygen.benchmarks.gpu import card
 from tinygen.benchmarks.kernel_cases import kernel_cases, large_cases
 from tinygen.benchmarks.sides import (
@@ -35,6 +36,7 @@ from tinygen.run.terminal import say
 SCHEMA = 1
 RESULTS = Path(__file__).resolve().parent / "results"
 KINDS = "kernels", "steps", "user-steps", "sampling"
+CONDITIONS = "repeat", "quick", "ladder", "under_load", "one_thread"  # the settings that are written
 TOO_SLOW = 4.0  # seconds for the first call of a variant, compilation included
 
 
@@ -47,6 +49,8 @@ class Settings:
     ladder: bool = False  # time every variant of the kernels that a case calls
     memory: bool = True
     device: str = "cpu"
+    under_load: bool = False  # steps also beside busy programs
+    one_thread: bool = False  # steps also on one thread
 
 
 def all_cases(device: str = "cpu") -> list[Case]:
@@ -72,8 +76,16 @@ def _kind(case: Case) -> str:
     return "sampling" if case.group == "sampling" else "kernels"
 
 
-def run(cases: list[Case], settings: Settings, keep: Callable[[dict], None] = lambda result: None) -> dict:
-    """Time all cases.  -> what --json writes.  `keep` gets it after each case, so that one may stop early."""
+def run(
+    cases: list[Case],
+    settings: Settings,
+    keep: Callable[[dict], None] = lambda result: None,
+    going_on: Callable[[dict], dict] = lambda result: {},
+) -> dict:
+    """Time all cases.  -> what --json writes.  `keep` gets it after each case, so that one may stop early.
+
+    going_on: from a result without cases to an earlier one of the same conditions, whose cases are not timed again
+    """
     torch = load_torch(settings.threads) if settings.torch else None
     if settings.device == "cuda" and torch is not None and not torch.cuda.is_available():
         torch, missing = None, {"torch": "the installed version sees no GPU"}
@@ -82,16 +94,22 @@ def run(cases: list[Case], settings: Settings, keep: Callable[[dict], None] = la
     for name, reason in missing.items():
         say(f"{name}: not available: {reason}")
     started, before = time.perf_counter(), machine.load()
+    conditions = {name: getattr(settings, name) for name in CONDITIONS}
     result = {
         "schema": SCHEMA,
+        "source": saved.fingerprint(),
         **_place(torch, settings),
         "load": {"before": before, "after": before},
-        "settings": {"repeat": settings.repeat, "quick": settings.quick, "ladder": settings.ladder},
+        "settings": conditions,
         "seconds": 0.0,
         "not_available": missing,
         "cases": [],
         "failed": [],
     }
+    result |= going_on(result) | {"failed": []}
+    started -= result["seconds"]
+    done = {(row["name"], row["shape"]) for row in result["cases"]}
+    cases = [case for case in cases if (case.name, case.shape) not in done]
     for i, case in enumerate(cases):
         say(f"[{i + 1}/{len(cases)}] {case.name}, {case.shape}")
         sides = torch_sides(case, torch, "torch.compile" not in missing, settings.device) if torch else []
@@ -168,13 +186,23 @@ def run_case(case: Case, sides: list[Side], settings: Settings, roof: dict) -> d
     times = {name: timing.as_json() for name, timing in timings.items()}
     row = {"name": case.name, "group": case.group, "shape": case.shape, "step": case.step}
     row |= {"flops": case.flops, "bytes": case.bytes, "kernels": _taken(seen), "errors": errors}
-    row |= {"sides": times} | _ratios(times)
+    row |= {"sides": times} | _ratios(times) | _other_conditions(case, calls, settings)
     row["rates"] = {name: rates(case, time["ms"], roof) for name, time in times.items()}
     if refused:
         row["rungs_failed"] = refused
     if peaks := on_gpu or _peaks(case, times, settings):
         row["memory"] = peaks
     return row
+
+
+def _other_conditions(case: Case, calls: dict, settings: Settings) -> dict:
+    """A step beside busy programs and on one thread, if wanted."""
+    found = {}
+    if case.step and settings.under_load:
+        found["under_load"] = under_load.measure(calls, settings.repeat)
+    if case.step and settings.one_thread and settings.threads > 1:
+        found["threads"] = thread_counts.measure(case.memory, settings.threads, settings.repeat)
+    return found
 
 
 def _peaks(case: Case, times: dict, settings: Settings) -> dict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,9 +21,21 @@ PATIENCE = {"OPENBLAS_THREAD_TIMEOUT": "24"}
 WIDE = "avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve"
 
 
+def usable_cores() -> list[int]:
+    """The numbers of the cores that this process may use."""
+    known = hasattr(os, "sched_getaffinity")
+    return sorted(os.sched_getaffinity(0)) if known else list(range(os.cpu_count()))
+
+
 def cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    """How many cores this process may use."""
+    return len(usable_cores())
+
+
+def maker(cpu: str) -> str:
+    """Who made a CPU of this name: Intel, AMD, Apple; else the name's first word, such as aarch64."""
+    found = (name for name in ("Intel", "AMD", "Apple") if name.lower() in cpu.lower())
+    return next(found, re.split(r"\W+", f"{cpu} unknown".strip())[0])
 
 
 def environment(threads: int) -> dict[str, str]:

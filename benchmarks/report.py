@@ -11,7 +11,8 @@ import json
 import re
 from pathlib import Path
 
-from tinygen.benchmarks import pages
+from tinygen.benchmarks import machine, pages
+from tinygen.benchmarks.tables import makers
 
 RESULTS = Path(__file__).resolve().parent / "results"
 MODELS = "models.json"  # of benchmarks/tables/papers.py
@@ -38,13 +39,15 @@ def device(result: dict) -> str | None:
 
 
 def step_rows(result: dict) -> list[list[str]]:
-    """Training steps: milliseconds, ratio to PyTorch eager, peak memory."""
+    """Training steps: milliseconds, ratio to PyTorch eager, under load, on one thread, peak memory."""
     head = [
         "step",
         "tinygen ms",
         "PyTorch ms",
         "ratio",
         "PyTorch's other modes",
+        "under load, mean ms",
+        "one thread ms",
         "peak MiB" if device(result) else "peak MiB above imports",
         "peak MiB in all",
     ]
@@ -53,6 +56,7 @@ def step_rows(result: dict) -> list[list[str]]:
         if case["step"]:
             memory = case.get("memory", {})
             cells = [f"{case['name']}, {case['shape']}", *_times(case), _others(case)]
+            cells += [_under_load(case), _one_thread(case)]
             rows.append([*cells, _pair(memory, "mib"), _pair(memory, "peak_mib")])
     return rows
 
@@ -101,6 +105,21 @@ def _others(case) -> str:
         for name, time in case["sides"].items()
         if name.startswith("torch") and name != "torch"
     )
+
+
+def _under_load(case) -> str:
+    """ "9.8 / 12.1 (0.81)": tinygen's and PyTorch's mean beside busy programs"""
+    load = case.get("under_load")
+    if load is None:
+        return ""
+    means = " / ".join(map(_ms, load["mean_ms"].values()))
+    return f"{means} ({load['ratio']:.2f})" if "ratio" in load else means
+
+
+def _one_thread(case) -> str:
+    """ "5.1 (0.62)": tinygen's time on one thread, and that on all threads over it, timed in turns"""
+    threads = case.get("threads")
+    return f"{_ms(threads['sides']['1']['ms'])} ({threads['ratio']:.2f})" if threads else ""
 
 
 def _cublas(case) -> str:
@@ -215,9 +234,11 @@ def section(measured: list[dict]) -> str:
         if under_the_roof(result):
             parts.append(f"![operations under the measured roof](results/{plot_name(result)})")
     note = (
-        "ratio: tinygen's time over PyTorch eager's, below 1 is faster; ratio of minima in brackets. Peaks: tinygen's "
-        "/ PyTorch's. Of the roof: the time that the measured roofline allows for this work, over the time taken; "
-        "above 100 % if data stays in the cache, or if an algorithm needs fewer operations than the direct one."
+        "ratio: tinygen's time over PyTorch eager's, below 1 is faster; ratio of minima in brackets. Under load: "
+        "tinygen's / PyTorch's mean while other programs keep every core busy (ratio). One thread: in brackets, the "
+        "time on all threads over it. Peaks: tinygen's / PyTorch's. Of the roof: the time that the measured roofline "
+        "allows for this work, over the time taken; above 100 % if data stays in the cache, or if an algorithm needs "
+        "fewer operations than the direct one."
     )
     return "\n\n".join([*parts, note] if any(map(device, measured)) else [*parts, note, NO_GPU])
 
@@ -229,25 +250,14 @@ def under_the_roof(result: dict) -> list[dict]:
 
 def plot_name(result: dict) -> str:
     """The name of the roofline plot of a result in benchmarks/results."""
-    where = (device(result) or f"{result['machine']['threads']} threads").lower()
+    m = result["machine"]
+    where = (device(result) or f"{machine.maker(m['cpu'])} {m['threads']} threads").lower()
     return f"roofline-{re.sub('[^a-z0-9]+', '-', where)}.png"
-
-
-def steps(measured: list[dict]) -> str:
-    """The README's table: training steps on the CPU beside PyTorch."""
-    result = next((r for r in measured if not device(r) and any(case["step"] for case in r["cases"])), None)
-    if result is None:
-        return "Not measured yet on an idle machine."
-    head, *rows = (row[:4] for row in step_rows(result))
-    machine = result["machine"]
-    where = f"{machine['cpu']}, {machine['threads']} threads, PyTorch {result['versions']['torch']}"
-    note = "Milliseconds per training step, medians; a ratio below 1 is faster than PyTorch (of minima in brackets)."
-    return f"{markdown([head, *rows])}\n\n{note}\n{where}."
 
 
 def written(measured: list[dict]) -> dict[Path, str]:
     """The pages with their tables replaced."""
-    tables = {pages.SPEED: ("bench", section), pages.README: ("steps", steps)}
+    tables = {pages.SPEED: ("bench", section), pages.README: ("steps", makers.table)}
     return {
         path: pages.replaced(path.read_text(encoding="utf-8"), key, WRITER, table(measured))
         for path, (key, table) in tables.items()

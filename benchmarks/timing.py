@@ -35,6 +35,10 @@ class Timing:
         return statistics.median(self.samples)
 
     @property
+    def mean(self) -> float:
+        return statistics.fmean(self.samples)
+
+    @property
     def fastest(self) -> float:
         return min(self.samples)
 

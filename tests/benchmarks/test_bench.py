@@ -162,7 +162,8 @@ def test_command(capfd, tmp_path, monkeypatch):
     assert out.splitlines()[0].split()[:3] == ["operation", "shape", "by"]
     written = json.loads(path.read_text(encoding="utf-8"))
     assert [case["name"] for case in written["cases"]] == ["softmax", "softmax_grad"]
-    assert written["settings"] == {"repeat": 15, "quick": True, "ladder": True}
+    flags = {"quick": True, "ladder": True, "under_load": False, "one_thread": False}
+    assert written["settings"] == {"repeat": 15} | flags
 
 
 @pytest.mark.parametrize(
@@ -173,6 +174,11 @@ def test_command(capfd, tmp_path, monkeypatch):
         ("bench --repeat 0", "--repeat: found 0, expected 1 or more"),
         ("bench --json /no/such/folder/x.json", "--json: /no/such/folder/x.json cannot be written"),
         ("bench vae --scaling", "--scaling: takes no names; found vae"),
+        ("bench --save --json x.json", "--save chooses the file itself; leave out --json"),
+        (
+            "bench --under-load --scaling",
+            "--under-load, --one-thread and --save are for steps on the CPU",
+        ),
         ("bench --scaling --json x.png", "--json: found x.png, the name of the plot that --scaling draws"),
     ],
 )

@@ -190,7 +190,7 @@ def test_the_readme_of_a_gpu():
         "NVIDIA H200, driver 580.1, CUDA 13.0; TF32 off (tinygen, cuBLAS through cupy, torch.matmul"
         in section
     )
-    assert "roofline-nvidia-h200.png" in section and "roofline-2-threads.png" in section
+    assert "roofline-nvidia-h200.png" in section and "roofline-z80-2-threads.png" in section
     tf32 = {"torch.matmul": True, "torch cuDNN": False}
     assert "TF32 on in torch.matmul;" in report.conditions(of_a_gpu(tf32=tf32))
 

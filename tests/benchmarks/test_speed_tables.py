@@ -57,7 +57,7 @@ def test_check_notices_a_page_that_says_something_else(empty_pages):
     (empty_pages / "cpu-1.json").write_text(json.dumps(example()), encoding="utf-8")
     assert report.main(["check"]) == 1
     assert report.main(["write"]) == 0 and report.main(["check"]) == 0
-    assert (empty_pages / "roofline-2-threads.png").stat().st_size > 1000
+    assert (empty_pages / "roofline-z80-2-threads.png").stat().st_size > 1000
     for page in pages.SPEED, pages.README:
         text = page.read_text(encoding="utf-8")
         page.write_text(text.replace("| ", "| 9", 1), encoding="utf-8")
