@@ -6,9 +6,9 @@ from tinygen.benchmarks import machine
 
 COLUMNS = "ms", "÷ PyTorch", "÷ compile", "under load"
 NOTE = (
-    "ms: tinygen's, per training step, medians; ÷: its time over PyTorch eager's and over torch.compile's; under load: its "
-    "mean over\neager's while other programs keep every core busy. Below 1 is faster. After a comma: the [network]({}) as a "
-    "PyTorch user writes it."
+    "ms: tinygen's, per training step, medians; ÷: its time over PyTorch eager's and over torch.compile's; under "
+    "load: its mean over\neager's while other programs keep every core busy. Below 1 is faster. After a comma: the "
+    "[network]({}) as a user writes it."
 )
 USERS = "benchmarks/user_steps/networks.py"
 
