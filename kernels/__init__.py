@@ -67,6 +67,7 @@ from tinygen.kernels.elementwise.reference import (
     tanh,
 )
 from tinygen.kernels.layout import Layout, common_layout, lay, pick
+from tinygen.kernels.lists.reference import average_all, clip_all, norm_of_all
 from tinygen.kernels.losses import (
     bce_with_logits,
     bce_with_logits_grad,

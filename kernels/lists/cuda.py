@@ -54,9 +54,7 @@ def clip_all_multi_tensor(x, norm, most):
     chosen = [x[i] for i in fits]
     table, rows, blocks = table_of([chosen], CHUNK)
     if rows:
-        source.launch(
-            "clip_all", (blocks,), (THREADS,), table, rows, norm, float(most), reachable=chosen
-        )
+        source.launch("clip_all", (blocks,), (THREADS,), table, rows, norm, float(most), reachable=chosen)
 
 
 def _average_fits(average, x, **_) -> bool:
@@ -69,7 +67,9 @@ def average_all_multi_tensor(average, x, *, rest, numbers=None):
     _require("average_all", _average_fits(average, x))
     fits, others = split(average, x)
     if others:
-        average_all_reference([average[i] for i in others], [x[i] for i in others], rest=rest, numbers=numbers)
+        average_all_reference(
+            [average[i] for i in others], [x[i] for i in others], rest=rest, numbers=numbers
+        )
     lists = [average[i] for i in fits], [x[i] for i in fits]
     table, rows, blocks = table_of(lists, CHUNK)
     if rows:

@@ -6,25 +6,17 @@ import math
 
 import numpy as np
 
-from tinygen.kernels.optimizers.reference import adam
-from tinygen.kernels.runtime.cuda_source import CudaSource, address
-from tinygen.kernels.runtime.dispatch import array_module
+from tinygen.kernels.optimizers.reference import adam, adam_of_one
+from tinygen.kernels.runtime.array_table import CHUNK, THREADS, dense, split, table_of
+from tinygen.kernels.runtime.cuda_source import CudaSource
 from tinygen.kernels.runtime.rounding import ceil_div
 
 source = CudaSource("optimizers/optimizers.cu")
-THREADS = 256
-CHUNK = 4096  # elements a block of adam_multi_tensor updates
-
-_tables: dict = {}  # per device: the last table of addresses, and the array that holds it
 
 
-def _dense(p, g, m, v, *, largest=None, **_) -> bool:
-    """Whether the kernels can update all of them in place: float32, contiguous, without AMSGrad"""
-    return largest is None and all(
-        a.dtype == np.float32 and a.shape == arrays[0].shape and a.flags.c_contiguous
-        for arrays in zip(p, g, m, v)
-        for a in arrays
-    )
+def _fits(p, g, m, v, *, largest=None, **_) -> bool:
+    """Whether the kernels can update at least one of them in place: float32, contiguous, without AMSGrad"""
+    return largest is None and any(dense(*arrays) for arrays in zip(p, g, m, v))
 
 
 def _numbers(step: int, lr, beta1, beta2, eps, weight_decay, decoupled) -> list[float]:
@@ -34,55 +26,39 @@ def _numbers(step: int, lr, beta1, beta2, eps, weight_decay, decoupled) -> list[
     return list(map(float, (beta1, 1 - beta1, beta2, 1 - beta2, correction, eps, rate, decay, shrink)))
 
 
-def _require_dense(p, g, m, v, largest) -> None:
-    if not _dense(p, g, m, v, largest=largest):
+def _dense_ones(p, g, m, v, step, largest, **rate) -> list:
+    """([p, g, m, v], step) of each parameter that the kernels take; the others are updated here, by the reference."""
+    if not _fits(p, g, m, v, largest=largest):
         raise ValueError(
             "adam: the CUDA kernels take contiguous arrays of float32 and one shape, without AMSGrad"
         )
+    fits, others = split(p, g, m, v)
+    for i in others:
+        adam_of_one(p[i], g[i], m[i], v[i], **rate, step=step[i], largest=None)
+    return [((p[i], g[i], m[i], v[i]), step[i]) for i in fits]
 
 
-@adam.variant("one_pass", devices=("cuda",), usable=_dense, on="host")
-def adam_one_pass_cuda(p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled, step, largest=None):
+@adam.variant("one_pass", devices=("cuda",), usable=_fits, on="host")
+def adam_one_pass_cuda(p, g, m, v, *, step, largest=None, **rate):
     """A thread updates one element: 28 bytes, each array read and written once; one launch per parameter."""
-    _require_dense(p, g, m, v, largest)
-    for *arrays, count in zip(p, g, m, v, step):
+    for arrays, count in _dense_ones(p, g, m, v, step, largest, **rate):
         size = arrays[0].size
-        numbers = _numbers(count, lr, beta1, beta2, eps, weight_decay, decoupled)
         grid = (ceil_div(size, THREADS),)
-        source.launch("adam_one_pass", grid, (THREADS,), *arrays, np.int64(size), *numbers)
+        source.launch("adam_one_pass", grid, (THREADS,), *arrays, np.int64(size), *_numbers(count, **rate))
 
 
-@adam.variant("multi_tensor", devices=("cuda",), usable=_dense, on="host")
-def adam_multi_tensor_cuda(p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled, step, largest=None):
-    """One launch for all parameters: a block takes 4096 elements of one, found in a table of addresses."""
-    _require_dense(p, g, m, v, largest)
-    for count in sorted(set(step)):  # one, unless a parameter was frozen for a while
-        chosen = [arrays for *arrays, n in zip(p, g, m, v, step) if n == count and arrays[0].size]
-        if not chosen:
-            continue
-        table, blocks = _table(chosen)
-        numbers = _numbers(count, lr, beta1, beta2, eps, weight_decay, decoupled)
-        reachable = [array for arrays in chosen for array in arrays]
-        source.launch(
-            "adam_multi_tensor", (blocks,), (THREADS,), table, len(chosen), *numbers, reachable=reachable
-        )
+@adam.variant("multi_tensor", devices=("cuda",), usable=_fits, on="host")
+def adam_multi_tensor_cuda(p, g, m, v, *, step, largest=None, numbers=None, **rate):
+    """One launch for all parameters: a block takes 4096 elements of one, found in a table of addresses.
 
-
-def _table(parameters: list):
-    """(table with a row p, g, m, v, size, first block per parameter, on their device; number of blocks)"""
-    sizes = np.array([arrays[0].size for arrays in parameters], np.int64)
-    blocks = np.concatenate([[0], np.cumsum(-(-sizes // CHUNK))])
-    rows = np.empty((len(parameters), 6), np.int64)
-    rows[:, :4] = [[address(a) for a in arrays] for arrays in parameters]
-    rows[:, 4], rows[:, 5] = sizes, blocks[:-1]
-    return _on_device(rows, parameters[0][0]), int(blocks[-1])
-
-
-def _on_device(rows: np.ndarray, like):
-    """The table on the device of `like`.  It is kept, as most steps find the arrays where the step before left them."""
-    if isinstance(like, np.ndarray):
-        return rows
-    content, device = rows.tobytes(), like.device.id
-    if _tables.get(device, (None,))[0] != content:
-        _tables[device] = content, array_module(like).asarray(rows)
-    return _tables[device][1]
+    numbers: correction, rate and shrink of this step as an array (3,) on the device, for a captured step
+    """
+    chosen = _dense_ones(p, g, m, v, step, largest, **rate)
+    for count in sorted({count for _, count in chosen}):  # one, unless a parameter was frozen for a while
+        lists = list(zip(*(arrays for arrays, n in chosen if n == count)))
+        table, rows, blocks = table_of(lists, CHUNK)
+        if rows:
+            source.launch(
+                "adam_multi_tensor", (blocks,), (THREADS,), table, rows, *_numbers(count, **rate), numbers,
+                reachable=[array for arrays in lists for array in arrays],
+            )  # fmt: skip

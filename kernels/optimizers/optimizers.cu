@@ -6,7 +6,7 @@
 //
 // There is almost nothing to compute.  What counts is how many bytes are in flight at any time, and how often a
 // launch is paid for: a network has a hundred parameters, most of them biases and scales of a few hundred elements.
-#include "common.cuh"
+#include "array_table.cuh"
 
 // beta1, 1 - beta1, ...; correction = 1 / sqrt(1 - beta2^step), rate = lr / (1 - beta1^step); decay is Adam's weight
 // decay, shrink = 1 - lr * weight decay is AdamW's.
@@ -31,44 +31,28 @@ extern "C" __global__ void adam_one_pass(float *p, const float *g, float *m, flo
     if (i < n) step.update(p[i], g[i], m[i], v[i]);
 }
 
-// A parameter and its part of the grid: blocks from first_block up to that of the next parameter, CHUNK elements each.
-struct Parameter {
-    float *p;
-    const float *g;
-    float *m, *v;
-    long long size, first_block;
-};
-
-constexpr int THREADS = 256, QUADS = 4, CHUNK = THREADS * QUADS * 4;
-
-// `table`: `count` Parameters as six 64-bit words each.
-extern "C" __global__ void __launch_bounds__(THREADS)
+// `table`: rows of p, g, m, v.  `changing`: correction, rate and shrink in the device's memory, or null.
+extern "C" __global__ void __launch_bounds__(TABLE_THREADS)
     adam_multi_tensor(const long long *table, int count, float beta1, float rest1, float beta2, float rest2,
-                      float correction, float eps, float rate, float decay, float shrink) {
-    const Parameter *parameters = reinterpret_cast<const Parameter *>(table);
-    int mine = 0;  // the last parameter that starts at or before this block, found by bisection
-    for (int step = 1 << (31 - __clz(count)); step > 0; step /= 2)
-        if (mine + step < count && parameters[mine + step].first_block <= blockIdx.x) mine += step;
-    Parameter at = parameters[mine];
-    long long start = (blockIdx.x - at.first_block) * CHUNK;
-    int left = (int)min((long long)CHUNK, at.size - start);
-    float *p = in_global(at.p + start), *m = in_global(at.m + start), *v = in_global(at.v + start);
-    const float *g = in_global(at.g + start);
+                      float correction, float eps, float rate, float decay, float shrink, const float *changing) {
+    if (changing) correction = changing[0], rate = changing[1], shrink = changing[2];
     AdamStep step{beta1, rest1, beta2, rest2, correction, eps, rate, decay, shrink};
-
-    if (left < CHUNK || !in_fours(p) || !in_fours(g) || !in_fours(m) || !in_fours(v)) {
-        for (int i = threadIdx.x; i < left; i += THREADS) step.update(p[i], g[i], m[i], v[i]);
+    Chunk<4> chunk(table, count);
+    float *p = chunk.x[0], *m = chunk.x[2], *v = chunk.x[3];
+    const float *g = chunk.x[1];
+    if (!chunk.in_quads()) {
+        for (int i = threadIdx.x; i < chunk.left; i += TABLE_THREADS) step.update(p[i], g[i], m[i], v[i]);
         return;
     }
     float4 ps[QUADS], gs[QUADS], ms[QUADS], vs[QUADS];
 #pragma unroll
     for (int q = 0; q < QUADS; ++q) {
-        int i = (q * THREADS + threadIdx.x) * 4;
+        int i = (q * TABLE_THREADS + threadIdx.x) * 4;
         ps[q] = load4(p + i), gs[q] = load4(g + i), ms[q] = load4(m + i), vs[q] = load4(v + i);
     }
 #pragma unroll
     for (int q = 0; q < QUADS; ++q) {
-        int i = (q * THREADS + threadIdx.x) * 4;
+        int i = (q * TABLE_THREADS + threadIdx.x) * 4;
         step.update(ps[q].x, gs[q].x, ms[q].x, vs[q].x);
         step.update(ps[q].y, gs[q].y, ms[q].y, vs[q].y);
         step.update(ps[q].z, gs[q].z, ms[q].z, vs[q].z);

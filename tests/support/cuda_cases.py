@@ -140,6 +140,8 @@ def conv2d_weight_grad(a: Arrays):
 # Kernels that write into their arguments, and which ones.
 WRITTEN = {
     "adam": (0, 2, 3),
+    "average_all": (0,),
+    "clip_all": (0,),
     "add_rows": (0,),
     "philox_words": (0,),
     "philox_uniforms": (0,),
@@ -163,6 +165,39 @@ def adam(a: Arrays):
             )
     empty = [a(0)]
     yield (empty, empty, empty, empty), {**rate, "weight_decay": 0.0, "decoupled": False, "step": [1]}
+
+    several = [a(5, 7), a(3)], [a.turned(5, 7), a(3)], [a(5, 7), a(3)], [a(5, 7) ** 2, a(3) ** 2]
+    yield several, {**rate, "weight_decay": 0.1, "decoupled": False, "step": [2, 2]}
+
+
+LISTS = (), (17, 31), (0,), (4096,), (3, 4099), (5, 4096), (1,)
+
+
+def norm_of_all(a: Arrays):
+    for make in a, a.shifted:
+        yield ([make(*size) for size in LISTS],), {}
+    yield ([a(0)],), {}
+    yield ([a(2, 3), a(0), a(4100) * np.float32(1e-18), a(5) * np.float32(1e18)],), {}
+    yield ([a(8193) * np.float32(1e30)],), {}  # whose squares are more than float32 holds
+    yield ([a(3), a(4) * np.float32(np.nan)],), {}
+
+
+def clip_all(a: Arrays):
+    for make in a, a.shifted:
+        for norm in 0.3, 1e-9, 7.0, math.inf, math.nan:
+            x = [make(*size) for size in LISTS]
+            yield (x, a.xp.asarray(np.float32(norm)), 0.9), {}
+    yield ([a(0)], a.xp.asarray(np.float32(2)), 1.0), {}
+    yield ([a.stepped(5, 6), a(7)], a.xp.asarray(np.float32(2)), 1.0), {}
+
+
+def average_all(a: Arrays):
+    for shifted in None, 0, 1:
+        lists = [[(a.shifted if i == shifted else a)(*size) for size in LISTS] for i in range(2)]
+        yield tuple(lists), {"rest": 0.125}
+    yield ([a(0)], [a(0)]), {"rest": 0.5}
+    yield ([a(4, 5), a(3)], [a.turned(4, 5), a(3)]), {"rest": 0.5}
+    yield ([a(5000)], [a(5000)]), {"rest": 0.5, "numbers": a.xp.asarray(np.float32([0.25]))}
 
 
 def attention(a: Arrays):

@@ -1,22 +1,54 @@
-"""What concerns all Tensors of a list at once, in place and outside the graph: the norm of gradients, and clipping it."""
+"""All Tensors of a list at once, in place and outside the graph: the norm of gradients, clipping it, moving averages.
+
+A list may be spread over devices; kernels take arrays of one.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from tinygen import kernels
+from tinygen.engine import devices
+from tinygen.engine.devices import move
 from tinygen.engine.tensor import Tensor
 
+_quiet = np.errstate(all="ignore")  # overflow gives inf or nan without a warning, as in every operation
 
+
+@_quiet
 def norm_of_all(tensors: list) -> Tensor:
-    """The norm of all elements of Tensors of one device, taken as one vector.  -> a 0-d Tensor on that device"""
-    with np.errstate(all="ignore"):
-        return Tensor._wrap(np.asanyarray(kernels.norm_of_all([t._data for t in tensors])))
+    """The norm of all elements of the Tensors, taken as one vector.  -> a 0-d Tensor on the first one's device"""
+    device = tensors[0].device
+    norms = [kernels.norm_of_all([t._data for t in some]) for some in _by_device(tensors)]
+    norm = norms[0]
+    if len(norms) > 1:
+        norm = kernels.norm_of_all([move(norm, device) for norm in norms])
+    return Tensor._wrap(np.asarray(norm) if isinstance(norm, np.generic) else norm)
 
 
+@_quiet
 def clip_all(tensors: list, norm: Tensor, most: float) -> None:
-    """Scale Tensors of one device, whose norm is `norm`, in place, so that it becomes at most `most`."""
+    """Scale Tensors, whose norm is `norm`, in place, so that it becomes at most `most`."""
     for t in tensors:
         t._touch()
-    with np.errstate(all="ignore"):
-        kernels.clip_all([t._data for t in tensors], norm._data, most)
+    for some in _by_device(tensors):
+        kernels.clip_all([t._data for t in some], move(norm._data, some[0].device), most)
+
+
+@_quiet
+def average_all(averages: list, tensors: list, rest: float) -> None:
+    """average <- average + rest (x - average), in place, for each pair of Tensors; both are on one device."""
+    for average in averages:
+        average._touch()
+    for some in _by_device(list(zip(averages, tensors)), lambda pair: pair[0]):
+        kernels.average_all([a._data for a, _ in some], [x._data for _, x in some], rest=rest)
+
+
+def _by_device(things: list, tensor_of=lambda thing: thing) -> list[list]:
+    """Tensors (or what has one) grouped by their device, the first one's first"""
+    if not devices.in_use:
+        return [things] if things else []
+    groups: dict = {}
+    for thing in things:
+        groups.setdefault(tensor_of(thing).is_cuda, []).append(thing)
+    return list(groups.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from tinygen.engine.tensor import Tensor
+from tinygen.ops.lists import average_all
 from tinygen.ops.tensor.conversion import as_tensor
 
 
@@ -27,10 +28,10 @@ class EMA:
         """Add the current parameters to the average."""
         n = self.updates = self.updates + 1
         d = min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
-        for name, p in self.module.named_parameters():
-            average = self.average[name] = self.average[name].to(p.device)  # the module may have moved
-            average._touch()
-            average._data += p.dtype.type(1 - d) * (p._data - average._data)
+        parameters = dict(self.module.named_parameters())
+        for name, p in parameters.items():
+            self.average[name] = self.average[name].to(p.device)  # the module may have moved
+        average_all([self.average[name] for name in parameters], list(parameters.values()), 1 - d)
 
     @contextmanager
     def applied(self):

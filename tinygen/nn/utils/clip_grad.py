@@ -9,7 +9,9 @@ import numpy as np
 from tinygen.engine.errors import refusal
 from tinygen.engine.grad_mode import no_grad
 from tinygen.engine.tensor import Tensor
-from tinygen.ops.tensor.conversion import tensor
+from tinygen.ops.lists import clip_all, norm_of_all
+from tinygen.ops.shape.join import stack
+from tinygen.ops.tensor.conversion import as_tensor, tensor
 
 
 def _as_list(tensors) -> list:
@@ -25,19 +27,26 @@ def _gradients(operation: str, parameters, foreach) -> list:
 def get_total_norm(
     tensors, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
 ) -> Tensor:
-    """The norm of all elements of the Tensors, taken as one vector.  -> a 0-d Tensor"""
+    """The norm of all elements of the Tensors, taken as one vector.  -> a 0-d Tensor, on a GPU not waited for"""
     if foreach:
         raise refusal("get_total_norm", NotImplementedError, "foreach=True is not supported; leave it out")
-    tensors = _as_list(tensors)
-    dtype = np.result_type(*(t.dtype for t in tensors)) if tensors else None
+    tensors, norm_type = _as_list(tensors), float(norm_type)
+    if not tensors:
+        return tensor(0.0)
     with no_grad():
-        norms = [t.norm(float(norm_type)).item() for t in tensors]
-    total = float(np.linalg.norm(norms, float(norm_type))) if norms else 0.0
-    if error_if_nonfinite and not math.isfinite(total):
+        if norm_type == 2:
+            total = norm_of_all(tensors)
+        else:
+            dtype, device = np.result_type(*(t.dtype for t in tensors)), tensors[0].device
+            norms = [t.norm(norm_type).to(device).to(dtype) for t in tensors]
+            total = stack(norms).norm(norm_type)
+    if error_if_nonfinite and not math.isfinite(total.item()):
         raise refusal(
-            "clip_grad_norm_", RuntimeError, f"the norm of the gradients is {total}, expected a finite number"
+            "clip_grad_norm_",
+            RuntimeError,
+            f"the norm of the gradients is {total.item()}, expected a finite number",
         )
-    return tensor(total, dtype, tensors[0].device if tensors else None)
+    return total
 
 
 def clip_grads_with_norm_(
@@ -45,13 +54,7 @@ def clip_grads_with_norm_(
 ) -> None:
     """Scale all gradients, whose total norm is `total_norm`, so that it becomes at most `max_norm`."""
     gradients = _gradients("clip_grads_with_norm_", parameters, foreach)
-    factor = float(max_norm) / (float(total_norm) + 1e-6)
-    if factor >= 1:
-        return
-    with np.errstate(all="ignore"):
-        for g in gradients:
-            g._touch()
-            g._data *= factor  # one pass; g.mul_ would make an array and copy it
+    clip_all(gradients, as_tensor(total_norm), float(max_norm))
 
 
 def clip_grad_norm_(
