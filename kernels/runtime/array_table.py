@@ -30,7 +30,11 @@ def table_of(lists, chunk: int):
     blocks = [0, *accumulate(-(-size // chunk) for size in sizes)]
     words = [(*map(address, arrays), size, first) for arrays, size, first in zip(rows, sizes, blocks)]
     like = lists[0][0]
-    return on_device(np.array(words, np.int64).reshape(len(rows), len(lists) + 2), like), len(rows), blocks[-1]
+    return (
+        on_device(np.array(words, np.int64).reshape(len(rows), len(lists) + 2), like),
+        len(rows),
+        blocks[-1],
+    )
 
 
 def on_device(rows: np.ndarray, like):

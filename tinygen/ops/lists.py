@@ -12,36 +12,40 @@ from tinygen.engine import devices
 from tinygen.engine.devices import move
 from tinygen.engine.tensor import Tensor
 
-_quiet = np.errstate(all="ignore")  # overflow gives inf or nan without a warning, as in every operation
 
-
-@_quiet
 def norm_of_all(tensors: list) -> Tensor:
     """The norm of all elements of the Tensors, taken as one vector.  -> a 0-d Tensor on the first one's device"""
     device = tensors[0].device
-    norms = [kernels.norm_of_all([t._data for t in some]) for some in _by_device(tensors)]
+    norms = [_run(kernels.norm_of_all, [t._data for t in some]) for some in _by_device(tensors)]
     norm = norms[0]
     if len(norms) > 1:
-        norm = kernels.norm_of_all([move(norm, device) for norm in norms])
+        norm = _run(kernels.norm_of_all, [move(norm, device) for norm in norms])
     return Tensor._wrap(np.asarray(norm) if isinstance(norm, np.generic) else norm)
 
 
-@_quiet
 def clip_all(tensors: list, norm: Tensor, most: float) -> None:
     """Scale Tensors, whose norm is `norm`, in place, so that it becomes at most `most`."""
     for t in tensors:
         t._touch()
     for some in _by_device(tensors):
-        kernels.clip_all([t._data for t in some], move(norm._data, some[0].device), most)
+        _run(kernels.clip_all, [t._data for t in some], move(norm._data, some[0].device), most)
 
 
-@_quiet
 def average_all(averages: list, tensors: list, rest: float) -> None:
     """average <- average + rest (x - average), in place, for each pair of Tensors; both are on one device."""
     for average in averages:
         average._touch()
     for some in _by_device(list(zip(averages, tensors)), lambda pair: pair[0]):
-        kernels.average_all([a._data for a, _ in some], [x._data for _, x in some], rest=rest)
+        _run(kernels.average_all, [a._data for a, _ in some], [x._data for _, x in some], rest=rest)
+
+
+def _run(kernel, *arguments, **options):
+    """kernel(...); overflow gives inf or nan without a warning, as in every operation"""
+    try:
+        with np.errstate(all="ignore"):
+            return kernel(*arguments, **options)
+    except MemoryError as error:
+        raise devices.out_of_memory(kernel.name, error) from error
 
 
 def _by_device(things: list, tensor_of=lambda thing: thing) -> list[list]:
