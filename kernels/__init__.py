@@ -66,7 +66,7 @@ from tinygen.kernels.elementwise.reference import (
     tan,
     tanh,
 )
-from tinygen.kernels.layout import Layout, common_layout, lay, pick
+from tinygen.kernels.layout import Layout, collect, common_layout, lay, pick
 from tinygen.kernels.lists.reference import average_all, clip_all, norm_of_all
 from tinygen.kernels.losses import (
     bce_with_logits,

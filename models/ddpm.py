@@ -25,7 +25,8 @@ from tinygen.models.diffusion.forward import Prediction, each, noised, predicted
 from tinygen.models.diffusion.forward import image_in as image_in  # a name that this file has always had
 from tinygen.models.diffusion.samplers import Sampling
 from tinygen.models.diffusion.schedule import SCHEDULES, NoiseSchedule
-from tinygen.models.diffusion.training import by_quarter, classes_of, describe, label_batch, lr_factor, show
+from tinygen.models.diffusion.training import by_quarter as by_quarter  # likewise
+from tinygen.models.diffusion.training import classes_of, describe, label_batch, log_losses, lr_factor, show
 from tinygen.models.networks.dit import DiT
 from tinygen.models.networks.unet import UNet
 from tinygen.models.shared import measures
@@ -159,7 +160,7 @@ def train(config: Config, run: Run | None = None) -> Run:
         if config.ema:
             ema.update()
 
-        run.log(loss=losses.mean(), **by_quarter(losses, t, config.noise_levels))
+        log_losses(run, losses, t)
         if run.every(config.pictures_every) or run.done == config.steps:
             pictures(run, net, ema)
     return run

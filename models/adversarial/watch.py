@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
-from tinygen import nn, no_grad, tensor
+from tinygen import eye, nn, no_grad
 from tinygen.models.adversarial.losses import LOSSES
 from tinygen.run.terminal import say
 
@@ -58,8 +58,8 @@ class Watch:
             return
         probability = LOSSES[self.loss].is_probability
         d_real, d_fake = ((x.sigmoid() if probability else x).mean() for x in (real_logits, fake_logits))
-        diversity = (fake.var(0).sum() / real.var(0).sum()).item()
-        near = (nearest(fake) / nearest(real)).item()
+        diversity = fake.var(0).sum() / real.var(0).sum()
+        near = nearest(fake) / nearest(real)
         self.run.log(
             d_real=d_real,
             d_fake=d_fake,
@@ -68,11 +68,11 @@ class Watch:
             diversity=diversity,
             nearest=near,
         )
-        self.judge(loss_d.item(), diversity, near)
+        self.run.when_read(self.judge, loss_d, diversity, near)
 
     def judge(self, loss_d: float, diversity: float, near: float) -> None:
         """Judge the mean of the latest looks; a warning is one printed line and one entry in warnings.json."""
-        self.looks = [*self.looks, (loss_d, diversity, near)][-self.MEMORY :]
+        self.looks = [*self.looks, (float(loss_d), float(diversity), float(near))][-self.MEMORY :]
         if len(self.looks) < self.MEMORY:
             return
         loss_d, diversity, near = (sum(values) / self.MEMORY for values in zip(*self.looks))
@@ -99,8 +99,8 @@ def nearest(images):
     x = images.reshape(len(images), -1)
     squares = x.square().sum(1)
     distances = squares.unsqueeze(0) + squares.unsqueeze(1) - 2 * x @ x.T
-    itself = tensor(np.diag(np.full(len(x), np.inf, np.float32)), device=x.device)
-    return (distances.clamp(0) + itself).amin(1).mean()
+    itself = eye(len(x), dtype=bool, device=x.device)
+    return distances.clamp(0).masked_fill(itself, math.inf).amin(1).mean()
 
 
 def gradient_norm(net):

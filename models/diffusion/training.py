@@ -43,10 +43,19 @@ def classes_of(config) -> int:
     return CLASSES if config.conditional else 0
 
 
-def by_quarter(losses, t: np.ndarray, T: int) -> dict[str, float]:
+def by_quarter(losses: np.ndarray, t: np.ndarray, T: int) -> dict[str, float]:
     """The mean loss of each quarter of the levels that the batch has, since each converges to its own value."""
-    values, quarter = losses.detach().cpu().numpy(), (4 * (t - 1)) // T
-    return {f"loss_t{q + 1}of4": values[quarter == q].mean() for q in range(4) if (quarter == q).any()}
+    quarter = (4 * (t - 1)) // T
+    return {f"loss_t{q + 1}of4": losses[quarter == q].mean() for q in range(4) if (quarter == q).any()}
+
+
+def log_losses(run, losses, t) -> None:
+    """Log the mean loss of a step, over all levels and over each quarter of them.  losses, t (N,)"""
+
+    def log(mean, losses, t) -> None:
+        run.log(loss=mean, **by_quarter(losses, t, run.config.noise_levels))
+
+    run.when_read(log, losses.mean(), losses.detach(), t)
 
 
 def describe(run, schedule: NoiseSchedule, images: np.ndarray) -> None:

@@ -10,8 +10,7 @@ Nothing here knows any model.  Other programs read the folder: its files keep th
 """
 
 import contextlib
-import json
-import math
+import functools
 import os
 import signal
 import time
@@ -34,12 +33,9 @@ from tinygen.run.folder import (
     read_config,
     unused,
 )
+from tinygen.run.log import Log, NonFiniteLoss
 from tinygen.run.progress import Bar, caught_signals
 from tinygen.run.terminal import say
-
-
-class NonFiniteLoss(ArithmeticError):
-    """A loss or a parameter became inf or nan.  Names the step and the first non-finite parameter."""
 
 
 class Stopped(SystemExit):
@@ -57,12 +53,10 @@ class Run:
         self.fresh = False  # whether the folder was made for this run object
         self.seconds = 0.0  # of training, over all resumes
         self.facts: dict = {}  # what config.json holds besides model and config
-        self._tracked: dict = {}  # name -> object whose state a checkpoint holds
+        self.tracked: dict = {}  # name -> object whose state a checkpoint holds
         self._saved = None  # (state, meta) of the checkpoint to resume from
         self._saved_step = None
-        self.last = "loss", math.nan  # the last value logged, for the progress bar
-        self._sums: dict = {}  # name -> [sum, count] since the last line of metrics.jsonl
-        self._lines = None  # how many lines it has up to `step`; None if an older checkpoint does not say
+        self._log = Log()
         self._in_step = self._checkpoint_due = self._config_due = False
         self._lock = None
 
@@ -113,6 +107,7 @@ class Run:
         return f"Run({str(self.folder)!r}, model={self.model!r}{reached})"
 
     def __getstate__(self) -> dict:
+        self._log.read()
         return vars(self) | {"_lock": None}  # a copy has the numbers; only the run that trains has the lock
 
     def refuse_newer_flags(self) -> None:
@@ -129,7 +124,7 @@ class Run:
     @property
     def done(self) -> int:
         """Finished steps including the one in progress: the number in messages and file names."""
-        return self.step + self._in_step
+        return self.step + self._in_step if self._log.reading is None else self._log.reading
 
     def every(self, n: int) -> bool:
         """Whether the step in progress completes a multiple of n."""
@@ -161,7 +156,7 @@ class Run:
 
     def track(self, **objects) -> None:
         """Name the objects whose state_dict goes into checkpoints; a resumed run loads them here."""
-        self._tracked |= objects
+        self.tracked |= objects
         if self._saved:
             resuming.fill(self._checkpoint_path, objects, self._saved[0])
 
@@ -197,52 +192,53 @@ class Run:
                 self.step, self._in_step = step + 1, False
                 self.seconds = time.perf_counter() - started
                 if self.step % log_every == 0 or self.step == total:
-                    self._write_line(metrics, keep=self.step % log_every)
+                    self._log.write_line(metrics, self.step, self.seconds, keep=self.step % log_every)
                 if self.step % checkpoint_every == 0 or self.step == total or caught or self._checkpoint_due:
                     self.checkpoint()
                 bar.update()
                 if caught:
                     bar.close()
-                    say(
-                        f"stopped by {signal.Signals(caught[0]).name}; {self._kept()}; continue with --resume"
-                    )
+                    say(f"stopped by {signal.Signals(caught[0]).name}; {self.kept()}; continue with --resume")
                     raise Stopped(128 + caught[0])
+
+    @property
+    def last(self) -> tuple[str, float]:
+        """The name and the value that were logged or read last, for the progress bar."""
+        return self._log.last
 
     def log(self, **values) -> None:
         """Record this step's losses, Tensors or numbers; metrics.jsonl gets their means.
 
-        Raises NonFiniteLoss immediately for inf and nan.
+        Raises NonFiniteLoss for inf and nan: immediately, or where values are on a GPU, when they are read.
         """
-        for name, value in values.items():
-            value = getattr(value, "_data", value)
-            value = float(value.item() if hasattr(value, "item") else value)
-            if not math.isfinite(value):
-                bad = checkpoint.first_non_finite(self._tracked)
-                where = f"the first non-finite parameter is {bad}" if bad else "all parameters are finite"
-                raise NonFiniteLoss(f"{name} is {value} at step {self.done}; {where}; {self._kept()}")
-            sums = self._sums.setdefault(name, [0.0, 0])
-            sums[0] += value
-            sums[1] += 1
-            if name == "loss" or "loss" not in values:
-                self.last = name, value
+        self.when_read(functools.partial(self._log.add, self, list(values)), *values.values())
+
+    def when_read(self, function, *values) -> None:
+        """Call function(*values), with the Tensors among them as NumPy arrays; there, `done` is still this step.
+
+        At once, but values on a GPU are not read before the next line of metrics.jsonl, plot of it or checkpoint, all
+        of them together, so that no step waits for the GPU.
+        """
+        self._log.when_read(self.done, function, *values)
 
     def checkpoint(self) -> None:
         """Write the checkpoint; called during a step, at the end of that step."""
         self._checkpoint_due = self._in_step
         if self._in_step:
             return
-        if bad := checkpoint.first_non_finite(self._tracked):
-            raise NonFiniteLoss(f"{bad} is not finite after step {self.step}; {self._kept()}")
+        self._log.read()
+        if bad := checkpoint.first_non_finite(self.tracked):
+            raise NonFiniteLoss(f"{bad} is not finite after step {self.step}; {self.kept()}")
         arrays, state = checkpoint.flatten(
-            {name: object.state_dict() for name, object in self._tracked.items()}
+            {name: object.state_dict() for name, object in self.tracked.items()}
         )
         meta = {
             "model": self.model,
             "config": flags.to_json(self.config),
             "step": self.step,
             "seconds": self.seconds,
-            "sums": self._sums,
-            "lines": self._lines,
+            "sums": self._log.sums,
+            "lines": self._log.lines,
             "random": random.get_state(),
             "state": state,
         }
@@ -268,10 +264,10 @@ class Run:
 
     def plot_losses(self, units: str | dict[str, str] = "mean since the line before") -> Path:
         """Plot metrics.jsonl and what was logged since its last line as loss.png; for `units` see pictures.curves."""
+        self._log.read()
         records = self.metrics()
-        if self._sums and self.done > max((record["step"] for record in records), default=-1):
-            means = {name: total / count for name, (total, count) in self._sums.items()}
-            records.append({"step": self.done, **means})
+        if self._log.sums and self.done > max((record["step"] for record in records), default=-1):
+            records.append({"step": self.done, **self._log.means()})
         return self.write("loss.png", pictures.curves(records, units))
 
     def metrics(self) -> list[dict]:
@@ -342,13 +338,13 @@ class Run:
             # once more: config.json may have been edited
             resuming.refuse_changed_flags(self.folder, self.config, meta["config"], free)
             self.step = self._saved_step = meta["step"]
-            self.seconds, self._sums, self._lines = meta["seconds"], meta["sums"], meta.get("lines")
+            self.seconds, self._log.sums, self._log.lines = meta["seconds"], meta["sums"], meta.get("lines")
 
     def _begin(self, total, log_every):
         if self._lock is None or self._lock.closed:
             self._lock = lock(self.folder)
         if self._saved:
-            if missing := self._saved[0].keys() - self._tracked.keys():
+            if missing := self._saved[0].keys() - self.tracked.keys():
                 raise CheckpointError(
                     f"{self.folder}: the checkpoint also holds {', '.join(sorted(missing))}"
                 )
@@ -359,29 +355,18 @@ class Run:
             self._saved = None
         # if the run goes on, the line at its former end is dropped unless it falls on a multiple of log_every
         every = log_every if self.step < total else 1
-        kept = kept_lines(self.path("metrics.jsonl"), self.step, every, self._lines)
+        kept = kept_lines(self.path("metrics.jsonl"), self.step, every, self._log.lines)
         with self._errors("cannot write"):
             for folder in self.folder, own_folder(self.folder, "samples"):
                 files.remove_temporaries(folder)
         self.write("metrics.jsonl", b"".join(kept))
-        self._lines = len(kept)
+        self._log.lines = len(kept)
         if self._config_due:
             self._write_config()
         if self.step < total:
             say(f"{self.folder}: steps {self.step} to {total}")
 
-    def _write_line(self, metrics, keep):
-        """Write a line of metrics.jsonl.  `keep` the sums if the line is there only because the run ends."""
-        if self._sums:
-            means = {name: total / count for name, (total, count) in self._sums.items()}
-            record = {"step": self.step, "seconds": round(self.seconds, 3), **means}
-            metrics.write((json.dumps(record) + "\n").encode())
-            metrics.flush()
-            self._lines += 1
-        if not keep:
-            self._sums = {}
-
-    def _kept(self):
+    def kept(self) -> str:
         if self._saved_step is None:
             return "there is no checkpoint yet"
         return f"{self._checkpoint_path} holds step {self._saved_step}"
