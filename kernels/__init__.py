@@ -54,6 +54,7 @@ from tinygen.kernels.elementwise.reference import (
     maximum,
     minimum,
     multiply,
+    multiply_grad,
     power,
     relu,
     remainder,

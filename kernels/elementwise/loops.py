@@ -112,6 +112,49 @@ def multiply_rows(x, other, out):
         _multiply_row(x[r], other[r // each], out[r])
 
 
+@njit(cache=True, parallel=True, error_model="numpy")
+def add_number(x, other, out):
+    """x, out (n,), other (1,)"""
+    number = other[0]
+    for i in prange(x.size):
+        out[i] = x[i] + number
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def multiply_number(x, other, out):
+    """x, out (n,), other (1,)"""
+    number = other[0]
+    for i in prange(x.size):
+        out[i] = x[i] * number
+
+
+@njit(cache=True, error_model="numpy")
+def _add_to_row(x, number, out):
+    for i in range(x.size):
+        out[i] = x[i] + number
+
+
+@njit(cache=True, error_model="numpy")
+def scale_row(x, number, out):
+    """out = x number"""
+    for i in range(x.size):
+        out[i] = x[i] * number
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def add_numbers(x, other, out):
+    """x, out (R, C), other (B,): number r % B is added to row r"""
+    for r in prange(x.shape[0]):
+        _add_to_row(x[r], other[r % other.size], out[r])
+
+
+@njit(cache=True, parallel=True, error_model="numpy")
+def multiply_numbers(x, other, out):
+    """x, out (R, C), other (B,), as in add_numbers"""
+    for r in prange(x.shape[0]):
+        scale_row(x[r], other[r % other.size], out[r])
+
+
 @njit(cache=True, error_model="numpy")
 def erf(x):
     """x[i] = erf(x[i])"""

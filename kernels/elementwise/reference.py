@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygen.kernels.reduce.reference import sum_to
 from tinygen.kernels.runtime.dispatch import Kernel, array_module
 from tinygen.kernels.runtime.lazy_import import whole
 
@@ -27,6 +28,25 @@ multiply = Kernel("multiply")
 def multiply_reference(x, other, out=None):
     """x · other"""
     return np.multiply(x, other, out=out)
+
+
+multiply_grad = Kernel("multiply_grad")
+
+
+@multiply_grad.reference
+def multiply_grad_reference(g, x, other, x_shape, other_shape, needs):
+    """gx = g other and gother = g x, summed over broadcast dimensions to x_shape and other_shape.  -> gx, gother
+
+    An operand may be None if the gradient of the other one is not needed; what is not needed is None.
+    """
+    gx = sum_to(multiply(g, _beside(g, other)), x_shape) if needs[0] else None
+    gother = sum_to(multiply(g, _beside(g, x)), other_shape) if needs[1] else None
+    return gx, gother
+
+
+def _beside(g, x):
+    """x in the dtype of g; a number in host memory may meet a GPU's array."""
+    return x.astype(g.dtype, copy=False) if type(x) is type(g) else g.dtype.type(x)
 
 
 # NumPy's own functions.  Called with cupy arrays they hand the work to cupy.

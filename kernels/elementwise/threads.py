@@ -2,58 +2,47 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
+from tinygen.kernels.elementwise.layouts import layout
 from tinygen.kernels.elementwise.reference import add, multiply
 
-LONG = 1 << 17  # elements; with fewer, one thread is done before a second has started
-RUN = 16  # the least number of neighbors in memory that meet one row of a broadcast operand
+LONG = 1 << 16  # elements; with fewer, one thread is done before a second has started
+SMALLER = 8  # how many times smaller an operand is that is copied if it is not contiguous
 
 
-def as_rows(x, other):
-    """(larger array, other array, and the shapes that view them as rows, (R, C) and (Q, C)); None if that cannot be
-    done.
-
-    Each row of Q meets R/Q consecutive rows of R.  This covers a bias (C,) and a condition per sample, (N, 1, C) with
-    (N, T, C).  Arrays of one shape are viewed flat.
-    """
-    if x.size < other.size:
-        x, other = other, x
-    if other.ndim > x.ndim:
-        return None
-    wide = (1,) * (x.ndim - other.ndim) + other.shape
-    alike = [n == m for n, m in zip(x.shape, wide)]
-    if all(alike):
-        return x, other, (-1,), (-1,)
-    start, stop = alike.index(False), x.ndim - alike[::-1].index(False)
-    run = math.prod(x.shape[stop:])
-    if any(m != 1 for m in wide[start:stop]) or run < RUN:
-        return None
-    return x, other, (-1, run), (-1, run)
+def one_dtype(first, *others) -> bool:
+    """C-contiguous arrays of one dtype, float32 or float64"""
+    dtype = first.dtype
+    return (
+        (dtype == np.float32 or dtype == np.float64)
+        and first.flags.c_contiguous
+        and all(a.dtype == dtype and a.flags.c_contiguous for a in others)
+    )
 
 
 def usable(x, other, out=None) -> bool:
-    """Large contiguous arrays of one floating dtype that `as_rows` can view as rows"""
+    """Large contiguous arrays of one floating dtype that `layout` can view as rows; the smaller one may be strided, as
+    a part of a tensor is: it is copied"""
+    large, small = (x, other) if x.size >= other.size else (other, x)
     return (
-        max(x.size, other.size) > LONG
-        and x.dtype == other.dtype
-        and x.dtype in (np.float32, np.float64)
-        and min(x.size, other.size) > 0
-        and all(a.flags.c_contiguous for a in (x, other, *([] if out is None else [out])))
-        and as_rows(x, other) is not None
+        large.size > LONG
+        and small.size > 0
+        and small.dtype == large.dtype
+        and one_dtype(large, *([] if out is None else [out]))
+        and (small.flags.c_contiguous or small.size * SMALLER <= large.size)
+        and layout(x.shape, other.shape) is not None
     )
 
 
 def _on_all_threads(loop: str, x, other, out):
     from tinygen.kernels.elementwise import loops
 
-    large, small, *shapes = as_rows(x, other)
+    kind, swapped, shape, small_shape = layout(x.shape, other.shape)
+    large, small = (other, x) if swapped else (x, other)
     out = np.empty(large.shape, large.dtype) if out is None else out
-    loop += "_flat" if len(shapes[0]) == 1 else "_rows"
-    arrays = large.reshape(shapes[0]), small.reshape(shapes[1]), out.reshape(shapes[0])
-    getattr(loops, loop)(*arrays)
+    small = np.ascontiguousarray(small).reshape(small_shape)
+    getattr(loops, f"{loop}_{kind}")(large.reshape(shape), small, out.reshape(shape))
     return out
 
 

@@ -11,9 +11,9 @@ from tinygen.kernels.norm.reference import (
     normalize_grad,
     normalize_silu,
     normalize_silu_grad,
-    sum_to,
 )
 from tinygen.kernels.norm.shapes import each, group_shapes, groups_apply, shape_of
+from tinygen.kernels.reduce.reference import sum_to
 
 
 def usable(x, weight, bias, dims, eps) -> bool:

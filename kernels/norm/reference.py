@@ -8,20 +8,13 @@ from __future__ import annotations
 from tinygen.kernels.activation.reference import silu, silu_grad
 from tinygen.kernels.elementwise.reference import add, multiply
 from tinygen.kernels.reduce.accumulation import in_float32
-from tinygen.kernels.reduce.reference import mean, sum
+from tinygen.kernels.reduce.reference import mean, sum_to
 from tinygen.kernels.runtime.dispatch import Kernel, array_module
 
 
 def mean_over(x, dims):
     """The mean over dims, which are kept with size 1"""
     return mean(x, dims, keepdims=True)
-
-
-def sum_to(x, shape: tuple):
-    """x summed over the dimensions along which `shape` was broadcast"""
-    wide = (1,) * (x.ndim - len(shape)) + tuple(shape)
-    dims = tuple(d for d, n in enumerate(wide) if n == 1)
-    return (sum(x, dims, keepdims=True) if dims else x).reshape(shape)
 
 
 normalize = Kernel("normalize")

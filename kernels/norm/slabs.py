@@ -10,8 +10,9 @@ import math
 
 import numpy as np
 
-from tinygen.kernels.norm.reference import mean_over, normalize, normalize_grad, rescale, sum_to
+from tinygen.kernels.norm.reference import mean_over, normalize, normalize_grad, rescale
 from tinygen.kernels.norm.shapes import each, shape_of, slab_start, slabs_apply
+from tinygen.kernels.reduce.reference import sum_to
 
 
 @normalize.variant("slabs", usable=lambda x, w, b, dims, eps: slabs_apply(x, dims, shape_of(w, b)))

@@ -14,6 +14,15 @@ sum = Kernel("sum")
 mean = Kernel("mean")
 
 
+def sum_to(x, shape: tuple):
+    """x summed over the dimensions along which `shape` was broadcast; x itself if it has that shape"""
+    if x.shape == shape:
+        return x
+    wide = (1,) * (x.ndim - len(shape)) + tuple(shape)
+    dims = tuple(d for d, n in enumerate(wide) if n == 1)
+    return (sum(x, dims, keepdims=True) if dims else x).reshape(shape)
+
+
 @sum.reference
 def sum_reference(x, dims: tuple, keepdims: bool = False):
     """The sum over dims, in x's dtype, accumulated in the dtype that `accumulation.py` names.

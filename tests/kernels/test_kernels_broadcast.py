@@ -5,8 +5,9 @@ import pytest
 from support.bounds import pass_with_bounds_checked
 
 from tinygen import kernels
-from tinygen.kernels.elementwise.threads import as_rows
+from tinygen.kernels.elementwise.layouts import layout
 from tinygen.kernels.matmul.for_blas import column_block_count
+from tinygen.kernels.runtime import dispatch
 from tinygen.kernels.runtime.dispatch import trace
 
 BOTH = ["float32", "float64"]
@@ -14,10 +15,14 @@ PAIRS = [  # shapes of two operands that the loops can take
     ((7,), (7,)), ((1, 1), (1, 1)), ((3, 5, 17), (3, 5, 17)), ((5, 17), (17,)), ((5, 17), (1, 17)),
     ((3, 5, 17), (3, 1, 17)), ((3, 1, 17), (3, 5, 17)), ((3, 5, 17), (5, 17)), ((2, 3, 5, 31), (2, 1, 1, 31)),
     ((17,), (5, 17)), ((2, 3, 4, 16), (2, 3, 1, 16)), ((1009, 97), (97,)), ((2, 3, 5, 4), (2, 1, 5, 4)),
+    ((5, 17), (5, 1)), ((5, 1), (5, 17)), ((5, 17), ()), ((2, 3, 5, 7), (3, 1, 1)),
+    ((3, 1, 1), (2, 3, 5, 7)), ((2, 3, 5, 7), (2, 1, 1, 1)), ((7, 1, 5, 1, 4099), (5, 1, 1)),
+    ((3, 5, 4, 4), (3, 5, 1, 1)),
+    ((1, 1, 40_001), ()), ((3, 2, 17), (2, 1)),
 ]  # fmt: skip
 OTHERS = [  # and that they cannot
-    ((5, 17), (5, 1)), ((3, 5, 7), (3, 1, 7)), ((5, 1), (1, 17)), ((3, 1, 5, 17), (1, 3, 5, 17)), ((5, 17), ()),
-    ((2, 3, 5, 17), (1, 3, 1, 17)),
+    ((3, 5, 7), (3, 1, 7)), ((5, 1), (1, 17)), ((3, 1, 5, 17), (1, 3, 5, 17)), ((2, 3, 5, 17), (1, 3, 1, 17)),
+    ((5, 7), (5, 1)), ((2, 3, 5, 17), (2, 1, 5, 1)), ((1, 1, 1), (3, 5)), ((3, 2, 17), (1, 1, 2, 1)),
 ]  # fmt: skip
 
 
@@ -44,7 +49,7 @@ def test_threads_of_add_and_multiply(one, two, dtype):
 
 @pytest.mark.parametrize("one, two", OTHERS, ids=str)
 def test_other_broadcasts_are_refused(one, two):
-    assert as_rows(numbers(0, *one), numbers(1, *two)) is None
+    assert layout(one, two) is None and layout(two, one) is None
 
 
 def chosen(call, *args, **options):
@@ -58,10 +63,17 @@ def test_which_operands_go_to_the_threads():
     fits = [x, x[:, :1].copy(), x[0], x[0, 0]]
     assert all(chosen(kernels.add, *pair) == "threads" for y in fits for pair in ((x, y), (y, x)))
     strided, wide = x[::2], x.astype(np.float64)
+    grid = x.reshape(64, 7, 7, 96), x[:, :7, :1].reshape(64, 1, 7, 1)
+    for two in np.array(2, np.float32), np.float32(2):
+        assert chosen(kernels.multiply, x, two) == "threads"
+    for part in x[:, :1], x[:, :1, ::-1], x[:, :, :1]:
+        for kernel, expected in (kernels.add, np.add), (kernels.multiply, np.multiply):
+            assert chosen(kernel, x, part) == chosen(kernel, part, x) == "threads"
+            np.testing.assert_array_equal(kernel(x, part), expected(x, part))
     for pair in (
-        (x, x[:, :, :1]), (strided, strided), (x.T, x.T), (x, x[:, :1]), (x[:9], x[:9]), (x, wide),
-        (x.astype(np.float16), x.astype(np.float16)), (x.astype(int), x.astype(int)), (x, x[:1, :1, :1]),
-        (x, np.float32(2)), (np.zeros((0, 4), np.float32), np.zeros(4, np.float32)),
+        (strided, strided), (x.T, x.T), (x, x[..., ::-1]), (x[:9], x[:9]), (x, wide),
+        (x.astype(np.float16), x.astype(np.float16)), (x.astype(int), x.astype(int)), grid,
+        (np.zeros((0, 4), np.float32), np.zeros(4, np.float32)),
         (x, np.broadcast_to(x[:1], x.shape)),
     ):  # fmt: skip
         for kernel, expected in (kernels.add, np.add), (kernels.multiply, np.multiply):
@@ -69,6 +81,59 @@ def test_which_operands_go_to_the_threads():
             np.testing.assert_array_equal(kernel(*pair), expected(*pair))
     assert chosen(kernels.add, x, x, out=x.copy()) == "threads"
     assert chosen(kernels.add, x, x, out=np.empty((96, 49, 64), np.float32).T) == "reference"
+
+
+@pytest.mark.parametrize("dtype", BOTH)
+@pytest.mark.parametrize(
+    "one, two", [*PAIRS, *OTHERS, ((300, 17), (17,)), ((2, 700, 16), (2, 1, 16))], ids=str
+)
+def test_both_gradients_of_a_product(one, two, dtype):
+    """Each, and both, of the two; a variant that does not take the arguments says so."""
+    x, other = numbers(0, *one, dtype=dtype), numbers(1, *two, dtype=dtype)
+    g = numbers(2, *np.broadcast_shapes(one, two), dtype=dtype)
+    exact = [a.astype(np.float64) for a in (g, x, other)]
+    with kernels.use(multiply_grad="reference"):
+        expected = kernels.multiply_grad(*exact, one, two, (True, True))
+    compiled = dispatch.kernel_of_name("multiply_grad").ladder["cpu"][1][2]
+    for needs in (True, True), (True, False), (False, True):
+        given = [a if need else None for a, need in zip((x, other), reversed(needs))]
+        variants = ["reference"]
+        form = layout(one, two)
+        if form is not None and form.kind != "flat" and needs[0 if form.swapped else 1]:
+            variants.append("one_pass")
+        assert not compiled(g[..., :0], *given, one, two, needs)
+        for variant in variants:
+            with kernels.use(multiply_grad=variant):
+                found = kernels.multiply_grad(g, *given, one, two, needs)
+                again = kernels.multiply_grad(g, *given, one, two, needs)
+            for a, b, c, need in zip(found, expected, again, needs):
+                if not need:
+                    assert a is None
+                    continue
+                assert a.shape == b.shape and a.dtype == dtype and a.tobytes() == c.tobytes()
+                tolerance = 30 * np.finfo(dtype).eps * np.sqrt(g.size)
+                np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance, err_msg=variant)
+
+
+def test_which_products_are_differentiated_in_one_pass():
+    x = numbers(0, 64, 49, 96)
+    row, one = x[:, 1:2], np.array(2, np.float32)
+    grid = x.reshape(64, 7, 7, 96), x[:, :7, :1].reshape(64, 1, 7, 1)
+
+    def variant(g, a, b, needs=(True, True)):
+        return chosen(kernels.multiply_grad, g, a, b, a.shape, b.shape, needs)
+
+    for pair in ((x, row), (row, x), (x, one), (x, x[:1, :1, 0]), (x, x[0, 0])):
+        assert variant(x, *pair) == "one_pass"
+    assert variant(x, x, row, (False, True)) == variant(x, row, x, (True, False)) == "one_pass"
+    wide = x.astype(np.float64)
+    for g, *pair in (
+        (x, x, x), (x, x[..., ::-1], row), (x.T.copy().T, x, row), (wide, x, wide), (x[:1, :9], x[:1, :9], row[:1]),
+        (grid[0], *grid),
+        (x.astype(np.float16), x.astype(np.float16), row.astype(np.float16)),
+    ):  # fmt: skip
+        assert variant(g, *pair) == "reference"
+    assert variant(x, x, row, (True, False)) == "reference"  # a product alone
 
 
 @pytest.mark.parametrize("name", ["add", "multiply"])

@@ -125,9 +125,12 @@ class RowArguments(dict):
 
     def __missing__(self, name: str):
         node, op = self.node, self.node.op
-        if name.endswith("_shape") and name in op.shape_names:
-            shapes = [entry and entry[0] for entry in node.inputs]  # None for an input that was not given
-            value = shapes if op.variadic else shapes[op.input_names.index(name.removesuffix("_shape"))]
+        if name in op.shape_names:
+            if op.variadic:
+                value = [entry and entry[0] for entry in node.inputs]
+            else:
+                entry = node.inputs[op.shape_names[name]]
+                value = entry and entry[0]  # None for an input that was not given
         elif op.variadic == name:
             value = [node.restore(f"{name}{i}", self.record) for i in range(len(node.inputs))]
         elif name in op.keeps:

@@ -61,7 +61,7 @@ class Primitive:
         }
         self.tensors = {*tensors, *(self.input_names if count == 1 else ())}
         self.takes_numbers = promote is not None and not self.tensors
-        self.shape_names = {f"{n}_shape" for n in (*self.input_names, self.variadic) if n}
+        self.shape_names = {f"{n}_shape": i for i, n in enumerate((*self.input_names, self.variadic)) if n}
         self.rows, self.sources, self.needed, self.differentiable = (), (), (), False
         self.fused_rule, self.fused_names, self.fused_needed = None, (), ()
         self.adding = None

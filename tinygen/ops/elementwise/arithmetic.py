@@ -59,6 +59,11 @@ def mul(x, other):
 
 
 mul.vjp(lambda g, other: g * other, lambda g, x: g * x)
+mul.fused(
+    lambda g, needs, x_shape, other_shape, x=None, other=None: kernels.multiply_grad(
+        g, x, other, x_shape, other_shape, needs
+    )
+)
 
 
 @primitive(promote="float", name="div")
