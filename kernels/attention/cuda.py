@@ -39,7 +39,7 @@ def placed(x, lead: tuple, rows: int, columns: int, apart: bool = False) -> tupl
     together = apart or columns == 1 or steps[3] == 1
     if wide.size and not (together and lies.flags.c_contiguous):
         return placed(xp.array(x, order="C"), lead, rows, columns, apart)
-    return lies, *map(np.int64, steps[: 4 if apart else 3])
+    return lies, *steps[: 4 if apart else 3]
 
 
 def _prepared(name: str, q, k, v, bias, scale, causal) -> tuple:
@@ -51,7 +51,7 @@ def _prepared(name: str, q, k, v, bias, scale, causal) -> tuple:
     lead = leading(q, k, v)
     (L, D), (T, E) = q.shape[-2:], v.shape[-2:]
     arrays = [*placed(q, lead, L, D), *placed(k, lead, T, D), *placed(v, lead, T, E)]
-    arrays += [None, *[np.int64(0)] * 4] if bias is None else placed(bias, lead, L, T, apart=True)
+    arrays += [None, 0, 0, 0, 0] if bias is None else placed(bias, lead, L, T, apart=True)
     heads = lead[-1] if lead else 1
     return lead, (*arrays, heads, L, T, D, E, float(scale), int(causal))
 
@@ -89,7 +89,7 @@ def _backward(
     y = xp.ascontiguousarray(y)
     lse = xp.ascontiguousarray(xp.broadcast_to(lse, (*lead, L)))
     mean, g = xp.empty((*lead, L), q.dtype), placed(g, lead, L, E)
-    last = (lead[-1] if lead else 1, L, E, np.int64(heads * L))
+    last = (lead[-1] if lead else 1, L, E, heads * L)
     source.launch("attention_grad_mean", (ceil_div(heads * L, 4),), (128,), *g, y, mean, *last)
     arguments = (*g, *arguments, lse, mean)
     source.launch(queries, (ceil_div(L, rows) * heads,), (threads,), *arguments, gq, gs)

@@ -17,11 +17,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from tinygen.kernels.runtime import disk_cache, headers
 from tinygen.kernels.runtime.announce import announce
+from tinygen.kernels.runtime.signatures import Signature, closing, signatures, split
 
 FOLDER = Path(__file__).parent
 PARTS = {  # of the machine, by the kind of build
@@ -60,15 +60,6 @@ LINK = {"sanitized": SANITIZERS}
 
 class CompileError(RuntimeError):
     """g++ did not accept the source, or is not installed."""
-
-
-@dataclass(frozen=True)
-class Signature:
-    """A kernel as the source declares it.  The types of its parameters come from the compiled library."""
-
-    name: str
-    parameters: tuple[str, ...]
-    launch_bound: str  # an expression, "0" for none
 
 
 # -- the compiler
@@ -132,63 +123,16 @@ def key(*parts: str) -> str:
 # -- reading and rewriting the preprocessed text
 
 
-def _closing(text: str, opening: int) -> int:
-    """The index of the bracket that closes the one at `opening`."""
-    depth = 0
-    for index in range(opening, len(text)):
-        depth += (text[index] in "([{") - (text[index] in ")]}")
-        if depth == 0:
-            return index
-    raise CompileError("a bracket is never closed")
-
-
-def _split(text: str) -> list[str]:
-    """Split at the commas outside of brackets."""
-    parts, depth, start = [], 0, 0
-    for index, character in enumerate(text):
-        depth += (character in "([{<") - (character in ")]}>")
-        if character == "," and depth == 0:
-            parts.append(text[start:index])
-            start = index + 1
-    parts.append(text[start:])
-    return [part.strip() for part in parts if part.strip()]
-
-
-def signatures(text: str) -> list[Signature]:
-    """Every kernel of the preprocessed text, without templates: only their instances can be launched."""
-    text = re.sub(r"^#.*$", "", text, flags=re.MULTILINE)
-    found = {}
-    for match in re.finditer(r"\b__global__\b", text):
-        before = text[max(text.rfind(c, 0, match.start()) for c in ";}{") + 1 : match.start()]
-        if "template" in before:
-            continue
-        bound, at = "0", match.end()
-        while True:
-            opening = text.index("(", at)
-            name = re.search(r"(\w+)\s*$", text[at:opening]).group(1)
-            closing = _closing(text, opening)
-            if name != "__launch_bounds__":
-                break
-            bound, at = _split(text[opening + 1 : closing])[0], closing + 1
-        bounds_before = re.search(r"__launch_bounds__\s*\((.*)\)", before, re.DOTALL)
-        if bounds_before:
-            bound = _split(bounds_before.group(1))[0]
-        inside = [p for p in _split(text[opening + 1 : closing]) if p != "void"]
-        names = tuple(re.search(r"(\w+)\s*(\[[^\]]*\]\s*)*$", p).group(1) for p in inside)
-        found[name] = Signature(name, names, bound)
-    return list(found.values())
-
-
 def _declared_names(declaration: str) -> list[str]:
     """`float a[4], b[N][2]` -> [a, b]"""
-    return [re.search(r"(\w+)\s*(\[.*)?$", part, re.DOTALL).group(1) for part in _split(declaration)]
+    return [re.search(r"(\w+)\s*(\[.*)?$", part, re.DOTALL).group(1) for part in split(declaration)]
 
 
 def rewrite(text: str) -> str:
     """Replace the three words that no macro can express: __global__, __launch_bounds__(...), __shared__."""
     text = re.sub(r"\b__global__\b", "", text)
     while match := re.search(r"\b__launch_bounds__\s*\(", text):
-        text = text[: match.start()] + text[_closing(text, match.end() - 1) + 1 :]
+        text = text[: match.start()] + text[closing(text, match.end() - 1) + 1 :]
 
     def dynamic(match: re.Match) -> str:
         declaration = re.sub(r"__attribute__\s*\(\(.*?\)\)\s*\)?", "", match.group(1), flags=re.DOTALL)
@@ -260,7 +204,10 @@ def library(source: Path, flags=(), build: str = "fast") -> tuple[Path, dict[str
     if not (disk_cache.is_kept(path) and disk_cache.is_kept(listing)):
         announce(f"compiling {source.name} for the CPU … (cached for the next time)")
         text = preprocess(source, [*BUILDS[build], *flags])
-        kernels = signatures(text)
+        try:
+            kernels = signatures(text)
+        except ValueError as error:
+            raise CompileError(f"{source.name}: {error}") from None
         if not kernels:
             raise CompileError(f"{source.name} has no __global__ function")
         text = "\n".join([rewrite(text), *map(_exported, kernels), _listed(kernels), ""])

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from tinygen.kernels.hostcuda import build
+from tinygen.kernels.runtime import cuda_launch, signatures
 
 ORDERS = {"forward": 0, "reverse": 1, "random": 2}
-MAX_THREADS = 1024
 SHARED_LIMIT = 227 << 10  # bytes of dynamic shared memory that a block may have (sm_90)
 
 
@@ -82,60 +82,43 @@ class _Launch(ctypes.Structure):
 # -- parameters and arguments
 
 
-class Parameter:
-    """One parameter of a kernel: its C type, and how an argument is passed for it."""
+class Parameter(signatures.Parameter):
+    """One parameter of a compiled kernel, and how an argument is passed for it."""
 
     def __init__(self, name: str, raw: _Parameter) -> None:
-        self.name, self.pointer, self.is_const, self.lanes, self.size = (
-            *(name, bool(raw.pointer), bool(raw.is_const), raw.lanes, raw.size),
+        super().__init__(
+            name,
+            raw.kind.decode(),
+            raw.lanes,
+            raw.size,
+            pointer=bool(raw.pointer),
+            is_const=bool(raw.is_const),
         )
-        self.kind, self.encoded_name = raw.kind.decode(), name.encode()
-        item = raw.size // raw.lanes if raw.lanes != 3 or raw.size % 3 == 0 else raw.size // 4
-        self.dtype = (
-            None if self.kind in "VB" else np.dtype(bool if self.kind == "b" else f"{self.kind}{item}")
-        )
-        self.limits = np.iinfo(self.dtype) if self.kind in "iu" else None
-        base = {"V": "struct or void", "B": "__nv_bfloat16"}.get(self.kind) or str(self.dtype)
-        self.text = f"{'const ' if self.is_const else ''}{base}{'' if raw.lanes == 1 else f' x {raw.lanes}'}"
-        self.text += " *" if self.pointer else ""
-
-    def accepts(self, dtype: np.dtype) -> bool:
-        if self.kind == "V":
-            return True
-        if self.kind == "B":  # numpy has no bfloat16: its bits, or the type that ml_dtypes adds
-            return dtype == np.uint16 or dtype.name == "bfloat16"
-        return dtype == self.dtype
+        self.encoded_name = name.encode()
 
     def convert(self, value):
         """The argument as an array; the kernel gets its bytes or its address."""
         if self.pointer:
             return self._array(value)
-        if isinstance(value, (int, float)) and not isinstance(value, np.generic):
-            return self._number(value)
+        if self.takes(type(value)):
+            return self.number(value)
         array = np.asarray(value)
         if array.size != 1:
             raise TypeError(f"is an array of shape {array.shape}: expected one {self.text}")
         if self.kind == "V" or self.lanes > 1:
+            if isinstance(value, (int, float)) and not isinstance(value, np.generic):
+                raise TypeError(f"is a Python number: expected {self.text}")
             if array.nbytes != self.size:
                 raise TypeError(f"has {array.nbytes} bytes: expected a struct of {self.size}")
         elif not self.accepts(array.dtype):
-            raise TypeError(f"is {array.dtype}: expected {self.text}")
+            return self.number(array[()] if isinstance(value, np.ndarray) else value)
         return _aligned(array) if array.nbytes > 8 else array
-
-    def _number(self, value):
-        if self.dtype is None or self.lanes > 1:
-            raise TypeError(f"is a Python number: expected {self.text}")
-        if self.kind != "f" and isinstance(value, float):
-            raise TypeError(f"is a Python float: expected {self.text}")
-        if self.limits and not self.limits.min <= value <= self.limits.max:
-            raise OverflowError(f"is {value}, which does not fit {self.text}")
-        return np.array(value, self.dtype)
 
     def _array(self, value):
         if value is None:
             return None
         if not isinstance(value, np.ndarray):
-            raise TypeError(f"is {type(value).__name__}: expected an array for {self.text}")
+            raise TypeError(f"is {signatures.described(value)}: expected an array for {self.text}")
         if not self.accepts(value.dtype):
             raise TypeError(f"is an array of {value.dtype}: expected {self.text}")
         if not value.flags.c_contiguous:
@@ -286,25 +269,16 @@ def convert(entry: _Entry, arguments) -> list:
 
 def checked_shape(entry: _Entry, grid, block, shared: int) -> tuple[tuple, tuple]:
     """grid and block as three numbers each, checked against a GPU's limits."""
-    shapes = []
-    for what, shape in (("grid", grid), ("block", block)):
-        shape = tuple(int(n) for n in shape)
-        if not 1 <= len(shape) <= 3 or min(shape) < 1:
-            raise ValueError(f"{entry.name}: {what} is {shape}: expected one to three numbers from 1 on")
-        shapes.append((*shape, 1, 1)[:3])
-    (gx, gy, gz), (x, y, z) = shapes
-    if gx > 2**31 - 1 or gy > 65535 or gz > 65535:
-        raise ValueError(f"{entry.name}: grid is {grid}: a GPU takes up to 2147483647 x 65535 x 65535")
-    if x * y * z > MAX_THREADS or z > 64:
-        raise ValueError(f"{entry.name}: block is {block}: a GPU takes up to 1024 threads, 64 along z")
-    if entry.launch_bound and x * y * z > entry.launch_bound:
+    blocks, threads = cuda_launch.checked_shape(entry.name, grid, block)
+    count = threads[0] * threads[1] * threads[2]
+    if entry.launch_bound and count > entry.launch_bound:
         raise ValueError(
-            f"{entry.name}: block is {block}, {x * y * z} threads: its source says "
+            f"{entry.name}: block is {block}, {count} threads: its source says "
             f"__launch_bounds__({entry.launch_bound})"
         )
     if not 0 <= shared <= SHARED_LIMIT:
         raise ValueError(f"{entry.name}: {shared} bytes of shared memory: from 0 to {SHARED_LIMIT}")
-    return (gx, gy, gz), (x, y, z)
+    return blocks, threads
 
 
 _modules: dict = {}

@@ -59,8 +59,8 @@ def driver() -> int:
 
 def architecture() -> int:
     """80, 86, 90, …: the compute capability of the current GPU, for which the kernels are compiled."""
-    driver()
-    return _architecture(cupy().cuda.runtime.getDevice())
+    driver()  # has imported cupy
+    return _architecture(sys.modules["cupy"].cuda.runtime.getDevice())
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """A file of CUDA C++ kernels.  It runs where its arrays are: on the GPU for cupy arrays, on the CPU for numpy arrays.
 
     source = CudaSource("matmul/matmul.cu")                        # nothing is read or compiled yet
-    source.launch("matmul_naive", grid, block, x, w, out, np.int32(m), ...)
+    source.launch("matmul_naive", grid, block, x, w, out, m, ...)
 
 For the GPU, NVRTC compiles the file for the card's architecture; the result is cached on disk under a hash of
 everything that went into it, and loaded by cupy.  For the CPU, g++ compiles the same text against `kernels/hostcuda`.
@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import sys
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from tinygen.kernels.runtime import cuda_device, disk_cache, dispatch, nvrtc
+from tinygen.kernels.runtime import cuda_device, cuda_launch, disk_cache, dispatch, macros, nvrtc
 from tinygen.kernels.runtime.announce import announce
 from tinygen.kernels.runtime.headers import included
+from tinygen.kernels.runtime.signatures import signatures
 
 FOLDER = Path(__file__).parents[1]  # kernels/, whose subfolders hold the sources
 OPTIONS = ("--std=c++17", "--generate-line-info", "--ptxas-options=-v")
-INT32 = np.iinfo(np.int32)
 
 
 class CudaSource:
@@ -32,7 +31,7 @@ class CudaSource:
     def __init__(self, file: str | Path) -> None:
         self.path = FOLDER / file
         self._modules: dict = {}  # architecture -> cupy.RawModule
-        self._functions: dict = {}  # (architecture, kernel) -> cupy.RawKernel
+        self._functions: dict = {}  # (architecture, kernel) -> cuda_launch.Launcher
         self._on_host: dict = {}  # checked or not -> hostcuda.Module
 
     def __repr__(self) -> str:
@@ -49,6 +48,12 @@ class CudaSource:
         """Every header that the source includes: name -> text."""
         return included(self.path)
 
+    @functools.cached_property
+    def kernels(self) -> dict[str, cuda_launch.Declared]:
+        """Every kernel that the source declares, by name."""
+        text = macros.expanded(self.text, self.headers.values())
+        return {found.name: cuda_launch.Declared(found) for found in signatures(text)}
+
     # -- launching --------------------------------------------------------------------------------------------------
 
     def launch(
@@ -56,61 +61,38 @@ class CudaSource:
     ) -> None:
         """Run `kernel` with `grid` blocks of `block` threads, both tuples of 1 to 3 ints.
 
-        Arguments are arrays, None for a null pointer, and numpy scalars of the exact C type (np.int32, np.int64,
-        np.uint32, np.float32).  A Python int is passed as int, a Python float as float.
+        Arguments are checked against the kernel's declaration: arrays of the pointer's type, None for a null pointer,
+        Python or NumPy numbers, which are cast to the parameter's type if it can hold them.
 
         `shared` is the number of bytes of dynamic shared memory; `reachable` are further arrays that the kernel reaches
         through addresses stored in an argument.  A grid with a zero in it launches nothing: the output is empty.
         """
-        values, on_gpu = self._checked(kernel, arguments)
-        if 0 in grid:
-            return
+        declared = self.kernels.get(kernel)
+        if declared is None:
+            raise ValueError(f"{self.path.name} has no kernel {kernel!r}: it has {', '.join(self.kernels)}")
+        on_gpu = declared.on_gpu(arguments)
+        if (grid, block) not in declared.shapes:
+            if 0 in grid:
+                return
+            declared.check_shape(grid, block)
         if on_gpu:
             function = self._function(cuda_device.architecture(), kernel)
-            if shared and shared > function.max_dynamic_shared_size_bytes:
-                function.max_dynamic_shared_size_bytes = shared
-            with cuda_device.errors_told():
-                function(grid, block, tuple(values), shared_mem=shared)
+            function(grid, block, arguments, shared_mem=shared)
         else:
-            self._launch_on_host(kernel, grid, block, values, shared=shared, reachable=reachable)
-
-    def _checked(self, kernel: str, arguments) -> tuple[list, bool]:
-        """The arguments as the kernel takes them, and whether the arrays are on the GPU."""
-        device_array = getattr(sys.modules.get("cupy"), "ndarray", ())
-        values, places = [], set()
-        for position, value in enumerate(arguments):
-            if isinstance(value, np.ndarray):
-                places.add("numpy")
-            elif isinstance(value, device_array):
-                places.add("cupy")
-            elif type(value) is int:
-                if not INT32.min <= value <= INT32.max:
-                    raise OverflowError(
-                        f"{kernel}: argument {position} is {value}, too large for an int; pass np.int64 to a long long"
-                    )
-                value = np.int32(value)
-            elif type(value) is float:
-                value = np.float32(value)
-            elif value is not None and not isinstance(value, np.generic):
-                raise TypeError(
-                    f"{kernel}: argument {position} is {type(value).__name__}, expected an array or a number"
-                )
-            values.append(value)
-        if len(places) != 1:
-            found = "numpy and cupy arrays mixed" if places else "no array among its arguments"
-            raise TypeError(f"{kernel}: {found}")
-        return values, places == {"cupy"}
+            self._launch_on_host(kernel, grid, block, arguments, shared=shared, reachable=reachable)
 
     # -- on the GPU -------------------------------------------------------------------------------------------------
 
     def _function(self, arch: int, kernel: str):
+        """(grid, block, arguments, *, shared_mem) -> launch it"""
         key = arch, kernel
         if key not in self._functions:
             with cuda_device.errors_told():
                 if arch not in self._modules:
                     cubin = self.cubin_path(arch, nvrtc.load(cuda_device.driver()))
                     self._modules[arch] = cuda_device.cupy().RawModule(path=str(cubin))
-                self._functions[key] = self._modules[arch].get_function(kernel)
+                loaded = self._modules[arch].get_function(kernel)
+                self._functions[key] = cuda_launch.Launcher(self.kernels[kernel], loaded)
         return self._functions[key]
 
     def cubin_path(self, arch: int, compiler: nvrtc.Nvrtc) -> Path:

@@ -16,12 +16,19 @@ class CUDARuntimeError(RuntimeError):
     """cupy_backends.cuda.api.runtime.CUDARuntimeError"""
 
 
+class CUDADriverError(RuntimeError):
+    """cupy_backends.cuda.api.driver.CUDADriverError"""
+
+
 class OutOfMemoryError(MemoryError):
     """cupy.cuda.memory.OutOfMemoryError"""
 
 
 class Array:
     """The parts of cupy.ndarray that a launch uses."""
+
+    def __init__(self, address: int = 0x7F00_0000_0200, dtype=np.float32) -> None:
+        self.data, self.dtype = SimpleNamespace(ptr=address), np.dtype(dtype)
 
 
 class RawModule:
@@ -45,9 +52,18 @@ class Function:
     def __call__(self, grid, block, arguments, *, shared_mem=0) -> None:
         if shared_mem == 1:
             raise CUDARuntimeError("cudaErrorMemoryAllocation: out of memory")
+        if shared_mem == 2:
+            raise CUDADriverError(
+                "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES: too many resources requested for launch"
+            )
+        slots = [bytes(a) for a in arguments]  # the driver copies them
         RawModule.launches.append(
-            (self.name, grid, block, arguments, shared_mem, self.max_dynamic_shared_size_bytes)
+            (self.name, grid, block, slots, shared_mem, self.max_dynamic_shared_size_bytes)
         )
+
+
+# a, b, out, M, N, K, a_batch, a_row, a_col, b_batch, b_row, b_col, first
+PRODUCT = (Array(), Array(), Array(), 4, 5, 6, 0, 6, 1, 0, 5, 1, 0)
 
 
 def raises(error):
@@ -174,7 +190,7 @@ def test_no_nvrtc(gpu, monkeypatch):
     with pytest.raises(
         nvrtc.NvrtcMissing, match=r"NVRTC, which compiles CUDA C.*pip install nvidia-cuda-nvrtc"
     ):
-        CudaSource("matmul/matmul.cu").launch("matmul_naive", (1,), (32,), Array())
+        CudaSource("matmul/matmul.cu").launch("matmul_naive", (1,), (32,), *PRODUCT)
     nvrtc.load.cache_clear()
 
 
@@ -204,21 +220,26 @@ def test_the_newest_nvrtc_that_the_driver_takes(monkeypatch):
     nvrtc.load.cache_clear()
 
 
-def test_a_launch_on_the_gpu(gpu):
+def needs_nvrtc() -> None:
     try:
         nvrtc.load()
     except nvrtc.NvrtcMissing:
         pytest.skip("NVRTC is not installed")
-    source, x = CudaSource("matmul/matmul.cu"), Array()
-    source.launch("matmul_naive", (2, 3), (32,), x, None, 5, 0.5, np.int64(7))
-    source.launch("matmul_naive", (2, 0), (32,), x)  # nothing to do
-    source.launch("matmul_tiled", (1,), (32, 32), x, shared=100_000)
+
+
+def test_a_launch_on_the_gpu(gpu):
+    needs_nvrtc()
+    source = CudaSource("matmul/matmul.cu")
+    source.launch("matmul_naive", (2, 3), (32,), *PRODUCT)
+    source.launch("matmul_naive", (2, 0), (32,), *PRODUCT)  # nothing to do
+    source.launch("matmul_tiled", (1,), (32, 32), *PRODUCT, shared=100_000)
     first, second = RawModule.launches
     assert first[:3] == ("matmul_naive", (2, 3), (32,)) and first[4:] == (0, 48 << 10)
-    assert first[3][:2] == (x, None)
-    assert [(type(v), v) for v in first[3][2:]] == [(np.int32, 5), (np.float32, 0.5), (np.int64, 7)]
-    assert second == ("matmul_tiled", (1,), (32, 32), (x,), 100_000, 100_000)
+    assert second[:3] == ("matmul_tiled", (1,), (32, 32)) and second[4:] == (100_000, 100_000)
     with pytest.raises(CudaError, match="out of GPU memory"):
-        source.launch("matmul_naive", (1,), (32,), x, shared=1)
-    with pytest.raises(TypeError, match="matmul_naive: numpy and cupy arrays mixed"):
-        source.launch("matmul_naive", (1,), (32,), x, np.ones(1))
+        source.launch("matmul_naive", (1,), (32,), *PRODUCT, shared=1)
+    refused = (
+        r"matmul_naive cannot be launched \(grid \(1,\), block \(32,\), 2 bytes shared\): CUDA_ERROR_LAUNCH"
+    )
+    with pytest.raises(CudaError, match=refused):
+        source.launch("matmul_naive", (1,), (32,), *PRODUCT, shared=2)
