@@ -257,15 +257,18 @@ def test_layer_norm_gradient_of_more_rows_than_blocks(host, monkeypatch, size):
 
 
 @pytest.mark.parametrize(
-    "arguments, error, message",
+    "at, value, error, message",
     [
-        ((np.ones(1), 2**31), OverflowError, "argument 1 is 2147483648, too large for an int"),
-        ((np.ones(1), "a"), TypeError, "argument 1 is str"),
-        ((np.ones(1), [1]), TypeError, "argument 1 is list"),
-        ((1, 2.0), TypeError, "no array among its arguments"),
+        (3, 2**31, OverflowError, r"argument 3 \(M\) is 2147483648, which does not fit int32"),
+        (3, "a", TypeError, r"argument 3 \(M\) is str"),
+        (3, [1], TypeError, r"argument 3 \(M\) is list"),
+        (slice(3), (None, None, None), TypeError, "no array among its arguments"),
+        (slice(12), (), TypeError, "1 arguments, expected 13: a, b, out, M, "),
     ],
 )
-def test_launch_arguments(arguments, error, message):
+def test_launch_arguments(host, at, value, error, message):
+    arguments = [*(np.ones(1, np.float32) for _ in range(3)), *[1] * 10]
+    arguments[at] = value
     with pytest.raises(error, match=f"matmul_naive: {message}"):
         CudaSource("matmul/matmul.cu").launch("matmul_naive", (1,), (1,), *arguments)
 
