@@ -23,15 +23,15 @@ import threading
 import numpy as np
 
 from tinygen.kernels.runtime import lazy_import
+from tinygen.kernels.runtime.pool import PoolCode, start_workers
 
 NAMES = [f"{before}openblas_{{}}{after}" for before in ("scipy_", "") for after in ("64_", "", "_64")]
 LIMITS = (
     "OMP_THREAD_LIMIT",
     "OMP_DYNAMIC",
 )  # with fewer threads than jobs, the jobs would wait for each other forever
-VARIABLES = "alone", "loop_runs", "jobs_run"  # in the compiled code: are we a forked child, and two locks
+VARIABLES = "alone", "jobs_run"  # in the compiled code: are we a forked child, and a lock
 POOLS = {"omp": "omppool", "tbb": "tbbpool", "workqueue": "workqueue"}
-ONE_CALLER = {"workqueue"}  # a second call during the first, even from inside a loop, ends the process
 
 _starting = threading.RLock()
 
@@ -65,12 +65,14 @@ def _start() -> bool:
     if layer == "omp":
         nested = getattr(ctypes.CDLL(pool.__file__), "omp_set_nested", None)
     shared = set_callback is not None and nested is not None
-    engine = _compile(pool, nested if shared else None, parallel.get_thread_count(), layer in ONE_CALLER)
-    _start.engine = engine  # owns the code
+    threads = parallel.get_thread_count()
+    engine = _compile(pool, nested if shared else None, threads)
+    start_workers(engine, threads - 1)
     llvm.add_symbol("numba_parallel_for", engine.get_function_address("run_loop"))
     if shared:
         set_callback(ctypes.c_void_p(engine.get_function_address("run_jobs")))
     _survive_forks(engine, set_callback if shared else None)
+    engine.detach()  # its code is never freed: the pool's threads run it until the process ends
     return shared
 
 
@@ -127,7 +129,7 @@ def _blas_callback():
 # -- run_loop, run_jobs and hold_jobs, the code in front of the pool
 
 
-def _compile(pool, nested, threads: int, one_caller: bool):
+def _compile(pool, nested, threads: int):
     """The module as machine code.  It runs without Python's global lock."""
     from tinygen.kernels.runtime.with_numba import llvm
 
@@ -137,7 +139,7 @@ def _compile(pool, nested, threads: int, one_caller: bool):
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_default_triple().create_target_machine()
     code = _Code()
-    code.write_run_loop(one_caller)
+    code.write_run_loop()
     if nested is not None:
         llvm.add_symbol("omp_set_nested", ctypes.cast(nested, ctypes.c_void_p).value)
         code.write_run_jobs(threads)
@@ -166,10 +168,10 @@ class _Code:
             self.void, [self.part_type.as_pointer(), *arrays, self.i64, self.i64, self.i64]
         )
         self.pool = ir.Function(self.module, self.loop_type, "pool_parallel_for")
+        own_pool = PoolCode(self.module, ir)
+        own_pool.write()
+        self.run_parts, self.known = own_pool.functions["run_parts"], own_pool.known
         self.sched_yield = self.known("sched_yield", self.i32)
-
-    def known(self, name, result, *arguments):
-        return self.ir.Function(self.module, self.ir.FunctionType(result, arguments), name)
 
     def wait_for(self, b, function, lock: str) -> None:
         """Yield to other threads until a lock is open, then take it."""
@@ -190,23 +192,16 @@ class _Code:
     def open(self, b, lock: str) -> None:
         b.store_atomic(self.i32(0), self.variables[lock], "release", 4)
 
-    def write_run_loop(self, one_caller: bool) -> None:
+    def write_run_loop(self) -> None:
         """run_loop(part, args, counts, steps, data, ndim, arrays, threads): loops call it as numba_parallel_for."""
-        run = self.ir.Function(self.module, self.loop_type, "run_loop")
-        part, args, counts, steps, data = run.args[:5]
-        entry, shared, whole = (run.append_basic_block(name) for name in ("entry", "shared", "whole"))
-        b = self.ir.IRBuilder(entry)
-        b.cbranch(b.icmp_signed("==", b.load(self.variables["alone"]), self.i32(0)), shared, whole)
-        b.position_at_end(shared)
-        if one_caller:
-            go = run.append_basic_block("go")
-            b.cbranch(self.taken(b, "loop_runs"), go, whole)
-            b.position_at_end(go)
-        b.call(self.pool, run.args)
-        if one_caller:
-            self.open(b, "loop_runs")
-        b.ret_void()
-        b.position_at_end(whole)
+        ir, i64 = self.ir, self.i64
+        run = ir.Function(self.module, self.loop_type, "run_loop")
+        part, args, counts, steps, data, *_, threads = run.args
+        b = ir.IRBuilder(run.append_basic_block())
+        alone = b.icmp_signed("!=", b.load(self.variables["alone"]), self.i32(0))
+        one = b.or_(b.icmp_signed("<=", threads, i64(1)), b.icmp_signed("<=", b.load(counts), i64(1)))
+        with b.if_then(b.not_(b.or_(alone, one))), b.if_then(b.call(self.run_parts, run.args)):
+            b.ret_void()
         b.call(part, [args, counts, steps, data])
         b.ret_void()
 
