@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tinygen.kernels.conv2d.reference import conv2d, conv2d_input_grad, conv2d_weight_grad
+from tinygen.kernels.matmul.reference import matmul
 
 
 def _one_window(a, b, x_shape, w_shape, padding, dilation, groups) -> bool:
@@ -24,7 +25,7 @@ def _usable(x, w, *, stride, padding, dilation, groups):
 @conv2d.variant("one_window", usable=_usable)
 def conv2d_one_window(x, w, *, stride, padding, dilation, groups):
     """y (N, K) = x (N, C·R·S) wᵀ: one BLAS product."""
-    return (x.reshape(len(x), -1) @ w.reshape(len(w), -1).T)[..., None, None]
+    return matmul(x.reshape(len(x), -1), w.reshape(len(w), -1).T)[..., None, None]
 
 
 def _usable_input(gy, w, *, shape, stride, padding, dilation, groups):
@@ -36,7 +37,7 @@ def conv2d_input_grad_one_window(gy, w, *, shape, stride, padding, dilation, gro
     """gx (N, C·R·S) = gy (N, K) w: one BLAS product.  With a single filter, each image is a multiple of it."""
     if len(w) == 1:
         return gy * w
-    return (gy.reshape(len(gy), -1) @ w.reshape(len(w), -1)).reshape(shape)
+    return matmul(gy.reshape(len(gy), -1), w.reshape(len(w), -1)).reshape(shape)
 
 
 def _usable_weight(x, gy, *, shape, stride, padding, dilation, groups):
@@ -46,4 +47,4 @@ def _usable_weight(x, gy, *, shape, stride, padding, dilation, groups):
 @conv2d_weight_grad.variant("one_window", usable=_usable_weight)
 def conv2d_weight_grad_one_window(x, gy, *, shape, stride, padding, dilation, groups):
     """gw (K, C·R·S) = gyᵀ x: one BLAS product."""
-    return (gy.reshape(len(gy), -1).T @ x.reshape(len(x), -1)).reshape(shape)
+    return matmul(gy.reshape(len(gy), -1).T, x.reshape(len(x), -1)).reshape(shape)

@@ -13,4 +13,4 @@ from tinygen.kernels.matmul.linear_layer import linear, linear_grad
 from tinygen.kernels.matmul.reference import matmul
 
 # the files that register CPU variants, in the order of the ladder: the last usable variant runs
-VARIANTS = ("for_blas", "readable")
+VARIANTS = ("for_blas", "blocks", "readable")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 
 from tinygen.kernels.matmul.reference import matmul
@@ -11,7 +9,6 @@ from tinygen.kernels.reduce.accumulation import FLOAT16, in_float32
 from tinygen.kernels.reduce.reference import sum
 
 PIECE = 128  # terms
-MOST_BLOCKS = 4  # of columns
 
 
 @matmul.variant("widened", usable=lambda x, w: x.dtype == FLOAT16)
@@ -53,28 +50,3 @@ def matmul_pieces(x, w):
     total = sum(parts, (parts.ndim - 3,))
     total += np.matmul(x[..., whole:], w[..., whole:, :])
     return total
-
-
-def column_block_count(x, w) -> int:
-    """How many column blocks a product is cut into, each narrower than it is high; 1 if cutting does not pay."""
-    if x.ndim != 2 or w.ndim != 2 or type(x) is not np.ndarray or x.dtype not in (np.float32, np.float64):
-        return 1
-    M, N = x.shape[0], w.shape[1]
-    blocks = N // M + 1 if M else 1
-    pays = blocks <= MOST_BLOCKS and N // blocks >= 48 and M * N * x.shape[1] >= 1 << 22
-    return blocks if pays and (M >= 256 or (M >= 96 and blocks == 2)) else 1
-
-
-@matmul.variant("column_blocks", usable=lambda x, w: column_block_count(x, w) > 1)
-def matmul_column_blocks(x, w):
-    """Blocks of columns, one product after another, each narrower than it is high.
-
-    On two threads OpenBLAS is slower when a result is at least as wide as it is high, but not for such narrow blocks
-    (`tinygen bench matmul` shows both where they differ).
-    """
-    blocks, N = max(column_block_count(x, w), 2), w.shape[1]
-    out = np.empty((x.shape[0], N), x.dtype)
-    stops = [N * i // (16 * blocks) * 16 for i in range(blocks)] + [N]
-    for start, stop in itertools.pairwise(stops):
-        np.matmul(x, w[:, start:stop], out=out[:, start:stop])
-    return out

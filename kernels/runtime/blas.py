@@ -9,11 +9,14 @@ report what the variable costs and leave it alone.  The bits of a product depend
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
+import threading
 
 from tinygen.kernels.runtime.threads import blas_function, start
 
 VARIABLE = "OPENBLAS_CORETYPE"
+CBLAS_NAMES = "scipy_cblas_{}64_", "cblas_{}64_"  # with integers of 64 bits
 AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}  # what those kernels are compiled for
 AVX512_CORES = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 
@@ -57,6 +60,58 @@ def set_num_threads(num_threads: int) -> None:
     set_products = blas_function("set_num_threads")
     if set_products is not None:
         set_products(count)
+
+
+@functools.cache
+def in_loops() -> bool:
+    """Let compiled loops call NumPy's OpenBLAS, as `tinygen_sgemm` and `tinygen_dgemm`.  -> whether they can
+
+    Only where its integers have 64 bits, as in the OpenBLAS that NumPy's packages bring along.
+    """
+    found = {f"tinygen_{name}": blas_function(name, CBLAS_NAMES) for name in ("sgemm", "dgemm")}
+    if None in found.values() or blas_function("set_num_threads") is None:
+        return False
+    from tinygen.kernels.runtime.with_numba import llvm
+
+    for name, function in found.items():
+        llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
+    return True
+
+
+class _OneThread:
+    """A block in which OpenBLAS starts no threads of its own.  Several Python threads may be in such blocks at once."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.before = threading.Lock(), 0, 1
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.before = threads()
+                self.set(1)
+            self.inside += 1
+
+    def __exit__(self, *_) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self.set(self.before)
+
+    def set(self, count: int | None) -> None:
+        set_threads = blas_function("set_num_threads")
+        if set_threads is not None and count is not None:
+            set_threads(count)
+
+
+one_thread = _OneThread()
+
+
+def _in_child() -> None:
+    """A forked child has no other thread that could leave its block; products then stay on one thread."""
+    one_thread.lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_in_child)
 
 
 def advice(core: str | None) -> str | None:

@@ -121,7 +121,7 @@ class PoolCode:
 
     def write_now(self) -> None:
         """now() -> nanoseconds"""
-        function, b = self.begin("now", self.i64)
+        _, b = self.begin("now", self.i64)
         clock = self.known("clock_gettime", self.i32, self.i32, self.i64.as_pointer())
         both = b.alloca(self.i64, 2)
         b.call(clock, [self.i32(time.CLOCK_MONOTONIC), both])
@@ -160,7 +160,7 @@ class PoolCode:
 
     def write_take(self) -> None:
         """take() -> whether there was a part to take; it has been run, unless another thread was faster"""
-        function, b = self.begin("take", self.i1)
+        _, b = self.begin("take", self.i1)
         ticket = self.read(b, "ticket")
         with b.if_then(b.not_(self.left(b, ticket))):
             b.ret(self.i1(0))
@@ -194,7 +194,9 @@ class PoolCode:
         b.cbranch(self.call(b, "pause", b.load(since)), look, sleep)
         b.position_at_end(sleep)
         self.thread_call(b, "mutex_lock", "lock")
-        self.add(b, "asleep", 1)  # before looking at the ticket again: the caller sets it and then looks at this
+        self.add(
+            b, "asleep", 1
+        )  # before looking at the ticket again: the caller sets it and then looks at this
         end = self.loop_while(b, function, lambda b: b.not_(self.left(b, self.read(b, "ticket"))))
         self.thread_call(b, "cond_wait", "work", "lock")
         end()

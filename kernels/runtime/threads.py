@@ -25,7 +25,7 @@ import numpy as np
 from tinygen.kernels.runtime import lazy_import
 from tinygen.kernels.runtime.pool import PoolCode, start_workers
 
-NAMES = [f"{before}openblas_{{}}{after}" for before in ("scipy_", "") for after in ("64_", "", "_64")]
+NAMES = tuple(f"{before}openblas_{{}}{after}" for before in ("scipy_", "") for after in ("64_", "", "_64"))
 LIMITS = (
     "OMP_THREAD_LIMIT",
     "OMP_DYNAMIC",
@@ -112,11 +112,15 @@ def _survive_forks(engine, set_callback) -> None:
     os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
 
 
-def blas_function(name: str):
-    """The function openblas_NAME of the OpenBLAS that NumPy is linked to; None if there is none."""
+@functools.cache
+def blas_function(name: str, names: tuple[str, ...] = NAMES):
+    """The function openblas_NAME of the OpenBLAS that NumPy is linked to; None if there is none.
+
+    names: its possible names, with {} for NAME
+    """
     core = np._core if hasattr(np, "_core") else np.core
     library = ctypes.CDLL(core._multiarray_umath.__file__)
-    return next((getattr(library, n.format(name)) for n in NAMES if hasattr(library, n.format(name))), None)
+    return next((getattr(library, n.format(name)) for n in names if hasattr(library, n.format(name))), None)
 
 
 def _blas_callback():

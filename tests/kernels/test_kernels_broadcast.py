@@ -6,8 +6,8 @@ from support.bounds import pass_with_bounds_checked
 
 from tinygen import kernels
 from tinygen.kernels.elementwise.layouts import layout
-from tinygen.kernels.matmul.for_blas import column_block_count
-from tinygen.kernels.runtime import dispatch
+from tinygen.kernels.matmul import blocks
+from tinygen.kernels.runtime import blas, dispatch
 from tinygen.kernels.runtime.dispatch import trace
 
 BOTH = ["float32", "float64"]
@@ -183,36 +183,54 @@ def test_long_columns_stay_accurate(columns):
     assert np.abs(kernels.sum(x, (0,)) / 1e5 - 1).max() < 1e-5
 
 
-# products in blocks of columns
+# products in blocks
 
 
+@pytest.mark.skipif(not blas.in_loops(), reason="NumPy's BLAS is no OpenBLAS with integers of 64 bits")
 @pytest.mark.parametrize("dtype", BOTH)
 @pytest.mark.parametrize(
-    "m, k, n", [(97, 509, 97), (257, 64, 783), (784, 7, 1024), (96, 600, 103), (300, 64, 1100)]
+    "m, k, n", [(97, 509, 97), (257, 64, 783), (784, 7, 1024), (96, 600, 103), (5, 9, 3)]
 )
-def test_products_in_blocks(m, k, n, dtype):
+@pytest.mark.parametrize("grid", [(1, 1), (2, 1), (1, 2), (3, 4)])
+def test_products_in_blocks(m, k, n, dtype, grid, monkeypatch):
+    monkeypatch.setattr(blocks, "grid", lambda m, n, threads: grid)
     wide, tall = numbers(0, k, 2 * m, dtype=dtype), numbers(1, n, 2 * k, dtype=dtype)
-    for x in (wide[:, :m].T, wide[:, :m].T.copy(), wide[:, ::2].T):
-        for w in (tall[:, :k].T, tall[:, :k].T.copy(), tall[:, ::2].T):
-            assert column_block_count(x, w) > 1 or m * n * k < 1 << 22
-            with kernels.use(matmul="column_blocks"):
+    for x in (wide[:, :m].T, wide[:, :m].T.copy()):
+        for w in (tall[:, :k].T, tall[:, :k].T.copy()):
+            with kernels.use(matmul="blas_blocks"):
                 y, again = kernels.matmul(x, w), kernels.matmul(x, w)
             assert y.dtype == dtype and y.flags.c_contiguous and y.tobytes() == again.tobytes()
             exact = x.astype(np.float64) @ w.astype(np.float64)
             assert np.abs(y - exact).max() <= 20 * np.finfo(dtype).eps * k**0.5 * 4
 
 
-def test_which_products_are_cut():
-    def blocks(m, k, n, dtype=np.float32):
-        x, w = np.zeros((m, k), dtype), np.zeros((k, n), dtype)
-        assert (chosen(kernels.matmul, x, w) == "column_blocks") == (column_block_count(x, w) > 1)
-        return column_block_count(x, w)
+@pytest.mark.skipif(not blas.in_loops(), reason="NumPy's BLAS is no OpenBLAS with integers of 64 bits")
+def test_which_products_are_cut(monkeypatch):
+    monkeypatch.setattr(blocks, "threads_for", lambda work, least: 3)
+    monkeypatch.setattr(blas, "threads", lambda: 3)
 
-    assert [blocks(784, 64, n) for n in (512, 784, 1024)] == [1, 2, 2]
-    assert [blocks(256, 64, n) for n in (255, 256, 512, 784)] == [1, 2, 3, 4]
-    assert [blocks(96, 3136, n) for n in (95, 96, 384)] == [1, 2, 1]
-    assert blocks(64, 784, 512) == blocks(784, 1, 1024) == blocks(0, 5, 7) == blocks(784, 0, 1024) == 1
-    assert blocks(784, 64, 1024, np.float16) == 1
+    def variant(m, k, n, dtype=np.float32, step=1):
+        return chosen(kernels.matmul, np.zeros((m, step * k), dtype)[:, ::step], np.zeros((k, n), dtype))
+
+    assert variant(128, 784, 256) == variant(128, 784, 256, np.float64) == "blas_blocks"
+    assert variant(128, 784, 256, step=2) == variant(128, 128, 64) == variant(47, 784, 94) == "one_thread"
+    assert variant(16, 16, 16) == variant(0, 5, 7) == "reference"
+    assert variant(784, 64, 1024, np.float16) == "widened"
+    assert [blocks.grid(*size) for size in ((784, 64, 3), (64, 784, 3), (100, 64, 3), (40, 40, 3))] == [
+        *((3, 1), (1, 3), (2, 1), (1, 1))
+    ]
+
+
+def test_products_on_one_thread():
+    """BLAS has its threads again when the last of several blocks is left, in whatever order."""
+    before = blas.threads()
+    first, second = blas.one_thread, blas.one_thread
+    with first:
+        second.__enter__()
+        assert blas.threads() in (1, None)
+    assert blas.threads() in (1, None)
+    second.__exit__()
+    assert blas.threads() == before
     with pytest.raises(ValueError):
         kernels.matmul(np.ones((784, 64), np.float32), np.ones((65, 1024), np.float32))
 
