@@ -13,19 +13,20 @@ from typing import Literal
 
 import numpy as np
 
-from tinygen import cat, manual_seed, optim, random, tensor
-from tinygen.data import DataError, batch_indices
+from tinygen import cat, manual_seed, optim, random
+from tinygen.data import DataError, Feed
 from tinygen.models.adversarial.losses import LOSSES
 from tinygen.models.adversarial.trained import decoded, drawn, trained_generator
 from tinygen.models.adversarial.training import finish_step, load_images, noise
 from tinygen.models.adversarial.watch import Watch
 from tinygen.models.latent.space import LatentSpace
 from tinygen.models.networks import mlp
-from tinygen.models.shared.images import real_batch
+from tinygen.models.shared.images import signed
 from tinygen.models.shared.labels import CLASSES, wanted
 from tinygen.models.shared.measures import measured
 from tinygen.models.shared.resuming import more_steps
 from tinygen.nn import functional as F
+from tinygen.ops.tensor.conversion import own
 from tinygen.run.flags import Checked
 from tinygen.run.training import Run
 
@@ -89,6 +90,7 @@ def train(config: Config, run: Run | None = None) -> Run:
     dataset, images = load_images(config, grey=True)
     labels = labels_of(dataset)
     run.record(data_sha256=dataset.sha256)
+    feed = Feed(images, labels, batch=config.batch, seed=config.seed, device=run.device)
     draws, loss = random.Generator(config.seed), LOSSES[config.loss]
     generator, discriminator = (net.to(run.device) for net in build(config))
     optimizer_g = optim.Adam(generator.parameters(), config.lr, betas=(0.5, 0.999))
@@ -98,8 +100,8 @@ def train(config: Config, run: Run | None = None) -> Run:
     run.track(optimizer_g=optimizer_g, optimizer_d=optimizer_d)
 
     for step in run.steps(config.steps):
-        chosen = batch_indices(len(images), config.batch, config.seed, step)
-        real, label = real_batch(images, config, step, run.device), tensor(labels[chosen], device=run.device)
+        chosen, label = feed.at(step)
+        real, label = own(signed(chosen)), own(label)
         fake = generator(noise(draws.at("z", step, run.device), config.batch, config.latent), label)
 
         real_logits, fake_logits = discriminator(real, label), discriminator(fake.detach(), label)

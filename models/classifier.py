@@ -15,10 +15,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from tinygen import manual_seed, optim, tensor
-from tinygen.data import batch_indices, load
+from tinygen import manual_seed, optim
+from tinygen.data import Feed, load
 from tinygen.metrics.evaluator import WEIGHTS, Evaluator, features_and_logits, in_unit_range
 from tinygen.nn import functional as F
+from tinygen.ops.tensor.conversion import own
 from tinygen.run import checkpoint
 from tinygen.run.flags import Checked
 from tinygen.run.training import Run, read_config
@@ -40,6 +41,8 @@ def train(config: Config, run: Run | None = None) -> Run:
     run = run or Run.create("classifier", config)
     data = load(config.data, config.data_dir, grey=True)
     run.record(data_sha256=data.sha256)
+    shown = data.train_images, data.train_labels
+    feed = Feed(*shown, batch=config.batch, seed=config.seed, device=run.device)
     manual_seed(config.seed)
     net = Evaluator().to(run.device)
     optimizer = optim.Adam(net.parameters(), config.lr)
@@ -47,10 +50,9 @@ def train(config: Config, run: Run | None = None) -> Run:
     run.track(net=net, optimizer=optimizer, schedule=schedule)
 
     for step in run.steps(config.steps):
-        batch = batch_indices(len(data.train_images), config.batch, config.seed, step)
-        x = tensor(in_unit_range(data.train_images[batch])[:, None], device=run.device)
-        logits = net(x)
-        loss = F.cross_entropy(logits, tensor(data.train_labels[batch], device=run.device))
+        images, labels = feed.at(step)
+        logits = net(own(in_unit_range(images)[:, None]))
+        loss = F.cross_entropy(logits, own(labels))
         run.log(loss=loss)
         optimizer.zero_grad()
         loss.backward()

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from tinygen import cat, full, manual_seed, nn, optim, tensor
-from tinygen.data import load
+from tinygen.data import Feed, load
 from tinygen.models.diffusion import bound as variational_bound
 from tinygen.models.diffusion import denoising, samplers
 from tinygen.models.diffusion.denoising import Denoiser, Part, Walk
@@ -26,13 +26,15 @@ from tinygen.models.diffusion.forward import image_in as image_in  # a name that
 from tinygen.models.diffusion.samplers import Sampling
 from tinygen.models.diffusion.schedule import SCHEDULES, NoiseSchedule
 from tinygen.models.diffusion.training import by_quarter as by_quarter  # likewise
-from tinygen.models.diffusion.training import classes_of, describe, label_batch, log_losses, lr_factor, show
+from tinygen.models.diffusion.training import classes_of, describe, left_out, log_losses, lr_factor, show
+from tinygen.models.diffusion.training import label_batch as label_batch
 from tinygen.models.networks.dit import DiT
 from tinygen.models.networks.unet import UNet
 from tinygen.models.shared import measures
-from tinygen.models.shared.images import real_batch, shape_of
+from tinygen.models.shared.images import shape_of, signed
 from tinygen.models.shared.labels import CLASSES, classes_asked
 from tinygen.models.shared.networks import averaged, device_of
+from tinygen.ops.tensor.conversion import own
 from tinygen.random import Generator
 from tinygen.run.flags import Checked, FlagError, make_config
 from tinygen.run.pictures import Sheet
@@ -139,6 +141,8 @@ def train(config: Config, run: Run | None = None) -> Run:
     labels = dataset.train_labels if config.conditional else None
     run.record(data_sha256=dataset.sha256)
     describe(run, schedule, images)
+    shown = [images] if labels is None else [images, labels]
+    feed = Feed(*shown, batch=config.batch, seed=config.seed, device=run.device)
     draws = Generator(config.seed)
     optimizer = optim.Adam(net.parameters(), config.lr)
     rates = optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, config.steps))
@@ -146,10 +150,11 @@ def train(config: Config, run: Run | None = None) -> Run:
     run.track(net=net, optimizer=optimizer, rates=rates, ema=ema)
 
     for step in run.steps(config.steps):
-        x0 = real_batch(images, config, step, run.device)
+        chosen, *label = feed.at(step)
+        x0 = own(signed(chosen))
         t = draws.at("t", step).integers(1, config.noise_levels + 1, config.batch)  # 1 ... T, both included
-        noise = tensor(draws.at("noise", step, run.device).normal(x0.shape))
-        label = label_batch(labels, config, draws, step, run.device)
+        noise = own(draws.at("noise", step, run.device).normal(x0.shape))
+        label = left_out(*label, config, draws, step, run.device) if label else None
 
         losses = loss(net, x0, t, noise, label, schedule, config)
         optimizer.zero_grad()

@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 
 from tinygen import manual_seed, optim, random
+from tinygen.data import Feed
 from tinygen.models.adversarial.losses import LOSSES
 from tinygen.models.adversarial.packing import packed
 from tinygen.models.adversarial.trained import drawn, noise_space, trained_generator
@@ -27,7 +28,7 @@ from tinygen.models.adversarial.training import finish_step, load_images, noise
 from tinygen.models.adversarial.watch import Watch
 from tinygen.models.latent.space import LatentSpace
 from tinygen.models.networks.mlp import Discriminator, Generator
-from tinygen.models.shared.images import real_batch
+from tinygen.models.shared.images import real_images
 from tinygen.models.shared.measures import evaluation
 from tinygen.models.shared.resuming import more_steps
 from tinygen.run.flags import Checked
@@ -101,6 +102,7 @@ def alternate(run: Run, generator, discriminator, dataset, images, factor=lambda
     """
     config = run.config
     run.record(data_sha256=dataset.sha256)
+    feed = Feed(images, batch=config.batch, seed=config.seed, device=run.device)
     draws, loss = random.Generator(config.seed), LOSSES[config.loss]
     generator, discriminator = generator.to(run.device), discriminator.to(run.device)
     optimizer_g = optim.Adam(generator.parameters(), config.lr, betas=(0.5, 0.999))
@@ -112,7 +114,7 @@ def alternate(run: Run, generator, discriminator, dataset, images, factor=lambda
     for step in run.steps(config.steps):
         optimizer_g.param_groups[0]["lr"] = config.lr * factor(step)
         optimizer_d.param_groups[0]["lr"] = config.lr * config.lr_ratio * factor(step)
-        real = real_batch(images, config, step, run.device)
+        real = real_images(feed, step)
         fake = generator(noise(draws.at("z", step, run.device), config.batch, config.latent))
 
         real_logits = discriminator(packed(real, config.packing))

@@ -16,13 +16,14 @@ from typing import Literal
 import numpy as np
 
 from tinygen import autograd, cat, manual_seed, nn, no_grad, optim, tensor
-from tinygen.data import batch_indices, toy, toy_centers
+from tinygen.data import Feed, toy, toy_centers
 from tinygen.data.toys import STD
 from tinygen.metrics import mode_measures
 from tinygen.models.adversarial.losses import LOSSES
 from tinygen.models.shared.networks import device_of
 from tinygen.models.shared.resuming import more_steps
 from tinygen.nn import init
+from tinygen.ops.tensor.conversion import own
 from tinygen.random import Generator as Random
 from tinygen.run import pictures as draw
 from tinygen.run.flags import Checked
@@ -128,14 +129,15 @@ def train(config: Config, run: Run | None = None) -> Run:
     of_g, of_d = list(generator.parameters()), list(discriminator.parameters())
     optimizer_g = optim.Adam(of_g, config.lr, betas=(0.8, 0.999))
     optimizer_d = optim.Adam(of_d, config.lr, betas=(0.8, 0.999))
+    feed = Feed(packs, batch=config.batch, seed=config.seed, device=run.device)
     frames = Frames()
     run.track(net=generator, discriminator=discriminator)
     run.track(optimizer_g=optimizer_g, optimizer_d=optimizer_d, frames=frames)
 
     for step in run.steps(config.steps):
-        batch = packs[batch_indices(len(packs), config.batch, config.seed, step)]
-        z = tensor(random.at("z", step, run.device).normal((config.packing, config.batch, LATENT)))
-        real = discriminator(tensor(batch, device=run.device))
+        (batch,) = feed.at(step)
+        z = own(random.at("z", step, run.device).normal((config.packing, config.batch, LATENT)))
+        real = discriminator(own(batch))
         fake = discriminator(generated_packs(generator, z))
         loss_d, loss_g = loss.discriminator(real, fake), loss.generator(fake)
         gradients = autograd.grad(loss_d, of_d, retain_graph=True), autograd.grad(loss_g, of_g)

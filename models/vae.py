@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from tinygen import manual_seed, nn, no_grad, optim, tensor
-from tinygen.data import batch_indices, binarize, load
+from tinygen.data import Feed, binarize, load
 from tinygen.metrics import (
     MetricError,
     bernoulli_log_likelihood,
@@ -25,6 +25,7 @@ from tinygen.models.latent.space import LatentSpace
 from tinygen.models.latent.walks import COLUMNS, WAY, linear
 from tinygen.models.shared.networks import device_of
 from tinygen.nn import functional as F
+from tinygen.ops.tensor.conversion import own
 from tinygen.random import Generator
 from tinygen.run.flags import Checked
 from tinygen.run.progress import progress
@@ -117,6 +118,7 @@ def train(config: Config, run: Run | None = None) -> Run:
     images = load(config.data, config.data_dir, grey=True)
     run.record(data_sha256=images.sha256)
     x_train = images.train_images.reshape(-1, PIXELS)
+    feed = Feed(x_train, batch=config.batch, seed=config.seed, device=run.device)
     random = Generator(config.seed)
     net = initial_network(config, x_train).to(run.device)
     optimizer = optim.Adam(net.parameters(), config.lr)
@@ -124,9 +126,8 @@ def train(config: Config, run: Run | None = None) -> Run:
     run.track(net=net, optimizer=optimizer, schedule=schedule)
 
     for step in run.steps(config.steps):
-        batch = x_train[batch_indices(len(x_train), config.batch, config.seed, step)]
-        x = tensor(binarize(batch, random.at("binarize", step)), device=run.device)
-        eps = tensor(random.at("eps", step, run.device).normal((config.batch, net.latent)))
+        x = own(binarize(*feed.at(step), random.at("binarize", step, run.device)))
+        eps = own(random.at("eps", step, run.device).normal((config.batch, net.latent)))
         reconstruction, kl = loss(net, x, eps)
         run.log(
             loss=reconstruction + kl, reconstruction=reconstruction, kl=kl

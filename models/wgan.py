@@ -15,13 +15,14 @@ from typing import Literal
 import numpy as np
 
 from tinygen import manual_seed, no_grad, optim, random
+from tinygen.data import Feed
 from tinygen.models.adversarial.losses import LOSSES
 from tinygen.models.adversarial.trained import drawn, noise_space, trained_generator
 from tinygen.models.adversarial.training import finish_step, load_images, noise
 from tinygen.models.adversarial.watch import Watch
 from tinygen.models.latent.space import LatentSpace
 from tinygen.models.networks import dcgan, mlp
-from tinygen.models.shared.images import real_batch, shape_of
+from tinygen.models.shared.images import real_images, shape_of
 from tinygen.models.shared.measures import evaluation
 from tinygen.models.shared.resuming import more_steps
 from tinygen.run.flags import Checked
@@ -64,6 +65,7 @@ def train(config: Config, run: Run | None = None) -> Run:
     run = run or Run.create("wgan", config)
     dataset, images = load_images(config, grey=config.net == "mlp")
     run.record(data_sha256=dataset.sha256)
+    feed = Feed(images, batch=config.batch, seed=config.seed, device=run.device)
     draws, loss = random.Generator(config.seed), LOSSES["wasserstein"]
     generator, critic = (net.to(run.device) for net in build(config))
     optimizer_g = optim.RMSprop(generator.parameters(), config.lr)
@@ -74,7 +76,7 @@ def train(config: Config, run: Run | None = None) -> Run:
 
     for step in run.steps(config.steps):
         for turn in range(step * config.critic_steps, (step + 1) * config.critic_steps):
-            real = real_batch(images, config, turn, run.device)
+            real = real_images(feed, turn)
             with no_grad():
                 fake = generator(noise(draws.at("z-critic", turn, run.device), config.batch, config.latent))
             real_scores, fake_scores = critic(real), critic(fake)

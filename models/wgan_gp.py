@@ -17,12 +17,13 @@ from typing import Literal
 import numpy as np
 
 from tinygen import autograd, no_grad, optim, random, tensor
+from tinygen.data import Feed
 from tinygen.models.adversarial.losses import LOSSES
 from tinygen.models.adversarial.trained import drawn, noise_space, settled, trained_generator
 from tinygen.models.adversarial.training import finish_step, load_images, noise
 from tinygen.models.adversarial.watch import Watch
 from tinygen.models.latent.space import LatentSpace
-from tinygen.models.shared.images import real_batch, shape_of, signed
+from tinygen.models.shared.images import real_images, shape_of, signed
 from tinygen.models.shared.measures import measured
 from tinygen.models.shared.resuming import more_steps
 from tinygen.models.wgan import build
@@ -63,6 +64,7 @@ def train(config: Config, run: Run | None = None) -> Run:
     run = run or Run.create("wgan-gp", config)
     dataset, images = load_images(config, grey=config.net == "mlp")
     run.record(data_sha256=dataset.sha256)
+    feed = Feed(images, batch=config.batch, seed=config.seed, device=run.device)
     draws, loss = random.Generator(config.seed), LOSSES["wasserstein"]
     generator, critic = (net.to(run.device) for net in build(config))
     optimizer_g = optim.Adam(generator.parameters(), config.lr, betas=(0.0, 0.9))
@@ -73,7 +75,7 @@ def train(config: Config, run: Run | None = None) -> Run:
 
     for step in run.steps(config.steps):
         for turn in range(step * config.critic_steps, (step + 1) * config.critic_steps):
-            real = real_batch(images, config, turn, run.device)
+            real = real_images(feed, turn)
             with no_grad():
                 fake = generator(noise(draws.at("z-critic", turn, run.device), config.batch, config.latent))
             t = tensor(draws.at("interpolate", turn, run.device).uniform((config.batch, 1, 1, 1)))

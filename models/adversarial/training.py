@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygen import data, tensor
+from tinygen import data
 from tinygen.metrics import load_evaluator, quick_measures
 from tinygen.models.adversarial.losses import LOSSES
 from tinygen.models.adversarial.trained import averaged, drawn, settled
 from tinygen.models.shared.images import shape_of
+from tinygen.ops.tensor.conversion import own
 from tinygen.run.flags import FlagError
 from tinygen.run.pictures import by_class
 
@@ -35,7 +36,7 @@ def load_images(config, grey: bool = False) -> tuple[data.Dataset, np.ndarray]:
 
 def noise(stream, n: int, latent: int):
     """z ~ N(0, 1).  -> (n, latent)"""
-    return tensor(stream.normal((n, latent)))
+    return own(stream.normal((n, latent)))
 
 
 def finish_step(

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from tinygen import tensor
 from tinygen.data import batch_indices
 from tinygen.models.diffusion import denoising
 from tinygen.models.diffusion.schedule import NoiseSchedule, picture
 from tinygen.models.shared.images import signed
 from tinygen.models.shared.labels import CLASSES, classes_asked
+from tinygen.ops.tensor.conversion import own
 from tinygen.random import Generator
 from tinygen.run.flags import FlagError
 from tinygen.run.pictures import by_class, gif
@@ -28,8 +28,13 @@ def label_batch(labels, config, draws: Generator, step: int, device):
     if labels is None:
         return None
     label = labels[batch_indices(len(labels), config.batch, config.seed, step)]
-    dropped = draws.at("label-dropout", step).uniform(config.batch) < config.label_dropout
-    return tensor(np.where(dropped, CLASSES, label), device=device)
+    return left_out(label, config, draws, step, None).to(device)
+
+
+def left_out(label, config, draws: Generator, step: int, device):
+    """A step's labels as a Tensor, some of them replaced by "no class".  (N,), an array on the device"""
+    dropped = draws.at("label-dropout", step, device).uniform(config.batch) < config.label_dropout
+    return own(np.where(dropped, CLASSES, label))
 
 
 def classes_of(config) -> int:

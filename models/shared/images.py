@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinygen import data, tensor
+from tinygen.ops.tensor.conversion import own
 
 
 def shape_of(name: str) -> tuple[int, int, int]:
@@ -14,7 +15,14 @@ def shape_of(name: str) -> tuple[int, int, int]:
 
 def signed(images: np.ndarray) -> np.ndarray:
     """Bytes as float32 in [-1, 1], the range of tanh."""
-    return images.astype(np.float32) / 127.5 - 1
+    x = np.divide(images, np.float32(127.5), dtype=np.float32)
+    x -= np.float32(1)
+    return x
+
+
+def real_images(feed: data.Feed, step: int):
+    """The images of a step as a Tensor in [-1, 1].  -> (batch, C, H, W)"""
+    return own(signed(feed.at(step)[0]))
 
 
 def real_batch(images, config, step: int, device):

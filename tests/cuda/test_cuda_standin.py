@@ -96,7 +96,21 @@ def test_cuda_has_what_we_ask_of_it(both):
     assert parameters(ours.cuda.get_elapsed_time) == ["start_event", "end_event"]
     assert real.cuda.get_elapsed_time.__doc__.startswith("get_elapsed_time(start_event, end_event)")
     events = [name for name in vars(ours.cuda.Event) if not name.startswith("_")]
-    assert events == ["record", "synchronize"] and all(hasattr(real.cuda.Event, name) for name in events)
+    assert events == ["record", "done", "synchronize"]
+    assert all(hasattr(real.cuda.Event, name) for name in events)
+    import cupyx  # the stand-in's
+
+    streams = [name for name in vars(ours.cuda.Stream) if not name.startswith("_") and name != "null"]
+    assert {"record", "wait_event", "synchronize", "use"} <= {*streams}
+    for name in streams:
+        assert hasattr(real.cuda.Stream, name), name
+        assert parameters(getattr(ours.cuda.Stream, name)) == parameters(getattr(real.cuda.Stream, name)), (
+            name
+        )
+    assert parameters(ours.cuda.Stream.__init__) == parameters(real.cuda.Stream.__init__)
+    assert parameters(cupyx.empty_pinned) == ["shape", "dtype", "order"]
+    for name in ("get_current_stream", "alloc_pinned_memory"):
+        assert hasattr(real.cuda, name) and hasattr(ours.cuda, name)
     assert parameters(ours.cuda.Event.record) == parameters(real.cuda.Event.record) == ["stream"]
     for name in ("used_bytes", "total_bytes", "free_all_blocks", "malloc"):
         assert hasattr(real.cuda.MemoryPool, name) and hasattr(ours.cuda.MemoryPool, name)

@@ -49,6 +49,7 @@ CALL_KERNELS = {
     "explain",
     "benchmarks",
     "run",
+    "data",  # runtime.uploads: how a batch gets to a GPU
     "face",
 }
 

@@ -6,6 +6,7 @@
     fetch        where datasets are stored and downloaded from
     datasets     load: images and labels by name
     batches      which images a step sees
+    feed         those images on the device that trains
 
 This room is above run and random, and below metrics.
 """
@@ -13,6 +14,7 @@ This room is above run and random, and below metrics.
 from tinygen.data.batches import batch_indices, binarize, epoch_order
 from tinygen.data.data_error import DataError
 from tinygen.data.datasets import DATASETS, Dataset, load
+from tinygen.data.feed import Feed
 from tinygen.data.fetch import cache_dir
 from tinygen.data.toys import TOYS, toy, toy_centers
 
@@ -21,6 +23,7 @@ __all__ = [
     "TOYS",
     "DataError",
     "Dataset",
+    "Feed",
     "batch_indices",
     "binarize",
     "cache_dir",

@@ -31,6 +31,12 @@ def as_tensor(data, dtype=None, device=None) -> Tensor:
     return data.to(dtype=dtype, device=device)
 
 
+def own(array) -> Tensor:
+    """A Tensor over an array, of NumPy or cupy, that nobody else holds: `tensor` without the copy."""
+    dtypes.category(array.dtype)
+    return Tensor._wrap(array)
+
+
 def from_numpy(array: np.ndarray) -> Tensor:
     """A Tensor that shares the array's memory."""
     if not isinstance(array, np.ndarray):

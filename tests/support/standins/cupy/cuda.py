@@ -148,6 +148,10 @@ class Event:
         if self._stream is not None and self in self._stream._waiting:
             self._stream._catch_up(self)
 
+    @property
+    def done(self) -> bool:
+        return self._stream is None or self not in self._stream._waiting
+
     def synchronize(self) -> None:
         counters.note(WAIT, "Event.synchronize")
         self._catch_up()
