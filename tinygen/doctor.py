@@ -36,6 +36,8 @@ def report() -> Iterator[str]:
         "blas": _kernels,
         "threads": _threads,
         "cpu": _cpu,
+        "tiles": _tiles,
+        "products": _products,
         **{name: lambda name=name: _package(name) for name in PACKAGES},
         "cuda": _cuda,
         "nvrtc": _nvrtc,
@@ -82,6 +84,36 @@ def _cpu():
     wide = [flag for flag in ("avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "asimd") if flag in flags]
     return (
         f"{facts.get('model name', platform.processor() or 'unknown')}; {' '.join(wide) or 'no flags known'}"
+    )
+
+
+def _tiles():
+    """The vector registers for which the compiled loops of conv2d, attention and products are cut"""
+    from tinygen.kernels.conv2d import taps_tile_loops as taps
+    from tinygen.kernels.matmul import tile_loops as product
+    from tinygen.kernels.runtime import register_constants as registers
+
+    floats = registers.BYTES // 4
+    return (
+        f"{registers.NAME}: {registers.COUNT} registers of {floats} float32; a tile of conv2d is {taps.PIXELS} pixels x "
+        f"{taps.VECTORS * floats} channels, of a product {product.ROWS} rows x {product.TILE_BYTES // 4} columns"
+    )
+
+
+def _products():
+    """By whom a few typical products are computed, which depends on their shape"""
+    from tinygen import kernels
+    from tinygen.kernels.runtime.dispatch import trace
+
+    ways = {}
+    for M, K, N in (128, 784, 256), (64, 512, 784), (96, 3136, 288), (1024, 1024, 1024):
+        a, b = np.ones((M, K), np.float32), np.ones((K, N), np.float32)
+        with trace() as calls:
+            kernels.matmul(a, b)
+        ways.setdefault(calls[-1][1], []).append(f"{M}x{K}x{N}")
+    by = {"reference": "BLAS", "column_blocks": "BLAS in blocks of columns"}
+    return "; ".join(
+        f"{by.get(way, f'our own loop {way!r}')} for {', '.join(shapes)}" for way, shapes in ways.items()
     )
 
 

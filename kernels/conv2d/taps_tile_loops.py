@@ -4,15 +4,12 @@ Numba has no way to keep a tile of vectors in registers, and LLVM does not do so
 Addresses are not checked here: `taps_loops.py` allocates its buffers with the margin that these steps need.
 """
 
-from tinygen.kernels.runtime.with_numba import cgutils, intrinsic, ir, llvm, types
+from tinygen.kernels.runtime import register_constants
+from tinygen.kernels.runtime.with_numba import cgutils, intrinsic, ir, types
 
-_features = llvm.get_host_cpu_features()
-_wide = _features.get("avx512f", False)
-BYTES = 64 if _wide else 32 if _features.get("avx2", False) else 16  # in a vector register
+BYTES = register_constants.BYTES  # in a vector register
 PIXELS = 6
-VECTORS = (
-    4 if _wide or "aarch64" in llvm.get_process_triple() else 2
-)  # 6·4 sums need 32 registers, 6·2 need 16
+VECTORS = 4 if register_constants.COUNT == 32 else 2  # 6·4 sums need 32 registers, 6·2 need 16
 
 _int = ir.IntType(64)
 

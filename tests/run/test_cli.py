@@ -240,6 +240,8 @@ def test_doctor_never_fails(tinygen_, monkeypatch):
         "python",
         "threads",
         "cpu",
+        "tiles",
+        "products",
         "numba",
         "cupy",
         "torch",
