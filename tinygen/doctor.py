@@ -95,8 +95,8 @@ def _tiles():
 
     floats = registers.BYTES // 4
     return (
-        f"{registers.NAME}: {registers.COUNT} registers of {floats} float32; a tile of conv2d is {taps.PIXELS} pixels x "
-        f"{taps.VECTORS * floats} channels, of a product {product.ROWS} rows x {product.TILE_BYTES // 4} columns"
+        f"{registers.NAME}: {registers.COUNT} registers of {floats} float32; conv2d takes {taps.PIXELS} pixels x "
+        f"{taps.VECTORS * floats} channels at a time, a product {product.ROWS} rows x {product.TILE_BYTES // 4} columns"
     )
 
 
