@@ -23,7 +23,7 @@ import threading
 import numpy as np
 
 from tinygen.kernels.runtime import lazy_import
-from tinygen.kernels.runtime.pool import PoolCode, start_workers
+from tinygen.kernels.runtime.threads.pool import PoolCode, start_workers
 
 NAMES = tuple(f"{before}openblas_{{}}{after}" for before in ("scipy_", "") for after in ("64_", "", "_64"))
 LIMITS = (
