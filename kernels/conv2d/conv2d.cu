@@ -150,12 +150,18 @@ struct AlongTerms {  // a warp reads 8 neighboring terms of 4 rows (or columns);
     static __device__ __forceinline__ int term(int i) { return threadIdx.x % 8 + i % 2 * 8; }
     static __device__ __forceinline__ int side(int i) { return threadIdx.x / 8 + i / 2 * 16; }
     static __device__ __forceinline__ constexpr int which(int i) { return i / 2; }  // 0 … SIDES - 1
+    static __device__ __forceinline__ int column(int side, bool) { return side; }
 };
 struct AlongColumns {  // a warp reads 32 neighboring columns of one term
     static constexpr int SIDES = 1;
     static __device__ __forceinline__ int term(int i) { return threadIdx.x / SIDE + i * (THREADS / SIDE); }
     static __device__ __forceinline__ int side(int) { return threadIdx.x % SIDE; }
     static __device__ __forceinline__ constexpr int which(int) { return 0; }
+    // The column of out that a side of the tile stands for.  The four sides of a thread are neighbors.  Where it cannot
+    // write them as a float4 they stand for columns 8 apart: then the 8 threads of a row write 8 neighbors at a time.
+    static __device__ __forceinline__ int column(int side, bool in_fours) {
+        return in_fours ? side : side / 32 * 32 + side % 4 * 8 + side % 32 / 4;
+    }
 };
 
 struct Shared {
@@ -174,8 +180,8 @@ struct Product {
     int first, last;
     bool in_fours;  // 4 columns starting at a multiple of 4 are contiguous in out, on a 16-byte boundary
 
-    __device__ __forceinline__ void run(Shared &shared) const {
-        int m0 = blockIdx.y * SIDE, n0 = blockIdx.x * SIDE, end = columns.count();
+    __device__ __forceinline__ void run(Shared &shared, int tile = blockIdx.x) const {
+        int m0 = blockIdx.y * SIDE, n0 = tile * SIDE, end = columns.count();
         if (n0 >= end) return;
         // Rows and columns past the end repeat the last one: their sums are not written.
         int from[AlongTerms::SIDES];
@@ -183,7 +189,7 @@ struct Product {
 #pragma unroll
         for (int i = 0; i < PER_THREAD; ++i) {
             from[AlongTerms::which(i)] = min(m0 + AlongTerms::side(i), rows - 1) * matrix_row;
-            at[Gather::which(i)] = columns.place(min(n0 + Gather::side(i), end - 1));
+            at[Gather::which(i)] = columns.place(min(n0 + Gather::column(Gather::side(i), in_fours), end - 1));
         }
         // Thread t < STEP writes the places of terms first + t, first + t + STEP, ...: (i, j, k) advances by STEP.
         int term = first + threadIdx.x % STEP;
@@ -211,7 +217,7 @@ struct Product {
             store(a, b, shared.matrix[buffer], shared.image[buffer]);
             __syncthreads();
         }
-        write(m0 + m, n0 + n, end, sum);
+        write(m0 + m, n0, n, end, sum);
     }
 
     // This thread's floats of a step; 0 past the last term and outside the image.
@@ -240,21 +246,24 @@ struct Product {
         }
     }
 
-    __device__ __forceinline__ void write(int m, int n, int end, const float (&sum)[8][4]) const {
-        int to[4];  // the columns' indices in out
+    __device__ __forceinline__ void write(int m, int n0, int n, int end, const float (&sum)[8][4]) const {
+        int column[4], to[4];  // of the sums, and their indices in out
 #pragma unroll
-        for (int j = 0; j < 4; ++j) to[j] = columns.place(min(n + j, end - 1)).other;
+        for (int j = 0; j < 4; ++j) {
+            column[j] = n0 + Gather::column(n + j, in_fours);
+            to[j] = columns.place(min(column[j], end - 1)).other;
+        }
 #pragma unroll
         for (int i = 0; i < 8; ++i) {
             int row = m + Tile::row_apart(i);
             if (row >= rows) continue;
             float *out_of_row = out + row * out_row;
             if (in_fours) {
-                if (n < end) store4(out_of_row + to[0], make_float4(sum[i][0], sum[i][1], sum[i][2], sum[i][3]));
+                if (column[0] < end) store4(out_of_row + to[0], make_float4(sum[i][0], sum[i][1], sum[i][2], sum[i][3]));
             } else {
 #pragma unroll
                 for (int j = 0; j < 4; ++j)
-                    if (n + j < end) out_of_row[to[j]] = sum[i][j];
+                    if (column[j] < end) out_of_row[to[j]] = sum[i][j];
             }
         }
     }
@@ -290,12 +299,13 @@ struct Phase {
     }
 };
 
-// blockIdx.z counts groups, phases along h, phases along w.
+// blockIdx.x counts tiles, phases along h, phases along w: blocks that run together read the same gy, and the pixels
+// that they write share sectors, which are whole when they leave the cache.
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
     conv2d_input_grad_implicit_gemm(const float *gy, const float *w, float *gx, GEOMETRY, int tap_step_h,
                                     int tap_step_w) {
-    int channels = C / groups, filters = K / groups, group = blockIdx.z / (stride_h * stride_w);
-    int phase_h = blockIdx.z / stride_w % stride_h, phase_w = blockIdx.z % stride_w;
+    int channels = C / groups, filters = K / groups, group = blockIdx.z, tile = blockIdx.x / (stride_h * stride_w);
+    int phase_h = blockIdx.x / stride_w % stride_h, phase_w = blockIdx.x % stride_w;
     if (phase_h >= H || phase_w >= W) return;
     Phase h(phase_h, H, R, stride_h, dilation_h, top, tap_step_h);
     Phase v(phase_w, W, S, stride_w, dilation_w, left, tap_step_w);
@@ -310,7 +320,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4)
     Product<AlongColumns>{
         first_tap + group * filters * channels * R * S, gy + group * filters * P * Q,
         gx + group * channels * H * W + h.first * W + v.first,
-        channels, R * S, H * W, P, Q, taps, pixels, 0, last, stride_h * stride_w == 1 && H * W % 4 == 0}.run(shared);
+        channels, R * S, H * W, P, Q, taps, pixels, 0, last, stride_h * stride_w == 1 && H * W % 4 == 0}.run(shared, tile);
 }
 
 // Rows: filters of a group.  blockIdx.z counts parts of `terms` terms each, and groups: parts[part, k, c, r, s].

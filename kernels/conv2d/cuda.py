@@ -57,8 +57,13 @@ class Convolution:
         x = [n + sum(p) + r for n, p, r in zip(self.x_shape[2:], self.padding, reach)]
         y = [n + r for n, r in zip(self.positions, reach)]
         sizes = self.N * self.C * math.prod(x), self.N * self.K * math.prod(y), math.prod(self.w_shape)
-        most_z = self.groups * math.prod(self.stride)
-        return max(sizes) < 2**31 - SIDE and max(*x, *y) < 2**30 and most_z <= GRID_Z
+        grid_fits = self.phase_tiles() < 2**31 and self.groups <= GRID_Z
+        return max(sizes) < 2**31 - SIDE and max(*x, *y) < 2**30 and grid_fits
+
+    def phase_tiles(self) -> int:
+        """The blocks of the input gradient along x: tiles of pixels, for each of stride_h x stride_w phases."""
+        pixels = self.N * math.prod(ceil_div(n, s) for n, s in zip(self.x_shape[2:], self.stride))
+        return ceil_div(pixels, SIDE) * math.prod(self.stride)
 
 
 def _contiguous(name: str, **arrays):
@@ -173,8 +178,7 @@ def conv2d_input_grad_implicit_gemm_cuda(gy, w, *, shape, **at):
     """
 
     def launch(conv, gy, w, gx):
-        pixels = conv.N * math.prod(ceil_div(n, s) for n, s in zip(conv.x_shape[2:], conv.stride))
-        grid = ceil_div(pixels, SIDE), ceil_div(conv.channels, SIDE), conv.groups * math.prod(conv.stride)
+        grid = conv.phase_tiles(), ceil_div(conv.channels, SIDE), conv.groups
         steps = [s // math.gcd(s, d) for s, d in zip(conv.stride, conv.dilation)]
         source.launch("conv2d_input_grad_implicit_gemm", grid, (128,), gy, w, gx, *conv.arguments, *steps)
 
