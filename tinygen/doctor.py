@@ -90,8 +90,8 @@ def _cpu():
 def _tiles():
     """The vector registers for which the compiled loops of conv2d, attention and products are cut"""
     from tinygen.kernels.conv2d import taps_tile_loops as taps
+    from tinygen.kernels.matmul import register_loops as registers
     from tinygen.kernels.matmul import tile_loops as product
-    from tinygen.kernels.runtime import register_constants as registers
 
     floats = registers.BYTES // 4
     return (

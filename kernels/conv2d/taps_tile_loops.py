@@ -4,12 +4,12 @@ Numba has no way to keep a tile of vectors in registers, and LLVM does not do so
 Addresses are not checked here: `taps_loops.py` allocates its buffers with the margin that these steps need.
 """
 
-from tinygen.kernels.runtime import register_constants
+from tinygen.kernels.matmul import register_loops
 from tinygen.kernels.runtime.with_numba import cgutils, intrinsic, ir, types
 
-BYTES = register_constants.BYTES  # in a vector register
+BYTES = register_loops.BYTES  # in a vector register
 PIXELS = 6
-VECTORS = 4 if register_constants.COUNT == 32 else 2  # 6·4 sums need 32 registers, 6·2 need 16
+VECTORS = 4 if register_loops.COUNT == 32 else 2  # 6·4 sums need 32 registers, 6·2 need 16
 
 _int = ir.IntType(64)
 

@@ -6,11 +6,11 @@ ROWS broadcasts for 2 ROWS multiply-adds.  The sums start at 0 and are added to 
 collects one rounding error per block, not per term.
 """
 
-from tinygen.kernels.runtime import register_constants
+from tinygen.kernels.matmul import register_loops
 from tinygen.kernels.runtime.njit import njit
 from tinygen.kernels.runtime.with_numba import cgutils, intrinsic, ir, types
 
-VECTOR_BYTES = max(32, register_constants.BYTES)  # narrower registers hold a vector in pairs
+VECTOR_BYTES = max(32, register_loops.BYTES)  # narrower registers hold a vector in pairs
 ROWS = 8 if VECTOR_BYTES == 64 else 6  # with 2 vectors a row 16 or 12 sums, of 32 or 16 registers
 TILE_BYTES = 2 * VECTOR_BYTES  # of the columns of a tile
 

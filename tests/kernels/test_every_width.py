@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tinygen.kernels.runtime import register_constants
+from tinygen.kernels.matmul import register_loops
 
 SCRIPT = Path(__file__).resolve().parents[1] / "support" / "every_width.py"
 X86 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="compiles for an x86 CPU")
@@ -38,7 +38,7 @@ TILES = {  # what must have run
 )
 def test_tiles_of_every_width_agree_with_the_reference(registers, environment, tmp_path):
     """With a cache of its own: numba's key does not know for which registers a tile was cut."""
-    if environment is None and registers == (register_constants.BYTES, register_constants.COUNT):
+    if environment is None and registers == (register_loops.BYTES, register_loops.COUNT):
         pytest.skip("this CPU's own registers: all other tests run on them")
     done = subprocess.run(
         [sys.executable, SCRIPT, *(() if environment else map(str, registers))],
@@ -64,12 +64,12 @@ def test_tiles_of_every_width_agree_with_the_reference(registers, environment, t
     ],
 )
 def test_registers_of_a_cpu(features, triple, registers):
-    assert register_constants.registers(features, triple) == registers
+    assert register_loops.registers(features, triple) == registers
 
 
 def test_features_are_those_that_numba_compiles_for(monkeypatch):
-    monkeypatch.setattr(register_constants.config, "CPU_FEATURES", "+avx2,-avx512f,+fma")
-    assert register_constants.features() == {"avx2", "fma"}
-    monkeypatch.setattr(register_constants.config, "CPU_FEATURES", None)
-    host = register_constants.llvm.get_host_cpu_features()
-    assert register_constants.features() == {name for name in host if host[name]}
+    monkeypatch.setattr(register_loops.config, "CPU_FEATURES", "+avx2,-avx512f,+fma")
+    assert register_loops.features() == {"avx2", "fma"}
+    monkeypatch.setattr(register_loops.config, "CPU_FEATURES", None)
+    host = register_loops.llvm.get_host_cpu_features()
+    assert register_loops.features() == {name for name in host if host[name]}

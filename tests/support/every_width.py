@@ -11,7 +11,8 @@ import sys
 import numpy as np
 
 from tinygen import kernels
-from tinygen.kernels.runtime import dispatch, register_constants
+from tinygen.kernels.matmul import register_loops
+from tinygen.kernels.runtime import dispatch
 
 DOUBLE = (
     "conv2d_weight_grad",
@@ -74,7 +75,7 @@ def check(name: str, variant: str, args, how, tolerance: float) -> None:
 
 def main(argv) -> None:
     if argv:
-        register_constants.BYTES, register_constants.COUNT = map(int, argv)
+        register_loops.BYTES, register_loops.COUNT = map(int, argv)
     ran = {}
     for dtype, tolerance in ("f", 1e-5), ("d", 1e-12):
         for name, calls in arguments(dtype).items():
@@ -87,7 +88,7 @@ def main(argv) -> None:
                     if usable is None or usable(*args, **how):
                         check(name, variant, args, how, tolerance)
                         ran.setdefault(name, {})[variant] = True
-    width = register_constants.BYTES, register_constants.COUNT
+    width = register_loops.BYTES, register_loops.COUNT
     print(json.dumps({"width": width, "ran": {name: list(variants) for name, variants in ran.items()}}))
 
 
