@@ -144,7 +144,7 @@ def _cuda():
 
 def _nvrtc():
     """The compiler of .cu files for a GPU, which needs no GPU itself"""
-    from tinygen.kernels.runtime import nvrtc
+    from tinygen.kernels.runtime.sources import nvrtc
 
     try:
         found = nvrtc.load()

@@ -13,7 +13,8 @@ import numpy as np
 
 from tinygen.benchmarks import machine
 from tinygen.engine import devices
-from tinygen.kernels.runtime import cuda_device, nvrtc
+from tinygen.kernels.runtime import cuda_device
+from tinygen.kernels.runtime.sources import nvrtc
 
 TF32 = "CUPY_TF32"  # read by cupy before its first product
 TURN = 0.001  # seconds of work per turn: no threads spin between turns on a GPU, and every call is timed by itself

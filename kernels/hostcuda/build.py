@@ -19,9 +19,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tinygen.kernels.runtime import disk_cache, headers
+from tinygen.kernels.runtime import disk_cache
 from tinygen.kernels.runtime.announce import announce
-from tinygen.kernels.runtime.signatures import Signature, closing, signatures, split
+from tinygen.kernels.runtime.sources import headers
+from tinygen.kernels.runtime.sources.signatures import Signature, closing, signatures, split
 
 FOLDER = Path(__file__).parent
 PARTS = {  # of the machine, by the kind of build

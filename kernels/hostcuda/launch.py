@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tinygen.kernels.hostcuda import build
-from tinygen.kernels.runtime import cuda_launch, signatures
+from tinygen.kernels.runtime.sources import signatures
+from tinygen.kernels.runtime.sources.launching import checked_shape as gpu_shape
 
 ORDERS = {"forward": 0, "reverse": 1, "random": 2}
 SHARED_LIMIT = 227 << 10  # bytes of dynamic shared memory that a block may have (sm_90)
@@ -269,7 +270,7 @@ def convert(entry: _Entry, arguments) -> list:
 
 def checked_shape(entry: _Entry, grid, block, shared: int) -> tuple[tuple, tuple]:
     """grid and block as three numbers each, checked against a GPU's limits."""
-    blocks, threads = cuda_launch.checked_shape(entry.name, grid, block)
+    blocks, threads = gpu_shape(entry.name, grid, block)
     count = threads[0] * threads[1] * threads[2]
     if entry.launch_bound and count > entry.launch_bound:
         raise ValueError(

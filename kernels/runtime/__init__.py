@@ -13,11 +13,7 @@ In this order:
 
     cuda_device     GPU: is there one we can use, and what to install if not
     cuda_source     a .cu file: compile it, launch its kernels, on a GPU or on the CPU (`hostcuda`)
-    cuda_launch     checks of a launch, and how its arguments reach the driver
-    signatures      what a kernel takes, read from its declaration
-    macros          a .cu file's macros, for that
-    headers         the headers that a .cu file includes
-    nvrtc           NVIDIA's compiler, which needs no GPU
+    sources         the text of a .cu file: headers, declarations, NVIDIA's compiler; checks of a launch
     numba_cuda      numba.cuda, for the variants that are there to be read
     include/        the headers that .cu files share, and the instructions of the tensor cores
 

@@ -23,9 +23,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tinygen.kernels.runtime import nvrtc
 from tinygen.kernels.runtime.budgets import BUDGETS, Budget
 from tinygen.kernels.runtime.cuda_source import FOLDER, CudaSource
+from tinygen.kernels.runtime.sources import nvrtc
 
 ARCHITECTURES = (80, 86, 89, 90)  # A100; RTX 30; RTX 40 and L4; H100 and H200
 

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen.kernels.runtime import cuda_device, cuda_launch, disk_cache, dispatch, macros, nvrtc
+from tinygen.kernels.runtime import cuda_device, disk_cache, dispatch
 from tinygen.kernels.runtime.announce import announce
-from tinygen.kernels.runtime.headers import included
-from tinygen.kernels.runtime.signatures import signatures
+from tinygen.kernels.runtime.sources import launching, macros, nvrtc
+from tinygen.kernels.runtime.sources.headers import included
+from tinygen.kernels.runtime.sources.signatures import signatures
 
 FOLDER = Path(__file__).parents[1]  # kernels/, whose subfolders hold the sources
 OPTIONS = ("--std=c++17", "--generate-line-info", "--ptxas-options=-v")
@@ -31,7 +32,7 @@ class CudaSource:
     def __init__(self, file: str | Path) -> None:
         self.path = FOLDER / file
         self._modules: dict = {}  # architecture -> cupy.RawModule
-        self._functions: dict = {}  # (architecture, kernel) -> cuda_launch.Launcher
+        self._functions: dict = {}  # (architecture, kernel) -> launching.Launcher
         self._on_host: dict = {}  # checked or not -> hostcuda.Module
 
     def __repr__(self) -> str:
@@ -49,10 +50,10 @@ class CudaSource:
         return included(self.path)
 
     @functools.cached_property
-    def kernels(self) -> dict[str, cuda_launch.Declared]:
+    def kernels(self) -> dict[str, launching.Declared]:
         """Every kernel that the source declares, by name."""
         text = macros.expanded(self.text, self.headers.values())
-        return {found.name: cuda_launch.Declared(found) for found in signatures(text)}
+        return {found.name: launching.Declared(found) for found in signatures(text)}
 
     # -- launching --------------------------------------------------------------------------------------------------
 
@@ -92,7 +93,7 @@ class CudaSource:
                     cubin = self.cubin_path(arch, nvrtc.load(cuda_device.driver()))
                     self._modules[arch] = cuda_device.cupy().RawModule(path=str(cubin))
                 loaded = self._modules[arch].get_function(kernel)
-                self._functions[key] = cuda_launch.Launcher(self.kernels[kernel], loaded)
+                self._functions[key] = launching.Launcher(self.kernels[kernel], loaded)
         return self._functions[key]
 
     def cubin_path(self, arch: int, compiler: nvrtc.Nvrtc) -> Path:

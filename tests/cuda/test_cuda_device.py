@@ -7,9 +7,10 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from tinygen.kernels.runtime import cuda_device, nvrtc
+from tinygen.kernels.runtime import cuda_device
 from tinygen.kernels.runtime.cuda_device import CudaError
 from tinygen.kernels.runtime.cuda_source import CudaSource
+from tinygen.kernels.runtime.sources import nvrtc
 
 
 class CUDARuntimeError(RuntimeError):

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from support import gpu
 
-from tinygen.kernels.runtime import cuda_launch, headers, macros
 from tinygen.kernels.runtime.cuda_device import CudaError
 from tinygen.kernels.runtime.cuda_source import CudaSource
-from tinygen.kernels.runtime.signatures import Parameter, signatures
+from tinygen.kernels.runtime.sources import headers, launching, macros
+from tinygen.kernels.runtime.sources.signatures import Parameter, signatures
 
-KERNELS = Path(macros.__file__).resolve().parents[1]
+KERNELS = Path(macros.__file__).resolve().parents[2]
 TEXT = """
 #define SIZES int M, long long apart
 #define ARRAY(x) const float *x, long long x##_row
@@ -38,8 +38,8 @@ class Array:
 def launch(monkeypatch):
     """launch(kernel, *arguments) -> the bytes of each argument as the driver would read them"""
     monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(ndarray=Array, cuda=SimpleNamespace()))
-    monkeypatch.setattr(cuda_launch, "room", cuda_launch.Room())
-    declared = {s.name: cuda_launch.Declared(s) for s in signatures(macros.expanded(TEXT))}
+    monkeypatch.setattr(launching, "room", launching.Room())
+    declared = {s.name: launching.Declared(s) for s in signatures(macros.expanded(TEXT))}
 
     def launch(kernel, *arguments):
         read = []
@@ -48,7 +48,7 @@ def launch(monkeypatch):
             read.extend(bytes(slot) for slot in slots)
 
         assert declared[kernel].on_gpu(arguments)
-        cuda_launch.Launcher(declared[kernel], loaded)((1,), (32,), arguments)
+        launching.Launcher(declared[kernel], loaded)((1,), (32,), arguments)
         return [
             slot[: 8 if p.pointer else p.size]
             for p, slot in zip(declared[kernel].parameters, read, strict=True)
@@ -182,13 +182,13 @@ def test_the_number_of_arguments_is_checked(launch):
     with pytest.raises(TypeError, match="plain_scale: numpy and cupy arrays mixed"):
         launch("plain_scale", Array(), 1, np.ones(1, np.float32), 1, 1, 1.0)
     with pytest.raises(TypeError, match="by_value: at is a struct by value"):
-        cuda_launch.Launcher(cuda_launch.Declared(signatures(macros.expanded(TEXT))[-1]), None)
+        launching.Launcher(launching.Declared(signatures(macros.expanded(TEXT))[-1]), None)
 
 
 def test_threads_do_not_share_the_slots(launch):
     import threading
 
-    room, seen = cuda_launch.room, []
+    room, seen = launching.room, []
     worker = threading.Thread(target=lambda: seen.append(room.memory))
     worker.start()
     worker.join()
@@ -263,7 +263,7 @@ def test_debugging_names_the_kernel_that_failed(monkeypatch):
 
     launch()
     assert (len(launched), waited) == (1, [])  # a launch waits for nothing
-    monkeypatch.setattr(cuda_launch, "DEBUG", True)
+    monkeypatch.setattr(launching, "DEBUG", True)
     launch()
     assert (len(launched), waited) == (2, [1, 2])
     with pytest.raises(
@@ -281,7 +281,7 @@ def test_debugging_names_the_kernel_that_failed(monkeypatch):
 def test_the_switch(value, on):
     import subprocess
 
-    code = "from tinygen.kernels.runtime import cuda_launch; print(cuda_launch.DEBUG)"
+    code = "from tinygen.kernels.runtime.sources import launching as l; print(l.DEBUG)"
     environment = {**os.environ, "TINYGEN_DEBUG_LAUNCHES": value}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True

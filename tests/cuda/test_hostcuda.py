@@ -8,8 +8,8 @@ import pytest
 from support.hostcuda_sources import NEEDED, ORDERS, RNG, SOURCES, floats, ints
 
 from tinygen.kernels import hostcuda
-from tinygen.kernels.runtime import nvrtc
 from tinygen.kernels.runtime.cuda_source import CudaSource
+from tinygen.kernels.runtime.sources import nvrtc
 
 pytestmark = NEEDED
 

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from tinygen.kernels.runtime import budgets, compile_report, cuda_source, nvrtc
+from tinygen.kernels.runtime import budgets, compile_report, cuda_source
+from tinygen.kernels.runtime.sources import nvrtc
 
 SOURCES = sorted(cuda_source.FOLDER.glob("*/*.cu"))
 SPILLS = """

@@ -9,7 +9,8 @@ import support.cuda_cases as cuda_cases
 from test_kernels_cuda import compare, run
 
 from tinygen import kernels, nn, ops, tensor
-from tinygen.kernels.runtime import compile_report, cuda_source, dispatch, nvrtc
+from tinygen.kernels.runtime import compile_report, cuda_source, dispatch
+from tinygen.kernels.runtime.sources import nvrtc
 
 NAMES = "conv2d", "conv2d_input_grad", "conv2d_weight_grad"
 AT = dict(stride=(1, 1), padding=((1, 1), (1, 1)), dilation=(1, 1), groups=1)

@@ -14,7 +14,7 @@ import threading
 import numpy as np
 
 from tinygen.kernels.runtime import cuda_device
-from tinygen.kernels.runtime.signatures import Parameter, Signature, described
+from tinygen.kernels.runtime.sources.signatures import Parameter, Signature, described
 
 # TINYGEN_DEBUG_LAUNCHES=1: wait after each launch, so that a failure names its kernel and not a later one
 DEBUG = os.environ.get("TINYGEN_DEBUG_LAUNCHES", "0") not in ("", "0")
