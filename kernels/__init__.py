@@ -27,6 +27,8 @@ from tinygen.kernels.conv2d import (
     bias_grad,
     conv2d,
     conv2d_input_grad,
+    conv2d_layer,
+    conv2d_layer_grad,
     conv2d_weight_grad,
     output_size,
 )

@@ -1,6 +1,7 @@
 """Convolution, its two transposes, and the bias.
 
     reference.py     what they mean: matrix products over unfolded images            read this first
+    layer.py         a convolution with its bias, and all gradients of it in one call
     planes.py        few channels, depthwise above all: whole images times one weight, added
     taps.py          no unfolding: each tap of a filter is read at an offset from the pixel
     one_window.py    the filter is as large as the image: one matrix product
@@ -12,6 +13,7 @@
 X_loops.py holds the compiled loops of X.py; taps_tile_loops.py the innermost step of taps, in vector instructions.
 """
 
+from tinygen.kernels.conv2d.layer import conv2d_layer, conv2d_layer_grad
 from tinygen.kernels.conv2d.reference import (
     add_bias,
     bias_grad,

@@ -18,7 +18,9 @@
 //   weight grad   k of gy          n, p, q           c, r, s       x
 //
 // The weight gradient's sums are long and few: each is split into parts, one per block, and sum_parts adds the parts in
-// order.  No atomics: the same bits every time.  Offsets have 32 bits: cuda.py refuses larger arrays.
+// order.  No atomics: the same bits every time.  A bias is added to the sums of y before they are written; its gradient
+// is the sum of gy's rows, which the weight gradient's blocks of the first columns read anyway.  Offsets have 32 bits:
+// cuda.py refuses larger arrays.
 #include "register_tile.cuh"
 
 // The sizes that every kernel takes.  Padding at the bottom and on the right is implied by P and Q.
@@ -30,7 +32,8 @@
 // One thread per element of the result, indexed in memory order: a warp writes 32 neighbors, reads 32 neighbors of x
 // (with stride 1) and shares one weight.  Two reads and one multiply-add per product.
 
-extern "C" __global__ void __launch_bounds__(256) conv2d_naive(const float *x, const float *w, float *y, GEOMETRY) {
+extern "C" __global__ void __launch_bounds__(256) conv2d_naive(const float *x, const float *w, float *y, GEOMETRY,
+                                                                   const float *bias) {
     unsigned index = blockIdx.x * blockDim.x + threadIdx.x;
     if (index >= (unsigned)(N * K * P * Q)) return;
     int q = index % Q, p = index / Q % P, k = index / (P * Q) % K, n = index / (P * Q) / K;
@@ -48,7 +51,7 @@ extern "C" __global__ void __launch_bounds__(256) conv2d_naive(const float *x, c
             }
         }
     }
-    y[index] = sum;
+    y[index] = bias ? sum + bias[k] : sum;
 }
 
 // gx[n, c, h, v]: every gy that x[n, c, h, v] contributed to, times the weight it met.
@@ -97,14 +100,17 @@ extern "C" __global__ void __launch_bounds__(256)
     parts[(long long)blockIdx.y * size + index] = sum;
 }
 
-// gw (size) = the sum of parts (count, size) over count, one thread per element.
+// gw (size) and gb (K), one after the other = the sum of parts (count, size + K) over count, one thread per element.
 extern "C" __global__ void __launch_bounds__(256)
-    conv2d_sum_parts(const float *parts, float *gw, int size, int count) {
-    unsigned index = blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= (unsigned)size) return;
+    conv2d_sum_parts(const float *parts, float *gw, int size, float *gb, int K, int count) {
+    unsigned index = blockIdx.x * blockDim.x + threadIdx.x, length = size + K;
+    if (index >= length) return;
     float sum = 0;
-    for (int part = 0; part < count; ++part) sum += parts[(long long)part * size + index];
-    gw[index] = sum;
+    for (int part = 0; part < count; ++part) sum += parts[(long long)part * length + index];
+    if (index < (unsigned)size)
+        gw[index] = sum;
+    else
+        gb[index - size] = sum;
 }
 
 // ---- implicit_gemm --------------------------------------------------------------------------------------------------
@@ -179,6 +185,8 @@ struct Product {
     Walk terms, columns;
     int first, last;
     bool in_fours;  // 4 columns starting at a multiple of 4 are contiguous in out, on a 16-byte boundary
+    const float *bias = nullptr;  // (rows,) to be added to the sums, or null
+    float *row_sums = nullptr;    // (rows,) for the sums of the matrix's rows over these terms, or null: AlongTerms
 
     __device__ __forceinline__ void run(Shared &shared, int tile = blockIdx.x) const {
         int m0 = blockIdx.y * SIDE, n0 = tile * SIDE, end = columns.count();
@@ -201,11 +209,13 @@ struct Product {
             if (k >= terms.K) k -= terms.K, ++j;
             if (j >= terms.J) j -= terms.J, ++i;
         };
-        float a[PER_THREAD], b[PER_THREAD], sum[8][4] = {};
+        bool summing = row_sums && tile == 0;
+        float a[PER_THREAD], b[PER_THREAD], sum[8][4] = {}, of_rows[AlongTerms::SIDES] = {};
         write_places(shared.places[0]);
         __syncthreads();
         write_places(shared.places[1]);
         load(a, b, shared.places[0], last - first, from, at);
+        if (summing) add_to_rows(a, of_rows);
         store(a, b, shared.matrix[0], shared.image[0]);
         __syncthreads();
         int m = Tile::row(threadIdx.x), n = Tile::column(threadIdx.x), buffer = 0;
@@ -214,10 +224,27 @@ struct Product {
             write_places(shared.places[buffer]);
             Tile::multiply<STEP, PITCH, PITCH>(shared.matrix[buffer] + m, shared.image[buffer] + n, sum);
             buffer ^= 1;
+            if (summing) add_to_rows(a, of_rows);
             store(a, b, shared.matrix[buffer], shared.image[buffer]);
             __syncthreads();
         }
         write(m0 + m, n0, n, end, sum);
+        if (summing) write_row_sums(m0, of_rows);
+    }
+
+    // AlongTerms: a thread copies two terms each of four rows, its seven neighbors the other fourteen.
+    static __device__ __forceinline__ void add_to_rows(const float (&a)[PER_THREAD], float (&of_rows)[4]) {
+#pragma unroll
+        for (int i = 0; i < PER_THREAD; i += 2) of_rows[i / 2] += a[i] + a[i + 1];
+    }
+    __device__ __forceinline__ void write_row_sums(int m0, float (&of_rows)[4]) const {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            for (int distance = 4; distance > 0; distance /= 2)
+                of_rows[i] += __shfl_xor_sync(FULL_WARP, of_rows[i], distance);
+            int row = m0 + AlongTerms::side(2 * i);
+            if (threadIdx.x % 8 == 0 && row < rows) row_sums[row] = of_rows[i];
+        }
     }
 
     // This thread's floats of a step; 0 past the last term and outside the image.
@@ -257,13 +284,15 @@ struct Product {
         for (int i = 0; i < 8; ++i) {
             int row = m + Tile::row_apart(i);
             if (row >= rows) continue;
-            float *out_of_row = out + row * out_row;
+            float *out_of_row = out + row * out_row, start = bias ? bias[row] : 0;
             if (in_fours) {
-                if (column[0] < end) store4(out_of_row + to[0], make_float4(sum[i][0], sum[i][1], sum[i][2], sum[i][3]));
+                if (column[0] < end)
+                    store4(out_of_row + to[0], make_float4(sum[i][0] + start, sum[i][1] + start, sum[i][2] + start,
+                                                           sum[i][3] + start));
             } else {
 #pragma unroll
                 for (int j = 0; j < 4; ++j)
-                    if (column[j] < end) out_of_row[to[j]] = sum[i][j];
+                    if (column[j] < end) out_of_row[to[j]] = sum[i][j] + start;
             }
         }
     }
@@ -271,14 +300,15 @@ struct Product {
 
 // Rows: filters of the group blockIdx.z.
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
-    conv2d_implicit_gemm(const float *x, const float *w, float *y, GEOMETRY) {
+    conv2d_implicit_gemm(const float *x, const float *w, float *y, GEOMETRY, const float *bias) {
     int channels = C / groups, filters = K / groups, group = blockIdx.z;
     Walk taps = {channels, R, S, H * W, W, 0, dilation_h, 0, dilation_w, R * S, S, 1};
     Walk positions = {N, P, Q, C * H * W, W, -top, stride_h, -left, stride_w, K * P * Q, Q, 1};
     __shared__ Shared shared;
     Product<AlongColumns>{
         w + group * filters * channels * R * S, x + group * channels * H * W, y + group * filters * P * Q,
-        filters, channels * R * S, P * Q, H, W, taps, positions, 0, taps.count(), P * Q % 4 == 0}.run(shared);
+        filters, channels * R * S, P * Q, H, W, taps, positions, 0, taps.count(), P * Q % 4 == 0,
+        bias ? bias + group * filters : nullptr}.run(shared);
 }
 
 // Rows: channels of a group.  With a stride of 2, a pixel of x is read by every second tap only, and the pattern
@@ -323,16 +353,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4)
         channels, R * S, H * W, P, Q, taps, pixels, 0, last, stride_h * stride_w == 1 && H * W % 4 == 0}.run(shared, tile);
 }
 
-// Rows: filters of a group.  blockIdx.z counts parts of `terms` terms each, and groups: parts[part, k, c, r, s].
+// Rows: filters of a group.  blockIdx.z counts parts of `terms` terms each, and groups: parts[part, k, c, r, s], which
+// are `apart` floats apart; likewise those of the bias's gradient, in `bias_parts` unless it is null.
 extern "C" __global__ void __launch_bounds__(THREADS, 4)
-    conv2d_weight_grad_implicit_gemm(const float *x, const float *gy, float *parts, GEOMETRY, int terms) {
+    conv2d_weight_grad_implicit_gemm(const float *x, const float *gy, float *parts, GEOMETRY, int terms, int apart,
+                                     float *bias_parts) {
     int channels = C / groups, filters = K / groups, group = blockIdx.z % groups, part = blockIdx.z / groups;
     Walk taps = {channels, R, S, H * W, W, 0, dilation_h, 0, dilation_w, R * S, S, 1};
     Walk positions = {N, P, Q, C * H * W, W, -top, stride_h, -left, stride_w, K * P * Q, Q, 1};
     int first = part * terms, last = min(first + terms, positions.count());
-    float *gw = parts + ((long long)part * K + group * filters) * channels * R * S;
+    float *gw = parts + (long long)part * apart + group * filters * channels * R * S;
+    float *gb = bias_parts ? bias_parts + (long long)part * apart + group * filters : nullptr;
     __shared__ Shared shared;
     Product<AlongTerms>{
         gy + group * filters * P * Q, x + group * channels * H * W, gw,
-        filters, P * Q, channels * R * S, H, W, positions, taps, first, last, taps.count() % 4 == 0}.run(shared);
+        filters, P * Q, channels * R * S, H, W, positions, taps, first, last,
+        taps.count() % 4 == 0 && (apart % 4 == 0 || gridDim.z == groups), nullptr, gb}.run(shared);
 }

@@ -9,7 +9,9 @@ import math
 
 import numpy as np
 
+from tinygen.kernels.conv2d.layer import conv2d_layer, conv2d_layer_grad
 from tinygen.kernels.conv2d.reference import conv2d, conv2d_input_grad, conv2d_weight_grad, output_size
+from tinygen.kernels.reduce.cuda import sum_two_stage
 from tinygen.kernels.runtime.cuda_source import CudaSource, float32_only
 from tinygen.kernels.runtime.dispatch import array_module
 from tinygen.kernels.runtime.rounding import ceil_div
@@ -105,26 +107,34 @@ def _many_filters_of_gradient(x, gy, *, shape, **at) -> bool:
 # -- y
 
 
-def _forward(x, w, at, launch):
-    """Prepare the arrays; `launch` fills y."""
+def _forward(x, w, bias, at, launch):
+    """Prepare the arrays; launch(conv, x, w, y, bias) fills y."""
     conv = Convolution(x.shape, w.shape, **at).check("conv2d")
     x, w = _contiguous("conv2d", x=x, w=w)
+    if bias is not None:
+        (bias,) = _contiguous("conv2d", bias=bias)
     y = array_module(x).empty(conv.y_shape, np.float32)
     if w[:1].size == 0:
-        y[...] = 0
+        y[...] = 0 if bias is None else bias.reshape(-1, 1, 1)
     elif y.size:
-        launch(conv, x, w, y)
+        launch(conv, x, w, y, bias)
     return y
+
+
+def _naive(conv, x, w, y, bias=None) -> None:
+    source.launch("conv2d_naive", (ceil_div(y.size, 256),), (256,), x, w, y, *conv.arguments, bias)
+
+
+def _implicit_gemm(conv, x, w, y, bias=None) -> None:
+    columns = conv.N * math.prod(conv.positions)
+    grid = ceil_div(columns, SIDE), ceil_div(conv.filters, SIDE), conv.groups
+    source.launch("conv2d_implicit_gemm", grid, (128,), x, w, y, *conv.arguments, bias)
 
 
 @conv2d.variant("naive", devices=("cuda",), usable=_forward_fits, on="host")
 def conv2d_naive_cuda(x, w, **at):
     """One thread per element of y: C/G R S coalesced reads of x, and as many of w, which a warp shares."""
-
-    def launch(conv, x, w, y):
-        source.launch("conv2d_naive", (ceil_div(y.size, 256),), (256,), x, w, y, *conv.arguments)
-
-    return _forward(x, w, at, launch)
+    return _forward(x, w, None, at, _naive)
 
 
 @conv2d.variant("implicit_gemm", devices=("cuda",), usable=_many_filters, on="host")
@@ -133,13 +143,18 @@ def conv2d_implicit_gemm_cuda(x, w, **at):
 
     128 threads hold 8 x 4 sums each.  With fewer than 8 filters in a group tiles are mostly empty: `naive` takes those.
     """
+    return _forward(x, w, None, at, _implicit_gemm)
 
-    def launch(conv, x, w, y):
-        columns = conv.N * math.prod(conv.positions)
-        grid = ceil_div(columns, SIDE), ceil_div(conv.filters, SIDE), conv.groups
-        source.launch("conv2d_implicit_gemm", grid, (128,), x, w, y, *conv.arguments)
 
-    return _forward(x, w, at, launch)
+def _layer_fits(x, w, bias, **at) -> bool:
+    return bias.dtype == np.float32 and _forward_fits(x, w, **at)
+
+
+@conv2d_layer.variant("in_one", devices=("cuda",), usable=_layer_fits, on="host")
+def conv2d_layer_in_one(x, w, bias, **at):
+    """The convolution adds the bias to its sums before it writes them: one launch, and no pass over y."""
+    few = len(w) // at["groups"] < FEW_ROWS
+    return _forward(x, w, bias, at, _naive if few else _implicit_gemm)
 
 
 # -- gx
@@ -185,36 +200,49 @@ def conv2d_input_grad_implicit_gemm_cuda(gy, w, *, shape, **at):
     return _input_grad(gy, w, shape, at, launch)
 
 
-# -- gw
+# -- gw and gb
 
 
 def _weight_grad(x, gy, shape, at, launch):
-    """Prepare the arrays; `launch(conv, x, gy, empty)` returns (parts, K, C/G, R, S), which are summed here."""
+    """Prepare the arrays; launch(conv, x, gy) returns gw."""
     name = "conv2d_weight_grad"
     conv = Convolution(x.shape, shape, **at).check(name, gy=gy)
     x, gy = _contiguous(name, x=x, gy=gy)
-    xp = array_module(x)
     if 0 in (x.size, gy.size, math.prod(shape)):
-        return xp.zeros(shape, np.float32)
-    parts = launch(conv, x, gy, lambda count: xp.empty((count, *shape), np.float32))
-    if len(parts) == 1:
-        return parts[0]
-    gw = xp.empty(shape, np.float32)
-    source.launch("conv2d_sum_parts", (ceil_div(gw.size, 256),), (256,), parts, gw, gw.size, len(parts))
-    return gw
+        return array_module(x).zeros(shape, np.float32)
+    return launch(conv, x, gy)
+
+
+def _results(like, shape, filters: int, parts: int):
+    """For `filters` sums besides gw: gw, gb and what the parts of both are written to, which is gw and gb themselves
+    if there is one part.  -> gw, gb, parts of gw, parts of gb, floats between parts"""
+    xp, size = array_module(like), math.prod(shape)
+    gw, gb = xp.empty(shape, np.float32), xp.empty(filters, np.float32)
+    if parts == 1:
+        return gw, gb, gw, gb, size
+    both = xp.empty(parts * (size + filters), np.float32)
+    return gw, gb, both, both[size:], size + filters
+
+
+def _add_parts(parts, gw, gb, count: int) -> None:
+    if count > 1:
+        grid = (ceil_div(gw.size + gb.size, 256),)
+        source.launch("conv2d_sum_parts", grid, (256,), parts, gw, gw.size, gb, gb.size, count)
 
 
 @conv2d_weight_grad.variant("naive", devices=("cuda",), usable=_weight_grad_fits, on="host")
 def conv2d_weight_grad_naive_cuda(x, gy, *, shape, **at):
     """One thread per element of w sums over some of the images; a second kernel adds these parts in order."""
 
-    def launch(conv, x, gy, empty):
+    def launch(conv, x, gy):
         blocks = ceil_div(math.prod(shape), 256)
         images = ceil_div(conv.N, ceil_div(FULL, blocks))
-        parts = empty(ceil_div(conv.N, images))
-        grid = blocks, len(parts)
+        count = ceil_div(conv.N, images)
+        gw, gb, parts, _, _ = _results(x, shape, 0, count)
+        grid = blocks, count
         source.launch("conv2d_weight_grad_naive", grid, (256,), x, gy, parts, *conv.arguments, images)
-        return parts
+        _add_parts(parts, gw, gb, count)
+        return gw
 
     return _weight_grad(x, gy, shape, at, launch)
 
@@ -225,16 +253,50 @@ def conv2d_weight_grad_implicit_gemm_cuda(x, gy, *, shape, **at):
 
     Few tiles with long sums: each sum is split so that about 512 blocks have work, and the parts are added in order.
     """
+    return _weight_grad(x, gy, shape, at, lambda *arrays: _weight_and_bias_grad(*arrays, False)[0])
 
-    def launch(conv, x, gy, empty):
-        terms = conv.N * math.prod(conv.positions)
-        columns = math.prod(conv.w_shape[1:])
-        tiles = ceil_div(columns, SIDE) * ceil_div(conv.filters, SIDE) * conv.groups
-        count = max(1, min(ceil_div(FULL, tiles), terms // LONG))
-        part = ceil_div(ceil_div(terms, count), STEP) * STEP
-        parts = empty(ceil_div(terms, part))
-        grid = ceil_div(columns, SIDE), ceil_div(conv.filters, SIDE), conv.groups * len(parts)
-        source.launch("conv2d_weight_grad_implicit_gemm", grid, (128,), x, gy, parts, *conv.arguments, part)
-        return parts
 
-    return _weight_grad(x, gy, shape, at, launch)
+def _weight_and_bias_grad(conv, x, gy, with_bias: bool):
+    """gw and gb by implicit_gemm; gb is empty without a bias."""
+    terms = conv.N * math.prod(conv.positions)
+    columns = math.prod(conv.w_shape[1:])
+    tiles = ceil_div(columns, SIDE) * ceil_div(conv.filters, SIDE) * conv.groups
+    count = max(1, min(ceil_div(FULL, tiles), terms // LONG))
+    part = ceil_div(ceil_div(terms, count), STEP) * STEP
+    count = ceil_div(terms, part)
+    gw, gb, parts, bias_parts, apart = _results(x, conv.w_shape, conv.K if with_bias else 0, count)
+    grid = ceil_div(columns, SIDE), ceil_div(conv.filters, SIDE), conv.groups * count
+    source.launch(
+        "conv2d_weight_grad_implicit_gemm", grid, (128,), x, gy, parts, *conv.arguments, part, apart,
+        bias_parts if with_bias else None,
+    )  # fmt: skip
+    _add_parts(parts, gw, gb, count)
+    return gw, gb
+
+
+def _layer_grad_fits(g, x, w, *, needs, x_shape, w_shape, **at) -> bool:
+    return all(a is None or a.dtype == np.float32 for a in (x, w)) and _takes(
+        g, g, x_shape=x_shape, w_shape=w_shape, **at
+    )
+
+
+@conv2d_layer_grad.variant("in_one", devices=("cuda",), usable=_layer_grad_fits, on="host")
+def conv2d_layer_grad_in_one(g, x, w, *, needs, x_shape, w_shape, **at):
+    """g is made contiguous once for all three, and the blocks that sum gw add up gb from what they read of g."""
+    gx = gw = gb = None
+    (g,) = _contiguous("conv2d_layer_grad", g=g)
+    if needs[0]:
+        few = w_shape[1] < FEW_ROWS
+        input_grad = conv2d_input_grad_naive_cuda if few else conv2d_input_grad_implicit_gemm_cuda
+        gx = input_grad(g, w, shape=x_shape, **at)
+    few = w_shape[0] // at["groups"] < FEW_ROWS
+    if needs[1] and needs[2] and not few and g.size and math.prod(x_shape) and math.prod(w_shape):
+        conv = Convolution(x_shape, w_shape, **at).check("conv2d_layer_grad", gy=g)
+        (x,) = _contiguous("conv2d_layer_grad", x=x)
+        return gx, *_weight_and_bias_grad(conv, x, g, True)
+    if needs[1]:
+        weight_grad = conv2d_weight_grad_naive_cuda if few else conv2d_weight_grad_implicit_gemm_cuda
+        gw = weight_grad(x, g, shape=w_shape, **at)
+    if needs[2]:
+        gb = sum_two_stage(g, (0, 2, 3))
+    return gx, gw, gb

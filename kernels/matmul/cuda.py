@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinygen.kernels.matmul.linear_layer import linear, linear_grad
 from tinygen.kernels.matmul.reference import matmul
+from tinygen.kernels.reduce.cuda import sum_two_stage
 from tinygen.kernels.runtime.cuda_source import CudaSource, address, float32_only
 from tinygen.kernels.runtime.dispatch import array_module, for_readers
 from tinygen.kernels.runtime.rounding import ceil_div
@@ -73,7 +75,7 @@ def _product(x, w, launch):
     return out.reshape((*shape, *(() if rows else (M,)), *(() if columns else (N,))))
 
 
-def _launch(kernel: str, grid, block, a: Operand, b: Operand, out, K: int) -> None:
+def _launch(kernel: str, grid, block, a: Operand, b: Operand, out, K: int, *more) -> None:
     M, N = out.shape[-2:]
     batches = math.prod(out.shape[:-2])
     for first in range(0, batches, BATCHES):
@@ -85,6 +87,7 @@ def _launch(kernel: str, grid, block, a: Operand, b: Operand, out, K: int) -> No
             *(np.int64(a.batch), a.row, a.column),
             *(np.int64(b.batch), b.row, b.column),
             first,
+            *more,
         )
 
 
@@ -119,8 +122,8 @@ def matmul_register_tiled_cuda(x, w):
     return _product(x, w, _register_tiled)
 
 
-def _register_tiled(a: Operand, b: Operand, out, K: int) -> None:
-    _launch("matmul_register_tiled", _tiles(out, 64, 64), (128,), a, b, out, K)
+def _register_tiled(a: Operand, b: Operand, out, K: int, bias=None) -> None:
+    _launch("matmul_register_tiled", _tiles(out, 64, 64), (128,), a, b, out, K, bias)
 
 
 def _many_large_tiles(x, w) -> bool:
@@ -140,14 +143,58 @@ def matmul_vectorized_cuda(x, w):
     return _product(x, w, _vectorized)
 
 
-def _vectorized(a: Operand, b: Operand, out, K: int) -> None:
+def _vectorized(a: Operand, b: Operand, out, K: int, bias=None) -> None:
     if not (_in_fours(a) and _in_fours(b)):
-        return _register_tiled(a, b, out, K)
+        return _register_tiled(a, b, out, K, bias)
     layout = ("n" if a.column == 1 else "t") + ("n" if b.column == 1 else "t")
-    _launch(f"matmul_vectorized_{layout}", _tiles(out, 128, 128), (256,), a, b, out, K)
+    _launch(f"matmul_vectorized_{layout}", _tiles(out, 128, 128), (256,), a, b, out, K, bias)
 
 
 def _in_fours(operand: Operand) -> bool:
     """Whether every contiguous row or column starts on a 16-byte boundary and has a multiple of 4 elements."""
     length = operand.row if operand.column == 1 else operand.column
     return length % 4 == 0 and address(operand.array) % 16 == 0
+
+
+# -- a linear layer
+
+
+def _of_rows(x, weight, bias=None) -> bool:
+    return x.ndim == 2 and _float32(x, weight) and (bias is None or bias.dtype == np.float32)
+
+
+@linear.variant("in_one", devices=("cuda",), usable=_of_rows, on="host")
+def linear_in_one(x, weight, bias=None):
+    """The product adds the bias to its sums before it writes them: one launch, and no pass over y."""
+    if bias is not None:
+        float32_only("linear", bias=bias)
+        bias = array_module(bias).ascontiguousarray(bias)
+    fill = _vectorized if _many_large_tiles(x, weight.T) else _register_tiled
+    return _product(x, weight.T, lambda a, b, out, K: fill(a, b, out, K, bias))
+
+
+def _grad_of_rows(g, x, weight, needs) -> bool:
+    return g.ndim == 2 and all(a is None or a.dtype == np.float32 for a in (g, x, weight))
+
+
+@linear_grad.variant("in_one", devices=("cuda",), usable=_grad_of_rows, on="host")
+def linear_grad_in_one(g, x, weight, needs):
+    """gw = gᵀ x and gb in one launch: blocks add up the rows of gᵀ that they have in shared memory.
+
+    A product of many large tiles leaves the sum to a launch of its own, which such a product hides.
+    """
+    gx = gw = gb = None
+    if needs[0]:
+        gx = _product(g, weight, _vectorized if _many_large_tiles(g, weight) else _register_tiled)
+    if needs[1] and needs[2] and g.size and x.size and not _many_large_tiles(g.T, x):
+        gb = array_module(g).empty(g.shape[1], np.float32)
+        return gx, _product(g.T, x, lambda *to: _with_sums(*to, gb)), gb
+    if needs[1]:
+        gw = _product(g.T, x, _vectorized if _many_large_tiles(g.T, x) else _register_tiled)
+    if needs[2]:
+        gb = sum_two_stage(g, (0,))
+    return gx, gw, gb
+
+
+def _with_sums(a: Operand, b: Operand, out, K: int, sums) -> None:
+    _launch("matmul_register_tiled_with_sums", _tiles(out, 64, 64), (128,), a, b, out, K, sums)

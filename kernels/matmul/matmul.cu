@@ -10,6 +10,9 @@
 //
 // From one kernel to the next, the same work moves to faster memory: DRAM and L2, shared memory, registers.  S. Boehm,
 // "How to optimize a CUDA matmul kernel" (github.com/siboehm/SGEMM_CUDA), explains each step with measurements.
+// The last two also add a bias to every row of out.  register_tiled_with_sums is register_tiled, and the blocks of its
+// first column of tiles add up the rows of a, which they have in shared memory: a linear layer's gradients of weight
+// and bias are gᵀ x and the sums of the rows of gᵀ.
 // The grid: x counts tiles of rows (it can be longest along x), y tiles of columns, z matrices of the batch.
 // Sums run over k in order: the same bits every time.
 #include "register_tile.cuh"
@@ -139,7 +142,8 @@ struct Copy {
 };
 
 // One block's tile of out: WARPS_M x WARPS_N warps, TM x TN sums per thread, in the layout of register_tile.cuh.
-template <Access A, Access B, int WARPS_M, int WARPS_N, int TM, int TN>
+// `bias` (N,) is added to every row, unless it is null; SUMS: row_sums[m] = the sum of row m of a.
+template <Access A, Access B, int WARPS_M, int WARPS_N, int TM, int TN, bool SUMS = false>
 struct RegisterTiled {
     using Tile = RegisterTile<WARPS_M, WARPS_N, TM, TN>;
     using CopyA = Copy<A, Tile::ROWS, Tile::THREADS>;
@@ -149,14 +153,15 @@ struct RegisterTiled {
 
     static __device__ __forceinline__ void run(float *shared, const float *a, const float *b, float *out, int M, int N,
                                                int K, long long a_batch, int a_row, int a_col, long long b_batch,
-                                               int b_row, int b_col, int first) {
+                                               int b_row, int b_col, int first, const float *bias,
+                                               float *row_sums = nullptr) {
         int m0 = blockIdx.x * Tile::ROWS, n0 = blockIdx.y * Tile::COLUMNS;
         int m = Tile::row(threadIdx.x), n = Tile::column(threadIdx.x);
         float *a_tiles = shared, *b_tiles = shared + 2 * A_TILE;
         int batch = first + blockIdx.z;
         CopyA copy_a(a + batch * a_batch, m0, M, a_row, a_col);
         CopyB copy_b(b + batch * b_batch, n0, N, b_col, b_row);
-        float sum[TM][TN] = {};
+        float sum[TM][TN] = {}, row_sum = 0;
         copy_a.store(a_tiles, copy_a.load(K));
         copy_b.store(b_tiles, copy_b.load(K));
         __syncthreads();
@@ -165,13 +170,35 @@ struct RegisterTiled {
             float4 next_a = copy_a.load(left), next_b = copy_b.load(left);
             Tile::template multiply<STEP, CopyA::PITCH, CopyB::PITCH>(a_tiles + buffer * A_TILE + m,
                                                                       b_tiles + buffer * B_TILE + n, sum);
+            if (SUMS && blockIdx.y == 0 && threadIdx.x < Tile::ROWS)
+                row_sum += sum_of_step(a_tiles + buffer * A_TILE + threadIdx.x);
             buffer ^= 1;
             copy_a.store(a_tiles + buffer * A_TILE, next_a);
             copy_b.store(b_tiles + buffer * B_TILE, next_b);
             __syncthreads();
         }
         int t = again(threadIdx.x);  // recomputed, so that the loop need not keep it in registers
+        if (bias) add_bias(bias, n0 + Tile::column(t), N, sum);
         write(out + (long long)again(batch) * M * N, m0 + Tile::row(t), n0 + Tile::column(t), M, N, sum);
+        if (SUMS && blockIdx.y == 0 && t < Tile::ROWS && m0 + t < M) row_sums[m0 + t] = row_sum;
+    }
+
+    // The STEP floats of one row of a in shared memory, 0 past the end
+    static __device__ __forceinline__ float sum_of_step(const float *a_tile) {
+        float v[STEP];
+#pragma unroll
+        for (int k = 0; k < STEP; ++k) v[k] = a_tile[k * CopyA::PITCH];
+        return ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
+    }
+
+    static __device__ __forceinline__ void add_bias(const float *bias, int n, int N, float (&sum)[TM][TN]) {
+#pragma unroll
+        for (int j = 0; j < TN; ++j) {
+            int column = n + Tile::column_apart(j);
+            float add = column < N ? bias[column] : 0;
+#pragma unroll
+            for (int i = 0; i < TM; ++i) sum[i][j] += add;
+        }
     }
 
     static __device__ __forceinline__ void write(float *out, int m, int n, int M, int N, const float (&sum)[TM][TN]) {
@@ -198,42 +225,56 @@ struct RegisterTiled {
 // Any layout and size, in tiles of 64 x 64.
 extern "C" __global__ void __launch_bounds__(128, 4)
     matmul_register_tiled(const float *a, const float *b, float *out, int M, int N, int K, long long a_batch, int a_row,
-                          int a_col, long long b_batch, int b_row, int b_col, int first) {
+                          int a_col, long long b_batch, int b_row, int b_col, int first,
+                          const float *bias) {
     using Tiled = RegisterTiled<ANY, ANY, 2, 2, 8, 4>;
     __shared__ __align__(16) float shared[Tiled::SHARED];
-    Tiled::run(shared, a, b, out, M, N, K, a_batch, a_row, a_col, b_batch, b_row, b_col, first);
+    Tiled::run(shared, a, b, out, M, N, K, a_batch, a_row, a_col, b_batch, b_row, b_col, first, bias);
+}
+
+extern "C" __global__ void __launch_bounds__(128, 4)
+    matmul_register_tiled_with_sums(const float *a, const float *b, float *out, int M, int N, int K, long long a_batch,
+                                    int a_row, int a_col, long long b_batch, int b_row, int b_col, int first,
+                                    float *row_sums) {
+    using Tiled = RegisterTiled<ANY, ANY, 2, 2, 8, 4, true>;
+    __shared__ __align__(16) float shared[Tiled::SHARED];
+    Tiled::run(shared, a, b, out, M, N, K, a_batch, a_row, a_col, b_batch, b_row, b_col, first, nullptr, row_sums);
 }
 
 // In tiles of 128 x 128.  nn: rows of a and of b are contiguous; nt: columns of b; tn: columns of a; tt: both.  Each is
 // a multiple of 4 long and starts on a 16-byte boundary.
 extern "C" __global__ void __launch_bounds__(256, 2)
     matmul_vectorized_nn(const float *a, const float *b, float *out, int M, int N, int K, long long a_batch, int a_row,
-                          int a_col, long long b_batch, int b_row, int b_col, int first) {
+                          int a_col, long long b_batch, int b_row, int b_col, int first,
+                          const float *bias) {
     using Tiled = RegisterTiled<ALONG_K, ALONG_SIDE, 4, 2, 8, 8>;
     __shared__ __align__(16) float shared[Tiled::SHARED];
-    Tiled::run(shared, a, b, out, M, N, K, a_batch, a_row, a_col, b_batch, b_row, b_col, first);
+    Tiled::run(shared, a, b, out, M, N, K, a_batch, a_row, a_col, b_batch, b_row, b_col, first, bias);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2)
     matmul_vectorized_nt(const float *a, const float *b, float *out, int M, int N, int K, long long a_batch, int a_row,
-                          int a_col, long long b_batch, int b_row, int b_col, int first) {
+                          int a_col, long long b_batch, int b_row, int b_col, int first,
+                          const float *bias) {
     using Tiled = RegisterTiled<ALONG_K, ALONG_K, 4, 2, 8, 8>;
     __shared__ __align__(16) float shared[Tiled::SHARED];
-    Tiled::run(shared, a, b, out, M, N, K, a_batch, a_row, a_col, b_batch, b_row, b_col, first);
+    Tiled::run(shared, a, b, out, M, N, K, a_batch, a_row, a_col, b_batch, b_row, b_col, first, bias);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2)
     matmul_vectorized_tn(const float *a, const float *b, float *out, int M, int N, int K, long long a_batch, int a_row,
-                          int a_col, long long b_batch, int b_row, int b_col, int first) {
+                          int a_col, long long b_batch, int b_row, int b_col, int first,
+                          const float *bias) {
     using Tiled = RegisterTiled<ALONG_SIDE, ALONG_SIDE, 4, 2, 8, 8>;
     __shared__ __align__(16) float shared[Tiled::SHARED];
-    Tiled::run(shared, a, b, out, M, N, K, a_batch, a_row, a_col, b_batch, b_row, b_col, first);
+    Tiled::run(shared, a, b, out, M, N, K, a_batch, a_row, a_col, b_batch, b_row, b_col, first, bias);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 2)
     matmul_vectorized_tt(const float *a, const float *b, float *out, int M, int N, int K, long long a_batch, int a_row,
-                          int a_col, long long b_batch, int b_row, int b_col, int first) {
+                          int a_col, long long b_batch, int b_row, int b_col, int first,
+                          const float *bias) {
     using Tiled = RegisterTiled<ALONG_SIDE, ALONG_K, 4, 2, 8, 8>;
     __shared__ __align__(16) float shared[Tiled::SHARED];
-    Tiled::run(shared, a, b, out, M, N, K, a_batch, a_row, a_col, b_batch, b_row, b_col, first);
+    Tiled::run(shared, a, b, out, M, N, K, a_batch, a_row, a_col, b_batch, b_row, b_col, first, bias);
 }

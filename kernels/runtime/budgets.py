@@ -61,6 +61,7 @@ BUDGETS: dict[str, Budget] = {
     "conv2d_input_grad_implicit_gemm": _REGISTER_TILED,
     "conv2d_weight_grad_implicit_gemm": _REGISTER_TILED,
     "matmul_register_tiled": _REGISTER_TILED,
+    "matmul_register_tiled_with_sums": _REGISTER_TILED,
     "matmul_vectorized_nn": _VECTORIZED,
     "matmul_vectorized_nt": _VECTORIZED,
     "matmul_vectorized_tn": _VECTORIZED,

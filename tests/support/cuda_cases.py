@@ -137,6 +137,56 @@ def conv2d_weight_grad(a: Arrays):
     return _convolutions(a, lambda x, w, y: (x, y, {"shape": w}))
 
 
+def linear(a: Arrays):
+    for m, k, n in (1, 1, 1), (3, 5, 7), (65, 31, 67), (128, 24, 256), (7, 0, 5), (0, 3, 4), (1300, 8, 1284):
+        yield (a(m, k), a(n, k), a(n)), {}
+        yield (a(m, k), a(n, k), None), {}
+    for m, k, n in (3, 5, 7), (66, 34, 68):
+        yield (a.turned(m, k), a.turned(n, k), a.stepped(1, n)[0]), {}
+        yield (a.stepped(m, k), a.shifted(n, k), a.shifted(n)), {}
+
+
+def linear_grad(a: Arrays):
+    """g, x, weight, and which gradients are wanted"""
+    for m, k, n in (
+        (1, 1, 1),
+        (3, 5, 7),
+        (65, 31, 67),
+        (130, 24, 256),
+        (7, 0, 5),
+        (0, 3, 4),
+        (4, 3, 0),
+        (9, 1284, 1300),
+    ):
+        yield (a(m, n), a(m, k), a(n, k), (True, True, True)), {}
+    for m, k, n in (3, 5, 7), (66, 34, 68):
+        yield (a.turned(m, n), a.stepped(m, k), a.shifted(n, k), (True, True, True)), {}
+        yield (a(m, n), a(m, k), None, (False, True, True)), {}
+        yield (a(m, n), None, a(n, k), (True, False, False)), {}
+        yield (a(m, n), None, None, (False, False, True)), {}
+        yield (a(m, n), a(m, k), a(n, k), (True, True, False)), {}
+
+
+def conv2d_layer(a: Arrays):
+    for (x, w), at in conv2d(a):
+        if x.shape[2] >= w.shape[2]:  # a window fits: the CPU's variants, which the reference calls, expect one
+            yield (x, w, a(len(w))), at
+
+
+def conv2d_layer_grad(a: Arrays):
+    every, first = (True, True, True), True
+    for (g, w), at in conv2d_input_grad(a):
+        shape = at.pop("shape")
+        shapes = {"x_shape": shape, "w_shape": w.shape}
+        yield (g, a(*shape), w), at | shapes | {"needs": every}
+        if first:
+            yield (g, None, w), at | shapes | {"needs": (True, False, False)}
+            yield (g, a(*shape), None), at | shapes | {"needs": (False, True, False)}
+            yield (g, a(*shape), None), at | shapes | {"needs": (False, True, True)}
+            yield (g, None, None), at | shapes | {"needs": (False, False, True)}
+        first = False
+
+
 # Kernels that write into their arguments, and which ones.
 WRITTEN = {
     "collect": (0,),

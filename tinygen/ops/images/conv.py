@@ -22,8 +22,8 @@ from tinygen.ops.shape.reshape import expand, reshape, squeeze, unsqueeze
 @primitive
 def _conv2d(x, w, bias=None, *, stride, padding, dilation, groups):
     """Slide K filters over N images.  x (N, C, H, W), w (K, C/groups, R, S), bias (K,) -> (N, K, P, Q)"""
-    y = kernels.conv2d(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
-    return y if bias is None else kernels.add_bias(y, bias)
+    at = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return kernels.conv2d(x, w, **at) if bias is None else kernels.conv2d_layer(x, w, bias, **at)
 
 
 @primitive
@@ -60,6 +60,15 @@ _conv2d.vjp(
     # a bias is added to every y of its channel
     lambda g: _channel_sums(g),
 )
+
+
+@_conv2d.fused
+def _conv2d_backward(g, needs, x_shape, w_shape, stride, padding, dilation, groups, x=None, w=None):
+    """The three results above, from one call."""
+    at = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return kernels.conv2d_layer_grad(g, x, w, needs=needs, x_shape=x_shape, w_shape=w_shape, **at)
+
+
 # both are linear in g and in w or x, and the transpose of a transpose is the map itself
 _conv2d_input_grad.vjp(
     lambda g, w, shape, **at: _conv2d(g, w, None, **at),
