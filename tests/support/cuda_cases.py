@@ -169,7 +169,8 @@ def linear_grad(a: Arrays):
 
 def conv2d_layer(a: Arrays):
     for (x, w), at in conv2d(a):
-        if x.shape[2] >= w.shape[2]:  # a window fits: the CPU's variants, which the reference calls, expect one
+        # the CPU's variants, which the reference calls, expect that a window fits
+        if x.shape[2] >= w.shape[2]:
             yield (x, w, a(len(w))), at
 
 
