@@ -22,6 +22,7 @@ In this order:
     announce        a line on the terminal before something slow
 
     compile_report  command: compile every .cu file and print registers, shared memory and spills
+    reachable       command: does every library load that a dispatch on a GPU can reach?
     budgets         what the report holds them to
     ladders         command: write the table of kernels and variants into kernels/README.md
 """

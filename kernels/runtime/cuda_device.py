@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from contextlib import contextmanager
 
@@ -104,6 +105,8 @@ def errors_told():
 def told(error: Exception) -> str | None:
     """Our message for an error of cupy's; None if we have none and cupy's own should stand."""
     name, text = type(error).__name__, str(error)
+    if isinstance(error, ImportError) and (library := re.search(r"lib((?:cu|nv)\w+)\.so", text)):
+        return f"CUDA's library {library[1]}, which this operation needs, is missing: {INSTALL} brings it ({text})"
     if (
         name == "OutOfMemoryError"
         or "cudaErrorMemoryAllocation" in text

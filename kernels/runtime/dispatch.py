@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinygen.kernels.runtime import cuda_device
 from tinygen.kernels.runtime.lazy_import import interrupts_wait
 
 _registry: dict[str, Kernel] = {}
@@ -160,12 +161,25 @@ class Kernel:
         if _used and self.name in _here.wanted:
             return self._run_forced(_here.wanted[self.name], device, args, attrs)
         if device == "cuda":
-            load_gpu_variants()
-        elif not array_of_cpu:  # a NumPy scalar: no need to be fast
+            return self._run_on_gpu(args, attrs)
+        if not array_of_cpu:  # a NumPy scalar: no need to be fast
             return self.ladder["cpu"][0][1](*args, **attrs)
         for _, function, usable in reversed(self.ladder[device]):
             if usable is None or usable(*args, **attrs):
                 return function(*args, **attrs)
+        raise ValueError(f"{self.name}: none of its variants takes these arguments")
+
+    def _run_on_gpu(self, args, attrs):
+        load_gpu_variants()
+        for _, function, usable in reversed(self.ladder["cuda"]):
+            if usable is None or usable(*args, **attrs):
+                try:
+                    return function(*args, **attrs)
+                except ImportError as error:  # of a library that CuPy loads when an operation needs it
+                    message = cuda_device.told(error)
+                    if message is None:
+                        raise
+                    raise cuda_device.CudaError(f"{self.name}: {message}") from error
         raise ValueError(f"{self.name}: none of its variants takes these arguments")
 
     def _run_forced(self, forced: Forced, device: str, args, attrs):
