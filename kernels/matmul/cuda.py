@@ -72,7 +72,8 @@ def _product(x, w, launch):
     if out.size:
         launch(_operand(a, batch_shape), _operand(b, batch_shape), out, K)
     shape = np.broadcast_shapes(x.shape[:-2], w.shape[:-2])
-    return out.reshape((*shape, *(() if rows else (M,)), *(() if columns else (N,))))
+    shape = (*shape, *(() if rows else (M,)), *(() if columns else (N,)))
+    return out if out.shape == shape else out.reshape(shape)
 
 
 def _launch(kernel: str, grid, block, a: Operand, b: Operand, out, K: int, *more) -> None:

@@ -13,7 +13,6 @@ import numpy as np
 
 from tinygen.kernels.norm.reference import normalize, normalize_grad, normalize_silu, normalize_silu_grad
 from tinygen.kernels.norm.shapes import shape_of, slab_start
-from tinygen.kernels.reduce.cuda import sum_two_stage
 from tinygen.kernels.runtime.cuda_source import CudaSource, float32_only
 from tinygen.kernels.runtime.dispatch import array_module, for_readers
 from tinygen.kernels.runtime.rounding import ceil_div
@@ -247,22 +246,30 @@ def _backward(kernel, launch, arguments, g, x, weight, bias, mean, var, dims, ep
         None if a is None else xp.ascontiguousarray(a) for a in (g, x, weight, bias, mean, var)
     )
     gx = xp.empty(x.shape, np.float32)
-    g_n, g_sum = launch(at, (g, x, weight, bias, mean, var), gx, eps)
-    if shape is None:
-        return gx, None, None
-    return gx, _summed(at, g_n).reshape(shape), _summed(at, g_sum).reshape(shape)
+    parts = launch(at, (g, x, weight, bias, mean, var), gx, eps)
+    return gx, *((None, None) if shape is None else _summed(at, parts, shape))
 
 
-def _summed(at: Layout, part):
-    """Add the sums (rows, slabs, slices) that share a weight.  -> (period,)"""
+def _summed(at: Layout, parts, shape):
+    """Add the sums that share a weight.  parts (2, rows, slabs, slices) -> gweight, gbias of `shape`"""
+    xp, (_, rows, slabs, slices) = array_module(parts), parts.shape
+    gweight, gbias = (xp.empty(shape, np.float32) for _ in range(2))
+    outs, size = (parts, gweight, gbias, at.period), rows * slabs * slices
     if at.weight_slab == 0:  # batch norm: a weight per row
-        return sum_two_stage(part.reshape(at.rows, -1), (1,))
-    return sum_two_stage(part.reshape(-1, at.period, part.shape[-1]), (0, 2))
+        I, J, apart, step = 1, slabs * slices, slabs * slices, 0
+    else:
+        I, J, apart, step = rows * slabs // at.period, slices, slices, at.period * slices
+    if J == 1:
+        source.launch("normalize_sum_columns", (ceil_div(at.period, 32), 2), (256,), *outs, size, I, step)
+    else:
+        grid = ceil_div(at.period, 8), 2
+        source.launch("normalize_sum_rows", grid, (256,), *outs, size, I, J, apart, step)
+    return gweight, gbias
 
 
 def _parts(like, *shape):
-    """Two arrays for the parts of Σ g n and Σ g"""
-    return [array_module(like).empty(shape, np.float32) for _ in range(2)]
+    """An array for the parts of Σ g n and of Σ g"""
+    return array_module(like).empty((2, *shape), np.float32)
 
 
 def _naive_grad(name: str):
@@ -295,7 +302,9 @@ def _block_rows_grad(at: Layout, arrays, gx, eps):
     g, x, weight, _, mean, var = arrays
     threads = min(_row_threads(at.size, 8), 512)
     blocks = min(at.rows, max(FEWEST_STRIPES, min(at.rows // ROWS_PER_STRIPE, THREADS_OF_A_GPU // threads)))
-    parts = [array_module(x).zeros((blocks, at.size, 1), np.float32) for _ in range(2)]
+    parts = _parts(x, blocks, at.size, 1)
+    if at.size > 8 * threads:  # the sums do not fit into registers: the blocks add to those in memory
+        parts[...] = 0
     source.launch(
         "normalize_grad_block_rows", (blocks,), (threads,), g, x, weight, mean, var, gx, *parts,
         np.int64(at.rows), at.size, eps,

@@ -362,3 +362,39 @@ extern "C" __global__ void __launch_bounds__(256)
 
 NORM_KERNELS(normalize, false)
 NORM_KERNELS(normalize_silu, true)
+
+// ---- the gradients of weight and bias -------------------------------------------------------------------------------
+// `parts`: what the kernels above leave, `size` floats of Σ g n and as many of Σ g.  gweight and gbias (period,) are their
+// sums over i < I and j < J of parts[p * apart + i * step + j].
+constexpr int SUM_ROWS = 8;
+
+// J > 1: a warp per output, whose threads read neighbors.
+extern "C" __global__ void __launch_bounds__(32 * SUM_ROWS)
+    normalize_sum_rows(const float *parts, float *gweight, float *gbias, int period, long long size, int I, int J,
+                       int apart, int step) {
+    int p = blockIdx.x * SUM_ROWS + threadIdx.x / 32, lane = threadIdx.x % 32;
+    if (p >= period) return;
+    const float *from = parts + blockIdx.y * size + (long long)p * apart;
+    float total = 0;
+    for (int i = 0; i < I; ++i)
+        for (int j = lane; j < J; j += 32) total += from[(long long)i * step + j];
+    total = warp_sum(total);
+    if (lane == 0) (blockIdx.y ? gbias : gweight)[p] = total;
+}
+
+// J = apart = 1: a block of 32 x 8 threads per 32 neighboring outputs.
+extern "C" __global__ void __launch_bounds__(32 * SUM_ROWS)
+    normalize_sum_columns(const float *parts, float *gweight, float *gbias, int period, long long size, int I,
+                          int step) {
+    __shared__ float sums[SUM_ROWS][32];
+    int column = threadIdx.x % 32, row = threadIdx.x / 32, p = blockIdx.x * 32 + column;
+    const float *from = parts + blockIdx.y * size + p;
+    float total = 0;
+    if (p < period)
+        for (int i = row; i < I; i += SUM_ROWS) total += from[(long long)i * step];
+    sums[row][column] = total;
+    __syncthreads();
+    if (row > 0 || p >= period) return;
+    for (int r = 1; r < SUM_ROWS; ++r) total += sums[r][column];
+    (blockIdx.y ? gbias : gweight)[p] = total;
+}

@@ -20,19 +20,25 @@ LONGEST_COLUMN_SLICE = 1 << 12  # rows: a thread adds 128 sums of four in turn
 
 
 def _sum(x, dims: tuple, keepdims: bool, stage):
-    """Sum groups of adjacent dimensions, the last group first, each by stage(x (A, R, B)) -> (A, B)."""
+    """Sum groups of adjacent dimensions, the last group first, each by stage(x (A, R, B), y (A, B), A, R, B)."""
     float32_only("sum", x=x)
     dims = sorted({d % x.ndim for d in dims}) if x.ndim else []
     kept = [1 if d in dims else n for d, n in enumerate(x.shape)]
+    final = kept if keepdims else [n for d, n in enumerate(x.shape) if d not in dims]
     y, xp = x, array_module(x)
     for first, last in reversed(_runs(dims)):
         shape = y.shape
         A, R, B = (math.prod(s) for s in (shape[:first], shape[first : last + 1], shape[last + 1 :]))
-        y = stage(xp.ascontiguousarray(y).reshape(A, R, B)).reshape(
-            *shape[:first], *(1,) * (last + 1 - first), *shape[last + 1 :]
-        )
-    y = y.copy() if y is x else y
-    return y.reshape(kept if keepdims else [n for d, n in enumerate(x.shape) if d not in dims])
+        summed = xp.empty(
+            final if first == dims[0] else (*shape[:first], *(1,) * (last + 1 - first), *shape[last + 1 :]),
+            np.float32,
+        )  # not the view of an array: a gradient that is one would be copied
+        if R == 0:
+            summed[...] = 0
+        elif summed.size:
+            stage(xp.ascontiguousarray(y), summed, A, R, B)
+        y = summed
+    return y.copy() if y is x else y
 
 
 def _runs(dims: list) -> list[tuple[int, int]]:
@@ -41,20 +47,11 @@ def _runs(dims: list) -> list[tuple[int, int]]:
     return list(zip(starts, [d for d in dims if d + 1 not in dims]))
 
 
-def _naive(x):
-    A, R, B = x.shape
-    y = array_module(x).empty((A, B), np.float32)
-    if R == 0:
-        y[...] = 0
-    elif y.size:
-        source.launch("sum_naive", (ceil_div(y.size, 128),), (128,), x, y, np.int64(y.size), R, B)
-    return y
+def _naive(x, y, A: int, R: int, B: int) -> None:
+    source.launch("sum_naive", (ceil_div(y.size, 128),), (128,), x, y, np.int64(y.size), R, B)
 
 
-def _two_stage(x):
-    A, R, B = x.shape
-    if not x.size:
-        return array_module(x).zeros((A, B), np.float32)
+def _two_stage(x, y, A: int, R: int, B: int) -> None:
     rows = B == 1
     column_groups = ceil_div(B, 32)
     shortest = SHORTEST_ROW_SLICE if rows else SHORTEST_COLUMN_SLICE
@@ -62,14 +59,15 @@ def _two_stage(x):
     slices = max(min(ceil_div(FULL, A * column_groups), ceil_div(R, shortest)), ceil_div(R, longest))
     slice = ceil_div(R, slices) + 3 & ~3
     slices = ceil_div(R, slice)
-    y = array_module(x).empty((A, slices, B), np.float32)
+    part = y if slices == 1 else array_module(x).empty((A, slices, B), np.float32)
     if rows:
         threads = 32 * min(ceil_div(slice, 512), 8)
-        source.launch("sum_rows", (A * slices,), (threads,), x, y, R, slice, slices)
+        source.launch("sum_rows", (A * slices,), (threads,), x, part, R, slice, slices)
     else:
         grid = (A * slices * column_groups,)
-        source.launch("sum_columns", grid, (32, 8), x, y, R, B, slice, slices, column_groups)
-    return y.reshape(A, B) if slices == 1 else _two_stage(y)
+        source.launch("sum_columns", grid, (32, 8), x, part, R, B, slice, slices, column_groups)
+    if slices > 1:
+        _two_stage(part, y, A, slices, B)
 
 
 def _float32(x, dims, keepdims=False) -> bool:
