@@ -988,11 +988,34 @@ def test_saved_arrays_are_freed_as_backward_goes():
     assert order == [4, 3, 2, 1, 0]
 
 
+def test_gradients_accumulate_in_place():
+    """As in PyTorch: `.grad` stays the same Tensor, in the same memory; a sum that is recorded is a new one."""
+    x = leaf(1.0, 2.0)
+    (x * x).sum().backward()
+    g, memory = x.grad, x.grad._data
+    (3 * x).sum().backward()
+    assert x.grad is g and g._data is memory and g.tolist() == [5, 7]
+    saved = (g * leaf(1.0, 1.0)).sum()
+    (x * x).sum().backward()
+    with pytest.raises(RuntimeError, match="changed in place"):
+        saved.backward()
+    (x * x * x).sum().backward(create_graph=True)
+    assert x.grad is not g and g.tolist() == [7, 11] and x.grad.tolist() == [10, 23]
+    recorded = x.grad
+    (2 * x).sum().backward()
+    assert x.grad is not recorded and recorded.tolist() == [10, 23] and x.grad.tolist() == [12, 25]
+    y = leaf(1.0, 2.0)
+    y.grad = T.ones(1, dtype=T.float64).expand(2)
+    with pytest.raises(RuntimeError, match="read-only"):
+        (y * y).sum().backward()
+
+
 def test_peak_memory_of_backward():
     """Backward of 20 layers of 1 MB needs a few gradients, not another 20."""
     n = 1 << 17
     x = T.ones(n, dtype=T.float64, requires_grad=True)
-    T.sin(x).sum().backward()  # the first call imports and compiles
+    for _ in range(2):  # the first calls import and compile
+        T.sin(x).sum().backward()
     y = x
     for _ in range(20):
         y = T.sin(y)

@@ -121,9 +121,9 @@ def _add(gradients: dict, edge, g, owned: bool, record: bool) -> None:
     if before is None:
         gradients[edge] = (g, owned)
     elif before_owned and not record:
-        before._data += g._data
+        sweep_ops.add_to(before, g)
     elif owned and not record:
-        g._data += before._data
+        sweep_ops.add_to(g, before)
         gradients[edge] = (g, True)
     else:
         gradients[edge] = (sweep_ops.add(before, g), True)
@@ -184,17 +184,20 @@ def in_own_memory(g, owned: bool, record: bool):
 def _accumulate(tensor, g, owned: bool, record: bool) -> None:
     """Add to `tensor.grad`, one thread at a time: otherwise one of two concurrent updates would be lost.
 
-    The sum is a new Tensor: what was `.grad` before keeps its values.
+    As in PyTorch `.grad` stays the same Tensor and its memory is written to, unless the sum has to be recorded.
     """
     with memory.lock:
-        if tensor.grad is None:
+        before = tensor.grad
+        if before is None:
             tensor.grad = in_own_memory(g, owned, record)
-        elif tensor.grad._data.shape != g._data.shape:
-            raise refusal(
-                "backward", ShapeError, f"found x.grad of shape {tensor.grad.shape}, expected {g.shape} as x"
-            )
+        elif before._data.shape != g._data.shape:
+            message = f"found x.grad of shape {before.shape}, expected {g.shape} as x"
+            raise refusal("backward", ShapeError, message)
+        elif record or before._requires_grad or before._data.dtype != g._data.dtype:
+            tensor.grad = sweep_ops.add(before, g)
         else:
-            tensor.grad = sweep_ops.add(tensor.grad, g)
+            before._touch()
+            sweep_ops.add_to(before, g)
 
 
 # what callers use
@@ -262,17 +265,13 @@ def seeds_of(outputs: list, given, operation: str) -> list:
             )
         if g is None:
             if output._data.size != 1:
-                raise refusal(
-                    operation,
-                    RuntimeError,
-                    f"found an output of shape {output.shape}, expected one element; "
-                    "pass the incoming gradient for anything else",
-                )
+                message = f"found an output of shape {output.shape}, expected one element"
+                message += "; pass the incoming gradient for anything else"
+                raise refusal(operation, RuntimeError, message)
             g = Tensor._wrap(np.ones_like(output._data))
         elif g.shape != output.shape:
-            raise refusal(
-                operation, ShapeError, f"found a gradient of shape {g.shape}, expected {output.shape}"
-            )
+            message = f"found a gradient of shape {g.shape}, expected {output.shape}"
+            raise refusal(operation, ShapeError, message)
         dtype = output._data.dtype
         seeds.append(g if g._data.dtype == dtype else sweep_ops.cast(g, dtype=dtype))
     return seeds

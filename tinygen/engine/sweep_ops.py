@@ -20,6 +20,14 @@ def add(x, other):
 add.vjp(lambda g: g, lambda g: g)
 
 
+def add_to(total, g) -> None:
+    """Add in place, unrecorded."""
+    if total._data.ndim:
+        kernels.add(total._data, g._data, out=total._data)
+    else:
+        total._data += g._data  # it may be one of NumPy's numbers, which are no arrays
+
+
 @primitive
 def expand(x, *, shape):
     """x broadcast to `shape`, without copying"""
