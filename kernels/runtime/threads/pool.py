@@ -10,7 +10,9 @@ loop is, and takes the part by advancing the ticket from what it read; this fail
 no thread can take a part of one loop with the data of another.
 
 A thread without work yields its core for SPIN nanoseconds and then sleeps; so does the caller while it waits for the
-last part that another thread has begun.
+last part that another thread has begun.  If such a wait takes most of a loop, another program has taken the core from
+the thread in the middle of its part.  The loops of the next ALONE nanoseconds then run in the caller, and of twice the
+time if that happens again soon after.
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ import ctypes
 import signal
 import time
 
-SPIN = 100_000  # nanoseconds; between the loops of a training step Python takes about half as long
+SPIN = 500_000  # nanoseconds; most gaps between the loops of a training step are shorter
+ALONE, LONGEST_ALONE = 20_000_000, 640_000_000  # nanoseconds
 MOST_PARTS = (1 << 20) - 1  # of a loop; one with more runs in the calling thread
 LOCK_BYTES = 128  # more than a mutex or a condition variable has on any system
 # 64 bytes apart, so that threads which wait for one do not slow down writes to another
-WORDS = "ticket", "done", "asleep", "caller_asleep", "busy"
+WORDS = "ticket", "done", "asleep", "caller_asleep", "busy", "alone_until", "alone_for"
 LOCKS = {"lock": "pthread_mutex_init", "work": "pthread_cond_init", "finished": "pthread_cond_init"}
 
 
@@ -207,11 +210,14 @@ class PoolCode:
     def write_run_parts(self) -> None:
         """run_parts(part, args, counts, steps, data, ndim, arrays, threads) -> whether it ran the loop.
 
-        Not if another loop runs, in another thread or around this one, and not if it has too many parts.
+        Not if another loop runs, in another thread or around this one, if it has too many parts, or if other programs
+        need the cores.
         """
         function, b = self.begin("run_parts", self.i1, *self.loop_arguments)
         count = b.load(function.args[2])
-        with b.if_then(b.icmp_unsigned(">", count, self.i64(MOST_PARTS))):
+        begun = self.call(b, "now")
+        many = b.icmp_unsigned(">", count, self.i64(MOST_PARTS))
+        with b.if_then(b.or_(many, b.icmp_signed("<", begun, self.read(b, "alone_until")))):
             b.ret(self.i1(0))
         busy = b.atomic_rmw("xchg", self.words["busy"], self.i64(1), "seq_cst")
         with b.if_then(b.icmp_signed("!=", busy, self.i64(0))):
@@ -224,7 +230,9 @@ class PoolCode:
         self._wake(b, function, count)
         end = self.loop_while(b, function, lambda b: self.call(b, "take"))
         end()
-        self._wait(b, function, count)
+        since = self.call(b, "now")
+        self._wait(b, function, count, since)
+        self._judge(b, begun, since)
         self.put(b, "busy", self.i64(0))
         b.ret(self.i1(1))
 
@@ -241,10 +249,9 @@ class PoolCode:
             end()
             self.thread_call(b, "mutex_unlock", "lock")
 
-    def _wait(self, b, function, count) -> None:
+    def _wait(self, b, function, count, since) -> None:
         """Wait until the parts that others took are done."""
         unfinished = lambda b: b.icmp_signed("<", self.read(b, "done"), count)
-        since = self.call(b, "now")
         end = self.loop_while(b, function, unfinished)
         with b.if_then(b.not_(self.call(b, "pause", since))):
             self.thread_call(b, "mutex_lock", "lock")
@@ -255,6 +262,23 @@ class PoolCode:
             self.put(b, "caller_asleep", self.i64(0))
             self.thread_call(b, "mutex_unlock", "lock")
         end()
+
+    def _judge(self, b, begun, since) -> None:
+        """Work alone for a while if more than SPIN and two thirds of the loop went by waiting."""
+        now = self.call(b, "now")
+        waited, whole = b.sub(now, since), b.sub(now, begun)
+        long = b.icmp_signed(">", waited, self.i64(SPIN))
+        most = b.icmp_signed(">", b.mul(waited, self.i64(3)), b.mul(whole, self.i64(2)))
+        with b.if_then(b.and_(long, most)):
+            before = self.read(b, "alone_for")
+            again = b.icmp_signed("<", b.sub(begun, self.read(b, "alone_until")), self.i64(ALONE))
+            twice = b.mul(before, self.i64(2))
+            twice = b.select(
+                b.icmp_signed("<", twice, self.i64(LONGEST_ALONE)), twice, self.i64(LONGEST_ALONE)
+            )
+            alone = b.select(b.and_(again, b.icmp_signed(">", before, self.i64(0))), twice, self.i64(ALONE))
+            self.put(b, "alone_for", alone)
+            self.put(b, "alone_until", b.add(now, alone))
 
 
 def start_workers(engine, count: int) -> int:
