@@ -41,6 +41,7 @@ def report() -> Iterator[str]:
         **{name: lambda name=name: _package(name) for name in PACKAGES},
         "cuda": _cuda,
         "nvrtc": _nvrtc,
+        "launches": _launches,
         "g++": _host_compiler,
         "cache": _cache,
     }
@@ -151,6 +152,15 @@ def _nvrtc():
     except nvrtc.NvrtcMissing as missing:
         return f"missing; would enable python -m tinygen.kernels.runtime.compile_report: {missing}"
     return f"{found.version[0]}.{found.version[1]} (compiles the CUDA kernels)"
+
+
+def _launches():
+    """Whether a launch on a GPU is waited for"""
+    from tinygen.kernels.runtime.sources import launching
+
+    if launching.DEBUG:
+        return "each is waited for, and a failure names its kernel (TINYGEN_DEBUG_LAUNCHES is set)"
+    return "not waited for; TINYGEN_DEBUG_LAUNCHES=1 does, and names the kernel that failed"
 
 
 def _host_compiler():

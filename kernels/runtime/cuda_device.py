@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
+from tinygen.kernels.runtime import disk_cache
 from tinygen.kernels.runtime.lazy_import import whole
 
 HOST = np.ndarray, np.generic  # on the CPU; NumPy returns scalars, not arrays, for results without dimensions
@@ -25,12 +28,25 @@ class CudaError(RuntimeError):
 
 def cupy():
     """The cupy module, or a CudaError that says how to get it."""
+    if "cupy" not in sys.modules:
+        _give_cupy_a_cache()
     try:
         return whole("cupy")
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
             raise CudaError(f"cuda needs CuPy, which is not installed: {INSTALL}") from error
         raise CudaError(f"CuPy is installed but cannot be imported: {error}") from error
+
+
+def _give_cupy_a_cache() -> None:
+    """Where CuPy's cache folder cannot be written to, it cannot be imported: give it one of ours."""
+    path = Path(os.environ.get("CUPY_CACHE_DIR") or os.path.expanduser("~/.cupy/kernel_cache"))
+    try:
+        if not path.is_absolute() and path.parts[:1] == ("~",):
+            raise FileNotFoundError("no home folder")
+        disk_cache.writable(path)
+    except OSError:
+        os.environ["CUPY_CACHE_DIR"] = str(disk_cache.writable_folder("cupy"))
 
 
 @functools.cache

@@ -90,7 +90,8 @@ class CudaSource:
         if key not in self._functions:
             with cuda_device.errors_told():
                 if arch not in self._modules:
-                    cubin = self.cubin_path(arch, nvrtc.load(cuda_device.driver()))
+                    compiler = nvrtc.load(cuda_device.driver())
+                    cubin = self.cubin_path(compiler.target(arch), compiler)
                     self._modules[arch] = cuda_device.cupy().RawModule(path=str(cubin))
                 loaded = self._modules[arch].get_function(kernel)
                 self._functions[key] = launching.Launcher(self.kernels[kernel], loaded)

@@ -3,6 +3,7 @@
     tinygen/numba       compiled loops (`njit.py`)
     tinygen/cuda        machine code for NVIDIA GPUs (`cuda_source.py`)
     tinygen/hostcuda    .cu files compiled for this CPU (`hostcuda/build.py`)
+    tinygen/cupy        what CuPy compiles, if its own folder cannot be written to (`cuda_device.py`)
 
 A file is written under another name and renamed, so that no process sees half of it.  A digest of its content is kept
 beside it: a file that was cut off or changed is not used.  Nothing is kept beside the source: a package may be
@@ -45,13 +46,17 @@ def temporary_folder() -> Path:
 def writable_folder(what: str) -> Path:
     """`folder(what)`, or the temporary folder if that one cannot be written to."""
     try:
-        path = folder(what)
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            return path
+        return writable(folder(what))
     except OSError as error:
         tell(error)
         return temporary_folder()
+
+
+def writable(path: Path) -> Path:
+    """The folder, which is made if it does not exist; OSError if nothing can be written to it."""
+    path.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path):
+        return path
 
 
 def write(path: Path, content: bytes) -> None:

@@ -1,5 +1,7 @@
 """No cupy, no driver, an old driver, an old GPU, no memory: each gives one sentence with what to install or change."""
 
+import os
+import subprocess
 import sys
 from types import SimpleNamespace
 from typing import ClassVar
@@ -119,6 +121,47 @@ def test_a_cupy_that_cannot_be_imported(monkeypatch, tmp_path):
         cuda_device.architecture()
 
 
+CUPY = """
+import os  # as cupy 14.2 does in cupy/cuda/_compiler_cache.py
+os.makedirs(os.environ.get("CUPY_CACHE_DIR", os.path.expanduser("~/.cupy/kernel_cache")), exist_ok=True)
+"""
+USE_IT = """
+from tinygen.kernels.runtime import cuda_device
+cuda_device.cupy()
+import os; print(os.environ.get("CUPY_CACHE_DIR"))
+"""
+
+
+@pytest.mark.parametrize("chosen", [False, True], ids=["its default", "CUPY_CACHE_DIR"])
+@pytest.mark.parametrize("cache", ["ours", "none"])
+def test_a_cache_folder_that_cupy_cannot_write_to(tmp_path, chosen, cache):
+    """A file in place of the folder stops root as well.  Then CuPy's code goes to our folder, or to a temporary one."""
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "module").mkdir()
+    (tmp_path / "module" / "cupy.py").write_text(CUPY)
+    variables = {"XDG_CACHE_HOME": str(tmp_path / ("cache" if cache == "ours" else "file"))}
+    variables |= {"CUPY_CACHE_DIR": str(tmp_path / "file")} if chosen else {"HOME": str(tmp_path / "file")}
+    kept = {name: value for name, value in os.environ.items() if name != "CUPY_CACHE_DIR"}
+    environment = {**kept, **variables, "PYTHONPATH": str(tmp_path / "module")}
+    done = subprocess.run(
+        [sys.executable, "-c", USE_IT], env=environment, capture_output=True, text=True, check=True
+    )
+    if cache == "ours":
+        assert done.stdout.strip() == str(tmp_path / "cache" / "tinygen" / "cupy") and not done.stderr
+    else:
+        assert "tinygen-" in done.stdout and "compiled code cannot be kept" in done.stderr
+
+
+def test_a_cache_folder_of_cupys_that_works_stays(tmp_path):
+    (tmp_path / "cupy.py").write_text(CUPY)
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+    environment.pop("CUPY_CACHE_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "-c", USE_IT], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "None" and (tmp_path / ".cupy" / "kernel_cache").is_dir()
+
+
 def test_no_driver(gpu):
     gpu.runtime.driverGetVersion = lambda: 0
     with pytest.raises(
@@ -219,6 +262,36 @@ def test_the_newest_nvrtc_that_the_driver_takes(monkeypatch):
     nvrtc.load.cache_clear()
     assert [nvrtc.load(newest).version[0] for newest in (None, 13, 12)] == [13, 13, 12]
     nvrtc.load.cache_clear()
+
+
+def knows(*architectures) -> nvrtc.Nvrtc:
+    """An NVRTC 12.4 that compiles for these architectures."""
+    compiler = object.__new__(nvrtc.Nvrtc)
+    compiler.version, compiler.architectures = (12, 4), lambda: list(architectures)
+    return compiler
+
+
+def test_a_card_newer_than_nvrtc():
+    compiler = knows(50, 75, 80, 86, 89, 90)
+    cards = {80: 80, 86: 86, 87: 86, 89: 89, 90: 90}
+    assert {card: compiler.target(card) for card in cards} == cards
+    newer = r"capability 12\.0, and NVRTC 12\.4 compiles for 5\.0 to 9\.0: update it \(pip install --upgrade "
+    with pytest.raises(CudaError, match=newer):
+        compiler.target(120)
+    with pytest.raises(CudaError, match=r"capability 8\.0, and NVRTC"):
+        knows(75, 86, 90).target(80)
+
+
+def test_the_code_for_a_card_newer_than_nvrtc(gpu, monkeypatch):
+    """A card of capability 9.9 gets the code for 9.0."""
+    gpu.Device = lambda number: SimpleNamespace(compute_capability="99")
+    asked, compiler = [], knows(80, 90)
+    monkeypatch.setattr(nvrtc, "load", lambda newest: compiler)
+    monkeypatch.setattr(CudaSource, "cubin_path", lambda self, arch, by: asked.append((arch, by)))
+    source = CudaSource("matmul/matmul.cu")
+    monkeypatch.setattr(sys.modules["cupy"], "RawModule", lambda path: SimpleNamespace(get_function=Function))
+    source.launch("matmul_naive", (1,), (32,), *PRODUCT)
+    assert asked == [(90, compiler)] and RawModule.launches[0][0] == "matmul_naive"
 
 
 def needs_nvrtc() -> None:

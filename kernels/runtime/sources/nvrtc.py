@@ -16,6 +16,8 @@ import os
 from ctypes.util import find_library
 from pathlib import Path
 
+from tinygen.kernels.runtime.cuda_device import CudaError
+
 MISSING = (
     "NVRTC, which compiles CUDA C++, is not installed: pip install nvidia-cuda-nvrtc (CUDA 13) or "
     "nvidia-cuda-nvrtc-cu12 (CUDA 12); the extras tinygen[cuda13] and tinygen[cuda12] include it"
@@ -96,6 +98,21 @@ class Nvrtc:
         numbers = (ctypes.c_int * count.value)()
         self._call("nvrtcGetSupportedArchs", numbers)
         return list(numbers)
+
+    def target(self, arch: int) -> int:
+        """The architecture to compile for, for a card of `arch`: an older one of its generation if it is too new.
+
+        Code for 8.0 runs on 8.6 and 8.9, but not on 9.0.  CudaError if this version knows none of the generation.
+        """
+        known = self.architectures()
+        runs = [a for a in known if a // 10 == arch // 10 and a <= arch]
+        if not runs:
+            raise CudaError(
+                f"the card is of compute capability {arch / 10:.1f}, and NVRTC {'.'.join(map(str, self.version))} "
+                f"compiles for {min(known) / 10:.1f} to {max(known) / 10:.1f}: update it "
+                "(pip install --upgrade nvidia-cuda-nvrtc, which is CUDA 13's), or use another card or the CPU"
+            )
+        return max(runs)
 
     def compile(self, source: str, name: str, headers: dict[str, str], options: tuple[str, ...]):
         """(cubin, log).  `headers`: name -> text, for #include.  The log holds warnings and the report of ptxas."""
