@@ -247,6 +247,7 @@ def test_doctor_never_fails(tinygen_, monkeypatch):
         "torch",
         "cuda",
         "nvrtc",
+        "launches",
         "g++",
         "cache",
         "glyphs",
