@@ -19,6 +19,7 @@ import numpy as np
 from tinygen.engine import devices
 from tinygen.engine.errors import refusal
 from tinygen.kernels.philox import streams as philox
+from tinygen.kernels.runtime import capture
 
 
 class Stream:
@@ -28,8 +29,12 @@ class Stream:
     """
 
     def __init__(self, seed: int, purpose: str, step: int = 0, device=None) -> None:
-        self._key, self._device = (seed, zlib.crc32(purpose.encode()), step), device
         self._block, self._xp = 0, devices.module(device)
+        if isinstance(step, capture.Counter):  # in a captured step it lies on the GPU
+            if self._xp is np:
+                raise capture.Refused(f"random numbers ({purpose}) are drawn on the host")
+            step = step.array
+        self._key, self._device = (seed, zlib.crc32(purpose.encode()), step), device
         self.purpose = purpose
 
     def __repr__(self) -> str:
@@ -138,11 +143,17 @@ def manual_seed(seed: int) -> None:
 
 def default_stream(device=None) -> Stream:
     """A new stream of the default generator, different at every call."""
-    global _counter
+    capture.fixed("the seed of the default generator", lambda: _default.seed)
     with _drawing:
-        generator, step = _default, _counter
-        _counter += 1
+        generator, step = _default, capture.counter(_next)
     return generator.at("default", step, device)
+
+
+def _next() -> int:
+    """The number of the next stream of the default generator"""
+    global _counter
+    _counter += 1
+    return _counter - 1
 
 
 def get_state() -> dict[str, int]:

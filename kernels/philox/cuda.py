@@ -26,10 +26,14 @@ def _floats(out, *key) -> bool:
     return _whole(np.float32)(out) or _whole(np.float64)(out)
 
 
-def _counter(seed: int, purpose: int, step: int, first_block: int) -> list[np.uint32]:
-    """Key and counter as the kernels take them"""
-    words = seed & 0xFFFFFFFF, seed >> 32, first_block, purpose, step & 0xFFFFFFFF, step >> 32
-    return [np.uint32(word) for word in words]
+def _counter(seed: int, purpose: int, step, first_block: int) -> list:
+    """Key and counter as the kernels take them; a step that is an array lies on the device."""
+    low, high, there = 0, 0, None
+    if isinstance(step, (int, np.integer)):
+        low, high = step & 0xFFFFFFFF, step >> 32
+    else:
+        there = step.reshape(1).view(np.uint32)
+    return [*map(np.uint32, (seed & 0xFFFFFFFF, seed >> 32, first_block, purpose, low, high)), there]
 
 
 def _fill(kernel: str, usable, out, key) -> None:

@@ -16,9 +16,15 @@
 // runs at 1/64 of the speed of float; a normal takes about 35 such operations.
 #include "common.cuh"
 
-// As in kernels/philox/reference.py: the key is the seed, the counter is block, purpose, step.
+// As in kernels/philox/reference.py: the key is the seed, the counter is block, purpose, step.  Where `step` is not null
+// it points to the low and the high word of the step: a CUDA graph has its arguments for good, but not what they point to.
 struct Stream {
     unsigned key_low, key_high, first_block, purpose, step_low, step_high;
+
+    __device__ __forceinline__ Stream(unsigned key_low, unsigned key_high, unsigned first_block, unsigned purpose,
+                                      unsigned step_low, unsigned step_high, const unsigned *step)
+        : key_low(key_low), key_high(key_high), first_block(first_block), purpose(purpose),
+          step_low(step ? step[0] : step_low), step_high(step ? step[1] : step_high) {}
 
     // The four words of block i: ten rounds of two 32 x 32 -> 64 bit products.
     __device__ __forceinline__ uint4 block(long long i) const {
@@ -66,24 +72,24 @@ __device__ __forceinline__ double2 normals(unsigned a, unsigned b) {
 // `out`: four numbers for each of `blocks`, on a 16-byte boundary.
 extern "C" __global__ void philox_words(uint4 *out, long long blocks, unsigned key_low, unsigned key_high,
                                         unsigned first_block, unsigned purpose, unsigned step_low,
-                                        unsigned step_high) {
-    Stream stream{key_low, key_high, first_block, purpose, step_low, step_high};
+                                        unsigned step_high, const unsigned *step) {
+    Stream stream(key_low, key_high, first_block, purpose, step_low, step_high, step);
     long long i = thread_of_grid();
     if (i < blocks) out[i] = stream.block(i);
 }
 
 extern "C" __global__ void philox_uniforms(float4 *out, long long blocks, unsigned key_low, unsigned key_high,
                                            unsigned first_block, unsigned purpose, unsigned step_low,
-                                           unsigned step_high) {
-    Stream stream{key_low, key_high, first_block, purpose, step_low, step_high};
+                                           unsigned step_high, const unsigned *step) {
+    Stream stream(key_low, key_high, first_block, purpose, step_low, step_high, step);
     long long i = thread_of_grid();
     if (i < blocks) out[i] = uniforms(stream.block(i));
 }
 
 extern "C" __global__ void philox_normals(float4 *out, long long blocks, unsigned key_low, unsigned key_high,
                                           unsigned first_block, unsigned purpose, unsigned step_low,
-                                          unsigned step_high) {
-    Stream stream{key_low, key_high, first_block, purpose, step_low, step_high};
+                                          unsigned step_high, const unsigned *step) {
+    Stream stream(key_low, key_high, first_block, purpose, step_low, step_high, step);
     long long i = thread_of_grid();
     if (i >= blocks) return;
     uint4 w = stream.block(i);
@@ -93,8 +99,8 @@ extern "C" __global__ void philox_normals(float4 *out, long long blocks, unsigne
 
 extern "C" __global__ void philox_normals64(double2 *out, long long blocks, unsigned key_low, unsigned key_high,
                                             unsigned first_block, unsigned purpose, unsigned step_low,
-                                            unsigned step_high) {
-    Stream stream{key_low, key_high, first_block, purpose, step_low, step_high};
+                                            unsigned step_high, const unsigned *step) {
+    Stream stream(key_low, key_high, first_block, purpose, step_low, step_high, step);
     long long i = thread_of_grid();
     if (i >= blocks) return;
     uint4 w = stream.block(i);
@@ -105,8 +111,8 @@ extern "C" __global__ void philox_normals64(double2 *out, long long blocks, unsi
 // out[j] = 1 where the stream's j-th uniform is below p[j], else 0, for j < n.
 extern "C" __global__ void philox_bernoullis(const float *p, float *out, long long n, unsigned key_low,
                                              unsigned key_high, unsigned first_block, unsigned purpose,
-                                             unsigned step_low, unsigned step_high) {
-    Stream stream{key_low, key_high, first_block, purpose, step_low, step_high};
+                                             unsigned step_low, unsigned step_high, const unsigned *step) {
+    Stream stream(key_low, key_high, first_block, purpose, step_low, step_high, step);
     long long i = thread_of_grid(), j = 4 * i;
     if (j >= n) return;
     float4 u = uniforms(stream.block(i));

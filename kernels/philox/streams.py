@@ -1,4 +1,7 @@
-"""The first n numbers of a stream from a block on.  The counter is (first_block, purpose, step), the key the seed."""
+"""The first n numbers of a stream from a block on.  The counter is (first_block, purpose, step), the key the seed.
+
+The step may be an array () uint64 beside the numbers, which a captured step needs (runtime/capture.py).
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ def _check(seed, purpose, step, first_block, n_words) -> int:
     """ValueError for anything that does not fit the counter, where a stream would repeat.  -> number of blocks"""
     blocks = ceil_div(n_words, 4)
     for name, value, bits in ("seed", seed, 64), ("purpose", purpose, 32), ("step", step, 64):
-        if not 0 <= value < 1 << bits:
+        if isinstance(value, (int, np.integer)) and not 0 <= value < 1 << bits:
             raise ValueError(f"philox: {name} is {value}, expected an integer of {bits} bits, 0 or more")
     if n_words < 0 or first_block < 0 or first_block + blocks > 1 << 32:
         raise ValueError(

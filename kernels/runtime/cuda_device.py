@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinygen.kernels.runtime import disk_cache
+from tinygen.kernels.runtime import capture, disk_cache
 from tinygen.kernels.runtime.lazy_import import whole
 
 HOST = np.ndarray, np.generic  # on the CPU; NumPy returns scalars, not arrays, for results without dimensions
@@ -97,6 +97,8 @@ def on_device(array, device: str):
     here = isinstance(array, HOST)
     if here == (device == "cpu"):
         return array
+    if here and (kept := capture.constant(array)) is not None:
+        return kept
     with errors_told():
         return cupy().asarray(array) if here else array.get()
 
