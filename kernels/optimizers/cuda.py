@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from tinygen.kernels.optimizers.reference import adam, adam_of_one
+from tinygen.kernels.optimizers.reference import adam, adam_numbers, adam_of_one
 from tinygen.kernels.runtime.array_table import CHUNK, THREADS, dense, split, table_of
 from tinygen.kernels.runtime.cuda_source import CudaSource
 from tinygen.kernels.runtime.rounding import ceil_div
@@ -21,12 +19,13 @@ def _fits(p, g, m, v, *, largest=None, **_) -> bool:
 
 def _numbers(step: int, lr, beta1, beta2, eps, weight_decay, decoupled) -> list[float]:
     """The numbers that the kernels take, in their order"""
-    decay, shrink = (0, 1 - lr * weight_decay) if decoupled else (weight_decay, 1)
-    correction, rate = 1 / math.sqrt(1 - beta2**step), lr / (1 - beta1**step)
+    rates = dict(lr=lr, beta1=beta1, beta2=beta2, weight_decay=weight_decay, decoupled=decoupled)
+    correction, rate, shrink, _ = adam_numbers(step, **rates)
+    decay = 0 if decoupled else weight_decay
     return list(map(float, (beta1, 1 - beta1, beta2, 1 - beta2, correction, eps, rate, decay, shrink)))
 
 
-def _dense_ones(p, g, m, v, step, largest, **rate) -> list:
+def _dense_ones(p, g, m, v, step, largest, numbers=None, **rate) -> list:
     """([p, g, m, v], step) of each parameter that the kernels take; the others are updated here, by the reference."""
     if not _fits(p, g, m, v, largest=largest):
         raise ValueError(
@@ -34,13 +33,15 @@ def _dense_ones(p, g, m, v, step, largest, **rate) -> list:
         )
     fits, others = split(p, g, m, v)
     for i in others:
-        adam_of_one(p[i], g[i], m[i], v[i], **rate, step=step[i], largest=None)
+        adam_of_one(p[i], g[i], m[i], v[i], **rate, step=step[i], largest=None, numbers=numbers)
     return [((p[i], g[i], m[i], v[i]), step[i]) for i in fits]
 
 
 @adam.variant("one_pass", devices=("cuda",), usable=_fits, on="host")
-def adam_one_pass_cuda(p, g, m, v, *, step, largest=None, **rate):
+def adam_one_pass_cuda(p, g, m, v, *, step, largest=None, numbers=None, **rate):
     """A thread updates one element: 28 bytes, each array read and written once; one launch per parameter."""
+    if numbers is not None:
+        raise ValueError("adam: only multi_tensor and the reference read their numbers on the device")
     for arrays, count in _dense_ones(p, g, m, v, step, largest, **rate):
         size = arrays[0].size
         grid = (ceil_div(size, THREADS),)
@@ -51,9 +52,9 @@ def adam_one_pass_cuda(p, g, m, v, *, step, largest=None, **rate):
 def adam_multi_tensor_cuda(p, g, m, v, *, step, largest=None, numbers=None, **rate):
     """One launch for all parameters: a block takes 4096 elements of one, found in a table of addresses.
 
-    numbers: correction, rate and shrink of this step as an array (3,) on the device, for a captured step
+    numbers: correction, rate and shrink of this step, the first of an array on the device, for a captured step
     """
-    chosen = _dense_ones(p, g, m, v, step, largest, **rate)
+    chosen = _dense_ones(p, g, m, v, step, largest, numbers, **rate)
     for count in sorted({count for _, count in chosen}):  # one, unless a parameter was frozen for a while
         lists = list(zip(*(arrays for arrays, n in chosen if n == count)))
         table, rows, blocks = table_of(lists, CHUNK)

@@ -25,11 +25,14 @@ def one_pass(p, g, m, v, beta1, rest1, beta2, rest2, correction, eps, lr, decay,
 
 
 @rung(adam, "numba_one_pass")
-def adam_numba_one_pass(p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled, step, largest=None):
+def adam_numba_one_pass(
+    p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled, step, largest=None, numbers=None
+):
     """A thread updates one element: p, g, m, v read and p, m, v written once, 28 bytes in float32.
 
     One launch per parameter.  The reference makes twelve passes, each a launch that reads and writes whole arrays.
     """
+    require("adam", numbers is None, "numbers of the host", numbers=numbers)
     for *arrays, count, most in zip(p, g, m, v, step, largest or [None] * len(p)):
         _launch(*arrays, lr, beta1, beta2, eps, weight_decay, decoupled, count, most)
 

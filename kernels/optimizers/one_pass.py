@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from tinygen.kernels.optimizers.reference import adam, adam_of_one
+from tinygen.kernels.optimizers.reference import adam, adam_numbers, adam_of_one
 from tinygen.kernels.runtime.threads import threads_for
 
 SMALL = 256  # elements of all parameters; below this NumPy is done before numba could be imported
@@ -37,7 +35,9 @@ def usable(p, g, m, v, *, largest=None, **_) -> bool:
 
 
 @adam.variant("one_pass", usable=usable)
-def adam_one_pass(p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled, step, largest=None):
+def adam_one_pass(
+    p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled, step, largest=None, numbers=None
+):
     """Reads p, g, m, v and writes p, m, v once, 28 bytes per float32 element, where NumPy makes twelve passes.
 
     Each thread takes an equal stretch of the elements of all parameters.  Arrays that the loop cannot work on are left
@@ -49,12 +49,14 @@ def adam_one_pass(p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled,
         if _compilable(*arrays):
             dense.setdefault(arrays[0].dtype, []).append((arrays, count))
         else:
-            adam_of_one(*arrays, **rate, step=count, largest=None)
+            adam_of_one(*arrays, **rate, step=count, largest=None, numbers=numbers)
     for dtype, parameters in dense.items():
-        _adam_in_parts(dtype.type, parameters, **rate)
+        _adam_in_parts(dtype.type, parameters, numbers, **rate)
 
 
-def _adam_in_parts(kind, parameters, *, lr, beta1, beta2, eps, weight_decay, decoupled) -> None:
+def _adam_in_parts(
+    kind, parameters, numbers, *, lr, beta1, beta2, eps, weight_decay, decoupled
+) -> None:
     """parameters: ([p, g, m, v], step) of each, all of the dtype `kind`"""
     from tinygen.kernels.optimizers.loops import adam_in_parts, note_addresses
 
@@ -62,12 +64,14 @@ def _adam_in_parts(kind, parameters, *, lr, beta1, beta2, eps, weight_decay, dec
     for i, (arrays, _) in enumerate(parameters):
         note_addresses(places, i, *[a.reshape(-1) for a in arrays])  # views, as all are contiguous
     ends = np.cumsum([arrays[0].size for arrays, _ in parameters])
+    rates = dict(lr=lr, beta1=beta1, beta2=beta2, weight_decay=weight_decay, decoupled=decoupled)
     known = {
-        step: (math.sqrt(1 - beta2**step), lr / (1 - beta1**step)) for step in {n for _, n in parameters}
+        step: adam_numbers(step, **rates) if numbers is None else numbers for step in {n for _, n in parameters}
     }
-    scales = np.array([(1 / known[step][0], known[step][1]) for _, step in parameters], kind)
+    scales = np.array([known[step][:2] for _, step in parameters], kind)
+    shrink = known[parameters[0][1]][2]
     scalars = (
         *(kind(beta1), kind(1 - beta1), kind(beta2), kind(1 - beta2), kind(eps)),
-        *(kind(0 if decoupled else weight_decay), kind(1 - lr * weight_decay if decoupled else 1)),
+        *(kind(0 if decoupled else weight_decay), kind(shrink)),
     )
     adam_in_parts(places, ends, scales, *scalars, threads_for(ends[-1], PARALLEL))

@@ -14,24 +14,40 @@ adam = Kernel("adam")
 
 
 @adam.reference
-def adam_reference(p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled, step, largest=None):
+def adam_reference(
+    p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled, step, largest=None, numbers=None
+):
     """One step of Adam (arXiv 1412.6980, algorithm 1) or AdamW (arXiv 1711.05101, algorithm 2, `decoupled`).
 
     m <- b1 m + (1-b1) g,  v <- b2 v + (1-b2) g²,  p <- p - lr mhat / (sqrt(vhat) + eps)
 
     All parameters at once: p, g, m, v, `step` (its number, from 1) and `largest` are lists with one entry per
     parameter.  With `largest` (AMSGrad, arXiv 1904.09237, algorithm 2) the largest v so far takes the place of v.
+    numbers: what `adam_numbers` gives for the step, as an array on the device, for a captured step; it then counts
+    instead of `step` and `lr`.
     """
     rate = dict(lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, decoupled=decoupled)
     for *arrays, count, most in zip(p, g, m, v, step, largest or [None] * len(p)):
-        adam_of_one(*arrays, **rate, step=count, largest=most)
+        adam_of_one(*arrays, **rate, step=count, largest=most, numbers=numbers)
 
 
-def adam_of_one(p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled, step, largest):
+def adam_numbers(step: int, *, lr, beta1, beta2, weight_decay, decoupled) -> list[float]:
+    """What changes from step to step: 1 / sqrt(1 - b2^step), lr / (1 - b1^step), AdamW's shrinking, sqrt(1 - b2^step)"""
+    root = math.sqrt(1 - beta2**step)
+    return [1 / root, lr / (1 - beta1**step), 1 - lr * weight_decay if decoupled else 1.0, root]
+
+
+def adam_of_one(
+    p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled, step, largest, numbers=None
+):
     """`adam` for one parameter"""
     xp = array_module(p)
+    if numbers is None:
+        rates = dict(lr=lr, beta1=beta1, beta2=beta2, weight_decay=weight_decay, decoupled=decoupled)
+        numbers = adam_numbers(step, **rates)
+    _, rate, shrink, root = numbers
     if weight_decay and decoupled:
-        p *= 1 - lr * weight_decay
+        p *= shrink
     elif weight_decay:
         g = g + weight_decay * p
     m *= beta1
@@ -40,8 +56,8 @@ def adam_of_one(p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled, s
     v += (1 - beta2) * (g * g)
     if largest is not None:
         v = xp.maximum(largest, v, out=largest)
-    denominator = xp.sqrt(v) / math.sqrt(1 - beta2**step) + eps
-    p -= (lr / (1 - beta1**step)) * (m / denominator)
+    denominator = xp.sqrt(v) / root + eps
+    p -= rate * (m / denominator)
 
 
 sgd = Kernel("sgd")

@@ -11,6 +11,7 @@ from itertools import accumulate
 
 import numpy as np
 
+from tinygen.kernels.runtime import capture
 from tinygen.kernels.runtime.cuda_source import address
 from tinygen.kernels.runtime.dispatch import array_module
 
@@ -41,6 +42,8 @@ def on_device(rows: np.ndarray, like):
     """The table on the device of `like`, sent there only if it is not there yet."""
     if isinstance(like, np.ndarray):
         return rows
+    if (table := capture.constant(rows)) is not None:
+        return table
     tables, content = _kept.setdefault(like.device.id, {}), rows.tobytes()
     table = tables.pop(content, None)
     if table is None:

@@ -31,12 +31,16 @@ def clip_all(tensors: list, norm: Tensor, most: float) -> None:
         _run(kernels.clip_all, [t._data for t in some], move(norm._data, some[0].device), most)
 
 
-def average_all(averages: list, tensors: list, rest: float) -> None:
-    """average <- average + rest (x - average), in place, for each pair of Tensors; both are on one device."""
+def average_all(averages: list, tensors: list, rest: list) -> None:
+    """average <- average + rest (x - average), in place, for each pair of Tensors; both are on one device.
+
+    rest: a list of one number; in a captured step an array (1,) on the device
+    """
+    options = {"rest": rest[0]} if isinstance(rest, list) else {"rest": 1.0, "numbers": rest}
     for average in averages:
         average._touch()
     for some in _by_device(list(zip(averages, tensors)), lambda pair: pair[0]):
-        _run(kernels.average_all, [a._data for a, _ in some], [x._data for _, x in some], rest=rest)
+        _run(kernels.average_all, [a._data for a, _ in some], [x._data for _, x in some], **options)
 
 
 def _run(kernel, *arguments, **options):

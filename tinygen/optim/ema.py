@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from tinygen.engine.tensor import Tensor
+from tinygen.kernels.runtime import capture
 from tinygen.ops.lists import average_all
 from tinygen.ops.tensor.conversion import as_tensor
 
@@ -26,12 +27,16 @@ class EMA:
 
     def update(self) -> None:
         """Add the current parameters to the average."""
-        n = self.updates = self.updates + 1
-        d = min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
+        rest = capture.numbers(1, self._advance)
         parameters = dict(self.module.named_parameters())
         for name, p in parameters.items():
             self.average[name] = self.average[name].to(p.device)  # the module may have moved
-        average_all([self.average[name] for name in parameters], list(parameters.values()), 1 - d)
+        average_all([self.average[name] for name in parameters], list(parameters.values()), rest)
+
+    def _advance(self) -> list[float]:
+        """The weight of the parameters in the next update"""
+        n = self.updates = self.updates + 1
+        return [1 - (min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay)]
 
     @contextmanager
     def applied(self):

@@ -11,6 +11,7 @@ from tinygen.engine.devices import move
 from tinygen.engine.dtypes import ShapeError
 from tinygen.engine.errors import refusal
 from tinygen.engine.tensor import Tensor
+from tinygen.kernels.runtime import capture
 from tinygen.ops.creation import full_like
 
 # PyTorch's choices of implementation for a step: there is only one here
@@ -27,6 +28,8 @@ class Optimizer:
 
     moments: tuple = ()  # the keys of a parameter's state
     optional_moments: tuple = ()  # keys that only some options add
+    capturable: bool = False  # whether `_update` leaves the step's numbers to `runtime.capture`
+    on_device: tuple = ()  # options that a captured step reads on the device, so that they may change
 
     def __init__(self, params, defaults: dict) -> None:
         self.defaults, self.state, self.param_groups = defaults, defaultdict(dict), []
@@ -115,6 +118,8 @@ class Optimizer:
 
     def _step(self, group: dict, params: list[Tensor]) -> None:
         """Update parameters that are all on one device."""
+        if capture.here.recorder is not None:
+            self._check_capture(group, params)
         for p in params:
             if p.grad._data.shape != p._data.shape:
                 raise refusal("step", ShapeError, f"found a gradient {p.grad.shape} of a parameter {p.shape}")
@@ -122,6 +127,15 @@ class Optimizer:
         gradients = [-p.grad._data if group["maximize"] else p.grad._data for p in params]
         if params:
             self._update_all(group, params, gradients)
+
+    def _check_capture(self, group: dict, params: list[Tensor]) -> None:
+        name, moving = type(self).__name__, {"params", *self.on_device}
+        if not self.capturable:
+            raise capture.Refused(f"{name} has no form with its numbers on the device")
+        if any(p.dtype != np.float32 for p in params):
+            raise capture.Refused(f"{name} has its numbers on the device in float32, and a parameter is not")
+        for option in group.keys() - moving:
+            capture.fixed(f"{option} of {name}", lambda option=option: group[option])
 
     def _update_all(self, group: dict, params: list[Tensor], gradients: list[np.ndarray]) -> None:
         """Update all parameters of a group in place from their gradients."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tinygen import kernels
 from tinygen.engine.errors import refusal
+from tinygen.kernels.optimizers.reference import adam_numbers
+from tinygen.kernels.runtime import capture
 from tinygen.optim.optimizer import Optimizer, moment
 
 
@@ -11,6 +13,7 @@ class SGD(Optimizer):
     """Gradient descent: p <- p - lr v with v = g, or with momentum v <- momentum v + (1 - dampening) g."""
 
     optional_moments = ("momentum_buffer",)
+    capturable = True
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Adam(Optimizer):
 
     moments = ("step", "exp_avg", "exp_avg_sq")
     optional_moments = ("max_exp_avg_sq",)
+    capturable, on_device = True, ("lr",)
 
     def __init__(
         self,
@@ -83,8 +87,13 @@ class Adam(Optimizer):
         beta1, beta2 = group["betas"]
         options = {k: group[k] for k in ("lr", "eps", "weight_decay")}
         states = [self.state[p] for p in params]
-        for state in states:
-            state["step"] = state.get("step", 0) + 1
+        numbers = None
+        if capture.here.recorder is not None:
+            if len({state["step"] for state in states}) != 1:
+                raise capture.Refused("some parameters of Adam have taken fewer steps than others")
+            numbers = capture.numbers(4, lambda: _next_numbers(group, states))
+        else:
+            _count(states)
         moments = {
             name: [moment(state, name, p) for state, p in zip(states, params)]
             for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")[: 2 + group["amsgrad"]]
@@ -98,9 +107,25 @@ class Adam(Optimizer):
             beta1=beta1,
             beta2=beta2,
             decoupled=group["decoupled_weight_decay"],
-            step=[state["step"] for state in states],
+            step=[state.get("step", 0) for state in states],
+            numbers=numbers,
             **options,
         )
+
+
+def _count(states: list[dict]) -> None:
+    """One more step"""
+    for state in states:
+        state["step"] = state.get("step", 0) + 1
+
+
+def _next_numbers(group: dict, states: list[dict]) -> list[float]:
+    """Adam's numbers for the next step of parameters that have taken equally many"""
+    _count(states)
+    step = states[0]["step"]
+    beta1, beta2 = group["betas"]
+    options = {"lr": group["lr"], "weight_decay": group["weight_decay"]}
+    return adam_numbers(step, beta1=beta1, beta2=beta2, decoupled=group["decoupled_weight_decay"], **options)
 
 
 class AdamW(Adam):
@@ -139,6 +164,7 @@ class RMSprop(Optimizer):
 
     moments = ("step", "square_avg")
     optional_moments = ("momentum_buffer", "grad_avg")
+    capturable = True
 
     def __init__(
         self,
@@ -159,7 +185,7 @@ class RMSprop(Optimizer):
         super().__init__(params, dict(**options, weight_decay=weight_decay, maximize=maximize, **ways))
 
     def _update(self, group, p, g, state) -> None:
-        state["step"] = state.get("step", 0) + 1
+        capture.every_step(lambda: _count([state]))
         square = moment(state, "square_avg", p)
         velocity = moment(state, "momentum_buffer", p) if group["momentum"] > 0 else None
         mean = moment(state, "grad_avg", p) if group["centered"] else None
