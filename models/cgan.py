@@ -99,9 +99,8 @@ def train(config: Config, run: Run | None = None) -> Run:
     run.track(generator=generator, discriminator=discriminator, ema=ema, watch=watch)
     run.track(optimizer_g=optimizer_g, optimizer_d=optimizer_d)
 
-    for step in run.steps(config.steps):
-        chosen, label = feed.at(step)
-        real, label = own(signed(chosen)), own(label)
+    @run.captured
+    def advance(step, real, label):
         fake = generator(noise(draws.at("z", step, run.device), config.batch, config.latent), label)
 
         real_logits, fake_logits = discriminator(real, label), discriminator(fake.detach(), label)
@@ -116,7 +115,12 @@ def train(config: Config, run: Run | None = None) -> Run:
         optimizer_g.step()
         if config.ema:
             ema.update()
+        return fake, real_logits, fake_logits, loss_d, loss_g
 
+    for step in run.steps(config.steps):
+        chosen, label = feed.at(step)
+        real, label = own(signed(chosen)), own(label)
+        fake, real_logits, fake_logits, loss_d, loss_g = advance(step, real, label)
         watch.look(discriminator, generator, real, fake, real_logits, fake_logits, loss_d)
         finish_step(run, {"loss": loss_d, "loss_g": loss_g}, generator, ema, CLASSES)
     return run

@@ -49,14 +49,16 @@ def train(config: Config, run: Run | None = None) -> Run:
     schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, config.steps))
     run.track(net=net, optimizer=optimizer, schedule=schedule)
 
-    for step in run.steps(config.steps):
-        images, labels = feed.at(step)
-        logits = net(own(in_unit_range(images)[:, None]))
-        loss = F.cross_entropy(logits, own(labels))
-        run.log(loss=loss)
+    @run.captured
+    def advance(images, labels):
+        loss = F.cross_entropy(net(own(in_unit_range(images)[:, None])), own(labels))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        return loss
+
+    for step in run.steps(config.steps):
+        run.log(loss=advance(*feed.at(step)))
         schedule.step()
     run.plot_losses("nats per image")
     return run

@@ -21,7 +21,7 @@ from tinygen.data import Feed, load
 from tinygen.models.diffusion import bound as variational_bound
 from tinygen.models.diffusion import denoising, samplers
 from tinygen.models.diffusion.denoising import Denoiser, Part, Walk
-from tinygen.models.diffusion.forward import Prediction, each, noised, predicted, target
+from tinygen.models.diffusion.forward import Prediction, each, levels_of, noised, predicted, target
 from tinygen.models.diffusion.forward import image_in as image_in  # a name that this file has always had
 from tinygen.models.diffusion.samplers import Sampling
 from tinygen.models.diffusion.schedule import SCHEDULES, NoiseSchedule
@@ -101,13 +101,14 @@ def loss(net, x0, t, noise, label, schedule: NoiseSchedule, config: Config):
 
     x0, noise (N, C, H, W), t (N,) of 1 ... T, label (N,) or None -> (N,)
     """
-    alpha_bar = schedule.alpha_bar[t]
-    x = noised(x0, noise, alpha_bar)
-    output = net(x, tensor(t, device=x.device), label)
+    levels, at = levels_of(t, schedule)
+    alpha_bar = schedule.alpha_bar[levels]
+    x = noised(x0, noise, alpha_bar, at)
+    output = net(x, tensor(levels, device=x.device) if at is None else at.t, label)
     if config.loss == "bound":
         return schedule.T * bound_term(config, schedule, output, x0, x, t)
     said, *variance = output.chunk(2, 1) if config.variance == "learned" else (output,)
-    simple = (said - target(config.predict, x0, noise, alpha_bar)).square().mean((1, 2, 3))
+    simple = (said - target(config.predict, x0, noise, alpha_bar, at)).square().mean((1, 2, 3))
     if not variance:
         return simple
     held = cat([said.detach(), *variance], 1)  # the bound trains only the variance
@@ -119,13 +120,16 @@ def bound_term(config: Config, schedule: NoiseSchedule, output, x0, x, t, clip: 
 
     output of the network; x0, x = x_t (N, C, H, W); t (N,); clip: clip the predicted image -> (N,)
     """
-    answer = predicted(config, output, x, schedule.alpha_bar[t], clip)
-    q = schedule.posterior(t)
-    true_mean, mean = (each(q.from_x0, x) * image + each(q.from_xt, x) * x for image in (x0, answer.x0))
-    true_log_variance = each(schedule.log_variance("small", t)[0], x)
-    fixed, learned = (each(part, x) for part in schedule.log_variance(config.variance, t))
+    levels, at = levels_of(t, schedule)
+    answer = predicted(config, output, x, schedule.alpha_bar[levels], clip, at)
+    with np.errstate(all="ignore"):  # a table of all levels also has t = 0
+        q = schedule.posterior(levels)
+        small, (fixed, learned) = (schedule.log_variance(kind, levels) for kind in ("small", config.variance))
+    true_mean, mean = (each(q.from_x0, x, at) * image + each(q.from_xt, x, at) * x for image in (x0, answer.x0))
+    fixed, learned = each(fixed, x, at), each(learned, x, at)
     log_variance = fixed if answer.mix is None else fixed + learned * answer.mix
-    is_first = tensor((t == 1).reshape(-1, 1, 1, 1), device=x.device)
+    is_first = (tensor(levels, device=x.device) if at is None else at.t).reshape(-1, 1, 1, 1) == 1
+    true_log_variance = each(small[0], x, at)
     return variational_bound.term(x0, true_mean, true_log_variance, mean, log_variance, is_first)
 
 
@@ -149,22 +153,24 @@ def train(config: Config, run: Run | None = None) -> Run:
     ema = optim.EMA(net, config.ema)
     run.track(net=net, optimizer=optimizer, rates=rates, ema=ema)
 
-    for step in run.steps(config.steps):
-        chosen, *label = feed.at(step)
+    @run.captured
+    def advance(step, chosen, *label):
         x0 = own(signed(chosen))
-        t = draws.at("t", step).integers(1, config.noise_levels + 1, config.batch)  # 1 ... T, both included
+        t = own(draws.at("t", step, run.device).integers(1, config.noise_levels + 1, config.batch))  # 1 ... T
         noise = own(draws.at("noise", step, run.device).normal(x0.shape))
         label = left_out(*label, config, draws, step, run.device) if label else None
-
         losses = loss(net, x0, t, noise, label, schedule, config)
         optimizer.zero_grad()
         losses.mean().backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
-        rates.step()
         if config.ema:
             ema.update()
+        return losses, t
 
+    for step in run.steps(config.steps):
+        losses, t = advance(step, *feed.at(step))
+        rates.step()
         log_losses(run, losses, t)
         if run.every(config.pictures_every) or run.done == config.steps:
             pictures(run, net, ema)

@@ -111,10 +111,8 @@ def alternate(run: Run, generator, discriminator, dataset, images, factor=lambda
     run.track(generator=generator, discriminator=discriminator, ema=ema, watch=watch)
     run.track(optimizer_g=optimizer_g, optimizer_d=optimizer_d)
 
-    for step in run.steps(config.steps):
-        optimizer_g.param_groups[0]["lr"] = config.lr * factor(step)
-        optimizer_d.param_groups[0]["lr"] = config.lr * config.lr_ratio * factor(step)
-        real = real_images(feed, step)
+    @run.captured
+    def advance(step, real):
         fake = generator(noise(draws.at("z", step, run.device), config.batch, config.latent))
 
         real_logits = discriminator(packed(real, config.packing))
@@ -130,7 +128,13 @@ def alternate(run: Run, generator, discriminator, dataset, images, factor=lambda
         optimizer_g.step()
         if config.ema:
             ema.update()
+        return fake, real_logits, fake_logits, loss_d, loss_g
 
+    for step in run.steps(config.steps):
+        optimizer_g.param_groups[0]["lr"] = config.lr * factor(step)
+        optimizer_d.param_groups[0]["lr"] = config.lr * config.lr_ratio * factor(step)
+        real = real_images(feed, step)
+        fake, real_logits, fake_logits, loss_d, loss_g = advance(step, real)
         watch.look(discriminator, generator, real, fake, real_logits, fake_logits, loss_d)
         finish_step(run, {"loss": loss_d, "loss_g": loss_g}, generator, ema)
     return run

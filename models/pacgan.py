@@ -134,8 +134,8 @@ def train(config: Config, run: Run | None = None) -> Run:
     run.track(net=generator, discriminator=discriminator)
     run.track(optimizer_g=optimizer_g, optimizer_d=optimizer_d, frames=frames)
 
-    for step in run.steps(config.steps):
-        (batch,) = feed.at(step)
+    @run.captured
+    def advance(step, batch):
         z = own(random.at("z", step, run.device).normal((config.packing, config.batch, LATENT)))
         real = discriminator(own(batch))
         fake = discriminator(generated_packs(generator, z))
@@ -145,7 +145,11 @@ def train(config: Config, run: Run | None = None) -> Run:
             parameter.grad = gradient
         optimizer_d.step()
         optimizer_g.step()
-        run.log(loss_d=loss_d, loss_g=loss_g, p_real=real.sigmoid().mean(), p_fake=fake.sigmoid().mean())
+        return loss_d, loss_g, real.sigmoid().mean(), fake.sigmoid().mean()
+
+    for step in run.steps(config.steps):
+        loss_d, loss_g, p_real, p_fake = advance(step, *feed.at(step))
+        run.log(loss_d=loss_d, loss_g=loss_g, p_real=p_real, p_fake=p_fake)
         if run.every(config.pictures_every) or run.done == config.steps:
             frames.add(run.done, points_of(generator, 2500))
             pictures(run, discriminator, frames)

@@ -125,16 +125,19 @@ def train(config: Config, run: Run | None = None) -> Run:
     schedule = optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step / max(1, config.steps)))
     run.track(net=net, optimizer=optimizer, schedule=schedule)
 
-    for step in run.steps(config.steps):
-        x = own(binarize(*feed.at(step), random.at("binarize", step, run.device)))
+    @run.captured
+    def advance(step, batch, weight):
+        x = own(binarize(batch, random.at("binarize", step, run.device)))
         eps = own(random.at("eps", step, run.device).normal((config.batch, net.latent)))
         reconstruction, kl = loss(net, x, eps)
-        run.log(
-            loss=reconstruction + kl, reconstruction=reconstruction, kl=kl
-        )  # -ELBO, during the warm-up too
         optimizer.zero_grad()
-        (reconstruction + kl_weight(step, config) * kl).backward()
+        (reconstruction + weight * kl).backward()
         optimizer.step()
+        return reconstruction + kl, reconstruction, kl
+
+    for step in run.steps(config.steps):
+        elbo, reconstruction, kl = advance(step, *feed.at(step), kl_weight(step, config))
+        run.log(loss=elbo, reconstruction=reconstruction, kl=kl)  # -ELBO, during the warm-up too
         schedule.step()
         if run.every(config.pictures_every) or run.done == config.steps:
             pictures(run, net, images.test_images)

@@ -73,19 +73,21 @@ def train(config: Config, run: Run | None = None) -> Run:
     run.track(generator=generator, critic=critic, ema=ema, watch=watch)
     run.track(optimizer_g=optimizer_g, optimizer_d=optimizer_d)
 
-    for step in run.steps(config.steps):
-        for turn in range(step * config.critic_steps, (step + 1) * config.critic_steps):
-            real = real_images(feed, turn)
-            with no_grad():
-                fake = generator(noise(draws.at("z-critic", turn, run.device), config.batch, config.latent))
-            t = tensor(draws.at("interpolate", turn, run.device).uniform((config.batch, 1, 1, 1)))
-            real_scores, fake_scores = critic(real), critic(fake)
-            loss_d = loss.discriminator(real_scores, fake_scores)
-            penalty = (slopes(critic, real, fake, t) - 1).square().mean()
-            optimizer_d.zero_grad()
-            (loss_d + config.penalty * penalty).backward()
-            optimizer_d.step()
+    @run.captured
+    def advance_critic(turn, real):
+        with no_grad():
+            fake = generator(noise(draws.at("z-critic", turn, run.device), config.batch, config.latent))
+        t = tensor(draws.at("interpolate", turn, run.device).uniform((config.batch, 1, 1, 1)))
+        real_scores, fake_scores = critic(real), critic(fake)
+        loss_d = loss.discriminator(real_scores, fake_scores)
+        penalty = (slopes(critic, real, fake, t) - 1).square().mean()
+        optimizer_d.zero_grad()
+        (loss_d + config.penalty * penalty).backward()
+        optimizer_d.step()
+        return real_scores, fake_scores, loss_d, penalty
 
+    @run.captured
+    def advance_generator(step):
         fake = generator(noise(draws.at("z", step, run.device), config.batch, config.latent))
         loss_g = loss.generator(critic(fake))
         optimizer_g.zero_grad()
@@ -93,7 +95,13 @@ def train(config: Config, run: Run | None = None) -> Run:
         optimizer_g.step()
         if config.ema:
             ema.update()
+        return fake, loss_g
 
+    for step in run.steps(config.steps):
+        for turn in range(step * config.critic_steps, (step + 1) * config.critic_steps):
+            real = real_images(feed, turn)
+            real_scores, fake_scores, loss_d, penalty = advance_critic(turn, real)
+        fake, loss_g = advance_generator(step)
         watch.look(critic, generator, real, fake, real_scores, fake_scores, loss_d)
         losses = {"loss": loss_d, "loss_g": loss_g, "penalty": penalty}
         finish_step(run, losses, generator, ema, measure_raw=True)

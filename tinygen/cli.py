@@ -138,10 +138,14 @@ def _train(argv) -> int:
     parser.add_argument("--out", help="the run folder (default a new runs/MODEL-DATA-001)")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out, or the newest run")
     _add_device(parser)
+    what = "replay each step as one CUDA graph, with --device cuda: a GPU does not wait for Python (the same numbers)"
+    parser.add_argument("--capture", action="store_true", help=what)
     add_flags(parser, flags_of(module.Config))
     given = parser.parse(argv[1:])
     out, resume = given.pop("out"), given.pop("resume")
-    device = _device(given.pop("device"))
+    device, capture = _device(given.pop("device")), given.pop("capture")
+    if capture and device.type == "cpu":
+        say("--capture: does nothing on the CPU; it needs --device cuda")
     if resume and out is None:
         out = newest(name, given.get("data"))
     if resume and os.path.lexists(Path(out, "config.json")):
@@ -151,7 +155,7 @@ def _train(argv) -> int:
     else:
         config = make_config(module.Config, given)
     free = getattr(module, "resumable_changes", lambda config: set())(config)
-    run = Run.create(name, config, out, resume=resume, free=free, device=device)
+    run = Run.create(name, config, out, resume=resume, free=free, device=device, capture=capture)
     try:
         module.train(config, run)
     except BaseException:

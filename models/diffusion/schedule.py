@@ -74,6 +74,7 @@ class NoiseSchedule:
             )
         self.beta = np.concatenate([[0.0], beta])
         self.alpha_bar = np.cumprod(1 - self.beta)
+        self.on_gpu: dict = {}  # tables that are there already, see forward.At
 
     @cached_property
     def snr(self) -> np.ndarray:

@@ -49,6 +49,7 @@ class Run:
         """Not for callers: see `Run.create` and `Run.open`."""
         self.folder, self.model, self.config = Path(folder), model, config
         self.device = CPU  # where models compute
+        self._captures = False  # whether their steps are captured there
         self.step = 0
         self.fresh = False  # whether the folder was made for this run object
         self.seconds = 0.0  # of training, over all resumes
@@ -62,12 +63,13 @@ class Run:
 
     @classmethod
     def create(
-        cls, model: str, config, out=None, *, resume: bool = False, free=frozenset(), device=CPU
+        cls, model: str, config, out=None, *, resume: bool = False, free=frozenset(), device=CPU, capture=False
     ) -> "Run":
         """Make a folder to train in: `out`, or by default a fresh runs/MODEL-DATA-001.
 
         With `resume`, continue in `out`, or by default in the newest run of this model and data; fields named
-        in `free` may differ from those it was started with (`steps` only upwards).  Models compute on `device`.
+        in `free` may differ from those it was started with (`steps` only upwards).  Models compute on `device`; with
+        `capture` they may replay a step there as a CUDA graph (see `captured`).
         Raises RunError, FlagError, CheckpointError.
         """
         data = getattr(config, "data", None)
@@ -75,6 +77,7 @@ class Run:
             out = newest(model, data) if resume else numbered(ROOT, f"{model}-{data}" if data else model)
         run = cls(out, model, config)
         run.device = checked(device)
+        run._captures = capture and run.device is not CPU
         run.fresh = not run._occupy(resume)
         try:
             if not run.fresh:
@@ -200,6 +203,14 @@ class Run:
                     bar.close()
                     say(f"stopped by {signal.Signals(caught[0]).name}; {self.kept()}; continue with --resume")
                     raise Stopped(128 + caught[0])
+
+    def captured(self, function):
+        """A decorator for the part of a step that happens on the device: see `tinygen.run.captured`."""
+        if not self._captures:
+            return function
+        from tinygen.run.captured import Captured
+
+        return Captured(function, self)
 
     @property
     def last(self) -> tuple[str, float]:
