@@ -125,7 +125,9 @@ def bound_term(config: Config, schedule: NoiseSchedule, output, x0, x, t, clip: 
     with np.errstate(all="ignore"):  # a table of all levels also has t = 0
         q = schedule.posterior(levels)
         small, (fixed, learned) = (schedule.log_variance(kind, levels) for kind in ("small", config.variance))
-    true_mean, mean = (each(q.from_x0, x, at) * image + each(q.from_xt, x, at) * x for image in (x0, answer.x0))
+    true_mean, mean = (
+        each(q.from_x0, x, at) * image + each(q.from_xt, x, at) * x for image in (x0, answer.x0)
+    )
     fixed, learned = each(fixed, x, at), each(learned, x, at)
     log_variance = fixed if answer.mix is None else fixed + learned * answer.mix
     is_first = (tensor(levels, device=x.device) if at is None else at.t).reshape(-1, 1, 1, 1) == 1

@@ -4,13 +4,15 @@
 // before the copy is done, and so something to wait for.
 #include "common.cuh"
 
-typedef unsigned long long word;
-
 // out[i] = the i-th of `count` words
-extern "C" __global__ void set_words(word *out, int count, word w0, word w1, word w2, word w3, word w4, word w5, word w6,
-                                     word w7, word w8, word w9, word w10, word w11, word w12, word w13, word w14,
-                                     word w15) {
-    const word words[] = {w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14, w15};
+extern "C" __global__ void set_words(unsigned long long *out, int count,
+                                      unsigned long long w0, unsigned long long w1, unsigned long long w2,
+                                      unsigned long long w3, unsigned long long w4, unsigned long long w5,
+                                      unsigned long long w6, unsigned long long w7, unsigned long long w8,
+                                      unsigned long long w9, unsigned long long w10, unsigned long long w11,
+                                      unsigned long long w12, unsigned long long w13, unsigned long long w14,
+                                      unsigned long long w15) {
+    const unsigned long long words[] = {w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14, w15};
     int i = threadIdx.x;
     if (i < count) out[i] = words[i];
 }

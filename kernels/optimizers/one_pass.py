@@ -54,9 +54,7 @@ def adam_one_pass(
         _adam_in_parts(dtype.type, parameters, numbers, **rate)
 
 
-def _adam_in_parts(
-    kind, parameters, numbers, *, lr, beta1, beta2, eps, weight_decay, decoupled
-) -> None:
+def _adam_in_parts(kind, parameters, numbers, *, lr, beta1, beta2, eps, weight_decay, decoupled) -> None:
     """parameters: ([p, g, m, v], step) of each, all of the dtype `kind`"""
     from tinygen.kernels.optimizers.loops import adam_in_parts, note_addresses
 
@@ -66,7 +64,8 @@ def _adam_in_parts(
     ends = np.cumsum([arrays[0].size for arrays, _ in parameters])
     rates = dict(lr=lr, beta1=beta1, beta2=beta2, weight_decay=weight_decay, decoupled=decoupled)
     known = {
-        step: adam_numbers(step, **rates) if numbers is None else numbers for step in {n for _, n in parameters}
+        step: adam_numbers(step, **rates) if numbers is None else numbers
+        for step in {n for _, n in parameters}
     }
     scales = np.array([known[step][:2] for _, step in parameters], kind)
     shrink = known[parameters[0][1]][2]

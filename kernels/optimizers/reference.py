@@ -32,14 +32,12 @@ def adam_reference(
 
 
 def adam_numbers(step: int, *, lr, beta1, beta2, weight_decay, decoupled) -> list[float]:
-    """What changes from step to step: 1 / sqrt(1 - b2^step), lr / (1 - b1^step), AdamW's shrinking, sqrt(1 - b2^step)"""
+    """What changes from step to step: 1 / sqrt(1 - b2^step), lr / (1 - b1^step), AdamW's shrinking, the root itself"""
     root = math.sqrt(1 - beta2**step)
     return [1 / root, lr / (1 - beta1**step), 1 - lr * weight_decay if decoupled else 1.0, root]
 
 
-def adam_of_one(
-    p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled, step, largest, numbers=None
-):
+def adam_of_one(p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled, step, largest, numbers=None):
     """`adam` for one parameter"""
     xp = array_module(p)
     if numbers is None:

@@ -14,6 +14,8 @@ In this order:
     cuda_device     GPU: is there one we can use, and what to install if not
     cuda_source     a .cu file: compile it, launch its kernels, on a GPU or on the CPU (`hostcuda`)
     sources         the text of a .cu file: headers, declarations, NVIDIA's compiler; checks of a launch
+    array_table     tables of addresses, for a launch over all arrays of a list
+    capture         numbers of a step that a CUDA graph reads on the device
     numba_cuda      numba.cuda, for the variants that are there to be read
     include/        the headers that .cu files share, and the instructions of the tensor cores
 

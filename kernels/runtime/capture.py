@@ -1,7 +1,7 @@
 """What a step does about capture: numbers that change from step to step, kept where a CUDA graph can read them.
 
-A graph repeats its launches with the arguments they were recorded with.  So whatever differs from one step to the next has
-to lie in device memory, and what the host does in a step has to be done again before each replay:
+A graph repeats its launches with the arguments they were recorded with.  So whatever differs from one step to the next
+has to lie in device memory, and what the host does in a step has to be done again before each replay:
 
     rate, shrink = numbers(2, compute)    a list of floats; in a recorded step an array of float32 on the device
     n = counter(compute)                  an int; in a recorded step a Counter, which Philox reads on the device
@@ -41,15 +41,19 @@ class Counter:
         self.array = array
 
     def _refuse(self, *_):
-        raise Refused("the host computes with the number of the step; compute it before the captured function")
+        raise Refused(
+            "the host computes with the number of the step; compute it before the captured function"
+        )
 
     __int__ = __index__ = __float__ = __bool__ = __eq__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __mod__ = __floordiv__ = __truediv__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __mod__ = __floordiv__ = __truediv__ = (
+        _refuse
+    )
     __hash__ = None
 
 
 def numbers(count: int, compute: Callable):
-    """`compute()`, a list of `count` numbers; in a recorded step their place on the device.  -> list or (count,) float32"""
+    """`compute()`, a list of `count` numbers; in a recorded step their place on the device, (count,) float32."""
     if here.recorder is None:
         return compute()
     return here.recorder.place(compute, np.float32, count)
@@ -68,6 +72,11 @@ def every_step(function: Callable) -> None:
         function()
     else:
         here.recorder.place(lambda: function() or [], np.float32, 0)
+
+
+def can_read() -> bool:
+    """Whether the host may look at values on the device, to check them: not in a recorded step"""
+    return here.recorder is None
 
 
 def fixed(name: str, value: Callable) -> None:

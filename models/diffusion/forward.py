@@ -1,7 +1,7 @@
 """The forward process, x_0 to x_t, and the three things that a network can predict of x_t.
 
-Numbers of a noise schedule are NumPy's, one for each image.  For a training step on a GPU they are tables of all levels,
-among which `at` chooses there: then nothing is copied from the host in a step.
+Numbers of a noise schedule are NumPy's, one for each image.  For a training step on a GPU they are tables of all
+levels, among which `at` chooses there: then nothing is copied from the host in a step.
 """
 
 from __future__ import annotations

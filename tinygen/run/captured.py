@@ -8,8 +8,8 @@
     for step in run.steps(config.steps):
         losses = advance(step, batch(step))
 
-The function takes Tensors on the GPU, which are copied to where the graph reads them; ints, such as the step that random
-numbers belong to; floats, which it may multiply Tensors with; and None.  What it returns is overwritten by the next step.
+The function takes Tensors and arrays on the GPU, which are copied to where the graph reads them; ints, such as the step
+that random numbers belong to; floats, to multiply Tensors with; None.  What it returns is overwritten by the next step.
 """
 
 from __future__ import annotations
@@ -65,14 +65,16 @@ class Captured:
         before = [(p, p.grad) for p in self._parameters()]
         try:
             self.recorder = self.recorder or Recorder()
-            self.inputs = [x._data.copy() if isinstance(x, Tensor) else x for x in inputs]
+            self.inputs = [x.copy() if devices.is_device_array(x) else x for x in map(_plain, inputs)]
+            self.tensors = [isinstance(x, Tensor) for x in inputs]
             with self.recorder.recording():
                 self.given = [self._in_graph(i) for i in range(len(inputs))]
                 self.outputs = _detached(self.function(*self.given))
         except Exception as error:
             for p, gradient in before:
                 p.grad = gradient
-            self._refuse(" ".join(str(error).split()) or type(error).__name__)
+            reason = " ".join(str(error).split()).split("; found ")[0]
+            self._refuse(reason or type(error).__name__)
             return False
         self.kinds, self.recorded_at, self.ours = kinds, self.calls, True
         self.gradients = [(p, p.grad) for p in self._parameters()]
@@ -89,13 +91,16 @@ class Captured:
         if value is None or isinstance(value, bool):
             return value
         if not devices.is_device_array(value):
-            raise capture.Refused(f"input {i} is a {type(value).__name__}, not a Tensor on the GPU or a number")
-        return Tensor._wrap(value)
+            raise capture.Refused(
+                f"input {i} is a {type(value).__name__}, not a Tensor on the GPU or a number"
+            )
+        return Tensor._wrap(value) if self.tensors[i] else value
 
     def _take(self, inputs) -> None:
         for i, value in enumerate(inputs):
-            if isinstance(value, Tensor):
-                self.inputs[i][...] = value._data
+            value = _plain(value)
+            if devices.is_device_array(value):
+                self.inputs[i][...] = value
             else:
                 self.inputs[i] = value
 
@@ -129,7 +134,9 @@ class Captured:
         if wrong:
             for name, array in arrays.items():
                 array[...] = expected[name]
-            self._refuse(f"replayed, {wrong[0]} has other values: something that changes from step to step is fixed")
+            self._refuse(
+                f"replayed, {wrong[0]} has other values: something that changes from step to step is fixed"
+            )
             return outputs
         self.checked, self.ours = True, False
         return self._results()
@@ -148,9 +155,13 @@ class Captured:
 
 def _kind(value):
     """What must stay the same of an input"""
-    if isinstance(value, Tensor):
-        return value.shape, value.dtype, value.device
+    if isinstance(value, Tensor) or devices.is_device_array(value):
+        return type(value), value.shape, value.dtype
     return type(value) if type(value) in (int, float) else value
+
+
+def _plain(value):
+    return value._data if isinstance(value, Tensor) else value
 
 
 def _detached(value):

@@ -63,7 +63,15 @@ class Run:
 
     @classmethod
     def create(
-        cls, model: str, config, out=None, *, resume: bool = False, free=frozenset(), device=CPU, capture=False
+        cls,
+        model: str,
+        config,
+        out=None,
+        *,
+        resume: bool = False,
+        free=frozenset(),
+        device=CPU,
+        capture=False,
     ) -> "Run":
         """Make a folder to train in: `out`, or by default a fresh runs/MODEL-DATA-001.
 
