@@ -21,7 +21,6 @@ from tinygen.kernels.activation.reference import (
     silu,
     silu_grad,
 )
-from tinygen.kernels.runtime.allocation import keep_freed_memory
 from tinygen.kernels.attention import attention, attention_grad
 from tinygen.kernels.conv2d import (
     add_bias,
@@ -101,6 +100,7 @@ from tinygen.kernels.pool import (
     sum_pool2d_grad,
 )
 from tinygen.kernels.reduce import cumsum, largest, mean, sum, wide, wide_running, widened
+from tinygen.kernels.runtime.allocation import keep_freed_memory
 from tinygen.kernels.runtime.dispatch import Kernel, array_module, device_of, registry, use
 from tinygen.kernels.scatter import add_at, put
 from tinygen.kernels.softmax.reference import log_softmax, log_softmax_grad, softmax, softmax_grad
