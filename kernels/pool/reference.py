@@ -122,6 +122,10 @@ def sum_pool2d_grad_reference(g, *, kernel, stride, padding, shape):
 @nearest2d.reference
 def nearest2d_reference(x, *, rows, columns):
     """y[…, p, q] = x[…, rows[p], columns[q]], with ascending rows and columns.  (N, C, H, W) -> (N, C, P, Q)"""
+    if not isinstance(x, np.ndarray):  # on a GPU, where they stay for the next call
+        from tinygen.kernels.runtime.array_table import on_device
+
+        rows, columns = on_device(rows, x), on_device(columns, x)
     return array_module(x).take(x.take(rows, axis=-2), columns, axis=-1)
 
 
@@ -138,6 +142,10 @@ def _repeat_sum(g, index, dim, size):
     out = xp.zeros((*g.shape[:-1], size), wide(g.dtype))
     starts = starts_of(index, size)
     counts = np.diff(starts)
+    if size and (counts == counts[0]).all():  # slices, for which nothing is copied to a GPU
+        for j in range(counts[0]):
+            out += g[..., j :: counts[0]]
+        return xp.moveaxis(out, -1, dim)
     for j in range(counts.max(initial=0)):
         reached = np.flatnonzero(counts > j)
         out[..., reached] += g[..., starts[reached] + j]

@@ -74,11 +74,6 @@ def every_step(function: Callable) -> None:
         here.recorder.place(lambda: function() or [], np.float32, 0)
 
 
-def can_read() -> bool:
-    """Whether the host may look at values on the device, to check them: not in a recorded step"""
-    return here.recorder is None
-
-
 def fixed(name: str, value: Callable) -> None:
     """Note that the recorded step holds only as long as `value()` stays equal."""
     if here.recorder is not None:

@@ -11,7 +11,6 @@ from tinygen.engine.errors import refusal
 from tinygen.engine.primitive import primitive
 from tinygen.engine.sweep_ops import cast
 from tinygen.engine.tensor import Tensor
-from tinygen.kernels.runtime import capture
 from tinygen.ops.arguments import INT, OPERAND, TENSOR
 from tinygen.ops.declaration import exactly, example, operation, real, whole
 from tinygen.ops.elementwise.arithmetic import add, mul
@@ -65,7 +64,7 @@ def _check_index(operation: str, input, dim: int, index) -> int:
         raise refusal(
             operation, ShapeError, f"index {places.shape} does not fit input {input.shape} outside dim {dim}"
         )
-    if places.size and capture.can_read() and not (0 <= places.min() and places.max() < size):
+    if places.size and not (0 <= places.min() and places.max() < size):
         raise refusal(
             operation,
             RuntimeError,

@@ -11,7 +11,6 @@ from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.errors import refusal
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
-from tinygen.kernels.runtime import capture
 from tinygen.ops.checks import expect_floating, expect_one_dtype
 from tinygen.ops.declaration import example, operation, real, whole
 from tinygen.ops.elementwise.choice import where
@@ -93,7 +92,7 @@ def _labels(operation: str, input, target, ignore_index: int):
     labels = target._data.reshape(N, D)
     counts = labels != ignore_index
     index = kernels.array_module(labels).where(counts, labels, 0)
-    if index.size and capture.can_read() and not (0 <= index.min() and index.max() < C):
+    if index.size and not (0 <= index.min() and index.max() < C):
         wrong = index.min() if index.min() < 0 else index.max()
         raise refusal(operation, IndexError, f"found class {wrong}, expected 0 to {C - 1}; {shapes}")
     return reshape(input, N, C, D), index, counts
