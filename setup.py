@@ -32,7 +32,7 @@ setup(
         "tinygen": ["py.typed", "*.pyi"],
         "tinygen.engine": ["*.pyi"],
         "tinygen.nn": ["*.pyi"],
-        "tinygen.kernels": ["*.md", "*/*.cu", "runtime/include/*.cuh"],
+        "tinygen.kernels": ["*.md", "*/*.cu", "*/*.json", "runtime/include/*.cuh"],
         "tinygen.kernels.hostcuda": ["*.h", "*.cpp", "*.md", "toolkit/*.h"],
         "tinygen.metrics": ["weights/*.safetensors", "weights/*.json"],
         "tinygen.benchmarks": ["results/*.json"],

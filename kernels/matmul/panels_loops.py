@@ -48,11 +48,21 @@ def _strip(a, a0, a_k, rows, depth, to, at):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _add_edge(c, c0, c_row, rows, columns, room, edge, bias, n, first):
+    """Add the tile at room[edge] to the columns of c that it covers; first: c holds nothing yet"""
+    for r in range(rows):
+        for j in range(columns):
+            place = c0 + r * c_row + j
+            before = c[place] if not first else bias[n + j] if bias.size else 0
+            c[place] = before + room[edge + r * (TILE_BYTES // c.itemsize) + j]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _part(c, c_row, a, a_row, a_k, b, b_k, b_n, bias, top, bottom, left, right, K, block, chunk, room, at):
-    """Rows top … bottom and columns left … right of c.  room[at:] is this part's: panels, a strip of a, an edge, zeros"""
+    """Rows top … bottom and columns left … right of c.  room[at:]: its panels, a strip of a, an edge, zeros"""
     width = TILE_BYTES // c.itemsize
     strip = at + block * chunk
-    edge = strip + block * ROWS
+    edge = strip + block * ROWS  # a tile whose columns reach past c's
     zeros = edge + ROWS * width
     room[zeros : zeros + width] = 0
     for n0 in range(left, right, chunk):
@@ -66,15 +76,16 @@ def _part(c, c_row, a, a_row, a_k, b, b_k, b_n, bias, top, bottom, left, right, 
                 for n in range(n0, n1, width):
                     inside = n + width <= n1
                     packs = first and (b_n != 1 or not inside)
-                    keeps = first and i + ROWS < bottom and not packs
+                    keeps = (
+                        first and i + ROWS < bottom and not packs
+                    )  # the first tiles pack b while they read it
+                    to, to_row = (
+                        (address(c, i * c_row + n), c_row) if inside else (address(room, edge), width)
+                    )
                     for k in range(k0, max(k1, k0 + 1), PIECE):
-                        depth = min(PIECE, k1 - k)
-                        panel = at + (n - n0) * block + (k - k0) * width
+                        depth, panel = min(PIECE, k1 - k), at + (n - n0) * block + (k - k0) * width
                         if packs:
                             _pack(b, k * b_k + n * b_n, b_k, b_n, depth, min(width, n1 - n), room, panel)
-                        to, to_row = address(c, i * c_row + n), c_row
-                        if not inside:
-                            to, to_row = address(room, edge), width
                         start, start_row = to, to_row
                         if k == 0 and inside and bias.size:
                             start, start_row = address(bias, n), 0
@@ -84,17 +95,15 @@ def _part(c, c_row, a, a_row, a_k, b, b_k, b_n, bias, top, bottom, left, right, 
                         there, step = packed, width
                         if first and not packs:
                             there, step = address(b, k * b_k + n), b_k
+                        out = to, to_row, start, start_row
                         if a_k == 1:
-                            row = address(a, i * a_row + k)
-                            tile_of_rows(c, to, to_row, start, start_row, row, a_row, there, step, rows, depth, packed, keeps)
+                            left_row = address(a, i * a_row + k)
+                            tile_of_rows(c, *out, left_row, a_row, there, step, rows, depth, packed, keeps)
                         else:
-                            row = address(room, strip + (k - k0) * ROWS)
-                            tile_of_columns(c, to, to_row, start, start_row, row, ROWS, there, step, rows, depth, packed, keeps)
+                            left_row = address(room, strip + (k - k0) * ROWS)
+                            tile_of_columns(c, *out, left_row, ROWS, there, step, rows, depth, packed, keeps)
                     if not inside:
-                        for r in range(rows):
-                            for j in range(n1 - n):
-                                old = c[(i + r) * c_row + n + j] if k0 else bias[n + j] if bias.size else 0
-                                c[(i + r) * c_row + n + j] = old + room[edge + r * width + j]
+                        _add_edge(c, i * c_row + n, c_row, rows, n1 - n, room, edge, bias, n, k0 == 0)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -105,7 +114,8 @@ def _turned_part(c, c_row, a, a_row, a_k, b, b_k, b_n, bias, left, right, M, K, 
     strip = at + K * across  # `side` rows of cᵀ
     for m in range(0, M, width):
         for k in range(0, K, PIECE):
-            _pack(a, m * a_row + k * a_k, a_k, a_row, min(PIECE, K - k), min(width, M - m), room, at + m * K + k * width)
+            depth, columns = min(PIECE, K - k), min(width, M - m)
+            _pack(a, m * a_row + k * a_k, a_k, a_row, depth, columns, room, at + m * K + k * width)
     for n in range(left, right, side):
         high = min(side, right - n)
         for r in range(high):
@@ -115,8 +125,8 @@ def _turned_part(c, c_row, a, a_row, a_k, b, b_k, b_n, bias, left, right, M, K, 
             for m in range(0, M, width):
                 for k in range(0, K, PIECE):
                     to, row = address(room, strip + r * across + m), address(b, (n + r) * b_n + k)
-                    there = address(room, at + m * K + k * width)
-                    tile_of_rows(c, to, across, to, across, row, b_n, there, width, rows, min(PIECE, K - k), there, False)
+                    there, depth = address(room, at + m * K + k * width), min(PIECE, K - k)
+                    tile_of_rows(c, to, across, to, across, row, b_n, there, width, rows, depth, there, False)
         whole = M // side * side if high == side else 0
         for m in range(0, whole, side):
             transpose_tile(room, strip + m, across, c, m * c_row + n, c_row)
@@ -126,10 +136,10 @@ def _turned_part(c, c_row, a, a_row, a_k, b, b_k, b_n, bias, left, right, M, K, 
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _one(c, a, a_row, a_k, b, b_k, b_n, bias, M, N, K, block, chunk, turned, room, down, across, part):
+def _one(c, a, a_row, a_k, b, b_k, b_n, bias, M, N, K, block, chunk, turned, room, space, down, across, part):
     width = TILE_BYTES // c.itemsize
-    at = room.size // (down * across) * part
-    high, wide = (M + ROWS - 1) // ROWS, (N + width - 1) // width
+    at = space * part
+    high, wide = (M + ROWS - 1) // ROWS, (N + width - 1) // width  # tiles
     row, column = part // across, part % across
     top, bottom = high * row // down * ROWS, min(high * (row + 1) // down * ROWS, M)
     left, right = wide * column // across * width, min(wide * (column + 1) // across * width, N)
@@ -140,7 +150,27 @@ def _one(c, a, a_row, a_k, b, b_k, b_n, bias, M, N, K, block, chunk, turned, roo
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def multiply(c, a, a_row, a_k, b, b_k, b_n, bias, M, N, K, block, chunk, turned, room, down, across):
+def multiply(c, a, a_row, a_k, b, b_k, b_n, bias, M, N, K, block, chunk, turned, room, space, down, across):
     """c in `down` x `across` parts of whole tiles"""
     for part in prange(down * across):
-        _one(c, a, a_row, a_k, b, b_k, b_n, bias, M, N, K, block, chunk, turned, room, down, across, part)
+        _one(
+            c,
+            a,
+            a_row,
+            a_k,
+            b,
+            b_k,
+            b_n,
+            bias,
+            M,
+            N,
+            K,
+            block,
+            chunk,
+            turned,
+            room,
+            space,
+            down,
+            across,
+            part,
+        )

@@ -49,7 +49,7 @@ class _Tile:
         byte, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
         prefetch = cgutils.get_or_insert_function(self.b.module, kind, "llvm.prefetch.p0i8")
-        self.b.call(prefetch, [self.b.bitcast(pointer, byte), i32(to_write), i32(3), i32(1)])
+        self.b.call(prefetch, [self.b.bitcast(pointer, byte), i32(int(to_write)), i32(3), i32(1)])
 
     def products(self, a, a_step, b, b_step, k, sums, steps: int):
         """sums + the products of `steps` terms, from term k, which is at a and b"""
@@ -150,7 +150,8 @@ def _tile(rows: int, by_rows: bool, keeps: bool = False):
 
 def _tiles(by_rows: bool):
     full, half, single, kept = (
-        _tile(rows, by_rows, keeps) for rows, keeps in ((ROWS, False), (ROWS // 2, False), (1, False), (ROWS, True))
+        _tile(rows, by_rows, keeps)
+        for rows, keeps in ((ROWS, False), (ROWS // 2, False), (1, False), (ROWS, True))
     )
 
     @njit(nogil=True, error_model="numpy")
@@ -173,7 +174,19 @@ def _tiles(by_rows: bool):
         a_row = a_step if by_rows else 1
         for r in range(done, rows):
             skip = like.itemsize * r
-            single(like, c + skip * c_row, c_row, start + skip * start_row, start_row, a + skip * a_row, a_step, b, b_step, depth, panel)
+            single(
+                like,
+                c + skip * c_row,
+                c_row,
+                start + skip * start_row,
+                start_row,
+                a + skip * a_row,
+                a_step,
+                b,
+                b_step,
+                depth,
+                panel,
+            )
 
     return tile
 

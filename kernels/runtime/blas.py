@@ -13,6 +13,8 @@ import functools
 import os
 import threading
 
+import numpy as np
+
 from tinygen.kernels.runtime.threads import blas_function, start
 
 VARIABLE = "OPENBLAS_CORETYPE"
@@ -28,6 +30,31 @@ def core() -> str | None:
         return None
     name.restype = ctypes.c_char_p
     return name().decode()
+
+
+@functools.cache
+def maker() -> str | None:
+    """ "OpenBLAS", "MKL", "BLIS" or "Accelerate": whose BLAS NumPy uses; None if that cannot be told.
+
+    A NumPy that finds its BLAS only when it is loaded (conda's) does not know the name; the process's libraries tell.
+    """
+    if core() is not None:
+        return "OpenBLAS"
+    config = np.show_config(mode="dicts") if np.lib.NumpyVersion(np.__version__) >= "1.25.0" else {}
+    name = config.get("Build Dependencies", {}).get("blas", {}).get("name", "")
+    text = f"{name} {_text('/proc/self/maps')}".lower()
+    signs = {"MKL": ("mkl",), "BLIS": ("blis", "flame", "aocl"), "Accelerate": ("accelerate",)}
+    return next((known for known, parts in signs.items() if any(part in text for part in parts)), None)
+
+
+@functools.cache
+def cpu_family() -> str:
+    """The maker and the widest vectors of this CPU, as in "GenuineIntel avx512"; of others than x86, "unknown" """
+    words = _text("/proc/cpuinfo").replace(":", " ").split()
+    if "vendor_id" not in words:
+        return "unknown"
+    width = "avx512" if set(words) >= AVX512 else "avx2" if "avx2" in words else "sse"
+    return f"{words[words.index('vendor_id') + 1]} {width}"
 
 
 def threads() -> int | None:

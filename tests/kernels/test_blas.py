@@ -77,3 +77,32 @@ for n in 1, 2, 99:
     for wrong, kind in ((0, RuntimeError), (1.5, TypeError), (True, TypeError)):
         with pytest.raises(kind, match="set_num_threads: found"):
             tinygen.set_num_threads(wrong)
+
+
+@pytest.mark.parametrize(
+    "maps, maker",
+    [
+        ("7f /opt/conda/lib/libmkl_rt.so.2\n", "MKL"),
+        ("7f /usr/lib/x86_64-linux-gnu/blis-openmp/libblis.so.4\n", "BLIS"),
+        ("7f /usr/lib/libc.so.6\n", None),
+    ],
+)
+def test_another_blas_is_told_by_the_libraries_of_the_process(maps, maker, monkeypatch):
+    monkeypatch.setattr(blas, "core", lambda: None)
+    monkeypatch.setattr(
+        blas.np, "show_config", lambda mode: {"Build Dependencies": {"blas": {"name": "blas"}}}
+    )
+    monkeypatch.setattr(blas, "_text", lambda path: maps)
+    assert blas.maker.__wrapped__() == maker
+    monkeypatch.setattr(blas, "core", lambda: "SkylakeX")
+    assert blas.maker.__wrapped__() == "OpenBLAS"
+
+
+def test_the_family_of_a_cpu(monkeypatch):
+    for text, family in (
+        (f"vendor_id\t: GenuineIntel\n{CPU}", "GenuineIntel avx512"),
+        ("vendor_id\t: AuthenticAMD\nflags : avx2 fma\n", "AuthenticAMD avx2"),
+        ("", "unknown"),
+    ):
+        monkeypatch.setattr(blas, "_text", lambda path, text=text: text)
+        assert blas.cpu_family.__wrapped__() == family

@@ -89,3 +89,95 @@ def test_linear_grad_leaves_out_what_nobody_wants():
         True,
         False,
     ]
+
+
+# one row and column, less than a tile, whole tiles and edges, more than one piece of the sum, both ways of packing
+PANELS = (
+    (1, 1, 1),
+    (3, 5, 7),
+    (8, 32, 64),
+    (64, 100, 130),
+    (17, 300, 33),
+    (130, 40, 257),
+    (96, 1100, 50),
+    (5, 0, 3),
+)
+
+
+def laid_out(array, kind):
+    """array, with dense rows ("n") or columns ("t")"""
+    return np.ascontiguousarray(array) if kind == "n" else np.asfortranarray(array)
+
+
+@pytest.mark.parametrize("dtype", (np.float32, np.float64))
+@pytest.mark.parametrize("layout", ("nn", "nt", "tn", "tt"))
+def test_panels_are_the_product(layout, dtype):
+    rng = np.random.default_rng(1)
+    for M, K, N in PANELS:
+        x, w, bias = (rng.standard_normal(s).astype(dtype) for s in ((M, K), (K, N), N))
+        x, w = laid_out(x, layout[0]), laid_out(w, layout[1])
+        y = forced("panels", x, w)
+        assert y.dtype == dtype and y.flags.c_contiguous
+        exact = x.astype(np.float64) @ w.astype(np.float64)
+        tolerance = 8 * np.finfo(dtype).eps * max(1, K) ** 0.5
+        np.testing.assert_allclose(y, exact, rtol=tolerance, atol=tolerance * 4)
+        with kernels.use(linear="panels"):
+            np.testing.assert_allclose(
+                kernels.linear(x, w.T, bias), exact + bias, rtol=tolerance, atol=tolerance * 4
+            )
+
+
+@pytest.mark.parametrize("layout", ("nn", "nt", "tn"))
+def test_no_bit_of_panels_depends_on_the_threads(layout):
+    from tinygen.kernels.matmul import panels
+
+    rng = np.random.default_rng(2)
+    for M, K, N in ((64, 784, 512), (301, 700, 100), (1000, 96, 96)):
+        x, w = (
+            laid_out(rng.standard_normal((M, K), np.float32), layout[0]),
+            laid_out(rng.standard_normal((K, N), np.float32), layout[1]),
+        )
+        whole = panels.product(x, w, threads=1)
+        for threads in 2, 3, 6:
+            assert np.array_equal(panels.product(x, w, threads=threads), whole), (M, K, N, threads)
+
+
+@pytest.mark.parametrize("layout", ("nn", "nt", "tn"))
+def test_panels_spread_infinities_and_nans_as_the_reference_does(layout):
+    rng = np.random.default_rng(3)
+    for M, K, N in ((9, 20, 35), (64, 64, 64), (3, 300, 50)):
+        x, w = rng.standard_normal((M, K), np.float32), rng.standard_normal((K, N), np.float32)
+        x[0], x[M - 1, K - 1], w[0, N - 1], w[K - 1, 0] = 0, np.inf, np.nan, np.inf
+        x, w = laid_out(x, layout[0]), laid_out(w, layout[1])
+        with np.errstate(all="ignore"):
+            y, expected = forced("panels", x, w), forced("reference", x, w)
+        assert np.array_equal(np.isnan(y), np.isnan(expected))
+        assert np.array_equal(np.isinf(y), np.isinf(expected))
+
+
+def test_panels_are_chosen_by_what_was_measured(monkeypatch):
+    from tinygen.kernels.matmul import panels
+    from tinygen.kernels.runtime import blas
+    from tinygen.kernels.runtime.dispatch import trace
+
+    x, weight = np.ones((64, 784), np.float32), np.ones((512, 784), np.float32)
+
+    def chosen(x, weight):
+        panels._shapes.cache_clear()
+        panels.pays.cache_clear()
+        with trace() as calls:
+            kernels.linear(x, weight)
+        return calls[0] == ("linear", "panels")
+
+    measured = [(6, 9, 9.6, "nt", 0.8), (12, 12, 12, "nt", 1.2), (6, 9, 9.6, "nn", 0.9)]
+    monkeypatch.setattr(blas, "maker", lambda: "OpenBLAS")
+    monkeypatch.setattr(panels, "_measured", lambda: measured)
+    assert chosen(x, weight)
+    assert not chosen(x[:2], weight[:4])  # too small to start our loops
+    assert not chosen(x.astype(np.float16), weight.astype(np.float16))
+    assert not chosen(np.ones((4096, 4096), np.float32), np.ones((1024, 4096), np.float32))
+    monkeypatch.setattr(blas, "maker", lambda: "MKL")
+    assert not chosen(x, weight)
+    monkeypatch.undo()
+    panels._shapes.cache_clear()
+    panels.pays.cache_clear()
