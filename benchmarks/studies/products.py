@@ -1,11 +1,12 @@
 """Where does our own matrix product take less time than NumPy's BLAS?  Its answer is what `matmul` decides by.
 
-python -m tinygen.benchmarks.studies.products [--threads 1 2] [--layers vae gan …] [--write]
+python -m tinygen.benchmarks.studies.products [--threads 1 2] [--layers vae gan …] [--torch] [--write]
 
-A layer x weightᵀ has three products: forward, the gradient of x and that of the weights.  Each is timed by BLAS, by our
-product and, where PyTorch is installed, by torch.mm, in turns.  --write keeps our time divided by BLAS's, the geometric
-mean over the numbers of threads, in kernels/matmul/products.json, under the name of this CPU's family: then `matmul`
-takes our product for the shapes that are most like those where it took at most 0.97 of BLAS's time.
+A layer x weightᵀ has three products: forward, the gradient of x and that of the weights.  Each is timed by BLAS and by
+our product, in turns; --torch adds torch.mm, whose threads spin for a while, and therefore a pause before each turn.
+--write keeps our time divided by BLAS's, the geometric mean over the numbers of threads, in kernels/matmul/products.json
+under the name of this CPU's family: `matmul` then takes our product for the shapes that are most like those where it
+took at most 0.97 of BLAS's time.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 
 import numpy as np
 
+from tinygen.benchmarks.sides import load_torch
 from tinygen.benchmarks.timing import interleaved, require_equal
 from tinygen.kernels.matmul import matmul, panels
 from tinygen.kernels.runtime import blas
@@ -61,7 +63,8 @@ def measure(layer: tuple[int, int, int], layout: str, torch) -> dict[str, float]
     if torch is not None:
         tx, tw = (torch.from_numpy(a.T).T if a.flags.f_contiguous else torch.from_numpy(a) for a in (x, w))
         sides["torch"] = lambda: torch.mm(tx, tw)
-    turns = interleaved(sides, repeat=7, turn=2e-3, sleep=lambda _: time.sleep(1e-3))
+    pause = time.sleep if torch is not None else lambda _: None
+    turns = interleaved(sides, repeat=7, turn=2e-3, sleep=pause)
     return {side: timing.median for side, timing in turns.items()}
 
 
@@ -94,11 +97,9 @@ def main() -> int:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--layers", nargs="+", choices=LAYERS, default=list(LAYERS))
     parser.add_argument("--write", action="store_true", help="keep the ratios for this family of CPUs")
+    parser.add_argument("--torch", action="store_true", help="beside torch.mm")
     options = parser.parse_args()
-    try:
-        import torch
-    except ImportError:
-        torch = None
+    torch = load_torch(1) if options.torch else None
     rows = study([layer for name in options.layers for layer in LAYERS[name]], options.threads, torch)
     if options.write:
         known = json.loads(panels.MEASURED.read_text(encoding="utf-8"))

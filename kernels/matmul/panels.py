@@ -22,7 +22,10 @@ from tinygen.kernels.runtime.rounding import ceil_div
 from tinygen.kernels.runtime.threads import threads_for
 
 CACHED = 1 << 19  # bytes of packed panels of one thread: half of a small L2
-SMALL = 1 << 20  # multiply-adds; below, BLAS takes less time than starting our loops
+SMALL = 1 << 18  # multiply-adds; below, BLAS takes less time than starting our loops
+LONGEST = (
+    1 << 14
+)  # terms; c collects the error of one addition for each 256 of them (`pieces` adds more in pairs)
 PARALLEL = 1 << 21  # below, a second thread costs about as much as it saves
 LINE = 64  # bytes
 FEW = 128  # rows of x up to which it is packed instead of a larger matrix w
@@ -112,7 +115,7 @@ def pays(M: int, N: int, K: int, layout: str) -> bool:
 
     layout: "nt" for x wᵀ, where the columns of the second matrix are dense, "nn", "tn" and "tt" likewise
     """
-    if M * N * K < SMALL:
+    if M * N * K < SMALL or K > LONGEST:
         return False
     here = math.log2(M), math.log2(N), math.log2(K)
     alike = [(math.dist(here, row[:3]), row[4]) for row in _shapes() if row[3] == layout]
