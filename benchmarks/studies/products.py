@@ -4,9 +4,9 @@ python -m tinygen.benchmarks.studies.products [--threads 1 2] [--layers vae gan 
 
 A layer x weightᵀ has three products: forward, the gradient of x and that of the weights.  Each is timed by BLAS and by
 our product, in turns; --torch adds torch.mm, whose threads spin for a while, and therefore a pause before each turn.
---write keeps our time divided by BLAS's, the geometric mean over the numbers of threads, in kernels/matmul/products.json
-under the name of this CPU's family: `matmul` then takes our product for the shapes that are most like those where it
-took at most 0.97 of BLAS's time.
+--write keeps our time divided by BLAS's, the geometric mean over the numbers of threads, in
+kernels/matmul/products.json under the name of this CPU's family: `matmul` then takes our product for the shapes that
+are most like those where it took at most 0.97 of BLAS's time.
 """
 
 from __future__ import annotations

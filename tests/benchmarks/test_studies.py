@@ -8,7 +8,7 @@ from example_results import ONE
 import tinygen
 from tinygen.benchmarks import machine, memory
 from tinygen.benchmarks.sides import OURS
-from tinygen.benchmarks.studies import first_step, scaling
+from tinygen.benchmarks.studies import first_step, products, scaling
 
 
 @pytest.mark.skipif(not memory.available(), reason="no /proc/self/clear_refs here")
@@ -77,3 +77,31 @@ def test_first_step_times_fresh_processes(monkeypatch, capsys):
 
 def test_first_step_of_one_process():
     assert len(seconds := first_step.fresh_process()) == len(first_step.STAGES) and min(seconds) > 0
+
+
+def test_products_are_measured_and_kept(tmp_path, monkeypatch, capsys):
+    place = tmp_path / "products.json"
+    place.write_text(
+        '{"a CPU avx2": {"blas": "OpenBLAS Zen", "shapes": [[1, 2, 3, "nt", 0.5], [64, 8, 40, "nt", 9.0]]}}'
+    )
+    monkeypatch.setattr(products.panels, "MEASURED", place)
+    monkeypatch.setattr(products.blas, "cpu_family", lambda: "a CPU avx2")
+    monkeypatch.setattr(products, "LAYERS", {"small": [(64, 40, 8)]})
+    monkeypatch.setattr("sys.argv", ["products", "--threads", "1", "--write"])
+    assert products.main() == 0
+    shapes = json.loads(place.read_text())["a CPU avx2"]["shapes"]
+    assert [row[:4] for row in shapes] == [
+        [1, 2, 3, "nt"],
+        [64, 8, 40, "nt"],
+        [64, 40, 8, "nn"],
+        [8, 40, 64, "tn"],
+    ]
+    assert all(0 < row[4] < 9 for row in shapes)
+    assert "gradient of x: 1 threads: BLAS" in capsys.readouterr().out
+
+
+def test_the_measured_products_can_be_read():
+    for family in json.loads(products.panels.MEASURED.read_text()).values():
+        assert set(family) == {"blas", "shapes"} and family["shapes"]
+        for M, N, K, layout, ratio in family["shapes"]:
+            assert min(M, N, K) > 0 and layout in ("nn", "nt", "tn", "tt") and ratio > 0
