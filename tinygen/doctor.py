@@ -112,7 +112,12 @@ def _products():
         with trace() as calls:
             kernels.matmul(a, b)
         ways.setdefault(calls[-1][1], []).append(f"{M}x{K}x{N}")
-    by = {"reference": "BLAS", "column_blocks": "BLAS in blocks of columns"}
+    by = {
+        "reference": "BLAS",
+        "one_thread": "BLAS on one thread",
+        "blas_blocks": "BLAS for each block",
+        "panels": "our own",
+    }
     return "; ".join(
         f"{by.get(way, f'our own loop {way!r}')} for {', '.join(shapes)}" for way, shapes in ways.items()
     )
