@@ -13,35 +13,53 @@ SMALL = 8192  # scores; with fewer, NumPy is done before numba is imported
 PARALLEL = 1 << 23  # multiply-adds; with fewer, starting threads costs more than it saves
 
 
+def _lead(q, k, v) -> tuple:
+    """The dimensions before the last two, broadcast"""
+    lead = q.shape[:-2]
+    if k.shape[:-2] == lead == v.shape[:-2]:
+        return lead
+    return np.broadcast_shapes(lead, k.shape[:-2], v.shape[:-2])
+
+
 def _many_scores(q, k, v, bias) -> bool:
     """Whether the compiled loops apply and pay."""
     if q.dtype not in (np.float32, np.float64) or not q.dtype == k.dtype == v.dtype:
         return False
-    lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
+    lead = _lead(q, k, v)
     scores = math.prod(lead) * q.shape[-2] * k.shape[-2]
     return scores > SMALL and (bias is None or bias.dtype == q.dtype)
 
 
-def _four_dimensional(lead, *arrays):
-    """The arrays broadcast to the leading dimensions `lead`, as (N, H, L, D): views where their strides allow it."""
+def _four_dimensional(lead, *arrays, rows=True):
+    """The arrays broadcast to the leading dimensions `lead`, as (N, H, L, D), with `rows` contiguous along D: views
+    where their strides allow it."""
     flat = (1,) * (2 - len(lead)) + lead if len(lead) <= 2 else (math.prod(lead[:-1]), lead[-1])
     out = []
     for x in arrays:
-        x = np.broadcast_to(x, lead + x.shape[-2:]).reshape(flat + x.shape[-2:])
-        whole = x.flags.aligned and not any(stride % x.itemsize for stride in x.strides)
-        out.append(x if whole and x.dtype.isnative else np.array(x, x.dtype.newbyteorder("=")))
+        if x.ndim != 4 or x.shape[:2] != flat:
+            x = np.broadcast_to(x, lead + x.shape[-2:]).reshape(flat + x.shape[-2:])
+        size = x.itemsize
+        whole = x.flags.aligned and not any(stride % size for stride in x.strides)
+        whole = whole and (x.strides[3] == size or not rows)
+        out.append(x if whole and x.dtype.isnative else np.array(x, x.dtype.newbyteorder("="), order="C"))
     return out
+
+
+def _heads_beside(N, H, L, D, dtype):
+    """An empty array (N, H, L, D) with the heads of a token side by side in memory, which is how projections take them
+    and give them: no transposition copies"""
+    return np.empty((N, L, H, D), dtype).transpose(0, 2, 1, 3)
 
 
 def _prepared(q, k, v, bias, *rest):
     """The leading dimensions, and all arrays in four dimensions; without a bias, an empty array."""
-    lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
+    lead = _lead(q, k, v)
     q, k, v, *rest = _four_dimensional(lead, q, k, v, *rest)
     if bias is None:
         bias = np.empty((0, 0, 0, 0), q.dtype)
     else:
         bias = np.broadcast_to(bias, (*lead, q.shape[-2], k.shape[-2]))
-        (bias,) = _four_dimensional(lead, bias)
+        (bias,) = _four_dimensional(lead, bias, rows=False)
     return lead, q, k, v, bias, *rest
 
 
@@ -57,7 +75,7 @@ def attention_tiled(q, k, v, bias, *, scale, causal):
 
     lead, q, k, v, bias = _prepared(q, k, v, bias)
     (N, H, L, D), (T, E) = q.shape, v.shape[2:]
-    y, lse = np.empty((N, H, L, E), q.dtype), np.empty((N, H, L), q.dtype)
+    y, lse = _heads_beside(N, H, L, E, q.dtype), np.empty((N, H, L), q.dtype)
     loop = compiled("forward", q.dtype)
     parts = threads_for(N * H * L * T * (D + E), PARALLEL)
     loop(q, k, v, bias, q.dtype.type(scale), causal, y, lse, parts)
@@ -76,9 +94,10 @@ def attention_grad_tiled(g, q, k, v, bias, y, lse, *, scale, causal, needs_bias=
     """
     from tinygen.kernels.attention.tiled_loops import compiled, whole_tiles
 
-    lead, q, k, v, bias, g, y, lse = _prepared(q, k, v, bias, g, y, lse[..., None])
+    lead, q, k, v, bias, g, y = _prepared(q, k, v, bias, g, y)
+    (lse,) = _four_dimensional(lead, lse[..., None], rows=False)
     (N, H, L, D), (T, E) = q.shape, v.shape[2:]
-    gq, gk, gv = (np.empty((N, H, *shape), q.dtype) for shape in ((L, D), (T, D), (T, E)))
+    gq, gk, gv = (_heads_beside(N, H, *shape, q.dtype) for shape in ((L, D), (T, D), (T, E)))
     loop = compiled("backward", q.dtype)
     parts = min(threads_for(N * H * L * T * (3 * D + 2 * E), PARALLEL), N * H)
     sums = [np.empty((parts, T, whole_tiles(size, q.itemsize)), q.dtype) for size in (D, E)]

@@ -10,11 +10,45 @@ import numpy as np
 
 from tinygen.kernels.elementwise.loops import decay
 from tinygen.kernels.matmul.tile_loops import TILE_BYTES, add_product
+from tinygen.kernels.reduce.loops import SUMS
 from tinygen.kernels.runtime.njit import njit
-from tinygen.kernels.runtime.with_numba import from_dtype, prange, types
+from tinygen.kernels.runtime.with_numba import (
+    cgutils,
+    from_dtype,
+    intrinsic,
+    ir,
+    populate_array,
+    prange,
+    types,
+)
 
 QUERIES, KEYS = 128, 128
 _options = dict(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+
+
+@intrinsic
+def row(typing, x, n, h, l):
+    """x[n, h, l] as a contiguous array, which numba cannot know from strides.  The last one must be an element."""
+    result = types.Array(x.dtype, 1, "C")
+
+    def codegen(context, builder, signature, args):
+        array = context.make_array(x)(context, builder, args[0])
+        strides = cgutils.unpack_tuple(builder, array.strides)
+        place = builder.bitcast(array.data, ir.IntType(8).as_pointer())
+        for index, stride in zip(args[1:], strides):
+            place = builder.gep(place, [builder.mul(index, stride)])
+        out = context.make_array(result)(context, builder)
+        populate_array(
+            out,
+            data=builder.bitcast(place, array.data.type),
+            shape=[cgutils.unpack_tuple(builder, array.shape)[3]],
+            strides=[strides[3]],
+            itemsize=array.itemsize,
+            meminfo=None,
+        )
+        return out._getvalue()
+
+    return result(x, types.intp, types.intp, types.intp), codegen
 
 
 @njit(**_options)
@@ -27,10 +61,11 @@ def whole_tiles(n, itemsize):
 @njit(**_options)
 def _turn(x, n, h, start, stop, factor, out):
     """out[d, l - start] = factor x[n, h, l, d], and 0 past the end"""
-    out[:] = 0
-    for l in range(start, stop):
-        for d in range(x.shape[3]):
-            out[d, l - start] = x[n, h, l, d] * factor
+    out[:, stop - start :] = 0
+    for i in range(stop - start):
+        from_row = row(x, n, h, start + i)
+        for d in range(from_row.size):
+            out[d, i] = from_row[d] * factor
 
 
 @njit(**_options)
@@ -93,10 +128,32 @@ def _soften(s, keys, top, shift, fade, block, total):
 @njit(**_options)
 def _pack(x, n, h, start, stop, factor, out):
     """out[l - start, d] = factor x[n, h, l, d], and 0 past the end; the rows are whole tiles"""
-    out[:] = 0
-    for l in range(start, stop):
-        for d in range(x.shape[3]):
-            out[l - start, d] = x[n, h, l, d] * factor
+    out[stop - start :] = 0
+    out[:, x.shape[3] :] = 0
+    for i in range(stop - start):
+        _multiply(row(x, n, h, start + i), factor, out[i])
+
+
+@njit(**_options)
+def _multiply(x, factor, out):
+    for i in range(x.size):
+        out[i] = x[i] * factor
+
+
+@njit(**_options)
+def _copy(x, out):
+    """out = as many of the first elements of x"""
+    for i in range(out.size):
+        out[i] = x[i]
+
+
+@njit(**_options)
+def _turn_back(turned, factor, x, n, h, start, stop):
+    """x[n, h, l, d] = turned[d, l - start] factor[l - start]"""
+    for i in range(stop - start):
+        out = row(x, n, h, start + i)
+        for d in range(out.size):
+            out[d] = turned[d, i] * factor[i]
 
 
 @njit(**_options)
@@ -112,11 +169,18 @@ def _weights_and_scores_grad(p, gs, keys, lse, mean):
 @njit(**_options)
 def _query_sums(g, y, lse, n, h, i0, i1, log_total, mean):
     """For each query: the logarithm of its total (0 if it sees no key), and Σ_e g y"""
-    log_total[:], mean[:] = 0, 0
-    for i in range(i0, i1):
-        log_total[i - i0] = lse[n, h, i] if lse[n, h, i] > -np.inf else 0
-        for e in range(y.shape[3]):
-            mean[i - i0] += g[n, h, i, e] * y[n, h, i, e]
+    log_total[i1 - i0 :], mean[i1 - i0 :] = 0, 0
+    for i in range(i1 - i0):
+        log_total[i] = lse[n, h, i0 + i] if lse[n, h, i0 + i] > -np.inf else 0
+        mean[i] = _product(row(g, n, h, i0 + i), row(y, n, h, i0 + i))
+
+
+@njit(**_options | dict(fastmath=SUMS))
+def _product(x, y):
+    total = x.dtype.type(0)
+    for i in range(x.size):
+        total += x[i] * y[i]
+    return total
 
 
 @njit(**_options)
@@ -139,7 +203,7 @@ def _forward(q, k, v, bias, scale, causal, y, lse, part, parts):
     sums = np.empty((E, width), q.dtype)
     top, shift = np.empty(width, q.dtype), np.empty(width, q.dtype)
     fade, total, added = np.empty(width, q.dtype), np.empty(width, q.dtype), np.empty(width, q.dtype)
-    blocks = (L + width - 1) // width
+    blocks, one = (L + width - 1) // width, q.dtype.type(1)
     for item in range(part, batch * heads * blocks, parts):
         head, block = divmod(item, blocks)
         n, h = divmod(head, heads)
@@ -154,8 +218,9 @@ def _forward(q, k, v, bias, scale, causal, y, lse, part, parts):
             _add_turned_product(sums, v, n, h, t0, t1, s)
         for i in range(i1 - i0):
             lse[n, h, i0 + i] = shift[i] + np.log(total[i])
-            for e in range(E):
-                y[n, h, i0 + i, e] = sums[e, i] / (total[i] if total[i] != 0 else 1)
+        for i in range(width):
+            fade[i] = one / (total[i] if total[i] != 0 else one)
+        _turn_back(sums, fade, y, n, h, i0, i1)
 
 
 @njit(**_options)
@@ -175,7 +240,7 @@ def _backward(g, q, k, v, bias, y, lse, scale, causal, gq, gk, gv, sums_k, sums_
     packed_q, packed_g = np.empty((width, sum_k.shape[1]), dtype), np.empty((width, sum_v.shape[1]), dtype)
     p, gs = np.empty((keys, width), dtype), np.empty((keys, width), dtype)
     log_total, mean = np.empty(width, dtype), np.empty(width, dtype)
-    none = bias[:0]
+    none, scales = bias[:0], np.full(width, scale)
     for head in range(part, batch * heads, parts):
         n, h = divmod(head, heads)
         sum_k[:], sum_v[:] = 0, 0
@@ -195,10 +260,10 @@ def _backward(g, q, k, v, bias, y, lse, scale, causal, gq, gk, gv, sums_k, sums_
                 _add_to_keys(sum_v, p, packed_g, t0, t1, i1 - i0)
                 _add_to_keys(sum_k, gs, packed_q, t0, t1, i1 - i0)
                 _add_turned_product(turned_gq, k, n, h, t0, t1, gs)
-            for i in range(i0, i1):
-                for d in range(D):
-                    gq[n, h, i, d] = turned_gq[d, i - i0] * scale
-        gk[n, h], gv[n, h] = sum_k[:, :D], sum_v[:, :E]
+            _turn_back(turned_gq, scales, gq, n, h, i0, i1)
+        for t in range(T):
+            _copy(sum_k[t], row(gk, n, h, t))
+            _copy(sum_v[t], row(gv, n, h, t))
 
 
 # In numba's threads, as all other loops: next to threads of Python's own, those would spin on the same cores.
@@ -214,9 +279,9 @@ def _backward_in_parts(g, q, k, v, bias, y, lse, scale, causal, gq, gk, gv, sums
 
 @functools.cache
 def compiled(loop, dtype):
-    """`loop`, "forward" or "backward", compiled for arrays of `dtype` with any strides; one thread per part."""
+    """`loop`, "forward" or "backward", compiled for arrays of `dtype` with contiguous rows; one thread per part."""
     number = from_dtype(np.dtype(dtype))
-    read, written = types.Array(number, 4, "A", readonly=True), types.Array(number, 4, "C")
+    read, written = types.Array(number, 4, "A", readonly=True), types.Array(number, 4, "A")
     read_lse, written3 = types.Array(number, 3, "A", readonly=True), types.Array(number, 3, "C")
     options = (number, types.boolean)
     if loop == "forward":

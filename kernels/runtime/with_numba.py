@@ -12,6 +12,7 @@ with interrupts_wait():
     from numba.core.registry import cpu_target
     from numba.core.serialize import dumps
     from numba.extending import intrinsic, overload
+    from numba.np.arrayobj import populate_array
     from numba.np.ufunc import parallel
 
     # register the functions that numba knows, which it would otherwise do in its first compilation
