@@ -10,6 +10,7 @@ from tinygen.kernels.attention.reference import attention, attention_grad
 from tinygen.kernels.runtime.threads import threads_for
 
 SMALL = 8192  # scores; with fewer, NumPy is done before numba is imported
+SHARES = 4  # of a thread: the blocks of a causal attention differ in length
 PARALLEL = 1 << 23  # multiply-adds; with fewer, starting threads costs more than it saves
 
 
@@ -77,7 +78,7 @@ def attention_tiled(q, k, v, bias, *, scale, causal):
     (N, H, L, D), (T, E) = q.shape, v.shape[2:]
     y, lse = _heads_beside(N, H, L, E, q.dtype), np.empty((N, H, L), q.dtype)
     loop = compiled("forward", q.dtype)
-    parts = threads_for(N * H * L * T * (D + E), PARALLEL)
+    parts = SHARES * threads_for(N * H * L * T * (D + E), PARALLEL)
     loop(q, k, v, bias, q.dtype.type(scale), causal, y, lse, parts)
     return y.reshape(*lead, L, E), lse.reshape(*lead, L)
 

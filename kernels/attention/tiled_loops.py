@@ -1,7 +1,8 @@
 """The compiled loops of `tiled.py`.  Importing this file imports numba (0.5 s).
 
 A block holds KEYS x QUERIES scores with the queries side by side, so that maximum, exponential and sum over the keys
-work on whole vectors; it stays in the L2 cache.  A call does share `part` out of `parts` of the work.
+work on whole vectors; it stays in the L2 cache.  A call does share `part` out of `parts` of the work,
+which are neighbors: heads of one token lie side by side, and two threads would write to the same cache lines.
 """
 
 import functools
@@ -204,7 +205,8 @@ def _forward(q, k, v, bias, scale, causal, y, lse, part, parts):
     top, shift = np.empty(width, q.dtype), np.empty(width, q.dtype)
     fade, total, added = np.empty(width, q.dtype), np.empty(width, q.dtype), np.empty(width, q.dtype)
     blocks, one = (L + width - 1) // width, q.dtype.type(1)
-    for item in range(part, batch * heads * blocks, parts):
+    items = batch * heads * blocks
+    for item in range(items * part // parts, items * (part + 1) // parts):
         head, block = divmod(item, blocks)
         n, h = divmod(head, heads)
         i0, i1 = block * width, min(block * width + width, L)
@@ -241,7 +243,7 @@ def _backward(g, q, k, v, bias, y, lse, scale, causal, gq, gk, gv, sums_k, sums_
     p, gs = np.empty((keys, width), dtype), np.empty((keys, width), dtype)
     log_total, mean = np.empty(width, dtype), np.empty(width, dtype)
     none, scales = bias[:0], np.full(width, scale)
-    for head in range(part, batch * heads, parts):
+    for head in range(batch * heads * part // parts, batch * heads * (part + 1) // parts):
         n, h = divmod(head, heads)
         sum_k[:], sum_v[:] = 0, 0
         for i0 in range(0, L, width):

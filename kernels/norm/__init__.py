@@ -5,10 +5,11 @@ shapes.py        how x is cut into slabs, rows and groups, and which rung takes 
 slabs.py         batch norm, and any other: moments per channel of an image, joined, then one pass
 rows.py          layer norm: a row at a time, while it is in the cache
 groups.py        group and instance norm: a group at a time; also with SiLU in the same pass
-loops.py         the compiled loops of the three
+columns.py       batch norm of vectors: some columns at a time; columns_loops.py: its loops
+loops.py         the compiled loops of the other three
 numba_cuda.py    the GPU's ladder to read: a thread per row, then a block
 cuda.py          the GPU's ladder to run (norm.cu): naive, slabs, block_rows, warp_rows
 """
 
 # the files that register CPU variants, in the order of the ladder: the last usable variant runs
-VARIANTS = ("slabs", "rows", "groups")
+VARIANTS = ("slabs", "rows", "groups", "columns")

@@ -130,7 +130,8 @@ NORMS = [
     ((5, 97), (1,), (97,)), ((3, 7, 31), (1, 2), (7, 31)), ((3, 7, 4099), (2,), (4099,)), ((40, 97), (1,), None),
     ((2, 3, 5, 97), (2, 3), (3, 5, 1)), ((2, 3, 5, 97), (2, 3), None), ((1, 1, 1, 2053), (2, 3), (1, 1, 1)),
     ((3, 5, 13, 11), (0, 2, 3), (1, 5, 1, 1)), ((3, 5, 13, 11), (2, 3), (1, 5, 1, 1)), ((7, 5, 4099), (0, 2), (5, 1)),
-    ((300, 17), (1,), (17,)),
+    ((300, 17), (1,), (17,)), ((97, 40), (0,), (1, 40)), ((300, 17), (0,), None), ((3, 7, 131), (0, 1), (131,)),
+    ((1, 1027), (0,), (1027,)), ((131, 3, 5), (0,), (1, 3, 5)),
 ]  # fmt: skip
 
 
@@ -207,6 +208,30 @@ def test_norms_of_odd_numbers():
             out = out.reshape(40, 64)
             assert np.isnan(out[3]).all() and np.isnan(out[7]).any()
             assert np.isfinite(np.delete(out, (3, 7), 0)).all()
+
+
+def test_columns_of_odd_numbers_and_of_equal_ones():
+    """A nan or inf spoils its own column and no other; equal numbers become 0 exactly"""
+    x = numbers(0, 40, 64)
+    x[3, 5], x[0, 9], x[:, 11] = np.nan, np.inf, 3.3e5
+    with np.errstate(all="ignore"):
+        y, mean, var = kernels.normalize(x, None, None, (0,), 1e-5)
+        gx, _, _ = kernels.normalize_grad(x, x, None, mean, var, (0,), 1e-5, None)
+    for out in (y, gx):
+        assert np.isnan(out[:, 5]).all() and np.isnan(out[:, 9]).any()
+        assert np.isfinite(np.delete(out, (5, 9), 1)).all()
+    assert not y[:, 11].any() and not var[0, 11]
+
+
+def test_norms_of_long_columns():
+    """Moments and sums over a hundred thousand rows, to a few units in the last place"""
+    x = np.full((10**5, 16), 0.1, np.float32)
+    x[::2] = 0.3
+    with kernels.use(normalize="columns", normalize_grad="columns"):
+        _, mean, var = kernels.normalize(x, None, None, (0,), 1e-5)
+        _, _, gbias = kernels.normalize_grad(np.full_like(x, 0.1), x, None, mean, var, (0,), 1e-5, (1, 16))
+    assert np.abs(mean / 0.2 - 1).max() < 1e-6 and np.abs(var / 0.01 - 1).max() < 1e-5
+    assert np.abs(gbias / 1e4 - 1).max() < 1e-5
 
 
 # softmax and cross-entropy
