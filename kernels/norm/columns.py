@@ -46,7 +46,7 @@ def normalize_columns(x, weight, bias, dims, eps):
     "columns", usable=lambda g, x, weight, mean, var, dims, eps, shape: usable(x, dims, shape)
 )
 def normalize_grad_columns(g, x, weight, mean, var, dims, eps, shape):
-    """Σ g and Σ g (x - mean) of some columns, then their gx = a g + b (x - mean) + c; reads g and x twice."""
+    """Σ g and Σ g (x - mean) of some columns, then their gx = a (g - c) + b (x - mean); reads g and x twice."""
     from tinygen.kernels.norm import columns_loops as loops
 
     size = x.size // math.prod(x.shape[: len(dims)])
@@ -54,6 +54,7 @@ def normalize_grad_columns(g, x, weight, mean, var, dims, eps, shape):
     gweight, gbias = (np.empty(size if shape is None else shape, x.dtype) for _ in range(2))
     loops.batch_norm_grad(
         np.ascontiguousarray(g).reshape(-1, size), x.reshape(-1, size), _vector(weight, 1, size, x.dtype),
-        mean.reshape(-1), var.reshape(-1), x.dtype.type(eps), gx.reshape(-1, size), gweight.reshape(-1), gbias.reshape(-1),
+        mean.reshape(-1), var.reshape(-1), x.dtype.type(eps), gx.reshape(-1, size), gweight.reshape(-1),
+        gbias.reshape(-1),
     )  # fmt: skip
     return (gx, None, None) if shape is None else (gx, gweight, gbias)

@@ -43,7 +43,7 @@ def _scale(x, center, scale, shift, y):
 @njit(**_options)
 def _combine(g, x, center, a, b, c, gx):
     for i in range(x.size):
-        gx[i] = a[i] * g[i] + (b[i] * (x[i] - center[i]) + c[i])
+        gx[i] = a[i] * (g[i] - c[i]) + b[i] * (x[i] - center[i])
 
 
 @njit(**_options)
@@ -99,7 +99,7 @@ def _grad_piece(g, x, own, weight, mean, var, eps, gx, gweight, gbias):
         gweight[i], gbias[i] = product[i] * inverse, total[i]
         a[i] = weight[i] * inverse
         b[i] = -product[i] / rows * weight[i] * inverse * inverse * inverse
-        c[i] = -total[i] / rows * weight[i] * inverse
+        c[i] = total[i] / rows
     for r in range(rows):
         _combine(g[r, own], x[r, own], mean, a, b, c, gx[r, own])
 
