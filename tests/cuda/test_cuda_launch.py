@@ -32,6 +32,7 @@ class Array:
 
     def __init__(self, address: int = 0x200, dtype=np.float32) -> None:
         self.data, self.dtype = SimpleNamespace(ptr=address), np.dtype(dtype)
+        self.flags = SimpleNamespace(c_contiguous=True)
 
 
 @pytest.fixture
@@ -266,6 +267,10 @@ def test_debugging_names_the_kernel_that_failed(monkeypatch):
     monkeypatch.setattr(launching, "DEBUG", True)
     launch()
     assert (len(launched), waited) == (2, [1, 2])
+    turned = Array()
+    turned.flags.c_contiguous = False
+    with pytest.raises(ValueError, match=r"leaky_relu: argument 1 \(y\) is not contiguous"):
+        source.launch("leaky_relu", (1,), (256,), Array(), turned, 5, 0.5)
     with pytest.raises(
         CudaError, match=r"leaky_relu failed \(grid \(1,\), block \(256,\), 0 bytes.*illegal memory"
     ):

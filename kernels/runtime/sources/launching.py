@@ -105,6 +105,13 @@ class Declared:
                 raise type(error)(f"{self.name}: argument {i} ({parameter.name}) {error}") from None
         return values
 
+    def require_contiguous(self, arguments: tuple) -> None:
+        """ValueError for an array with other strides than a kernel assumes, which sees an address alone."""
+        for i, _ in self.pointers:
+            if arguments[i] is not None and not arguments[i].flags.c_contiguous:
+                where = f"{self.name}: argument {i} ({self.parameters[i].name})"
+                raise ValueError(f"{where} is not contiguous: the kernel sees an address, no strides")
+
     def refuse(self, i: int, array) -> None:
         """TypeError for the array `arguments[i]` if its dtype is not the pointer's."""
         parameter = self.parameters[i]
@@ -162,6 +169,7 @@ class Launcher:
             self._pack(memory, 0, *self.declared.numbers(tuple(values)))
         try:
             if DEBUG:
+                self.declared.require_contiguous(arguments)
                 wait(self.declared.name, "was not launched: something before it failed")
             if shared_mem and shared_mem > self.loaded.max_dynamic_shared_size_bytes:
                 self.loaded.max_dynamic_shared_size_bytes = shared_mem
