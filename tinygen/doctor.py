@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import json
 import os
 import platform
 import shutil
@@ -118,9 +119,22 @@ def _products():
         "blas_blocks": "BLAS for each block",
         "panels": "our own",
     }
-    return "; ".join(
+    found = "; ".join(
         f"{by.get(way, f'our own loop {way!r}')} for {', '.join(shapes)}" for way, shapes in ways.items()
     )
+    return f"{found} ({_reason()})"
+
+
+def _reason():
+    """Why a product is computed as it is"""
+    from tinygen.kernels.matmul import panels
+
+    if blas.maker() != "OpenBLAS":
+        return f"NumPy's BLAS is {blas.maker() or 'unknown'}; our own was measured beside OpenBLAS only"
+    known = json.loads(panels.MEASURED.read_text(encoding="utf-8"))
+    if blas.cpu_family() not in known:
+        return f"our own was not measured on {blas.cpu_family()}"
+    return f"by what was faster for the most similar shape measured on {blas.cpu_family()}"
 
 
 def _package(name):

@@ -263,6 +263,18 @@ def test_doctor_never_fails(tinygen_, monkeypatch):
     )
 
 
+def test_doctor_says_why_a_product_is_computed_as_it_is(monkeypatch):
+    monkeypatch.setattr(doctor.blas, "maker", lambda: "OpenBLAS")
+    monkeypatch.setattr(doctor.blas, "cpu_family", lambda: "GenuineIntel avx512")
+    assert doctor._products().endswith(
+        "(by what was faster for the most similar shape measured on GenuineIntel avx512)"
+    )
+    monkeypatch.setattr(doctor.blas, "cpu_family", lambda: "Zilog wide")
+    assert doctor._reason() == "our own was not measured on Zilog wide"
+    monkeypatch.setattr(doctor.blas, "maker", lambda: "MKL")
+    assert doctor._reason() == "NumPy's BLAS is MKL; our own was measured beside OpenBLAS only"
+
+
 def test_a_full_disk_is_one_line_and_keeps_the_checkpoint(trained):
     good = Path("run/checkpoint.safetensors").read_bytes()
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (800, 800)); "
