@@ -18,17 +18,16 @@ import numpy as np
 
 ARCHITECTURE = 90
 CALLS = 20_000
-# file, kernel, arguments: p array, 0 null pointer, i int, q np.int64, u np.uint32, f float
-LAUNCHES = [
-    ("activation/activation.cu", "sigmoid", "ppq"),
-    ("reduce/reduce.cu", "sum_rows", "ppiii"),
-    ("philox/philox.cu", "philox_normals", "pquuuuuu"),
-    ("norm/norm.cu", "normalize_block_rows", "ppppppqif"),
-    ("matmul/matmul.cu", "matmul_register_tiled", "pppiiiqiiqiii"),
-    ("optimizers/optimizers.cu", "adam_one_pass", "ppppqfffffffff"),
-    ("conv2d/conv2d.cu", "conv2d_implicit_gemm", "ppp" + 16 * "i"),
-    ("attention/attention.cu", "attention_tiled_64", 3 * "piii" + "0iiiiiiiiifipp"),
-    ("attention/attention.cu", "attention_grad_queries_64", 4 * "piii" + "0iiiiiiiiifipppp"),
+KERNELS = [
+    ("activation/activation.cu", "sigmoid"),
+    ("reduce/reduce.cu", "sum_rows"),
+    ("philox/philox.cu", "philox_normals"),
+    ("norm/norm.cu", "normalize_block_rows"),
+    ("matmul/matmul.cu", "matmul_register_tiled"),
+    ("optimizers/optimizers.cu", "adam_one_pass"),
+    ("conv2d/conv2d.cu", "conv2d_implicit_gemm"),
+    ("attention/attention.cu", "attention_tiled_64"),
+    ("attention/attention.cu", "attention_grad_queries_64"),
 ]
 
 
@@ -41,41 +40,37 @@ def main(argv: list[str] | None = None) -> None:
         parser.error(f"--repeat: found {repeat}, expected 1 or more")
     arrays = install()
     print(f"{'kernel':28} arguments  µs a launch   arrays: {arrays}")
-    for file, kernel, letters in LAUNCHES:
-        print(f"{kernel:28} {len(letters):9} {microseconds(file, kernel, letters, repeat):12.2f}")
+    for file, kernel in KERNELS:
+        count, cost = measured(file, kernel, repeat)
+        print(f"{kernel:28} {count:9} {cost:12.2f}")
 
 
-def microseconds(file: str, kernel: str, letters: str, repeat: int = 5, calls: int = CALLS) -> float:
-    """The time of a launch without that of the kernel's own call."""
+def measured(file: str, kernel: str, repeat: int) -> tuple[int, float]:
+    """The number of arguments, and the microseconds of a launch without those of the kernel's own call."""
     from tinygen.kernels.runtime.cuda_source import CudaSource
 
-    source, arguments = CudaSource(file), values(letters)
+    source = CudaSource(file)
+    arguments = [argument(parameter) for parameter in source.kernels[kernel].parameters]
     source._modules[ARCHITECTURE] = SimpleNamespace(get_function=lambda name: nothing)
-    grid, block, slots = (100,), (128,), (0,) * len(letters)
+    grid, block, slots = (100,), (128,), (0,) * len(arguments)
     source.launch(kernel, grid, block, *arguments)
 
     def best(function) -> float:
-        return min(timeit.repeat(function, number=calls, repeat=repeat)) / calls * 1e6
+        return min(timeit.repeat(function, number=CALLS, repeat=repeat)) / CALLS * 1e6
 
     alone = best(lambda: nothing(grid, block, slots, shared_mem=0))
-    return best(lambda: source.launch(kernel, grid, block, *arguments)) - alone
+    return len(arguments), best(lambda: source.launch(kernel, grid, block, *arguments)) - alone
 
 
 def nothing(grid, block, arguments, *, shared_mem) -> None:
     """A loaded kernel whose launch costs nothing."""
 
 
-def values(letters: str) -> list:
-    """The arguments that LAUNCHES describes."""
-    made = {
-        "p": lambda: sys.modules["cupy"].made(),
-        "0": lambda: None,
-        "i": lambda: 17,
-        "q": lambda: np.int64(17),
-        "u": lambda: np.uint32(17),
-        "f": lambda: 0.5,
-    }
-    return [made[letter]() for letter in letters]
+def argument(parameter):
+    """An argument that the parameter takes: an array, null for a bias, or a Python number."""
+    if parameter.pointer:
+        return None if parameter.name == "bias" else sys.modules["cupy"].made(parameter.dtype)
+    return 0.5 if parameter.kind == "f" else 17
 
 
 class Array:
@@ -83,8 +78,8 @@ class Array:
 
     __slots__ = "data", "dtype"
 
-    def __init__(self) -> None:
-        self.data, self.dtype = SimpleNamespace(ptr=0x7F0000000200), np.dtype(np.float32)
+    def __init__(self, dtype) -> None:
+        self.data, self.dtype = SimpleNamespace(ptr=0x7F0000000200), np.dtype(dtype)
 
 
 def install() -> str:
@@ -96,9 +91,9 @@ def install() -> str:
         ndarray, made, function, arrays = Array, Array, None, "stand-in"
     else:
 
-        def made():
+        def made(dtype):
             memory = cupy.cuda.UnownedMemory(0x7F0000000200, 4096, None, 0)
-            return cupy.ndarray((4,), np.float32, cupy.cuda.MemoryPointer(memory, 0))
+            return cupy.ndarray((4,), dtype, cupy.cuda.MemoryPointer(memory, 0))
 
         ndarray, arrays = cupy.ndarray, f"cupy {cupy.__version__}"
     runtime = SimpleNamespace(

@@ -1,6 +1,8 @@
 """Memory, roofline, scaling and first_step: each measures, and says what it measured."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from example_results import ONE
@@ -8,7 +10,7 @@ from example_results import ONE
 import tinygen
 from tinygen.benchmarks import machine, memory
 from tinygen.benchmarks.sides import OURS
-from tinygen.benchmarks.studies import first_step, products, scaling
+from tinygen.benchmarks.studies import first_step, launch, products, scaling
 
 
 @pytest.mark.skipif(not memory.available(), reason="no /proc/self/clear_refs here")
@@ -105,3 +107,12 @@ def test_the_measured_products_can_be_read():
         assert set(family) == {"blas", "shapes"} and family["shapes"]
         for M, N, K, layout, ratio in family["shapes"]:
             assert min(M, N, K) > 0 and layout in ("nn", "nt", "tn", "tt") and ratio > 0
+
+
+def test_the_cost_of_a_launch_is_printed_for_every_kernel():
+    """In a process of its own: it puts a cupy without a driver in the place of the real one."""
+    code = "from tinygen.benchmarks.studies import launch; launch.CALLS = 3; launch.main(['--repeat', '1'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    rows = [line.split() for line in done.stdout.splitlines()[1:]]
+    assert [row[0] for row in rows] == [kernel for _, kernel in launch.KERNELS]
+    assert int(rows[0][1]) == 3 and int(rows[-1][1]) >= 32
