@@ -64,13 +64,17 @@ def max_pool2d_reference(x, *, kernel, stride, padding, dilation, size):
 
 
 @max_pool2d_grad.reference
-def max_pool2d_grad_reference(g, *, index, shape):
-    """Each g is added at its window's maximum.  (N, C, P, Q) -> shape (N, C, H, W)"""
+def max_pool2d_grad_reference(g, *, index, shape, apart=False):
+    """Each g is added at its window's maximum; if `apart`, no other is.  (N, C, P, Q) -> shape (N, C, H, W)"""
     xp = array_module(g)
     images = shape[0] * shape[1]
     pixels = shape[2] * shape[3]
     places = xp.arange(images)[:, None] * pixels + index.reshape(images, g.shape[2] * g.shape[3])
-    return put(g.reshape(-1), (places.reshape(-1),), (images * pixels,)).reshape(shape)
+    if not apart:
+        return put(g.reshape(-1), (places.reshape(-1),), (images * pixels,)).reshape(shape)
+    gx = xp.zeros(images * pixels, g.dtype)
+    gx[places.reshape(-1)] = g.reshape(-1)
+    return gx.reshape(shape)
 
 
 def pick_pixels(x, index):

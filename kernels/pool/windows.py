@@ -22,8 +22,8 @@ def max_pool2d_windows(x, *, kernel, stride, padding, dilation, size):
     return best.reshape(*x.shape[:2], *size), index.reshape(*x.shape[:2], *size)
 
 
-@max_pool2d_grad.variant("windows", usable=lambda g, *, index, shape: loops_pay(g))
-def max_pool2d_grad_windows(g, *, index, shape):
+@max_pool2d_grad.variant("windows", usable=lambda g, **_: loops_pay(g))
+def max_pool2d_grad_windows(g, *, index, shape, apart=False):
     """Each g is added at the index that the forward found: reads 12 bytes and updates a pixel per output."""
     from tinygen.kernels.pool import windows_loops as loops
 

@@ -657,3 +657,18 @@ def test_a_real_gpu_was_tested():
     import cupy
 
     assert real() and "standin" not in cupy.__version__ and dispatch.device_of(cupy.ones(1)) == "cuda"
+
+
+@pytest.mark.parametrize("smoothing, weight", [(0.0, False), (0.0, True), (0.2, False)])
+def test_a_number_that_is_no_class_makes_the_loss_nan_without_a_look_at_it(cupy, smoothing, weight):
+    for wrong in (5, -1, 10**6):
+        scores, target = (T.to("cuda") for T in (tg.randn(3, 5), tg.tensor([4, wrong, -100])))
+        given = {"weight": tg.ones(5, device="cuda") if weight else None, "label_smoothing": smoothing}
+        for reduction in ("mean", "sum"):
+            assert F.cross_entropy(scores, target, reduction=reduction, **given).isnan().item()
+        losses = F.cross_entropy(scores, target, reduction="none", **given).tolist()
+        assert np.isfinite(losses).tolist() == [True, False, True] and losses[2] == 0
+        by_log = F.nll_loss(scores.log_softmax(1), target, reduction="none").tolist()
+        assert np.isfinite(by_log).tolist() == [True, False, True] and by_log[2] == 0
+    with pytest.raises(IndexError, match="found class 5"):
+        F.cross_entropy(tg.randn(1, 5), tg.tensor([5]))

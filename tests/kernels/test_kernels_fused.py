@@ -365,6 +365,11 @@ POOLS = [  # shape, kernel, stride, padding, dilation, size
 ]  # fmt: skip
 
 
+def places_of(index, shape):
+    """Each maximum's place in the whole batch."""
+    return np.arange(shape[0] * shape[1]).reshape(*shape[:2], 1, 1) * math.prod(shape[2:]) + index
+
+
 @pytest.mark.parametrize("dtype", BOTH)
 @pytest.mark.parametrize("shape, kernel, stride, padding, dilation, size", POOLS, ids=str)
 def test_max_pool_by_windows(shape, kernel, stride, padding, dilation, size, dtype):
@@ -375,7 +380,13 @@ def test_max_pool_by_windows(shape, kernel, stride, padding, dilation, size, dty
         compare("max_pool2d", values, **options)
         index = results("max_pool2d", "reference", (values,), options)[1]
         if values.size:
-            compare("max_pool2d_grad", numbers(1, *index.shape, dtype=dtype), index=index, shape=shape)
+            g, apart = (
+                numbers(1, *index.shape, dtype=dtype),
+                index.size == len(np.unique(places_of(index, shape))),
+            )
+            compare("max_pool2d_grad", g, index=index, shape=shape)
+            if apart:
+                compare("max_pool2d_grad", g, index=index, shape=shape, apart=True)
 
 
 def test_max_pool_refuses_indices_outside():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tinygen.engine.dtypes import DtypeError
 from tinygen.engine.errors import refusal
 
@@ -34,3 +36,13 @@ def expect_one_dtype(operation: str, **tensors) -> None:
     if len(set(dtypes.values())) > 1:
         found = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())
         raise refusal(operation, DtypeError, f"expected one dtype, found {found}")
+
+
+def out_of_range(places, low: int, high: int) -> bool:
+    """Whether an index in an array is not one of low ... high - 1.
+
+    False for a GPU's array: to read it, the host would wait for the GPU, in every step.  PyTorch reads none either.
+    """
+    if not isinstance(places, np.ndarray) or not places.size:
+        return False
+    return not (low <= places.min() and places.max() < high)

@@ -13,6 +13,7 @@ from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.errors import refusal
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import NUMBER
+from tinygen.ops.checks import out_of_range
 from tinygen.ops.declaration import example, named, operation, real, whole
 from tinygen.ops.shape.reshape import sizes_of
 from tinygen.ops.tensor.conversion import as_tensor
@@ -226,7 +227,7 @@ def one_hot(input, num_classes=-1) -> Tensor:
             f"found num_classes {num_classes}, expected at least 1; input {labels.shape}",
         )
     count = int(labels.max()) + 1 if num_classes == -1 else num_classes
-    if labels.size and not (0 <= labels.min() and labels.max() < count):
+    if out_of_range(labels, 0, count):  # on a GPU: a row of zeros
         raise refusal("one_hot", ShapeError, f"found a class outside 0..{count - 1}")
     classes = kernels.array_module(labels).arange(count)
     return Tensor._wrap((labels[..., None] == classes).astype(np.int64))

@@ -85,21 +85,32 @@ def _max_pool2d(x, *, kernel, stride, padding, dilation, size):
 
 
 @primitive
-def _max_pool2d_grad(g, *, index, shape):
-    """Every g placed at its window's maximum.  (N, C, P, Q) -> shape (N, C, H, W)"""
-    return kernels.max_pool2d_grad(g, index=index, shape=shape)
+def _max_pool2d_grad(g, *, index, shape, apart):
+    """Every g placed at its window's maximum; `apart` if no windows overlap.  (N, C, P, Q) -> shape (N, C, H, W)"""
+    return kernels.max_pool2d_grad(g, index=index, shape=shape, apart=apart)
 
 
 @primitive
-def _pick_pixels(x, *, index):
+def _pick_pixels(x, *, index, apart):
     """x at the positions of another image's maxima.  (N, C, H, W) -> (N, C, P, Q)"""
     return kernels.pick_pixels(x, index)
 
 
 # a maximum is one of the elements, which gets all of g; a small change of x moves no index, so the rest is linear
-_max_pool2d.vjp(lambda g, x_shape, index: _max_pool2d_grad(g, index=index, shape=x_shape))
-_max_pool2d_grad.vjp(lambda g, index: _pick_pixels(g, index=index))
-_pick_pixels.vjp(lambda g, x_shape, index: _max_pool2d_grad(g, index=index, shape=x_shape))
+_max_pool2d.vjp(
+    lambda g, x_shape, index, kernel, stride, dilation: _max_pool2d_grad(
+        g, index=index, shape=x_shape, apart=_apart(kernel, stride, dilation)
+    )
+)
+_max_pool2d_grad.vjp(lambda g, index, apart: _pick_pixels(g, index=index, apart=apart))
+_pick_pixels.vjp(
+    lambda g, x_shape, index, apart: _max_pool2d_grad(g, index=index, shape=x_shape, apart=apart)
+)
+
+
+def _apart(kernel, stride, dilation) -> bool:
+    """Whether no two windows have a pixel in common"""
+    return all(d * (k - 1) < s for k, s, d in zip(kernel, stride, dilation))
 
 
 @operation(example("tinygen.max_pool2d(input, 2)", input=distinct(1, 1, 4, 4)), homes="tinygen F")
@@ -116,7 +127,8 @@ def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
     index = Tensor._wrap(
         kernels.max_pool2d(x._data, **at)[1]
     )  # the caller may write to it: guarded as a Tensor
-    return _like(_pick_pixels(x, index=index), input), _like(index, input)
+    apart = _apart(at["kernel"], at["stride"], at["dilation"])
+    return _like(_pick_pixels(x, index=index, apart=apart), input), _like(index, input)
 
 
 @operation(example("tinygen.max_pool1d(input, 2)", input=distinct(1, 2, 4)), homes="tinygen F")

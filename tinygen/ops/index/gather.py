@@ -12,6 +12,7 @@ from tinygen.engine.primitive import primitive
 from tinygen.engine.sweep_ops import cast
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import INT, OPERAND, TENSOR
+from tinygen.ops.checks import out_of_range
 from tinygen.ops.declaration import exactly, example, operation, real, whole
 from tinygen.ops.elementwise.arithmetic import add, mul
 from tinygen.ops.index.getitem import getitem, getitem_at, index_1d, index_arrays, index_select, putitem
@@ -64,7 +65,7 @@ def _check_index(operation: str, input, dim: int, index) -> int:
         raise refusal(
             operation, ShapeError, f"index {places.shape} does not fit input {input.shape} outside dim {dim}"
         )
-    if places.size and not (0 <= places.min() and places.max() < size):
+    if out_of_range(places, 0, size):
         raise refusal(
             operation,
             RuntimeError,

@@ -11,6 +11,7 @@ from tinygen.engine.errors import refusal
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
 from tinygen.ops.arguments import INT
+from tinygen.ops.checks import out_of_range
 from tinygen.ops.declaration import example, operation, real, truth, whole
 from tinygen.ops.shape.reshape import dim_of, expand, reshape, unsqueeze
 
@@ -147,7 +148,7 @@ def _array_indices(item, shape: tuple, axis: int) -> list:
     """Integer arrays for the dimensions that an array index covers; a mask covers as many as it has."""
     if item.dtype != np.bool_:
         n = shape[axis]
-        if item.size and not (-n <= item.min() and item.max() < n):
+        if out_of_range(item, -n, n):
             raise IndexError(f"x[...]: an index is outside {-n}..{n - 1}, dimension {axis} of x {shape}")
         item = item.astype(np.int64)  # a copy: the tape keeps it, and the caller may write to the original
         item[item < 0] += n
@@ -211,7 +212,7 @@ def index_1d(index, operation: str, input, dim: int):
     if index.ndim > 1:
         raise refusal(operation, IndexError, f"found an index {index.shape}, expected one dimension")
     places = _beside(index, input._data).reshape(-1)
-    if places.size and not (0 <= places.min() and places.max() < size):
+    if out_of_range(places, 0, size):
         raise refusal(operation, IndexError, f"an index is outside 0..{size - 1}")
     return places
 
@@ -252,7 +253,7 @@ def embedding(input, weight, padding_idx=None):
     if weight.ndim != 2:
         raise refusal("embedding", dtypes.ShapeError, f"found weight {weight.shape}, expected 2 dimensions")
     indices, rows = _beside(input, weight._data), weight.shape[0]
-    if indices.size and not (0 <= indices.min() and indices.max() < rows):
+    if out_of_range(indices, 0, rows):
         raise refusal("embedding", IndexError, f"an index is outside 0..{rows - 1}; weight {weight.shape}")
     out = getitem_at(weight, index=(indices.astype(np.int64),))  # a copy: the tape keeps it
     if padding_idx is None:

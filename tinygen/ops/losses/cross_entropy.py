@@ -11,7 +11,7 @@ from tinygen.engine.dtypes import DtypeError, ShapeError
 from tinygen.engine.errors import refusal
 from tinygen.engine.primitive import primitive
 from tinygen.engine.tensor import Tensor
-from tinygen.ops.checks import expect_floating, expect_one_dtype
+from tinygen.ops.checks import expect_floating, expect_one_dtype, out_of_range
 from tinygen.ops.declaration import example, operation, real, whole
 from tinygen.ops.elementwise.choice import where
 from tinygen.ops.losses.reduction import check_reduction, expect_same_shape, reduced
@@ -74,7 +74,7 @@ def _class_weights(operation: str, weight, input):
 
 
 def _labels(operation: str, input, target, ignore_index: int):
-    """input as (N, C, D), and as (N, D) the class of each place and whether it counts; checks target's shape."""
+    """input as (N, C, D), and as (N, D) the class of each place and whether it counts; checks target."""
     shapes = f"input {input.shape}, target {target.shape}"
     if input.ndim == 0 or target.shape != ((*input.shape[:1], *input.shape[2:]) if input.ndim > 1 else ()):
         raise refusal(
@@ -90,11 +90,14 @@ def _labels(operation: str, input, target, ignore_index: int):
     N, C = input.shape[:2] if input.ndim > 1 else (1, *input.shape)
     D = math.prod(input.shape[2:])
     labels = target._data.reshape(N, D)
-    counts = labels != ignore_index
-    index = kernels.array_module(labels).where(counts, labels, 0)
-    if index.size and not (0 <= index.min() and index.max() < C):
+    counts, xp = labels != ignore_index, kernels.array_module(labels)
+    index = xp.where(counts, labels, 0)
+    if out_of_range(index, 0, C):
         wrong = index.min() if index.min() < 0 else index.max()
         raise refusal(operation, IndexError, f"found class {wrong}, expected 0 to {C - 1}; {shapes}")
+    if xp is not np:  # nobody has looked: what is no class makes the loss nan
+        known = (index >= 0) & (index < C)
+        index, counts = xp.where(known, index, 0), xp.where(known, counts, np.float32("nan"))
     return reshape(input, N, C, D), index, counts
 
 
@@ -115,7 +118,7 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
     x, index, counts = _labels("nll_loss", input, target, ignore_index)
     by_class, x = _class_weights("nll_loss", weight, x), widened(x)
     weights = (counts if by_class is None else counts * by_class[index]).astype(x.dtype)
-    values = where(counts, -_pick_class(x, index=index) * Tensor._wrap(weights), 0.0)
+    values = where(counts != 0, -_pick_class(x, index=index) * Tensor._wrap(weights), 0.0)
     return narrowed(_per_place("nll_loss", values, weights, target.shape, reduction), input.dtype)
 
 
@@ -131,6 +134,8 @@ def cross_entropy(
     label_smoothing=0.0,
 ):
     """-Σ over classes of weight · q · log_softmax(input).  (N, C, …) or (C,) -> (N, …) or ()
+
+    A number that is no class is refused; on a GPU it makes the loss nan, as the host does not read target.
 
     target: class numbers (N, …), or probabilities q in the shape of input.  label_smoothing mixes q with 1/C.
     """
@@ -162,7 +167,7 @@ def _smoothed(log_p, index, counts, by_class, weights, label_smoothing):
     values = -_pick_class(log_p, index=index) * Tensor._wrap(weights)
     each = log_p if by_class is None else log_p * Tensor._wrap(by_class[:, None])
     values = (1 - label_smoothing) * values - (label_smoothing / log_p.shape[1]) * sum(each, 1)
-    return where(counts, values, 0.0)
+    return where(counts != 0, values, 0.0)
 
 
 def _soft_cross_entropy(x, target, by_class, ignore_index, reduction, label_smoothing):
