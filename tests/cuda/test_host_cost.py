@@ -33,7 +33,7 @@ def small_data(monkeypatch):
 
 
 def measured(name, **options):
-    return host_cost.measured(*CASES[name], steps=12, **options)  # a GAN's watch looks at the tenth
+    return host_cost.counted(*CASES[name], steps=12, **options)  # a GAN's watch looks at the tenth
 
 
 @pytest.mark.parametrize("name", CASES)

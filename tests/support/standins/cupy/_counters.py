@@ -58,14 +58,14 @@ class Counters:
     @contextlib.contextmanager
     def inside(self):
         """A `with` block whose time is added to `seconds`, once if blocks are nested."""
-        begin = time.perf_counter()
+        begin = time.thread_time()
         self.depth += 1
         try:
             yield
         finally:
             self.depth -= 1
             if not self.depth:
-                self.seconds += time.perf_counter() - begin
+                self.seconds += time.thread_time() - begin
 
 
 counters = Counters()
@@ -78,13 +78,13 @@ def clocked(function):
     def call(*args, **kwargs):
         if counters.depth:
             return function(*args, **kwargs)
-        begin = time.perf_counter()
+        begin = time.thread_time()
         counters.depth = 1
         try:
             return function(*args, **kwargs)
         finally:
             counters.depth = 0
-            counters.seconds += time.perf_counter() - begin
+            counters.seconds += time.thread_time() - begin
 
     return call
 
