@@ -22,6 +22,7 @@ from tinygen.kernels.activation.reference import (
     silu_grad,
 )
 from tinygen.kernels.attention import attention, attention_grad
+from tinygen.kernels.capture.reference import set_words
 from tinygen.kernels.conv2d import (
     add_bias,
     bias_grad,

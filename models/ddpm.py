@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from tinygen import cat, full, manual_seed, nn, optim, tensor
+from tinygen import as_tensor, cat, full, manual_seed, nn, optim, tensor
 from tinygen.data import Feed, load
 from tinygen.models.diffusion import bound as variational_bound
 from tinygen.models.diffusion import denoising, samplers
@@ -101,14 +101,14 @@ def loss(net, x0, t, noise, label, schedule: NoiseSchedule, config: Config):
 
     x0, noise (N, C, H, W), t (N,) of 1 ... T, label (N,) or None -> (N,)
     """
-    levels, at = levels_of(t, schedule)
-    alpha_bar = schedule.alpha_bar[levels]
-    x = noised(x0, noise, alpha_bar, at)
-    output = net(x, tensor(levels, device=x.device) if at is None else at.t, label)
+    levels, chosen = levels_of(t, schedule)
+    alpha_bar = chosen(schedule.alpha_bar[levels])
+    x = noised(x0, noise, alpha_bar)
+    output = net(x, as_tensor(t, device=x.device), label)
     if config.loss == "bound":
         return schedule.T * bound_term(config, schedule, output, x0, x, t)
     said, *variance = output.chunk(2, 1) if config.variance == "learned" else (output,)
-    simple = (said - target(config.predict, x0, noise, alpha_bar, at)).square().mean((1, 2, 3))
+    simple = (said - target(config.predict, x0, noise, alpha_bar)).square().mean((1, 2, 3))
     if not variance:
         return simple
     held = cat([said.detach(), *variance], 1)  # the bound trains only the variance
@@ -120,18 +120,18 @@ def bound_term(config: Config, schedule: NoiseSchedule, output, x0, x, t, clip: 
 
     output of the network; x0, x = x_t (N, C, H, W); t (N,); clip: clip the predicted image -> (N,)
     """
-    levels, at = levels_of(t, schedule)
-    answer = predicted(config, output, x, schedule.alpha_bar[levels], clip, at)
+    levels, chosen = levels_of(t, schedule)
+    answer = predicted(config, output, x, chosen(schedule.alpha_bar[levels]), clip)
     with np.errstate(all="ignore"):  # a table of all levels also has t = 0
         q = schedule.posterior(levels)
         small, (fixed, learned) = (schedule.log_variance(kind, levels) for kind in ("small", config.variance))
     true_mean, mean = (
-        each(q.from_x0, x, at) * image + each(q.from_xt, x, at) * x for image in (x0, answer.x0)
+        each(chosen(q.from_x0), x) * image + each(chosen(q.from_xt), x) * x for image in (x0, answer.x0)
     )
-    fixed, learned = each(fixed, x, at), each(learned, x, at)
+    fixed, learned = each(chosen(fixed), x), each(chosen(learned), x)
     log_variance = fixed if answer.mix is None else fixed + learned * answer.mix
-    is_first = (tensor(levels, device=x.device) if at is None else at.t).reshape(-1, 1, 1, 1) == 1
-    true_log_variance = each(small[0], x, at)
+    is_first = as_tensor(t, device=x.device).reshape(-1, 1, 1, 1) == 1
+    true_log_variance = each(chosen(small[0]), x)
     return variational_bound.term(x0, true_mean, true_log_variance, mean, log_variance, is_first)
 
 

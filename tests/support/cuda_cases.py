@@ -42,7 +42,7 @@ TOLERANCE: dict[str, float] = {
 }
 
 # Kernels whose results have the same bits as the reference.
-EXACT = {"philox_words", "philox_uniforms", "philox_bernoullis", "collect"}
+EXACT = {"set_words", "philox_words", "philox_uniforms", "philox_bernoullis", "collect"}
 
 
 def matmul(a: Arrays):
@@ -196,6 +196,7 @@ WRITTEN = {
     "clip_all": (0,),
     "add_rows": (0,),
     "philox_words": (0,),
+    "set_words": (0,),
     "philox_uniforms": (0,),
     "philox_normals": (0,),
 }
@@ -492,6 +493,11 @@ def _blocks(a: Arrays, dtype):
     for key in STREAMS:
         for blocks in 1, 2, 255, 256, 257, 1000, 0:
             yield (a.xp.zeros(4 * blocks, dtype), *key), {}
+
+
+def set_words(a: Arrays):
+    for n in 1, 3, 16, 17, 40:
+        yield (a.xp.zeros(48, np.uint64), [2**64 - 1 - 7 * i for i in range(n)]), {}
 
 
 def philox_words(a: Arrays):
