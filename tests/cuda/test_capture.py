@@ -1,11 +1,10 @@
 """A captured step does what the step does: the same bits for every model; what cannot be captured says so and goes on."""
 
 import importlib
-import itertools
 
 import numpy as np
 import pytest
-from support import small_ddpm, small_gans
+from support import small_gans
 from support.gpu import stand_in
 
 import tinygen as tg
@@ -13,7 +12,6 @@ from tinygen import nn, optim
 from tinygen.kernels.runtime import capture
 from tinygen.random import Generator
 from tinygen.run import checkpoint
-from tinygen.run.captured import Captured
 from tinygen.run.flags import make_config
 from tinygen.run.training import Run
 
@@ -98,3 +96,145 @@ def test_replayed_steps_have_the_bits_of_uncaptured_ones(which, cupy, data, tmp_
     assert "not captured" not in capsys.readouterr().err
     assert len(replays) >= STEPS - 3
     assert_same(found, expected)
+
+
+# What cannot be captured
+
+
+class Small:
+    """A network of one layer, its optimizer, and a step."""
+
+    def __init__(self, folder, device="cuda", optimizer=optim.Adam, **options) -> None:
+        config = config_of("vae")[2]
+        self.run = Run.create("vae", config, folder, device=device, capture=True)
+        tg.manual_seed(0)
+        self.net = nn.Linear(6, 3).to(device)
+        self.optimizer = optimizer(self.net.parameters(), 0.1, **options)
+        self.run.track(net=self.net, optimizer=self.optimizer)
+
+    def advance(self, x, scale=1.0):
+        loss = (self.net(x).square() * scale).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+    def weights(self):
+        return self.net.weight.detach().cpu().numpy().copy()
+
+
+def batch(step: int):
+    return tg.tensor(Generator(3).at("x", step).normal((5, 6)), device="cuda")
+
+
+def steps_of(small, step_of, n=STEPS) -> list:
+    """The weights after each of n steps; step_of(small, i) does one."""
+    found = []
+    for i in range(n):
+        step_of(small, i)
+        found.append(small.weights())
+    return found
+
+
+def refused(tmp_path, capsys, body, reason: str) -> None:
+    """body(small, x, i) is not captured, says so in one line, and goes on with the numbers of an uncaptured step."""
+    plain, small = (Small(tmp_path / name) for name in ("plain", "captured"))
+    expected = steps_of(plain, lambda s, i: body(s, batch(i), i))
+    now = [0]
+    advance = small.run.captured(lambda x: body(small, x, now[0]))
+    found = []
+    for now[0] in range(STEPS):
+        advance(batch(now[0]))
+        found.append(small.weights())
+    said = [line for line in capsys.readouterr().err.splitlines() if "not captured" in line]
+    assert len(said) == 1 and reason in said[0]
+    assert all(map(np.array_equal, found, expected))
+
+
+def test_a_host_read_is_refused(cupy, tmp_path, capsys):
+    def body(small, x, i):
+        return small.advance(x).item()
+
+    refused(tmp_path, capsys, body, "synchronous API calls are disallowed")
+
+
+def test_waiting_is_refused(cupy, tmp_path, capsys):
+    def body(small, x, i):
+        small.advance(x)
+        tg.cuda.synchronize()
+
+    refused(tmp_path, capsys, body, "cudaErrorStreamCaptureUnsupported")
+
+
+def test_a_host_dependent_argument_is_refused(cupy, tmp_path, capsys):
+    """A number that the step takes from the host, not as its argument: the first replay is compared, and differs."""
+
+    def body(small, x, i):
+        small.advance(x, scale=1.0 + i)
+
+    refused(tmp_path, capsys, body, "something that changes from step to step is fixed")
+
+
+def test_memory_of_the_shared_pool_is_refused(cupy, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cupy.cuda, "using_allocator", lambda allocator=None: cupy.cuda.Device())
+    refused(tmp_path, capsys, lambda small, x, i: small.advance(x), "cudaErrorStreamCapture")
+
+
+def test_numbers_given_as_arguments_may_change(cupy, tmp_path, monkeypatch):
+    plain, small = (Small(tmp_path / name) for name in ("plain", "captured"))
+    replays = count_replays(monkeypatch)
+    advance = small.run.captured(small.advance)
+    for i in range(STEPS):
+        for each in plain, small:
+            each.optimizer.param_groups[0]["lr"] = 0.1 / (1 + i)
+        plain.advance(batch(i), 1.5 + i)
+        advance(batch(i), 1.5 + i)
+        assert np.array_equal(small.weights(), plain.weights()), i
+    assert len(replays) == STEPS - 3
+
+
+def test_an_option_that_the_graph_has_for_good_is_recorded_anew(cupy, tmp_path, monkeypatch):
+    options = {"optimizer": optim.SGD, "momentum": 0.5}
+    plain, small = (Small(tmp_path / name, **options) for name in ("plain", "captured"))
+    advance = small.run.captured(small.advance)
+    for i in range(2 * STEPS):
+        for each in plain, small:
+            each.optimizer.param_groups[0]["lr"] = 0.1 if i < STEPS else 0.01
+        plain.advance(batch(i))
+        advance(batch(i))
+        assert np.array_equal(small.weights(), plain.weights()), i
+    assert advance.recordings == 2 and advance.reason is None
+
+
+def test_a_batch_of_another_size_is_not_replayed(cupy, tmp_path):
+    plain, small = (Small(tmp_path / name) for name in ("plain", "captured"))
+    advance = small.run.captured(small.advance)
+    for i in range(STEPS + 2):
+        x = batch(i)[:3] if i == STEPS - 1 else batch(i)
+        plain.advance(x)
+        advance(x)
+        assert np.array_equal(small.weights(), plain.weights()), i
+        assert np.array_equal(small.net.weight.grad.cpu().numpy(), plain.net.weight.grad.cpu().numpy())
+
+
+def test_a_counter_is_nothing_for_the_host(cupy):
+    counter = capture.Counter(None)
+    for use in (int, bool, float, lambda c: c + 1, lambda c: c % 2, lambda c: c == 1, lambda c: c < 1):
+        with pytest.raises(capture.Refused, match="number of the step"):
+            use(counter)
+
+
+def test_without_a_gpu_the_function_is_itself(tmp_path):
+    run = Run.create("vae", config_of("vae")[2], tmp_path / "run", capture=True)
+    assert run.captured(len) is len
+
+
+def test_a_resumed_run_has_the_same_bits(cupy, data, tmp_path, monkeypatch):
+    whole = trained("gan", tmp_path / "whole", captured=True, steps=2 * STEPS, checkpoint_every=STEPS)
+    trained("gan", tmp_path / "parts", captured=False, steps=STEPS, checkpoint_every=STEPS)
+    replays = count_replays(monkeypatch)
+    found = trained(
+        "gan", tmp_path / "parts", captured=True, resume=True, steps=2 * STEPS, checkpoint_every=STEPS
+    )
+    assert len(replays) == STEPS - 3
+    assert_same(found, whole)
