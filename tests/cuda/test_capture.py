@@ -1,4 +1,4 @@
-"""A captured step does what the step does: the same bits for every model; what cannot be captured says so and goes on."""
+"""A captured step does what the step does, to the bit, for every model; what cannot be captured says so and goes on."""
 
 import importlib
 
