@@ -9,6 +9,7 @@ columns.py       batch norm of vectors: some columns at a time; columns_loops.py
 loops.py         the compiled loops of the other three
 numba_cuda.py    the GPU's ladder to read: a thread per row, then a block
 cuda.py          the GPU's ladder to run (norm.cu): naive, slabs, block_rows, warp_rows
+columns_cuda.py  batch norm of (N, C) on the GPU (columns.cu)
 """
 
 # the files that register CPU variants, in the order of the ladder: the last usable variant runs

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinygen.kernels.norm import columns_cuda  # noqa: F401  registers its variants
 from tinygen.kernels.norm.reference import normalize, normalize_grad, normalize_silu, normalize_silu_grad
 from tinygen.kernels.norm.shapes import shape_of, slab_start
 from tinygen.kernels.runtime.cuda_source import CudaSource, float32_only

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import math
 
-from tinygen import arange, cat, nn
+from tinygen import arange, cat, float32, nn
 
 
-def sinusoidal_embedding(position, width: int):
+def sinusoidal_embedding(position, width: int, rates=None):
     """sin(p w_i) for i = 0 .. width/2 - 1, then cos(p w_i), where w_i = 10000^(-2i / width).  (N,) -> (N, width)
 
     The paper interleaves the two, and the seed programs and Ho et al.'s code divide by width/2 - 1; to the linear layer
-    that follows, neither matters.  Computed in the dtype of the position.
+    that follows, neither matters.  Computed in the dtype of the position.  rates: all w_i, if they are known
     """
     if width % 2:
         raise ValueError(f"sinusoidal_embedding: width is {width}, expected an even number")
-    i = arange(width // 2, dtype=position.dtype, device=position.device)
-    angles = position.unsqueeze(1) * (i * (-2 * math.log(10_000) / width)).exp()
+    if rates is None:
+        rates = rates_of(width, position.dtype, position.device)
+    angles = position.unsqueeze(1) * rates
     return cat([angles.sin(), angles.cos()], 1)
+
+
+def rates_of(width: int, dtype=None, device=None):
+    """w_i = 10000^(-2i / width) for i = 0 .. width/2 - 1.  -> (width/2,)"""
+    i = arange(width // 2, dtype=dtype, device=device)
+    return (i * (-2 * math.log(10_000) / width)).exp()
 
 
 class TimeEmbedding(nn.Module):
@@ -27,7 +34,10 @@ class TimeEmbedding(nn.Module):
         super().__init__()
         self.frequencies = frequencies
         self.net = nn.Sequential(nn.Linear(frequencies, width), nn.SiLU(), nn.Linear(width, width))
+        # the same in every step: on a GPU, computing it again would be five launches
+        self.register_buffer("rates", rates_of(frequencies, float32), persistent=False)
 
     def forward(self, t):
         """t (N,), floating -> (N, width)"""
-        return self.net(sinusoidal_embedding(t, self.frequencies))
+        rates = self.rates if t.dtype == self.rates.dtype else None
+        return self.net(sinusoidal_embedding(t, self.frequencies, rates))

@@ -92,6 +92,7 @@ class UNet(nn.Module):
         time = self.time(t.to(x.dtype))
         if self.label is not None:
             time = time + self.label(t * 0 + self.classes if label is None else label)
+        time = F.silu(time)  # what every block begins with
         skips = [self.first(F.pixel_unshuffle(x, self.stem))]
         for level in self.down:
             skips += level(skips[-1], time)
@@ -159,9 +160,9 @@ class ResidualBlock(nn.Module):
         self.attention = SelfAttention(width, groups) if attention else nn.Identity()
 
     def forward(self, x, time):
-        """x (N, before, H, W), time (N, time_width) -> (N, width, H, W)"""
+        """x (N, before, H, W), time (N, time_width), after SiLU -> (N, width, H, W)"""
         h = self.conv1(norm_silu(self.norm1, x))
-        h = h + self.time(F.silu(time)).unsqueeze(2).unsqueeze(3)
+        h = h + self.time(time).unsqueeze(2).unsqueeze(3)
         h = self.conv2(self.dropout(norm_silu(self.norm2, h)))
         return self.attention(self.shortcut(x) + h)
 

@@ -415,7 +415,9 @@ def _normalized(a: Arrays):
     for N, C, S in (2, 3, 16), (5, 1, 33), (33, 2, 4), (2, 2, 2500), (7, 5, 1):
         yield a(N, C, S), (0, 2), (1, C, 1)
         yield a(N, C, S, 2), (2, 3), (1, C, 1, 1)
-    yield a(9, 5), (0,), (1, 5)
+    for N, C in (9, 5), (2, 33), (70, 64), (7, 100), (31, 2), (65, 37):
+        yield a(N, C), (0,), (1, C)
+    yield a.turned(9, 34), (0,), (1, 34)
     for shape in (0, 3), (3, 0):
         yield a(*shape), (1,), shape[1:]
     yield a(0, 3, 4), (0, 2), (1, 3, 1)
