@@ -186,6 +186,7 @@ def compared(before: dict, after: dict) -> str:
         "pinned memory.",
         f"Python: without cupy's own time; {machine['cpu']}, python {machine['python']}.",
     ]
+    notes += [after["note"]] if "note" in after else []
     return f"{markdown(table)}\n\n{' '.join(notes)}"
 
 
