@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tinygen import cli, data
+from tinygen.kernels.matmul import panels
 
 FOLDER = Path(__file__).with_name("before_the_move")
 MODELS = sorted(path.parent.name for path in FOLDER.glob("*/expected.json"))
@@ -63,8 +64,13 @@ def test_an_old_run_is_evaluated(old_run, capsys):
 
 
 @pytest.mark.parametrize("old_run", MODELS, indirect=True)
-def test_an_old_run_is_resumed(old_run, capsys):
-    """Steps 111 to 120, to 1e-3: ten steps, those of an adversary among them, make roundings larger."""
+def test_an_old_run_is_resumed(old_run, capsys, monkeypatch):
+    """Steps 111 to 120, to 1e-3: ten steps, those of an adversary among them, make roundings larger.
+
+    With BLAS's products, as the run was made: its adversary turns any other rounding, that of exact products included,
+    into 3 % of a gradient's norm within these steps.
+    """
+    monkeypatch.setattr(panels, "pays", lambda *shape: False)
     folder, expected = old_run
     before = json.loads((folder / "config.json").read_text())
     assert cli.main(["train", folder.name, "--resume", "--out", str(folder)]) == 0
