@@ -99,7 +99,7 @@ def test_products_are_measured_and_kept(tmp_path, monkeypatch, capsys):
         [8, 40, 64, "tn"],
     ]
     assert all(0 < row[4] < 9 for row in shapes)
-    assert "gradient of x: 1 threads: BLAS" in capsys.readouterr().out
+    assert "gradient of x: 1 threads: BLAS" in capsys.readouterr().err
 
 
 def test_the_measured_products_can_be_read():
