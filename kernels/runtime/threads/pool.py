@@ -9,10 +9,13 @@ the loop then ends when the last of them got a core.)  Which thread takes a part
 loop is, and takes the part by advancing the ticket from what it read; this fails if anything has changed since, so that
 no thread can take a part of one loop with the data of another.
 
-A thread without work yields its core for SPIN nanoseconds and then sleeps; so does the caller while it waits for the
-last part that another thread has begun.  If such a wait takes most of a loop, another program has taken the core from
-the thread in the middle of its part.  The loops of the next ALONE nanoseconds then run in the caller, and of twice the
-time if that happens again soon after.
+A thread without work yields its core to whoever wants it for SPIN nanoseconds and then sleeps; so does the caller while
+it waits for the last part that another thread has begun.  It is long because sleeping is expensive on virtual machines:
+Linux takes a halted core for one that is not there, wakes the thread on the caller's core, and lets it wait there.
+
+If such a wait takes LATE and most of a loop, another program has taken the core from the thread in the middle of its
+part.  The loops of the next ALONE nanoseconds then run in the caller, and of twice the time if that happens again soon
+after.  Nobody publishes parts in that time, so the other threads sleep.
 """
 
 from __future__ import annotations
@@ -21,8 +24,9 @@ import ctypes
 import signal
 import time
 
-SPIN = 500_000  # nanoseconds; most gaps between the loops of a training step are shorter
-ALONE, LONGEST_ALONE = 20_000_000, 640_000_000  # nanoseconds
+SPIN = 2_000_000  # nanoseconds; nearly all gaps between the loops of a training step are shorter
+LATE = 500_000
+ALONE, LONGEST_ALONE = 20_000_000, 640_000_000
 MOST_PARTS = (1 << 20) - 1  # of a loop; one with more runs in the calling thread
 LOCK_BYTES = 128  # more than a mutex or a condition variable has on any system
 # 64 bytes apart, so that threads which wait for one do not slow down writes to another
@@ -264,10 +268,10 @@ class PoolCode:
         end()
 
     def _judge(self, b, begun, since) -> None:
-        """Work alone for a while if more than SPIN and two thirds of the loop went by waiting."""
+        """Work alone for a while if more than LATE and two thirds of the loop went by waiting."""
         now = self.call(b, "now")
         waited, whole = b.sub(now, since), b.sub(now, begun)
-        long = b.icmp_signed(">", waited, self.i64(SPIN))
+        long = b.icmp_signed(">", waited, self.i64(LATE))
         most = b.icmp_signed(">", b.mul(waited, self.i64(3)), b.mul(whole, self.i64(2)))
         with b.if_then(b.and_(long, most)):
             before = self.read(b, "alone_for")
