@@ -43,7 +43,7 @@ def cupy(request):
 
 @pytest.fixture
 def data(monkeypatch):
-    """Small data sets for every model."""
+    """Small data sets for every model, and no pictures."""
 
     def load(name, data_dir=None, grey=False):
         return small_gans.blobs(name, n=40)
@@ -52,6 +52,13 @@ def data(monkeypatch):
         monkeypatch.setattr(f"tinygen.models.{module}.load", load)
     monkeypatch.setattr("tinygen.data.load", load)
     monkeypatch.setattr("tinygen.models.pacgan.DATA_SIZE", 200)
+    for module in (
+        "vae",
+        "pacgan",
+        "ddpm",
+        "adversarial.training",
+    ):  # the pictures at the end of a run take longer
+        monkeypatch.setattr(f"tinygen.models.{module}.pictures", lambda *args: None)
 
 
 def config_of(which: str, **more):
