@@ -1,15 +1,15 @@
-"""The threads of compiled loops: numba's pool, shared with NumPy's OpenBLAS.
+"""The threads of compiled loops, and those of NumPy's OpenBLAS.
 
-A loop calls numba's pool through `run_loop`, a few instructions of our own.  In a forked child, which has none of the
-pool's threads, `run_loop` runs the whole loop in the calling thread; OpenMP would kill the child.  It does the same if
-the pool is numba's workqueue and is busy: that pool takes one caller at a time and ends the process at the second.  The
-work is split into the same parts, so the results have the same bits.
+A loop runs in a pool of our own (`pool.py`), which it reaches through `run_loop`, a few instructions of ours in
+the place of numba's.  In a forked child, which has none of the pool's threads, `run_loop` runs the whole loop in the
+calling thread; OpenMP would kill the child.  The work is split into the same parts, so the results have the same bits.
 
-OpenBLAS has its own threads, which wait actively for the next matrix product, while the OpenMP threads that numba uses
-wait actively for the next loop.  When products and loops alternate, as in every training step, each finds its core
-occupied by the other's waiting.  OpenBLAS 0.3.27 and newer lets a program say how its jobs are run
-(openblas_set_threads_callback_function); here they go to the function that runs numba's loops.  A product consists of
-the same jobs as before and has the same bits.
+`kernels.matmul` cuts large products itself and asks OpenBLAS for one thread (`matmul/blocks.py`).  What else reaches
+OpenBLAS, such as a stack of products, still runs on several threads, and OpenBLAS's own wait actively for the next
+product, on a core that a loop needs.  OpenBLAS 0.3.27 and newer lets a program say how its jobs are run
+(openblas_set_threads_callback_function); here they go to numba's OpenMP threads, which are told to wait only briefly
+(GOMP_SPINCOUNT, read when OpenMP is loaded; a setting of the user's stays).  A product consists of the same jobs as
+before and has the same bits.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ LIMITS = (
 )  # with fewer threads than jobs, the jobs would wait for each other forever
 VARIABLES = "alone", "jobs_run"  # in the compiled code: are we a forked child, and a lock
 POOLS = {"omp": "omppool", "tbb": "tbbpool", "workqueue": "workqueue"}
+
+WAITING = {
+    "GOMP_SPINCOUNT": "1000"
+}  # rounds that an idle OpenMP thread holds its core; the default takes milliseconds
 
 _starting = threading.RLock()
 
@@ -58,6 +62,9 @@ def threads_for(work: int, least: int) -> int:
 def _start() -> bool:
     from tinygen.kernels.runtime.with_numba import llvm, parallel
 
+    if "OMP_WAIT_POLICY" not in os.environ:
+        for name, value in WAITING.items():
+            os.environ.setdefault(name, value)
     parallel._launch_threads()
     layer = parallel.threading_layer()
     pool = importlib.import_module(f"numba.np.ufunc.{POOLS[layer]}")
