@@ -274,7 +274,9 @@ class ndarray:
     def take(self, indices, axis=None, out=None):
         assert out is None
         indices = _index_on_device(indices)
-        return wrapped(self._host.take(indices, axis, mode="wrap"))
+        # wrapped here: NumPy's mode="wrap" subtracts the length again and again, for hours if memory was never written
+        length = self.size if axis is None else self.shape[axis]
+        return wrapped(self._host.take(indices % length if length else indices, axis))
 
     def nonzero(self):
         if not self.ndim:
