@@ -46,7 +46,7 @@ class Recorder:
     def _forget(self) -> None:
         self.places: list[Place] = []
         self.fixed: list = []  # (name, function, value) of what the graph has for good
-        self.constants: list = []  # (array on the device, its content)
+        self.constants: list = []  # arrays on the device that the graph reads, copied from the host once
 
     @contextmanager
     def recording(self):
@@ -62,8 +62,6 @@ class Recorder:
                     self.stream.end_capture()
                 raise
             graph = self.stream.end_capture()
-        for array, content in self.constants:
-            array.set(content)
         self.graph = graph
 
     @contextmanager
@@ -124,6 +122,7 @@ class Recorder:
         """A place on the device for a host array; outside of a recording None: it is copied as ever."""
         if self._rehearsed is not None:
             return None
-        made = self.cupy.empty(array.shape, array.dtype)
-        self.constants.append((made, np.array(array)))
-        return made
+        default = self.cupy.get_default_memory_pool().malloc
+        with self.cupy.cuda.Stream.null, self.cupy.cuda.using_allocator(default):  # beside the recording
+            self.constants.append(self.cupy.asarray(array))
+        return self.constants[-1]

@@ -81,5 +81,5 @@ def fixed(name: str, value: Callable) -> None:
 
 
 def constant(array: np.ndarray):
-    """A copy of a host array on the device that is made before the first replay; None if no step is recorded."""
+    """A copy of a host array on the device that the graph has for good; None if no step is recorded."""
     return None if here.recorder is None else here.recorder.constant(array)
