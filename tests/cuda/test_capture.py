@@ -105,6 +105,18 @@ def test_replayed_steps_have_the_bits_of_uncaptured_ones(which, cupy, data, tmp_
     assert_same(found, expected)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "which", ["vae", "gan", "dcgan", "wgan", "wgan_gp", "cgan", "classifier", "ddpm", "ddpm, dit"]
+)
+def test_replayed_cuda_kernels_have_the_bits_of_uncaptured_ones(
+    which, host, data, tmp_path, monkeypatch, capsys
+):
+    """The same with the CUDA C++ kernels themselves, run on the CPU."""
+    with stand_in(launches=True) as cupy:
+        test_replayed_steps_have_the_bits_of_uncaptured_ones(which, cupy, data, tmp_path, monkeypatch, capsys)
+
+
 # What cannot be captured
 
 
