@@ -149,6 +149,15 @@ def _copy(x, out):
 
 
 @njit(**_options)
+def _divide(sums, rows, total):
+    """Each row by the totals (not times 1 / total: the mean of equal values is to be that value).  0 divides nothing"""
+    one = total.dtype.type(1)
+    for e in range(rows):
+        for i in range(total.size):
+            sums[e, i] = sums[e, i] / (total[i] if total[i] != 0 else one)
+
+
+@njit(**_options)
 def _turn_back(turned, factor, x, n, h, start, stop):
     """x[n, h, l, d] = turned[d, l - start] factor[l - start]"""
     for i in range(stop - start):
@@ -220,8 +229,8 @@ def _forward(q, k, v, bias, scale, causal, y, lse, part, parts):
             _add_turned_product(sums, v, n, h, t0, t1, s)
         for i in range(i1 - i0):
             lse[n, h, i0 + i] = shift[i] + np.log(total[i])
-        for i in range(width):
-            fade[i] = one / (total[i] if total[i] != 0 else one)
+        _divide(sums, E, total)
+        fade[:] = one
         _turn_back(sums, fade, y, n, h, i0, i1)
 
 

@@ -39,9 +39,15 @@ def multiply_grad_reference(g, x, other, x_shape, other_shape, needs):
 
     An operand may be None if the gradient of the other one is not needed; what is not needed is None.
     """
-    gx = sum_to(multiply(g, _beside(g, other)), x_shape) if needs[0] else None
-    gother = sum_to(multiply(g, _beside(g, x)), other_shape) if needs[1] else None
+    gx = sum_to(_product(g, other), x_shape) if needs[0] else None
+    gother = sum_to(_product(g, x), other_shape) if needs[1] else None
     return gx, gother
+
+
+def _product(g, x):
+    """g x; of arrays without dimensions NumPy would make a scalar, which nobody can write to"""
+    y = multiply(g, _beside(g, x))
+    return np.asarray(y) if isinstance(y, np.generic) else y
 
 
 def _beside(g, x):

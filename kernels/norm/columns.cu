@@ -24,9 +24,11 @@ extern "C" __global__ void __launch_bounds__(COLUMNS * ROWS)
                       int C, float eps) {
     __shared__ float scratch[ROWS][COLUMNS];
     int c = blockIdx.x * COLUMNS + threadIdx.x, rows = c < C ? N : 0;  // all threads reach the barriers
-    float sum = 0, squares = 0;
-    for (int n = threadIdx.y; n < rows; n += ROWS) sum += x[(long long)n * C + c];
-    float middle = column_sum(sum, scratch) / N;
+    // the first number and the mean distance from it: the mean of equal numbers is that number, and their variance 0
+    float first = rows ? x[c] : 0, sum = 0, squares = 0;
+    if (!(first - first == 0)) first = 0;  // inf or nan
+    for (int n = threadIdx.y; n < rows; n += ROWS) sum += x[(long long)n * C + c] - first;
+    float middle = first + column_sum(sum, scratch) / N;
     for (int n = threadIdx.y; n < rows; n += ROWS) {
         float apart = x[(long long)n * C + c] - middle;
         squares += apart * apart;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tinygen import arange, cat, float32, nn
+from tinygen import arange, cat, nn
 
 
 def sinusoidal_embedding(position, width: int, rates=None):
@@ -34,10 +34,11 @@ class TimeEmbedding(nn.Module):
         super().__init__()
         self.frequencies = frequencies
         self.net = nn.Sequential(nn.Linear(frequencies, width), nn.SiLU(), nn.Linear(width, width))
-        # the same in every step: on a GPU, computing it again would be five launches
-        self.register_buffer("rates", rates_of(frequencies, float32), persistent=False)
+        self.known = {}  # (dtype, device) -> rates: on a GPU, computing them in every step would be five launches
 
     def forward(self, t):
         """t (N,), floating -> (N, width)"""
-        rates = self.rates if t.dtype == self.rates.dtype else None
-        return self.net(sinusoidal_embedding(t, self.frequencies, rates))
+        at = t.dtype, str(t.device)
+        if at not in self.known:
+            self.known[at] = rates_of(self.frequencies, t.dtype, t.device)
+        return self.net(sinusoidal_embedding(t, self.frequencies, self.known[at]))

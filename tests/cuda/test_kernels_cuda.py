@@ -149,7 +149,7 @@ def test_which_variants_for_rows_a_gpu_runs(host):
             (a(9, 257), (1,), (257,), ["block_rows", "block_rows"]),
             (a(2, 3, 4, 16), (2, 3), (3, 4, 1), ["block_rows", "slabs"]),
             (a(2, 3, 16), (0, 2), (1, 3, 1), ["slabs", "slabs"]),
-            (a(2, 3), (0,), (1, 3), ["reference", "reference"]),
+            (a(2, 3), (0,), (1, 3), ["columns", "columns"]),
         ):
             called.clear()
             w = a(*shape)

@@ -68,10 +68,12 @@ def check_norms(dtype, sizes, on=None) -> set:
             ((len(c), parts, n // parts), (1, 2), (parts, 1), 0),
             ((len(c), 2, n, 2), (1, 2, 3), None, 0),
             ((2, len(c), n), (0, 2), (len(c), 1), 1),
+            ((n, 16 * len(c)), (0,), (16 * len(c),), 1),
         ):
             across = [1] * len(shape)
             across[axis] = -1
-            x = np.ascontiguousarray(np.broadcast_to(c.reshape(across), shape))
+            numbers = np.resize(c, shape[axis])
+            x = np.ascontiguousarray(np.broadcast_to(numbers.reshape(across), shape))
             weight = None if vector is None else np.full(vector, 3, dtype)
             args = x, weight, None, dims, 1e-5
             for name in "normalize", "normalize_silu":
@@ -81,7 +83,7 @@ def check_norms(dtype, sizes, on=None) -> set:
                     found = (name, variant)
                     seen.add(found)
                     assert not y.any() and not var.any(), (found, shape)
-                    assert (mean.reshape(-1) == c).all(), (found, shape)
+                    assert (mean.reshape(-1) == numbers).all(), (found, shape)
     return seen
 
 
@@ -98,7 +100,7 @@ def test_norms_in_cuda_on_the_host():
         pytest.skip("no g++")
     seen = check_norms("float32", [1, 2, 3, 5, 7, 12, 13, 29, 41, 47, 61, 129, 255, 9001], on="host")
     assert {variant for name, variant in seen if name == "normalize"} == {
-        "naive", "slabs", "block_rows", "warp_rows"
+        "naive", "slabs", "block_rows", "warp_rows", "columns"
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from tinygen.data.data_error import DataError as DataError
 from tinygen.data.datasets import DATASETS as DATASETS
 from tinygen.data.datasets import Dataset as Dataset
 from tinygen.data.datasets import load as load
+from tinygen.data.feed import Feed as Feed
 from tinygen.data.fetch import cache_dir as cache_dir
 from tinygen.data.toys import TOYS as TOYS
 from tinygen.data.toys import toy as toy
