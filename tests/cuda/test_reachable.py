@@ -32,7 +32,9 @@ def test_a_missing_library_has_its_sentence(monkeypatch, capsys):
 
 
 def test_without_any_of_them_every_line_says_what_to_install(monkeypatch):
-    for name in ("cupy", "cupyx", "cupy_backends", "cuda", "numba.cuda", "numba_cuda"):
+    packages = "cupy", "cupyx", "cupy_backends", "cuda", "numba.cuda", "numba_cuda"
+    loaded = [name for name in sys.modules if name.startswith(tuple(f"{package}." for package in packages))]
+    for name in (*packages, *loaded):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setattr(reachable.nvrtc, "libraries", list)
     reachable.nvrtc.load.cache_clear()
