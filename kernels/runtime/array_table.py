@@ -18,7 +18,7 @@ from tinygen.kernels.runtime.dispatch import array_module
 THREADS, CHUNK = 256, 4096  # of a block, and the elements it works on: as in include/array_table.cuh
 MOST = 32  # tables kept per device: an optimizer, an average and a norm each have one or a few
 
-_kept: dict = {}  # per device: {content of a table: the array that holds it}, the latest used last
+kept: dict = {}  # per device: {content of a table: the array that holds it}, the latest used last
 
 
 def table_of(lists, chunk: int):
@@ -44,7 +44,7 @@ def on_device(rows: np.ndarray, like):
         return rows
     if (table := capture.constant(rows)) is not None:
         return table
-    tables, content = _kept.setdefault(like.device.id, {}), rows.tobytes()
+    tables, content = kept.setdefault(like.device.id, {}), (rows.shape, rows.dtype.str, rows.tobytes())
     table = tables.pop(content, None)
     if table is None:
         table = array_module(like).asarray(rows)

@@ -168,9 +168,10 @@ def _fill(result, values, device_array) -> None:
 
 
 def _forget() -> None:
-    """Forget what is cached about the driver and the GPU."""
-    from tinygen.kernels.runtime import cuda_device
+    """Forget what is cached about the driver and the GPU, and the arrays that are kept there."""
+    from tinygen.kernels.runtime import array_table, cuda_device
 
+    array_table.kept.clear()
     cuda_device.driver.cache_clear()
     cuda_device._architecture.cache_clear()
 
