@@ -44,6 +44,7 @@ EXPLORING = {  # flags of `sample` that draw rows instead of a grid, and what a 
 }
 FUNCTIONS = {"sample": "sample", "eval": "evaluate"}  # what a command calls in a model's file
 ABSENT = {"label": "labels"} | EXPLORING
+CAPTURE = "replay each step as one CUDA graph, with --device cuda: a GPU does not wait for Python (the same numbers)"
 BROKEN_PIPE = 128 + 13
 
 
@@ -138,14 +139,13 @@ def _train(argv) -> int:
     parser.add_argument("--out", help="the run folder (default a new runs/MODEL-DATA-001)")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out, or the newest run")
     _add_device(parser)
-    what = "replay each step as one CUDA graph, with --device cuda: a GPU does not wait for Python (the same numbers)"
-    parser.add_argument("--capture", action="store_true", help=what)
+    parser.add_argument("--capture", action="store_true", help=CAPTURE)
     add_flags(parser, flags_of(module.Config))
     given = parser.parse(argv[1:])
-    out, resume = given.pop("out"), given.pop("resume")
-    device, capture = _device(given.pop("device")), given.pop("capture")
+    out, resume, capture = given.pop("out"), given.pop("resume"), given.pop("capture")
+    device = _device(given.pop("device"))
     if capture and device.type == "cpu":
-        say("--capture: does nothing on the CPU; it needs --device cuda")
+        say("--capture does nothing on the CPU; it needs --device cuda")
     if resume and out is None:
         out = newest(name, given.get("data"))
     if resume and os.path.lexists(Path(out, "config.json")):

@@ -97,3 +97,12 @@ def test_memory_of_the_shared_pool_is_refused(cupy):
 def test_the_default_stream_cannot_capture(cupy):
     with pytest.raises(RuntimeError, match="default"):
         cupy.cuda.Stream.null.begin_capture()
+
+
+def test_tables_of_the_same_bytes_keep_their_shapes():
+    from tinygen.kernels.runtime.array_table import on_device
+
+    with stand_in() as cupy:
+        like, rows = cupy.zeros(1), np.arange(6, dtype=np.int64)
+        assert on_device(rows, like).shape == (6,) and on_device(rows.reshape(2, 3), like).shape == (2, 3)
+        assert on_device(rows, like) is on_device(rows.copy(), like)

@@ -43,7 +43,7 @@ def test_each_part_runs_once(threads):
     code = """
 right = []
 for parts in 1, 2, 3, 7, 64, 1000:
-    for pause in 0, 0, 0.002:
+    for pause in 0, 0, 0.02:  # a thread sleeps after two milliseconds
         x = np.zeros(parts)
         for _ in range(20):
             count(x, parts, 50)
@@ -112,3 +112,18 @@ count(x, 50, 10)
 print((x == 1).all(), numba.get_num_threads())
 """
     assert run(code, 3) == ["True", "1"]
+
+
+@pytest.mark.parametrize(
+    "variables, expected",
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+)
+def test_openmp_waits_briefly_unless_the_user_says_otherwise(variables, expected):
+    code = "import os; from tinygen.kernels.runtime import threads; threads.start()"
+    code += "; print(os.environ.get('GOMP_SPINCOUNT'))"
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {k: v for k, v in os.environ.items() if k not in names} | variables
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.split() == [expected], done.stderr[-3000:]

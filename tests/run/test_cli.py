@@ -114,6 +114,14 @@ def test_bad_input_is_one_line_and_exit_2(tinygen_, trained, line, words):
     assert sorted(set(os.listdir()) - {"runs"}) == ["file", "run"] and not list(Path().glob("runs/*"))
 
 
+def test_capture_on_the_cpu_says_so_once_and_trains(tinygen_):
+    """It is no field of the config: a run may be resumed with it or without."""
+    code, _, err = tinygen_("train fake --out run --steps 10 --capture")
+    assert code == 0 and err.count("--capture does nothing on the CPU") == 1
+    assert "capture" not in json.loads(Path("run/config.json").read_text())["config"]
+    assert tinygen_("train fake --out run --resume")[0] == 0
+
+
 def test_resume_keeps_the_flags_that_are_not_given(tinygen_):
     assert tinygen_("train fake --out run --steps 10 --batch 3 --seed 5")[0] == 0
     assert tinygen_("train fake --out run --resume")[0] == 0
